@@ -1,0 +1,44 @@
+"""Which fine-tuning method earns its cost on your classifier: measured, explained, ready to use.
+
+Everything here loads on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thriftune.errors import InputError
+    from thriftune.report.render import write_report
+    from thriftune.results.store import Results
+    from thriftune.study.config import Study, load_study
+    from thriftune.study.execute import compare
+
+__all__ = ["InputError", "Study", "compare", "load_results", "load_study", "write_report"]
+
+_HOMES = {
+    "InputError": "thriftune.errors",
+    "Study": "thriftune.study.config",
+    "compare": "thriftune.study.execute",
+    "load_study": "thriftune.study.config",
+    "write_report": "thriftune.report.render",
+}
+
+
+def load_results(out: Path | str) -> Results:
+    """The results that `compare` wrote into the folder; raises `InputError` where there are none."""
+    from thriftune.results.store import Store
+
+    return Store(Path(out)).load()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,177 @@
+"""The only owner of paths under a study's output folder; every write is atomic.
+
+`run.json` is written last: where it exists, the run is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thriftune.errors import InputError
+from thriftune.results.record import SCHEMA_VERSION, EpochPoint, RunRecord, StepPoint, StudyResults
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a temporary path beside `path` and renames it there when it returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text (UTF-8) atomically."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+class RunFolder:
+    """`OUT/runs/RUN_ID`: one run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_path = path / "run.json"
+        self.history_path = path / "history.jsonl"
+        self.model_path = path / "model"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run's record was written."""
+        return self.record_path.exists()
+
+    def clear(self) -> None:
+        """Deletes what an incomplete run left."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+
+    def write_record(self, record: RunRecord) -> None:
+        """Writes `run.json`; call it last."""
+        write_json(self.record_path, record.to_json())
+
+    def read_record(self) -> RunRecord:
+        """Reads `run.json`."""
+        return RunRecord.from_json(json.loads(self.record_path.read_text(encoding="utf-8")))
+
+    def write_history(self, points: Iterable[StepPoint | EpochPoint]) -> None:
+        """Writes `history.jsonl`."""
+        write_text(self.history_path, "".join(json.dumps(asdict(p), allow_nan=False) + "\n" for p in points))
+
+    def read_history(self) -> tuple[list[StepPoint], list[EpochPoint]]:
+        """Reads `history.jsonl`; two empty lists where the run has none (baselines)."""
+        if not self.history_path.exists():
+            return [], []
+        rows = [json.loads(line) for line in self.history_path.read_text(encoding="utf-8").splitlines()]
+        steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
+        return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
+
+    def predictions_path(self, name: str) -> Path:
+        """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
+        return self.path / "predictions" / f"{name}.parquet"
+
+    def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
+        """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
+        write_atomic(self.predictions_path(name), lambda temporary: frame.write_parquet(temporary))
+
+    def read_predictions(self, name: str) -> pl.DataFrame:
+        """Reads predictions in the order of the split."""
+        import polars as pl
+
+        return pl.read_parquet(self.predictions_path(name))
+
+
+class Store:
+    """`OUT`: the output folder of one study."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study_path = path / "study.yaml"
+        self.results_path = path / "results.json"
+        self.report_path = path / "report.html"
+        self.test_path = path / "test.parquet"
+        self.figures_path = path / "figures"
+
+    def run(self, run_id: str) -> RunFolder:
+        """The folder of one run."""
+        return RunFolder(self.path / "runs" / run_id)
+
+    def write_test(self, frame: pl.DataFrame) -> None:
+        """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
+        write_atomic(self.test_path, lambda temporary: frame.write_parquet(temporary))
+
+    def write_results(self, results: StudyResults) -> None:
+        """Writes `results.json`."""
+        write_json(self.results_path, results.to_json())
+
+    def load(self) -> Results:
+        """Reads a finished (or partly finished) study; raises `InputError` where there is none."""
+        if not self.results_path.exists():
+            raise InputError(
+                f"{self.path} holds no results.json. Give the folder that `thriftune compare --out` wrote."
+            )
+        data = json.loads(self.results_path.read_text(encoding="utf-8"))
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{self.results_path} has schema_version {version}; this release reads {SCHEMA_VERSION}. "
+                "Run the study again with `thriftune compare`."
+            )
+        return Results(self, StudyResults.from_json(data))
+
+
+class Results:
+    """A study's results as the analysis reads them: the record, and the tables beside it on demand."""
+
+    def __init__(self, store: Store, study: StudyResults) -> None:
+        self.store = store
+        self.study = study
+
+    @property
+    def runs(self) -> list[RunRecord]:
+        """All runs, in the study's order."""
+        return self.study.runs
+
+    @property
+    def done(self) -> list[RunRecord]:
+        """The runs that have test scores."""
+        return [run for run in self.study.runs if run.status == "done" and run.test is not None]
+
+    @property
+    def labels(self) -> list[str]:
+        """Label names in id order."""
+        return self.study.profile.labels
+
+    @cached_property
+    def test(self) -> pl.DataFrame:
+        """The test texts: example, text column(s), label, kept columns."""
+        import polars as pl
+
+        return pl.read_parquet(self.store.test_path)
+
+    def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
+        """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""
+        return self.store.run(run.run_id).read_predictions(name)
+
+    def history(self, run: RunRecord) -> tuple[list[StepPoint], list[EpochPoint]]:
+        """One run's training curves; two empty lists for baselines."""
+        return self.store.run(run.run_id).read_history()
