@@ -1,0 +1,1 @@
+"""From a source of labelled texts to splits, tokens and a profile; never imports torch."""

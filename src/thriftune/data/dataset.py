@@ -1,0 +1,33 @@
+"""Text-classification data in memory, as every later stage sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thriftune.results.record import Dropped
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled texts in splits.
+
+    Every frame in `splits` (train, validation, test) has the columns `example` (Int64, the row in its source,
+    counted from 0 over all data rows, used or not), the text columns under the user's names (String), `label`
+    (Int32, an index into `labels`) and the kept columns. A text column called "example" or "label" gets the
+    suffix "_text".
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    text_columns: tuple[str, ...]
+    label_column: str
+    splits: dict[str, pl.DataFrame]
+    dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...]
+    """What a user should know about how the data was read: guesses, limits, columns ignored."""
+    fingerprint: str
+    """SHA-256 over the used rows and labels of all splits."""

@@ -1,0 +1,196 @@
+"""From what `data.source` says to one table per split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from thriftune.data.formats import is_data_file, read_file
+from thriftune.data.hub import read_hub
+from thriftune.data.settings import SPLITS
+from thriftune.data.table import Table, Wanted
+from thriftune.errors import InputError, did_you_mean, unknown_name
+
+DEMOS: dict[str, tuple[str, ...]] = {
+    "snli": ("train", "validation", "test"),
+    "cad-original": ("test",),
+    "cad-revised": ("test",),
+}
+"""The bundled datasets and their splits (`demo/NAME/SPLIT.parquet`; origin and licence: demo/README.md)."""
+
+_DEMO_NOTES = {
+    "snli": "demo:snli is a small SNLI: train and validation are its 9,842 development pairs, parted so that no "
+    "premise is in both (nine tenths and one tenth); test is its official test set.",
+}
+_SPELLINGS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
+_SPELLINGS |= {"val": "validation", "dev": "validation", "test": "test", "testing": "test"}
+_SHARD = re.compile(r"-\d{3,}-of-\d{3,}$")
+_PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".txt")
+
+
+def read_source(
+    source: str | Mapping[str, str], base: Path | None = None, wanted: Wanted = None
+) -> tuple[dict[str, Table], list[str]]:
+    """The tables by split (train, validation, test), and notes on what was guessed or ignored.
+
+    A single file is train. Relative paths are looked up in `base`, then in the working directory. Raises
+    `InputError` for what does not exist or cannot be read.
+    """
+    if isinstance(source, str):
+        return _read_one(source, base, wanted)
+    unknown = [key for key in source if key not in SPLITS]
+    if unknown:
+        raise unknown_name("The split in data.source", unknown[0], SPLITS)
+    if not source:
+        raise InputError("data.source is empty. Give a file, or one per split: {train: a.csv, test: b.csv}.")
+    tables: dict[str, Table] = {}
+    notes: list[str] = []
+    for split, one in source.items():
+        found, said = _read_one(one, base, wanted)
+        tables[split] = _pick(found, split, one)
+        notes += said
+    return tables, notes
+
+
+def source_name(source: str | Mapping[str, str]) -> str:
+    """A short name for the data: the file's or folder's stem, or the demo or hub name."""
+    if not isinstance(source, str):
+        return source_name(source.get("train") or next(iter(source.values()), "data"))
+    if source.startswith(("demo:", "hub:")):
+        return source.split(":", 1)[1]
+    return Path(source).stem or "data"
+
+
+def _pick(found: dict[str, Table], split: str, source: str) -> Table:
+    if split in found:
+        return found[split]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    raise InputError(
+        f"data.source.{split}: {source} holds the splits {', '.join(found)}, none of them {split}. Give a single file."
+    )
+
+
+def _read_one(source: str, base: Path | None, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+    kind, _, name = source.partition(":")
+    if kind == "demo":
+        return _read_demo(name, wanted)
+    if kind == "hub":
+        return _read_hub(name, wanted)
+    path = find_path(source, base)
+    if path.is_dir():
+        return _read_folder(path, wanted)
+    return {"train": read_file(path, wanted)}, []
+
+
+def find_path(source: str, base: Path | None) -> Path:
+    """The existing file or folder that a source names; raises `InputError` saying where it was looked for."""
+    given = Path(source).expanduser()
+    folders = [] if given.is_absolute() else [base or Path.cwd(), Path.cwd()]
+    candidates = list(dict.fromkeys(folder / given for folder in folders)) or [given]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    tried = " nor ".join(str(candidate.absolute()) for candidate in candidates)
+    nearby = [entry.name for c in candidates if c.parent.is_dir() for entry in c.parent.iterdir()]
+    raise InputError(
+        f"data.source {source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
+        "Relative paths start at the study file's folder, then at the working directory. "
+        "Other sources: demo:NAME, hub:OWNER/NAME."
+    )
+
+
+def _read_demo(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+    if name not in DEMOS:
+        raise unknown_name("The demo dataset", name, DEMOS)
+    folder = Path(str(files("thriftune.data"))) / "demo" / name
+    tables = {}
+    for split in DEMOS[name]:
+        table = read_file(folder / f"{split}.parquet", wanted)
+        tables[split] = Table(frame=table.frame, columns=table.columns, where=f"demo:{name}")
+    return tables, [_DEMO_NOTES[name]] if name in _DEMO_NOTES else []
+
+
+def _read_hub(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+    repository, _, config = name.partition("#")
+    if not repository:
+        raise InputError("hub: names no dataset. Write hub:OWNER/NAME or hub:OWNER/NAME#CONFIG.")
+    found = read_hub(repository, config or None, wanted)
+    tables: dict[str, Table] = {}
+    notes = []
+    for split, table in found.items():
+        role = split_of(split)
+        if role is None or role in tables:
+            notes.append(f"The split {split} of hub:{name} is not used.")
+        else:
+            tables[role] = table
+    return tables, notes
+
+
+def split_of(name: str) -> str | None:
+    """The split that a file's or hub split's name stands for, or None: the last part of the name that says so.
+
+    snli_1.0_dev is validation, train-00000-of-00002 is train; mismatched sets of MultiNLI are no split.
+    """
+    parts = re.split(r"[^a-z]+", name.lower())
+    if "mismatched" in parts:
+        return None
+    found = [_SPELLINGS[part] for part in parts if part in _SPELLINGS]
+    return found[-1] if found else None
+
+
+def _read_folder(folder: Path, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+    entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and is_data_file(entry))
+    chosen: dict[str, list[Path]] = {}
+    unused = []
+    for entry in entries:
+        split = split_of(entry.stem)
+        if split is None:
+            unused.append(entry.name)
+        else:
+            chosen.setdefault(split, []).append(entry)
+    if not chosen:
+        raise InputError(
+            f"{folder} holds no file named after a split (train, dev or validation, test); "
+            f"data files there: {', '.join(unused) or 'none'}. Name one per split: {{train: a.csv, test: b.csv}}."
+        )
+    notes = [f"Not used in {folder.name}: {', '.join(unused)}."] if unused else []
+    tables = {}
+    for split in [split for split in SPLITS if split in chosen]:
+        paths, said = _one_format(chosen[split], split, folder)
+        tables[split] = _concatenate([read_file(path, wanted) for path in paths])
+        notes += said
+    return tables, notes
+
+
+def _one_format(paths: list[Path], split: str, folder: Path) -> tuple[list[Path], list[str]]:
+    """The shards of one file; where the same file is there in several formats, the best of them."""
+    stems = {_SHARD.sub("", path.stem) for path in paths}
+    if len(stems) > 1:
+        raise InputError(
+            f"{folder} holds several files for {split}: {', '.join(path.name for path in paths)}. "
+            "Name one per split: {train: a.csv, test: b.csv}."
+        )
+    ending = min((path.suffix.lower() for path in paths), key=_PREFERRED.index)
+    best = [path for path in paths if path.suffix.lower() == ending]
+    rest = [path.name for path in paths if path not in best]
+    note = f"{', '.join(path.name for path in best)} is read; the same in another format: {', '.join(rest)}."
+    return best, [note] if rest else []
+
+
+def _concatenate(tables: list[Table]) -> Table:
+    import polars as pl
+
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    for table in tables[1:]:
+        if table.columns != first.columns:
+            raise InputError(
+                f"{first.where} and {table.where} are parts of one split and have different columns: "
+                f"{', '.join(first.columns)}; {', '.join(table.columns)}."
+            )
+    frame = pl.concat([table.frame for table in tables], how="vertical_relaxed")
+    return Table(frame=frame, columns=first.columns, where=f"{first.where} (and parts)", label_names=first.label_names)

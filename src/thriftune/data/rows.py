@@ -1,0 +1,116 @@
+"""The usable rows of one split: texts and label names, with what was dropped counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from thriftune.data.labels import label_names, without_gold
+from thriftune.data.table import Table
+from thriftune.errors import InputError
+from thriftune.results.record import Dropped
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GROUP = "\x00group"
+"""Carries the grouping column until the splits are made."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Which columns a study uses: as the user calls them, and as the dataset calls them."""
+
+    text: tuple[str, ...]
+    label: str
+    keep: tuple[str, ...]
+    group: str | None
+
+    @property
+    def text_out(self) -> tuple[str, ...]:
+        """The text columns of the dataset; `example` and `label` are taken."""
+        return tuple(f"{name}_text" if name in ("example", "label") else name for name in self.text)
+
+    @property
+    def keep_out(self) -> tuple[str, ...]:
+        """The kept columns of the dataset, clear of the others."""
+        taken = {"example", "label", *self.text_out}
+        return tuple(f"{name}_kept" if name in taken else name for name in self.keep)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is left of a table."""
+
+    frame: pl.DataFrame
+    """example, the text columns, label (a name), the kept columns and, where asked for, the group."""
+    dropped: tuple[Dropped, ...]
+    unlabelled: bool
+    """Whether no row at all had a label."""
+    where: str
+
+
+def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]) -> Rows:
+    """Drops rows without a label or with a blank text, each counted once, by its first reason.
+
+    `resolved` gives the table's column for each of the user's names. Raises `InputError` for nested values.
+    """
+    import polars as pl
+
+    source = table.frame
+    declared = table.label_names.get(resolved[names.label])
+    labels = label_names(source[resolved[names.label]], declared)
+    columns = [pl.Series("example", range(source.height), dtype=pl.Int64)]
+    columns += [
+        _text(source[resolved[name]], table.where).alias(out)
+        for name, out in zip(names.text, names.text_out, strict=True)
+    ]
+    columns.append(labels.alias("label"))
+    columns += [_kept(source, resolved.get(name), out) for name, out in zip(names.keep, names.keep_out, strict=True)]
+    if names.group is not None and names.group in resolved:
+        columns.append(source[resolved[names.group]].cast(pl.String).alias(GROUP))
+    frame = pl.DataFrame(columns)
+    no_gold = without_gold(labels.drop_nulls().unique().to_list(), resolved[names.label], declared is not None)
+    frame, dropped = _drop(frame, split, names.text_out, no_gold)
+    unlabelled = not labels.is_in(sorted(no_gold)).not_().any()  # null where there is no label
+    return Rows(frame=frame, dropped=dropped, unlabelled=unlabelled, where=table.where)
+
+
+def _text(column: pl.Series, where: str) -> pl.Series:
+    import polars as pl
+
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        raise InputError(
+            f'{where}: the text column "{column.name}" holds {column.dtype} values. Texts must be strings.'
+        )
+    return column.cast(pl.String)
+
+
+def _kept(source: pl.DataFrame, name: str | None, out: str) -> pl.Series:
+    """A carried column; null in splits that lack it."""
+    import polars as pl
+
+    if name is None:
+        return pl.Series(out, [None] * source.height, dtype=pl.String)
+    return source[name].alias(out)
+
+
+def _drop(
+    frame: pl.DataFrame, split: str, texts: Sequence[str], no_gold: set[str]
+) -> tuple[pl.DataFrame, tuple[Dropped, ...]]:
+    import polars as pl
+
+    shown = " or ".join(sorted(no_gold))
+    tests = [
+        ("no label", pl.col("label").is_null()),
+        (f"no gold label ({shown})", pl.col("label").is_in(sorted(no_gold))),
+        *((f'blank "{name}"', pl.col(name).fill_null("").str.strip_chars() == "") for name in texts),
+    ]
+    dropped = []
+    for reason, test in tests:
+        kept = frame.filter(~test)
+        if kept.height < frame.height:
+            dropped.append(Dropped(split=split, reason=reason, count=frame.height - kept.height))
+        frame = kept
+    return frame, tuple(dropped)

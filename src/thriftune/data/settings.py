@@ -1,0 +1,60 @@
+"""The `data:` part of a study file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thriftune.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings(Settings):
+    """How splits that the source lacks are carved from train; shares are of the rows split."""
+
+    test: float = setting(0.0, help="share of the rows that becomes the test split", minimum=0, below=1)
+    validation: float = setting(0.0, help="share of the rows that becomes the validation split", minimum=0, below=1)
+    stratify: bool = setting(True, help="keep the label shares equal across splits (not with group_by)")
+    group_by: str | None = setting(None, help="column whose equal values stay in one split, for example premise")
+    seed: int = setting(42, help="seed of the random split", minimum=0)
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Shares must leave rows to train on."""
+        if self.test + self.validation >= 1:
+            return [("test", f"test {self.test} + validation {self.validation} leaves no rows to train on")]
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """Where the texts and labels come from."""
+
+    source: str | dict[str, str] = setting(
+        help="demo:NAME, hub:OWNER/NAME, a file or folder, or one of these per split: {train: a.csv, test: b.csv}"
+    )
+    text: tuple[str, ...] = setting(help="the text column, or two for pairs")
+    label: str = setting("label", help="the label column")
+    pair: Literal["segments", "one_segment"] = setting(
+        "segments",
+        help="pairs as the model was pretrained (segments), or one text joined by the separator token",
+    )
+    keep: tuple[str, ...] = setting((), help="further columns to carry into test.parquet")
+    split: Literal["given"] | SplitSettings = setting(
+        "given", help="use the source's splits, or how to make those that it lacks"
+    )
+    limit: dict[str, int] = setting(factory=dict, help="at most so many rows per split, drawn at random: {train: 3000}")
+
+    def problems(self) -> list[tuple[str, str]]:
+        """One or two text columns, positive limits of known splits."""
+        found = []
+        if not 1 <= len(self.text) <= 2:
+            found.append(("text", f"{len(self.text)} columns are given; give one, or two for pairs"))
+        for split, count in self.limit.items():
+            if split not in SPLITS:
+                found.append((f"limit.{split}", f"unknown split; known: {', '.join(SPLITS)}"))
+            elif count < 1:
+                found.append((f"limit.{split}", f"{count} is given, it must be at least 1"))
+        return found
+
+
+SPLITS = ("train", "validation", "test")

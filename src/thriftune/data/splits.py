@@ -1,0 +1,135 @@
+"""Makes the splits that a source lacks from its rows: at random, by class, or by group."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from thriftune.errors import InputError
+
+Indices = npt.NDArray[np.int64]
+
+
+def split_rows(
+    shares: dict[str, float],
+    labels: npt.NDArray[np.int32],
+    names: Sequence[str],
+    *,
+    stratify: bool,
+    groups: Sequence[Hashable] | None = None,
+    seed: int,
+) -> dict[str, Indices]:
+    """Row numbers, ascending, of each named split and of "train", which gets the rest; every row once.
+
+    `labels` is (rows,), ids into the class `names`. Shares are of all rows. With `groups` (one value per row) equal
+    values stay together and sizes are as near to the shares as whole groups allow; else with `stratify` each class
+    is shared out alike. The draw depends on the seed alone, not on the platform. Raises `InputError` where a class
+    or the groups are too few to go round.
+    """
+    rng = np.random.default_rng(seed)
+    if groups is not None:
+        return _by_group(shares, groups, rng)
+    targets = {name: max(1, round(share * len(labels))) for name, share in shares.items()}
+    if sum(targets.values()) >= len(labels):
+        raise InputError(f"{len(labels)} rows are too few to make {_listed(shares)} from. Give more data.")
+    if stratify:
+        return _by_class(shares, targets, labels, names, rng)
+    return _cut(rng.permutation(len(labels)), targets)
+
+
+def draw(rows: int, count: int, seed: int) -> Indices:
+    """`count` of the row numbers 0..rows-1 at random, ascending; all of them where there are no more."""
+    if count >= rows:
+        return np.arange(rows, dtype=np.int64)
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
+
+
+def _cut(order: Indices, sizes: dict[str, int]) -> dict[str, Indices]:
+    parts: dict[str, Indices] = {}
+    start = 0
+    for name, size in sizes.items():
+        parts[name] = np.sort(order[start : start + size])
+        start += size
+    return {"train": np.sort(order[start:]), **parts}
+
+
+def _by_class(
+    shares: dict[str, float],
+    targets: dict[str, int],
+    labels: npt.NDArray[np.int32],
+    names: Sequence[str],
+    rng: np.random.Generator,
+) -> dict[str, Indices]:
+    classes, sizes = np.unique(labels, return_counts=True)
+    parts = len(shares) + 1
+    if sizes.min() < parts:
+        few = [f'"{names[c]}" has {n}' for c, n in zip(classes, sizes, strict=True) if n < parts]
+        raise InputError(
+            f"A stratified split into {parts} parts needs {parts} rows of each class: {', '.join(few)}. "
+            "Add or remove rows of this class, or set data.split.stratify to false."
+        )
+    left = sizes.astype(np.int64)
+    counts: dict[str, Indices] = {}
+    for done, name in enumerate(shares, start=1):
+        # Every class keeps a row for train and for each split still to be made.
+        counts[name] = _allocate(
+            targets[name], np.asarray(shares[name] * sizes, dtype=np.float64), left - (parts - done)
+        )
+        left = left - counts[name]
+    pieces = [
+        _cut(rng.permutation(np.flatnonzero(labels == c)), {name: int(counts[name][i]) for name in shares})
+        for i, c in enumerate(classes)
+    ]
+    return {name: np.sort(np.concatenate([piece[name] for piece in pieces])) for name in ("train", *shares)}
+
+
+def _allocate(total: int, quotas: npt.NDArray[np.float64], most: Indices) -> Indices:
+    """Whole numbers near the quotas that add up to `total`, each from 1 to `most` (largest remainders first)."""
+    total = min(max(total, len(quotas)), int(most.sum()))
+    counts = np.clip(np.floor(quotas).astype(np.int64), 1, most)
+    while counts.sum() != total:
+        gap = quotas - counts
+        if counts.sum() < total:
+            counts[np.argmax(np.where(counts < most, gap, -np.inf))] += 1
+        else:
+            counts[np.argmin(np.where(counts > 1, gap, np.inf))] -= 1
+    return counts
+
+
+def _by_group(shares: dict[str, float], groups: Sequence[Hashable], rng: np.random.Generator) -> dict[str, Indices]:
+    """Fills each split with groups in random order, leaving out those that would overshoot its share by more
+    than they fill."""
+    numbers: dict[Hashable, int] = {}
+    codes = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
+    if len(numbers) <= len(shares):
+        raise InputError(
+            f"The grouping column has {len(numbers)} different values: too few to make {_listed(shares)} and "
+            "train. Group by a column with more values."
+        )
+    sizes = np.bincount(codes)
+    owner = np.zeros(len(numbers), dtype=np.int64)
+    order = rng.permutation(len(numbers))
+    for number, (name, share) in enumerate(shares.items(), start=1):
+        target, size = share * len(groups), 0
+        for group in order:
+            if owner[group] == 0 and sizes[group] <= 2 * (target - size):
+                owner[group] = number
+                size += int(sizes[group])
+        if size == 0:
+            raise InputError(
+                f"No group is small enough for the {name} split: {share:.0%} of {len(groups)} rows. "
+                "Raise its share, or group by a column with more values."
+            )
+    if not np.any(owner == 0):
+        raise InputError(
+            f"The groups are too large: {_listed(shares)} leave none to train on. Lower the shares, or group by "
+            "a column with more values."
+        )
+    names = ["train", *shares]
+    return {name: np.flatnonzero(owner[codes] == number) for number, name in enumerate(names)}
+
+
+def _listed(names: dict[str, float]) -> str:
+    return " and ".join(names)

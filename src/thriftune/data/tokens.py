@@ -1,0 +1,169 @@
+"""Texts as token ids, packed without padding."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from thriftune.data.plain import plain_tokenizer
+from thriftune.errors import InputError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+Pair = Literal["segments", "one_segment"]
+Progress = Callable[[int, int], None]
+"""Called with the texts done and the texts in all."""
+
+_CHUNK = 8192
+_Encoded = tuple[list[int], list[int], bool]
+"""Ids, token types and whether the text was cut."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The token ids of many texts, one after another: text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: npt.NDArray[np.int32]
+    """(tokens,), special tokens included."""
+    types: npt.NDArray[np.uint8] | None
+    """(tokens,) segment of each token; None for models without token types."""
+    offsets: npt.NDArray[np.int64]
+    """(texts + 1,), from 0 to the number of tokens."""
+    truncated: int
+    """How many texts were cut to fit."""
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(texts,) tokens in each text."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def save(self, folder: Path) -> None:
+        """Writes ids.npy, offsets.npy, truncated.npy and, where there are types, types.npy."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "ids.npy", self.ids)
+        np.save(folder / "offsets.npy", self.offsets)
+        np.save(folder / "truncated.npy", np.int64(self.truncated))
+        (folder / "types.npy").unlink(missing_ok=True)
+        if self.types is not None:
+            np.save(folder / "types.npy", self.types)
+
+    @classmethod
+    def load(cls, folder: Path, mmap: bool = False) -> Tokens:
+        """Reads what `save` wrote; with `mmap` the arrays stay on disk, read-only."""
+
+        def read(name: str) -> Any:
+            return np.load(folder / f"{name}.npy", mmap_mode="r" if mmap else None, allow_pickle=False)
+
+        return cls(
+            ids=read("ids"),
+            types=read("types") if (folder / "types.npy").exists() else None,
+            offsets=read("offsets"),
+            truncated=int(np.load(folder / "truncated.npy", allow_pickle=False)),
+        )
+
+
+def encode(
+    tokenizer: Any,
+    texts: Sequence[Sequence[str]],
+    max_tokens: int,
+    pair: Pair = "segments",
+    *,
+    token_types: bool,
+    progress: Progress | None = None,
+) -> Tokens:
+    """Encodes texts as a transformers fast tokenizer would, at most `max_tokens` each.
+
+    `texts` holds one list per text column, one column or two, all of one length. Pairs as `segments` follow the
+    tokenizer's own pair template and are cut longest first; as `one_segment` they become first text, separator
+    token, second text in the single-text template, types 0, cut at the end. Special tokens written in a text
+    stay text. Raises `InputError` where `max_tokens` leaves no room for text, or the tokenizer has no fast
+    backend or no separator.
+    """
+    _check_columns(texts)
+    plain = plain_tokenizer(tokenizer)
+    joined = len(texts) == 2 and pair == "one_segment"
+    special = plain.num_special_tokens_to_add(len(texts) == 2 and not joined) + joined
+    if max_tokens <= special:
+        raise InputError(f"max_tokens {max_tokens} leaves no room for text: {special} are special tokens. Raise it.")
+    if joined:
+        rows = _joined_rows(plain, texts, max_tokens, _separator(tokenizer))
+    else:
+        plain.enable_truncation(max_tokens, strategy="longest_first")
+        rows = _rows(plain, texts)
+    return _pack(rows, len(texts[0]), token_types, progress)
+
+
+def _check_columns(texts: Sequence[Sequence[str]]) -> None:
+    if len(texts) not in (1, 2):
+        raise ValueError(f"{len(texts)} text columns are given, one or two are encoded")
+    if len({len(column) for column in texts}) > 1:
+        raise ValueError(f"text columns differ in length: {[len(column) for column in texts]}")
+
+
+def _separator(tokenizer: Any) -> int:
+    if tokenizer.sep_token_id is None:
+        raise InputError(f"The tokenizer {type(tokenizer).__name__} has no separator token. Set data.pair to segments.")
+    return int(tokenizer.sep_token_id)
+
+
+def _rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]]) -> Iterator[_Encoded]:
+    """Each text or pair through the tokenizer's own template and truncation."""
+    for start in range(0, len(texts[0]), _CHUNK):
+        columns = [column[start : start + _CHUNK] for column in texts]
+        batch: Any = list(zip(*columns, strict=True)) if len(columns) == 2 else list(columns[0])
+        for encoding in plain.encode_batch_fast(batch):
+            yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
+
+
+def _joined_rows(
+    plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]], max_tokens: int, separator: int
+) -> Iterator[_Encoded]:
+    """Each pair as one text: template start, first text, separator, second text, template end."""
+    prefix, suffix = _single_template(plain)
+    room = max_tokens - len(prefix) - len(suffix)
+    first, second = texts
+    for start in range(0, len(first), _CHUNK):
+        batches = (list(column[start : start + _CHUNK]) for column in (first, second))
+        encoded = (plain.encode_batch_fast(batch, add_special_tokens=False) for batch in batches)
+        for a, b in zip(*encoded, strict=True):
+            body = [*a.ids, separator, *b.ids]
+            ids = [*prefix, *body[:room], *suffix]
+            yield ids, [0] * len(ids), len(body) > room
+
+
+def _single_template(plain: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:
+    """The special tokens that stand before and after a single text."""
+    probe = plain.encode("a")
+    text = [i for i, sequence in enumerate(probe.sequence_ids) if sequence is not None]
+    return probe.ids[: text[0]], probe.ids[text[-1] + 1 :]
+
+
+def _pack(rows: Iterator[_Encoded], total: int, token_types: bool, progress: Progress | None) -> Tokens:
+    # array grows in place at 4 bytes a token, where a list would hold an object for each.
+    ids, types, offsets = array("i"), array("B"), array("q", [0])
+    truncated = 0
+    for done, (row_ids, row_types, cut) in enumerate(rows, start=1):
+        ids.extend(row_ids)
+        if token_types:
+            types.extend(row_types)
+        offsets.append(len(ids))
+        truncated += cut
+        if progress is not None and (done % _CHUNK == 0 or done == total):
+            progress(done, total)
+    return Tokens(
+        ids=np.array(ids, dtype=np.int32),
+        types=np.array(types, dtype=np.uint8) if token_types else None,
+        offsets=np.array(offsets, dtype=np.int64),
+        truncated=truncated,
+    )
