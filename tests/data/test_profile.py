@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tiny_tokenizers import bert
+from tests.data.tiny_tokenizers import bert
 
 from thriftune.data.profile import lengths, profile_dataset
 from thriftune.data.settings import DataSettings

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_tokenizers import KINDS
+from tests.data.tiny_tokenizers import KINDS
 
 from thriftune.data.plain import special_ids
 from thriftune.data.tokens import Tokens, encode

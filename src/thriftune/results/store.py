@@ -91,7 +91,7 @@ class RunFolder:
 
     def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
         """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
-        write_atomic(self.predictions_path(name), lambda temporary: frame.write_parquet(temporary))
+        write_atomic(self.predictions_path(name), frame.write_parquet)
 
     def read_predictions(self, name: str) -> pl.DataFrame:
         """Reads predictions in the order of the split."""
@@ -117,7 +117,7 @@ class Store:
 
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
-        write_atomic(self.test_path, lambda temporary: frame.write_parquet(temporary))
+        write_atomic(self.test_path, frame.write_parquet)
 
     def write_results(self, results: StudyResults) -> None:
         """Writes `results.json`."""

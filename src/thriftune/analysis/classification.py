@@ -1,0 +1,169 @@
+"""Test scores of every run, by class and as confusion matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thriftune.analysis import chart
+from thriftune.analysis import format as f
+from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.runs import (
+    Cell,
+    cells,
+    comparable,
+    correct,
+    difference_sentence,
+    errors,
+    interval,
+    is_baseline,
+    learned,
+)
+from thriftune.analysis.statistics import mean_and_deviation
+from thriftune.analysis.summary import performance, remark
+from thriftune.results.record import RunRecord, Scores
+from thriftune.results.store import Results
+
+ORDER = 20
+TITLE = "Classification"
+QUESTION = "How well does each method classify the test texts, and each class?"
+
+COLUMNS = [
+    Column("run", "Run"),
+    Column("accuracy", "Accuracy", "percent", higher_is_better=True),
+    Column("interval", "95% interval"),
+    Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
+    Column("loss", "Loss", "number", higher_is_better=False),
+    Column("errors", "Errors", "int", higher_is_better=False),
+    Column("validation", "Validation accuracy", "percent", higher_is_better=True),
+    Column("remark", "Remark"),
+]
+CLASS_COLUMNS = [
+    Column("label", "Class"),
+    Column("precision", "Precision", "percent"),
+    Column("recall", "Recall", "percent"),
+    Column("f1", "F1", "percent"),
+    Column("support", "Texts", "int"),
+]
+
+
+def build(results: Results) -> Panel | NotApplicable:
+    """Scores with intervals, scores by class, confusion matrices, and means over seeds."""
+    if not results.done:
+        return NotApplicable("No run has test scores.")
+    tables = [Table("results", "Scores on the test texts.", COLUMNS, [_row(run) for run in results.runs])]
+    groups = cells(results.done)
+    if any(len(cell.runs) > 1 for cell in groups):
+        tables.append(_seeds(groups))
+    scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
+    tables += [_classes(i, run, test) for i, run, test in scored]
+    charts = [_f1(results)]
+    charts += [_confusion(i, run, test, results.labels) for i, run, test in scored]
+    notes = [
+        "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind. They do not cover "
+        "another seed's training.",
+        "Loss is the mean cross-entropy in nats. Macro F1 weighs every class alike.",
+    ]
+    if sentence := difference_sentence(comparable(results)):
+        notes.insert(0, sentence)
+    return Panel([performance(results), *_best_and_worst(results)], tables, charts, notes)
+
+
+def _row(run: RunRecord) -> dict[str, Any]:
+    out: dict[str, Any] = {"run": run.name, "remark": remark(run), "unranked": not learned(run)}
+    if run.test is None:
+        return out
+    out |= {"accuracy": run.test.accuracy, "macro_f1": run.test.macro_f1, "loss": run.test.loss}
+    out |= {"loss_reason": "the method gives no probabilities", "errors": errors(run.test)}
+    out["interval"] = f.percent_range(*interval(run.test))
+    if run.validation is not None:
+        out["validation"] = run.validation.accuracy
+    return out
+
+
+def _seeds(groups: list[Cell]) -> Table:
+    columns = [
+        Column("cell", "Method"),
+        Column("seeds", "Seeds", "int"),
+        Column("accuracy", "Mean accuracy", "percent", higher_is_better=True),
+        Column("accuracy_sd", "± SD (points)", "number"),
+        Column("macro_f1", "Mean macro F1", "percent", higher_is_better=True),
+        Column("macro_f1_sd", "± SD (points)", "number"),
+        Column("lowest", "Lowest accuracy", "percent"),
+        Column("highest", "Highest accuracy", "percent"),
+    ]
+    rows = []
+    for cell in groups:
+        accuracies = [run.test.accuracy for run in cell.runs if run.test]
+        mean, deviation = mean_and_deviation(accuracies)
+        f1, f1_deviation = mean_and_deviation([run.test.macro_f1 for run in cell.runs if run.test])
+        row: dict[str, Any] = {"cell": cell.name, "seeds": len(cell.runs), "accuracy": mean, "macro_f1": f1}
+        row |= {"lowest": min(accuracies), "highest": max(accuracies)}
+        for name, value in (("accuracy_sd", deviation), ("macro_f1_sd", f1_deviation)):
+            row |= {name: None if value is None else 100 * value, f"{name}_reason": "one seed"}
+        row["unranked"] = not all(learned(run) for run in cell.runs)
+        rows.append(row)
+    caption = "Mean and sample standard deviation over seeds."
+    return Table("seeds", caption, columns, rows)
+
+
+def _classes(index: int, run: RunRecord, test: Scores) -> Table:
+    rows = [
+        {"label": label, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
+        for label, s in test.per_class.items()
+    ]
+    return Table(f"classes-{f.slug(index, run.name)}", f"{run.name}, by class", CLASS_COLUMNS, rows, small=True)
+
+
+def _f1(results: Results) -> Chart:
+    runs = [run.name for run in results.done]
+    rows = [
+        {"name": label, "series": run.name, "value": chart.short(scores.f1), "support": scores.support}
+        for run in results.done
+        if run.test is not None
+        for label, scores in run.test.per_class.items()
+    ]
+    tooltip = [
+        chart.tip("series", "run"),
+        chart.tip("name", "class"),
+        chart.tip("value", "F1", ".1%"),
+        chart.tip("support", "texts", ","),
+    ]
+    spec = chart.dots(rows, x_title="F1", order=results.labels, series=runs, tooltip=tooltip)
+    spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
+    return Chart("f1-by-class", "F1 by class", "Points: the F1 of each run on each class.", spec)
+
+
+def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str]) -> Chart:
+    rows = []
+    for true, counts in zip(labels, test.confusion, strict=True):
+        total = max(1, sum(counts))
+        rows += [
+            {"true": true, "predicted": predicted, "count": n, "share": chart.short(n / total)}
+            for predicted, n in zip(labels, counts, strict=True)
+        ]
+    tooltip = [
+        chart.tip("true", "true"),
+        chart.tip("predicted", "predicted"),
+        chart.tip("count", "texts", ","),
+        chart.tip("share", "of the true label", ".1%"),
+    ]
+    description = (
+        f"Confusion matrix of {run.name}: {f.count(correct(test))} of {f.count(test.texts)} on the diagonal. "
+        "Colour: the share of the true label."
+    )
+    spec = chart.heatmap(rows, labels=labels, tooltip=tooltip)
+    return Chart(f"confusion-{f.slug(index, run.name)}", run.name, description, spec, small=True)
+
+
+def _best_and_worst(results: Results) -> list[str]:
+    runs = [run for run in results.done if learned(run) and not is_baseline(run) and run.test]
+    if not runs or len(results.labels) < 2:
+        return []
+    means = {
+        label: sum(run.test.per_class[label].f1 for run in runs if run.test) / len(runs) for label in results.labels
+    }
+    ranked = sorted(results.labels, key=lambda label: means[label])
+    low, high = ranked[0], ranked[-1]
+    return [
+        f"The easiest class is {high} (mean F1 {f.percent(means[high])}), the hardest {low} ({f.percent(means[low])})."
+    ]

@@ -1,0 +1,218 @@
+"""Memory and time of every run, and their ratios between methods of one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thriftune.analysis import chart
+from thriftune.analysis import format as f
+from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.runs import (
+    Cell,
+    by_model,
+    cells,
+    comparable,
+    differing,
+    is_baseline,
+    learned,
+    protocol,
+    training_seconds,
+)
+from thriftune.analysis.summary import cost as cost_sentence
+from thriftune.analysis.summary import remark
+from thriftune.results.record import Cost, RunRecord
+from thriftune.results.store import Results
+
+ORDER = 50
+TITLE = "Compute"
+QUESTION = "How much memory and time does each method take?"
+
+PAIRS_SHOWN = 10
+"""Methods of one model up to which every pair is compared."""
+STATED = ("batch size", "max tokens", "epochs", "precision", "device")
+CATEGORIES = ("weights", "gradients", "optimizer", "activations", "cache", "other")
+
+COST_COLUMNS = [
+    Column("run", "Run"),
+    Column("peak_memory_bytes", "Peak memory", "bytes", higher_is_better=False),
+    Column("train_seconds", "Training steps", "seconds", higher_is_better=False),
+    Column("prefix_seconds", "Prefix", "seconds"),
+    Column("samples_per_second", "Samples/s", "number", higher_is_better=True),
+    Column("evaluate_seconds", "Evaluation", "seconds"),
+    Column("load_seconds", "Loading", "seconds"),
+    Column("peak_reserved_bytes", "Reserved", "bytes"),
+    Column("prefix_peak_memory_bytes", "Prefix peak", "bytes"),
+    Column("peak_process_bytes", "Process peak", "bytes"),
+    Column("energy_joules", "Energy (J)", "number"),
+]
+OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules")
+
+
+def build(results: Results) -> Panel | NotApplicable:
+    """Costs with each row's protocol, ratios, and bars for memory and time."""
+    costs = [(run, run.cost) for run in results.runs if run.cost is not None]
+    if not costs:
+        return NotApplicable("No run finished, so nothing was measured.")
+    tables = [_costs(costs), *_ratio_tables(results)]
+    charts = [each for each in (_time(costs), _memory(costs), _throughput(costs)) if each is not None]
+    return Panel([cost_sentence(results)], tables, charts, _notes(results, costs))
+
+
+def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
+    known = {name for name in OPTIONAL if any(getattr(cost, name) for _, cost in costs)}
+    columns = [column for column in COST_COLUMNS if column.name not in OPTIONAL or column.name in known]
+    differs = differing([run for run, _ in costs])
+    stated = list(dict.fromkeys([*STATED, *differs]))
+    columns += [
+        Column(f"protocol{i}", name + (" (differs)" if name in differs else "")) for i, name in enumerate(stated)
+    ]
+    columns.append(Column("remark", "Remark"))
+    rows = []
+    for run, cost in costs:
+        row: dict[str, Any] = {"run": run.name, "remark": remark(run)}
+        row["unranked"] = is_baseline(run) or not learned(run)
+        row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
+        row |= {f"{name}_reason": reason for name, reason in cost.reasons.items()}
+        settings = {} if is_baseline(run) else protocol(run)
+        row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(stated)}
+        rows.append(row)
+    caption = "Costs and the protocol of each row. Best values are marked among the fine-tuned runs that learned."
+    return Table("compute", caption, columns, rows)
+
+
+def _ratio_tables(results: Results) -> list[Table]:
+    tables = []
+    for i, (model, runs) in enumerate(by_model(comparable(results)).items()):
+        group = cells(runs)
+        if len(group) < 2:
+            continue
+        tables.append(_cheapest(i, model, group))
+        if len(group) <= PAIRS_SHOWN:
+            tables += _pairs(i, model, group)
+    return tables
+
+
+def _cheapest(index: int, model: str, group: list[Cell]) -> Table:
+    time = min((cell.seconds for cell in group if cell.seconds), default=None)
+    memory = min((cell.memory for cell in group if cell.memory), default=None)
+    columns = [
+        Column("cell", "Method"),
+        Column("time", "Training time", "ratio"),
+        Column("memory", "Peak memory", "ratio"),
+        Column("accuracy", "Accuracy", "percent", higher_is_better=True),
+    ]
+    rows = [
+        {
+            "cell": cell.name,
+            "time": cell.seconds / time if cell.seconds and time else None,
+            "memory": cell.memory / memory if cell.memory and memory else None,
+            "accuracy": cell.accuracy,
+        }
+        for cell in group
+    ]
+    return Table(f"cheapest-{f.slug(index, model)}", f"{model}: times the cheapest", columns, rows, small=True)
+
+
+def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
+    tables = []
+    for key, title in (("seconds", "training time"), ("memory", "peak memory")):
+        values = [getattr(cell, key) for cell in group]
+        if not any(values):
+            continue
+        columns = [Column("cell", "Row over column")]
+        columns += [Column(f"c{j}", cell.name, "ratio") for j, cell in enumerate(group)]
+        rows = [
+            {"cell": cell.name} | {f"c{j}": a / b if a and b else None for j, b in enumerate(values)}
+            for cell, a in zip(group, values, strict=True)
+        ]
+        name = f"pairs-{key}-{f.slug(index, model)}"
+        tables.append(Table(name, f"{model}: {title}, row over column", columns, rows, small=True))
+    return tables
+
+
+def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
+    divisor, unit = chart.time_unit(training_seconds(run) or 0 for run, _ in costs)
+    parts = ["training steps", "prefix"]
+    rows = [
+        {
+            "name": run.name,
+            "series": part,
+            "series_order": i,
+            "value": chart.short(value / divisor),
+            "text": f.seconds(value),
+        }
+        for run, cost in costs
+        for i, (part, value) in enumerate(zip(parts, (cost.train_seconds, cost.prefix_seconds), strict=True))
+        if value > 0 or part == "training steps"
+    ]
+    tooltip = [chart.tip("name", "run"), chart.tip("series", "part"), chart.tip("text", "time")]
+    series = parts if any(cost.prefix_seconds for _, cost in costs) else parts[:1]
+    spec = chart.bars(
+        rows,
+        x="value",
+        x_title=unit,
+        order=[run.name for run, _ in costs],
+        tooltip=tooltip,
+        series=series,
+        stacked=True,
+    )
+    return Chart("training-time", "Training time", "Bars: training seconds of each run, its prefix apart.", spec)
+
+
+def _memory(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:
+    known = [(run, cost, cost.peak_memory_bytes) for run, cost in costs if cost.peak_memory_bytes is not None]
+    if not known:
+        return None
+    divisor, unit = chart.byte_unit(peak for _, _, peak in known)
+    rows = []
+    for run, cost, peak in known:
+        parts = {name: getattr(cost.memory, name) for name in CATEGORIES} if cost.memory else {"not told apart": peak}
+        rows += [
+            {
+                "name": run.name,
+                "series": name,
+                "series_order": i,
+                "value": chart.short(value / divisor),
+                "text": f.size(value),
+                "peak": f.size(peak),
+            }
+            for i, (name, value) in enumerate(parts.items())
+            if value
+        ]
+    series = [name for name in (*CATEGORIES, "not told apart") if any(row["series"] == name for row in rows)]
+    tooltip = [
+        chart.tip("name", "run"),
+        chart.tip("series", "for"),
+        chart.tip("text", "memory"),
+        chart.tip("peak", "peak"),
+    ]
+    order = [run.name for run, _, _ in known]
+    spec = chart.bars(rows, x="value", x_title=unit, order=order, tooltip=tooltip, series=series, stacked=True)
+    return Chart("peak-memory", "Peak memory", "Bars: memory at the training step's peak, by what it is for.", spec)
+
+
+def _throughput(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:
+    known = [(run, cost.samples_per_second) for run, cost in costs if cost.samples_per_second is not None]
+    if not known:
+        return None
+    rows = [{"name": run.name, "value": chart.short(speed)} for run, speed in known]
+    tooltip = [chart.tip("name", "run"), chart.tip("value", "samples/s", ",.1f")]
+    order = [run.name for run, _ in known]
+    spec = chart.bars(rows, x="value", x_title="training samples per second", order=order, tooltip=tooltip)
+    return Chart("throughput", "Throughput", "Bars: training samples per second of each run.", spec)
+
+
+def _notes(results: Results, costs: list[tuple[RunRecord, Cost]]) -> list[str]:
+    notes = [
+        "Training steps: optimisation only, synchronised. Prefix: computing what the frozen layers give, "
+        "charged in full to every run that uses it. Samples/s counts both."
+    ]
+    if differs := differing([run for run, _ in costs]):
+        notes.insert(0, f"The rows differ in {f.listing(list(differs), 12)}: compare their costs with care.")
+    reused = [run.name for run, cost in costs if cost.prefix_reused]
+    if reused:
+        notes.append(f"{f.listing(reused)} reused a prefix computed before; its cost is charged all the same.")
+    for model, runs in by_model(comparable(results)).items():
+        if len(cells(runs)) > PAIRS_SHOWN:
+            notes.append(f"{model}: more than {PAIRS_SHOWN} methods, pairs are left out.")
+    return notes

@@ -1,0 +1,114 @@
+"""Numbers as people read them; every sentence, table and terminal line uses these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+NOT_MEASURED = "not measured"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share from 0 to 1 as "77.2%"."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def percent_range(low: float, high: float, digits: int = 1) -> str:
+    """Two shares as "76.4–78.0%", or one where both read the same."""
+    first, last = f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
+    return f"{first}%" if first == last else f"{first}–{last}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares as "0.4 points"."""
+    text = f"{100 * abs(difference):.1f}"
+    if text == "0.0" and difference != 0:
+        return "less than 0.1 points"
+    return f"{text} points"
+
+
+def count(value: float) -> str:
+    """A whole number as "12,345"."""
+    return _minus(f"{round(value):,}")
+
+
+def number(value: float) -> str:
+    """Three significant digits, or the whole number from 1,000 on."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return _minus(f"{value:,.0f}")
+    if abs(value) < 1e-3:
+        return _minus(f"{value:.3g}")
+    digits = max(0, 3 - len(str(int(abs(value)))) if abs(value) >= 1 else _leading_zeros(value) + 3)
+    return _minus(f"{value:.{digits}f}")
+
+
+def size(value: float) -> str:
+    """Bytes as "12.3 MB"; 1 MB is 1e6 bytes."""
+    amount, unit = float(value), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if abs(amount) < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    if unit == "B":
+        return _minus(f"{amount:.0f} B")
+    return _minus(f"{amount:.2f} {unit}" if abs(amount) < 9.995 else f"{amount:.1f} {unit}")
+
+
+def seconds(value: float) -> str:
+    """A duration as "0.42 s", "12.3 s", "1 min 32 s" or "2 h 05 min"."""
+    if value < 0:
+        return f"−{seconds(-value)}"
+    if value < 59.95:
+        digits = 0 if value == 0 else 3 if value < 0.095 else 2 if value < 9.95 else 1
+        return f"{value:.{digits}f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(value / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def ratio(value: float) -> str:
+    """A quotient as "1.8x"."""
+    if value >= 10:
+        return f"{value:,.0f}x"
+    if value == 1:
+        return "1x"
+    if value >= 0.1:
+        return f"{value:.1f}x" if abs(value - 1) >= 0.05 else f"{value:.2f}x"
+    return f"{value:.1g}x" if value > 0 else "0x"
+
+
+def listing(names: Sequence[str], limit: int = 6) -> str:
+    """Names as "a, b and c"; beyond the limit "a, b and 5 more"."""
+    if len(names) > limit:
+        return f"{', '.join(names[: limit - 1])} and {len(names) - limit + 1} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: "1 run", "2 runs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def plain(text: str) -> str:
+    """The text without characters that turn the direction of what follows (U+202A–E, U+2066–9)."""
+    return re.sub("[\u202a-\u202e\u2066-\u2069]", "", text)
+
+
+def slug(index: int, text: str) -> str:
+    """A file name that user text cannot break: the index, then the text's ASCII letters and digits."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
+    return f"{index + 1}-{words}" if words else str(index + 1)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _leading_zeros(value: float) -> int:
+    return len(f"{abs(value):.10f}".split(".")[1]) - len(f"{abs(value):.10f}".split(".")[1].lstrip("0"))

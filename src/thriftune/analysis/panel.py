@@ -1,0 +1,97 @@
+"""What a panel is, and how the panels are found.
+
+A panel answers one question. It is one file in this folder with `ORDER`, `TITLE`, `QUESTION` and
+`build(results)`; a file without `ORDER` is a helper.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, cast
+
+from thriftune.results.store import Results
+
+Kind = Literal["text", "int", "number", "percent", "bytes", "seconds", "ratio"]
+"""How a column's numbers are written; percent values are shares from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; `label` is what people read, and may be user text."""
+
+    name: str
+    label: str
+    kind: Kind = "text"
+    higher_is_better: bool | None = None
+    """Where it is not None, the best value of the column is marked."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values by column name; `None` is an unknown number.
+
+    Two further keys may stand in a row: `NAME_reason`, why NAME is None, and `unranked`, which keeps
+    the row, or a list of its columns, out of the marking of best values.
+    """
+
+    name: str
+    caption: str
+    columns: list[Column]
+    rows: list[dict[str, Any]]
+    small: bool = False
+    """Whether several such tables fit side by side."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Vega-Lite specification with its data inside; colours and fonts come from the report's theme."""
+
+    name: str
+    """Unique in the report; letters, digits and hyphens (it names a file)."""
+    title: str
+    description: str
+    """The text alternative: what the chart shows."""
+    spec: dict[str, Any]
+    small: bool = False
+    """Whether several such charts fit side by side."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The answer to one question; every sentence is computed from the numbers."""
+
+    sentences: list[str]
+    tables: list[Table] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """How the numbers came about and what they do not say."""
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """The question does not arise for these results."""
+
+    reason: str
+
+
+class PanelModule(Protocol):
+    """The members of a panel's file."""
+
+    __name__: str
+    ORDER: int
+    TITLE: str
+    QUESTION: str
+
+    def build(self, results: Results) -> Panel | NotApplicable:
+        """Answers the question."""
+        ...
+
+
+def discover() -> list[PanelModule]:
+    """All panels of this folder, in reading order."""
+    package = importlib.import_module(__package__)
+    modules = [importlib.import_module(f"{__package__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)]
+    found = [cast(PanelModule, module) for module in modules if hasattr(module, "ORDER")]
+    return sorted(found, key=lambda module: (module.ORDER, module.__name__))

@@ -1,0 +1,51 @@
+"""A run's test predictions as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thriftune.results.record import RunRecord
+from thriftune.results.store import Results
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Label ids and probabilities in test-set order."""
+
+    label: NDArray[np.int64]
+    """True label ids, shape (texts,)."""
+    predicted: NDArray[np.int64]
+    """Predicted label ids, shape (texts,)."""
+    probabilities: NDArray[np.float64] | None
+    """Shape (texts, labels); None where the method gives none."""
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Which texts were classified wrongly, shape (texts,)."""
+        return np.not_equal(self.label, self.predicted)
+
+
+def read(results: Results, run: RunRecord) -> Predictions:
+    """The run's test predictions."""
+    frame = results.predictions(run)
+    columns = [f"p_{label}" for label in results.labels]
+    probabilities = None
+    if all(column in frame.columns for column in columns):
+        found = frame.select(columns).cast(pl.Float64).to_numpy()
+        probabilities = None if np.isnan(found).any() else found
+    return Predictions(
+        label=_ids(frame["label"], results.labels),
+        predicted=_ids(frame["predicted"], results.labels),
+        probabilities=probabilities,
+    )
+
+
+def _ids(names: pl.Series, labels: list[str]) -> NDArray[np.int64]:
+    if names.dtype.is_integer():
+        return names.cast(pl.Int64).to_numpy()
+    ids = names.cast(pl.String).replace_strict(labels, list(range(len(labels))), return_dtype=pl.Int64)
+    return ids.to_numpy()

@@ -1,0 +1,305 @@
+"""The first screen: performance, cost and errors in sentences, and the compact table of all runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thriftune.analysis import format as f
+from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.runs import (
+    Cell,
+    by_model,
+    cells,
+    comparable,
+    correct,
+    difference_sentence,
+    interval,
+    is_baseline,
+    learned,
+    majority_share,
+    not_learned,
+    training_seconds,
+    unfinished,
+)
+from thriftune.analysis.statistics import mean_and_deviation
+from thriftune.results.record import RunRecord
+from thriftune.results.store import Results
+
+ORDER = 0
+TITLE = "Summary"
+QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
+
+COLUMNS = [
+    Column("run", "Run"),
+    Column("accuracy", "Accuracy", "percent", higher_is_better=True),
+    Column("interval", "95% interval"),
+    Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
+    Column("peak_memory_bytes", "Peak memory", "bytes", higher_is_better=False),
+    Column("seconds", "Training", "seconds", higher_is_better=False),
+    Column("samples_per_second", "Samples/s", "number", higher_is_better=True),
+    Column("trained_parameters", "Trained parameters", "int"),
+    Column("stored_bytes", "Stored", "bytes", higher_is_better=False),
+    Column("remark", "Remark"),
+]
+
+
+def build(results: Results) -> Panel | NotApplicable:
+    """Three answers, in this order: performance, cost, errors."""
+    sentences = [performance(results), cost(results), error_behaviour(results)]
+    caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
+    rows = [row(run) for run in results.runs]
+    return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=notes(results))
+
+
+def row(run: RunRecord) -> dict[str, Any]:
+    """One run's line in the compact table; unknown numbers carry their reason."""
+    out: dict[str, Any] = {"run": run.name, "remark": remark(run), "unranked": not learned(run)}
+    if is_baseline(run):
+        out["unranked"] = ["peak_memory_bytes", "seconds", "samples_per_second", "stored_bytes"]
+    if run.test is not None:
+        out |= {"accuracy": run.test.accuracy, "macro_f1": run.test.macro_f1}
+        out["interval"] = f.percent_range(*interval(run.test))
+    if run.cost is not None:
+        names = ("peak_memory_bytes", "samples_per_second", "trained_parameters", "stored_bytes")
+        out |= {name: getattr(run.cost, name) for name in names}
+        out |= {f"{name}_reason": reason for name, reason in run.cost.reasons.items()}
+        out["seconds"] = training_seconds(run)
+    return out
+
+
+def remark(run: RunRecord) -> str:
+    """What a reader must know before comparing the run; empty where all is well."""
+    if run.test is None or run.status != "done":
+        return f"{run.status.replace('_', ' ')}: {run.message or 'no message'}"
+    if not learned(run):
+        return "did not learn"
+    return "baseline" if is_baseline(run) else ""
+
+
+def performance(results: Results) -> str:
+    """Which run classified best, and which others its interval overlaps."""
+    ranked = sorted(cells(run for run in results.done if learned(run)), key=lambda cell: -cell.accuracy)
+    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
+    parts = []
+    if tuned:
+        parts += _ranking(ranked)
+    elif results.done:
+        parts.append("No fine-tuned run learned, so no method can be compared.")
+    else:
+        parts.append("No run finished, so there is nothing to compare.")
+    parts += _baselines(ranked)
+    if lost := not_learned(results):
+        share = majority_share(lost[0].test) if lost[0].test else 0.0
+        names = [f"{run.name} ({f.percent(run.test.accuracy)})" for run in lost if run.test]
+        verb = "supports" if len(lost) == 1 else "support"
+        parts.append(
+            f"{f.listing(names)} did not learn: not above the majority class ({f.percent(share)}); "
+            f"{'it' if len(lost) == 1 else 'they'} {verb} no comparison."
+        )
+    if failed := unfinished(results):
+        names = [f"{run.name} ({run.status.replace('_', ' ')})" for run in failed]
+        parts.append(f"Without test results: {f.listing(names)}.")
+    return " ".join(parts)
+
+
+def _ranking(ranked: list[Cell]) -> list[str]:
+    best, *others = ranked
+    parts = [f"{best.name} classified best: {_accuracy(best)}."]
+    low = best.interval[0]
+    others = [cell for cell in others if not is_baseline(cell.runs[0])]
+    near = [cell for cell in others if cell.interval[1] >= low]
+    far = [cell for cell in others if cell.interval[1] < low]
+    if near:
+        names = [f"{cell.name} ({_lower(best, cell)})" for cell in near]
+        whose = "whose interval overlaps" if len(near) == 1 else "whose intervals overlap"
+        parts.append(f"Next: {f.listing(names, 5)}, {whose} that of {best.name}.")
+    if far:
+        names = [f"{cell.name} ({f.points(best.accuracy - cell.accuracy)})" for cell in far]
+        parts.append(f"Lower, beyond the intervals: {f.listing(names, 5)}.")
+    return parts
+
+
+def _lower(best: Cell, cell: Cell) -> str:
+    gap = best.accuracy - cell.accuracy
+    return "equal" if gap == 0 else f"{f.points(gap)} lower"
+
+
+def _accuracy(cell: Cell) -> str:
+    values = [run.test.accuracy for run in cell.runs if run.test]
+    mean, deviation = mean_and_deviation(values)
+    if deviation is not None:
+        return f"{f.percent(mean)} ± {100 * deviation:.1f} (mean ± standard deviation of {len(values)} seeds)"
+    return f"{f.percent(mean)} (95% interval {f.percent_range(*cell.interval)})"
+
+
+def _baselines(ranked: list[Cell]) -> list[str]:
+    found = [cell for cell in ranked if is_baseline(cell.runs[0])]
+    if not found:
+        return []
+    names = [f"{cell.name} {f.percent(cell.accuracy)}" for cell in found]
+    return [f"Without a transformer: {f.listing(names)}."]
+
+
+def cost(results: Results) -> str:
+    """For each model the fastest against the best classified; whether fewer parameters were cheaper; storage."""
+    runs = comparable(results)
+    groups = [cells(group) for group in by_model(runs).values()]
+    if not groups:
+        return "No fine-tuned run learned, so no costs are compared."
+    parts = [_cost_of_model(group) for group in groups]
+    surprises = [found for group in groups if (found := parameter_surprise(group))]
+    parts += [max(surprises)[1]] if surprises else []
+    parts += _stored([cell for group in groups for cell in group])
+    mixed = [sentence for group in by_model(runs).values() if (sentence := difference_sentence(group))]
+    return " ".join([*parts, *dict.fromkeys(mixed)])
+
+
+def _cost_of_model(group: list[Cell]) -> str:
+    group = [cell for cell in group if cell.seconds is not None]
+    if not group:
+        return "Training time was not measured."
+    if len(group) == 1:
+        return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
+    fast = min(group, key=lambda cell: cell.seconds or 0)
+    other, role = max(group, key=lambda cell: cell.accuracy), "the best classifier"
+    if other is fast:
+        other, role = max(group, key=lambda cell: cell.seconds or 0), "the slowest"
+    if other is fast:
+        return f"All {len(group)} methods trained in {f.seconds(fast.seconds or 0)}."
+    times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
+    text = f"{fast.name} trained {_faster(fast, other)} than {other.name}, {role} ({times})"
+    if fast.memory and other.memory:
+        text += f", and at its peak needed {f.ratio(fast.memory / other.memory)} the memory"
+        text += f" ({f.size(fast.memory)} against {f.size(other.memory)})"
+    return " ".join([f"{text}.", *lightest(group, fast)])
+
+
+def _stored(group: list[Cell]) -> list[str]:
+    known = sorted((cell for cell in group if cell.stored is not None), key=lambda cell: cell.stored or 0)
+    if len(known) < 2:
+        return []
+    ends = [f"{f.size(cell.stored or 0)} ({cell.name})" for cell in (known[0], known[-1])]
+    return [f"Stored weights range from {ends[0]} to {ends[1]}."]
+
+
+def _faster(fast: Cell, slow: Cell) -> str:
+    if not fast.seconds:
+        return "faster"
+    return f"{f.ratio((slow.seconds or 0) / fast.seconds)} faster"
+
+
+def lightest(group: list[Cell], fast: Cell) -> list[str]:
+    """Names the cell with the least peak memory where it is not the fastest one."""
+    known = [cell for cell in group if cell.memory is not None]
+    if not known:
+        return ["Peak memory was not measured."]
+    light = min(known, key=lambda cell: cell.memory or 0)
+    if light is fast:
+        return []
+    return [f"{light.name} needed the least memory ({f.size(light.memory or 0)})."]
+
+
+def parameter_surprise(group: list[Cell]) -> tuple[float, str] | None:
+    """The pair where fewer trained parameters (by 10% or more) went with the most extra time or memory.
+
+    Returns the larger of the two ratios and a sentence; None where no pair needs 10% more of either.
+    """
+    worst: tuple[float, str] | None = None
+    for a in group:
+        for b in group:
+            if not (a.parameters and b.parameters and a.parameters < 0.9 * b.parameters):
+                continue
+            time = (a.seconds or 0) / b.seconds if b.seconds else 0.0
+            memory = a.memory / b.memory if a.memory and b.memory else 0.0
+            if max(time, memory) > (worst[0] if worst else 1.1):
+                costs = [f"{f.ratio(time)} the training time"] if time else []
+                costs += [f"{f.ratio(memory)} the memory"] if memory else []
+                text = (
+                    f"Fewer trained parameters did not mean cheaper: {a.name} trains "
+                    f"{f.ratio(a.parameters / b.parameters)} the parameters of {b.name}, "
+                    f"with {' and '.join(costs)}."
+                )
+                worst = (max(time, memory), text)
+    return worst
+
+
+def _peak(cell: Cell) -> str:
+    return f" with a peak memory of {f.size(cell.memory)}" if cell.memory is not None else ""
+
+
+def error_behaviour(results: Results) -> str:
+    """On which true label the runs err most, and which confusion is the most frequent."""
+    runs = [run for run in comparable(results) if run.test and correct(run.test) < run.test.texts]
+    if not runs:
+        return "No fine-tuned run that learned made errors to compare."
+    hardest: dict[str, list[float]] = {}
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        label, share = _hardest(run, results.labels)
+        hardest.setdefault(label, []).append(share)
+        names.setdefault(label, []).append(run.name)
+    if len(hardest) == 1:
+        label, shares = next(iter(hardest.items()))
+        who = f"{runs[0].name} errs" if len(runs) == 1 else f"All {len(runs)} runs that learned err"
+        whose = "its" if len(runs) == 1 else "their"
+        base = f.percent(_support(runs[0], results.labels, label))
+        text = f"{who} most on texts labelled {label}: {_span(shares)} of {whose} errors"
+        text += f" ({base} of the test texts have this label)."
+    else:
+        each = [
+            f"{f.listing(names[label], 4)} on {label} ({_span(shares)} of errors)" for label, shares in hardest.items()
+        ]
+        text = f"The runs err most on texts of different labels: {'; '.join(each)}."
+    return f"{text} {_confusion(runs, results.labels)}"
+
+
+def _span(shares: list[float]) -> str:
+    return f.percent_range(min(shares), max(shares), 0)
+
+
+def _hardest(run: RunRecord, labels: list[str]) -> tuple[str, float]:
+    confusion = run.test.confusion if run.test else []
+    wrong = [sum(row) - row[i] for i, row in enumerate(confusion)]
+    top = max(range(len(wrong)), key=lambda i: wrong[i])
+    return labels[top], wrong[top] / max(1, sum(wrong))
+
+
+def _support(run: RunRecord, labels: list[str], label: str) -> float:
+    confusion = run.test.confusion if run.test else []
+    return sum(confusion[labels.index(label)]) / max(1, sum(map(sum, confusion)))
+
+
+def _confusion(runs: list[RunRecord], labels: list[str]) -> str:
+    pairs: dict[tuple[str, str], int] = {}
+    for run in runs:
+        confusion = run.test.confusion if run.test else []
+        cells_wrong = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j]
+        _, i, j = max(cells_wrong)
+        pairs[labels[i], labels[j]] = pairs.get((labels[i], labels[j]), 0) + 1
+    (true, predicted), number = max(pairs.items(), key=lambda item: item[1])
+    if len(runs) == 1:
+        return f"Its most frequent confusion: {true} taken for {predicted}."
+    if number == 1:
+        return "Their most frequent confusions all differ."
+    share = f"all {len(runs)}" if number == len(runs) else f"{number} of {len(runs)}"
+    return f"The most frequent confusion in {share}: {true} taken for {predicted}."
+
+
+def notes(results: Results) -> list[str]:
+    """What the comparison does not say."""
+    found = []
+    per_cell = [len(cell.runs) for cell in cells(results.done) if not is_baseline(cell.runs[0])]
+    if per_cell and max(per_cell) == 1:
+        found.append(
+            "Every method ran with one seed: this speaks of these trained models only. "
+            "Repeats with other seeds can differ by more than the methods do."
+        )
+    groups = by_model(comparable(results))
+    if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
+        found.append(f"Across models: {sentence}")
+    found.append(
+        "Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind. Training "
+        "time includes the prefix's. Did not learn: accuracy not above the majority class share (exact "
+        "one-sided binomial test at 5%)."
+    )
+    return found

@@ -1,0 +1,137 @@
+"""Counts live tensor bytes on any device, each storage once, and says what they are for at the peak."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from thriftune.engine.step import Step
+from thriftune.results.record import Memory
+
+
+@dataclass
+class _Live:
+    """A storage that is alive."""
+
+    size: int
+    in_backward: bool
+    """Whether it came into being while gradients were computed."""
+
+
+class LiveBytes(TorchDispatchMode):
+    """Adds up the bytes of all tensor storages that operations create while it is active, and their peak.
+
+    Storages that were there before count once they are passed to `add`. Memory that an operation takes and
+    frees inside its own kernel is not seen.
+    """
+
+    def __init__(self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None) -> None:
+        super().__init__()
+        self.live: dict[int, _Live] = {}
+        self.current = 0
+        self.peak = 0
+        self.peak_index = 0
+        self.operations = 0
+        self._at = at
+        self._snapshot = snapshot
+        self._references: dict[int, weakref.ref[Any]] = {}
+
+    def add(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Counts tensors that exist already."""
+        for tensor in tensors:
+            self._count(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operation and counts the storages of its results."""
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf)
+        self.operations += 1
+        if self.current > self.peak:
+            self.peak, self.peak_index = self.current, self.operations
+        if self.operations == self._at and self._snapshot is not None:
+            self._snapshot(self)
+        return out
+
+    def _count(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.live:
+            return
+        size = storage.nbytes()
+        self.live[key] = _Live(size, torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
+        self.current += size
+        self._references[key] = weakref.ref(storage, partial(self._forget, key))
+
+    def _forget(self, key: int, _: object) -> None:
+        self._references.pop(key, None)
+        gone = self.live.pop(key, None)
+        if gone is not None:
+            self.current -= gone.size
+
+
+def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
+    """Peak live tensor bytes of a training step on `batches`, and what they are for at that moment.
+
+    Three untimed steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
+    Weights, optimiser state and random numbers are restored.
+    """
+    before = [p.detach().clone() for p in step.parameters]
+    random_state = torch.get_rng_state()
+    try:
+        step(batches, 0.0)
+        finder = LiveBytes()
+        _run(step, batches, finder)
+        found: list[Memory] = []
+        _run(step, batches, LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter))))
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(step.parameters, before, strict=True):
+                parameter.copy_(value)
+        step.optimizer.state.clear()
+        step.optimizer.zero_grad(set_to_none=True)
+        torch.set_rng_state(random_state)
+    return finder.peak, found[0]
+
+
+def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:
+    root = step.classifier.root
+    counter.add([*root.parameters(), *root.buffers(), *_optimizer_state(step)])
+    with counter:
+        step(batches, 0.0)
+
+
+def _optimizer_state(step: Step) -> list[torch.Tensor]:
+    states = step.optimizer.state.values()
+    return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+
+
+def _keys(tensors: Iterable[torch.Tensor | None]) -> set[int]:
+    return {tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None}
+
+
+def _by_category(step: Step, counter: LiveBytes) -> Memory:
+    root = step.classifier.root
+    weights = _keys([*root.parameters(), *root.buffers()])
+    optimizer = _keys(_optimizer_state(step))
+    gradients = _keys(p.grad for p in step.parameters)
+    sums = dict.fromkeys(("weights", "gradients", "optimizer", "activations", "other"), 0)
+    for key, live in counter.live.items():
+        if key in weights:
+            name = "weights"
+        elif key in optimizer:
+            name = "optimizer"
+        elif key in gradients:
+            name = "gradients"
+        else:
+            name = "other" if live.in_backward else "activations"
+        sums[name] += live.size
+    return Memory(cache=0, **sums)

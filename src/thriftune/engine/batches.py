@@ -1,0 +1,72 @@
+"""Which texts a step sees, and how they become padded tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thriftune.data.tokens import Tokens
+from thriftune.engine.protocol import Protocol
+from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised texts with their labels."""
+
+    tokens: Tokens
+    labels: np.ndarray
+    """Label ids of shape (texts,), int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def training_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The texts of one epoch in random order, in batches; the last one may be smaller.
+
+    The order depends on (count, seed, epoch) alone, so that every method of a study sees the same batches.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """All texts, longest first, in batches of similar length: for prediction, where order does not matter."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
+    """The training batch with the most padded tokens over all epochs: where a step's memory peaks."""
+    batches = [
+        batch
+        for epoch in range(protocol.epochs)
+        for batch in training_batches(len(lengths), protocol.batch_size, seed, epoch)
+    ]
+    return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))
+
+
+def padded_batch(
+    tokens: Tokens, indices: np.ndarray, classifier: Classifier, protocol: Protocol
+) -> dict[str, torch.Tensor]:
+    """The network's inputs for some texts: input_ids, attention_mask and, where it has them, token_type_ids.
+
+    Each has the shape (texts, width), width being the longest text of the batch or `max_tokens`.
+    """
+    starts = tokens.offsets[indices]
+    lengths = (tokens.offsets[indices + 1] - starts).astype(np.int64)
+    width = protocol.max_tokens if protocol.padding == "max" else int(lengths.max())
+    columns = np.arange(width)
+    mask = columns[None, :] < lengths[:, None]
+    source = (starts[:, None] + columns[None, :])[mask]
+    ids = np.full(mask.shape, classifier.config.pad_token_id or 0, dtype=np.int64)
+    ids[mask] = tokens.ids[source]
+    inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+    if tokens.types is not None:
+        types = np.zeros(mask.shape, dtype=np.int64)
+        types[mask] = tokens.types[source]
+        inputs["token_type_ids"] = types
+    return {name: torch.from_numpy(value).to(classifier.device) for name, value in inputs.items()}

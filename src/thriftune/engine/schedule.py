@@ -1,0 +1,48 @@
+"""The learning rate over training."""
+
+from __future__ import annotations
+
+import math
+
+from thriftune.engine.protocol import ScheduleSettings
+
+
+class Schedule:
+    """Gives the factor on the peak learning rate for each step.
+
+    Warm-up rises linearly from 0; linear and cosine then fall to 0 at the last step, as transformers' schedules
+    of those names do. plateau multiplies by `factor` when the validation loss has not fallen (by more than
+    0.01%) for more than `patience` epochs, as torch's ReduceLROnPlateau does.
+    """
+
+    def __init__(self, settings: ScheduleSettings, steps: int) -> None:
+        self.settings = settings
+        self.steps = steps
+        self.warmup_steps = math.ceil(settings.warmup_share * steps)
+        self.scale = 1.0
+        self.best = math.inf
+        self.bad_epochs = 0
+
+    def factor(self, step: int) -> float:
+        """The factor at a step, counted from 0."""
+        if step < self.warmup_steps:
+            return self.scale * step / max(1, self.warmup_steps)
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        if self.settings.type == "linear":
+            return max(0.0, 1.0 - progress)
+        if self.settings.type == "cosine":
+            return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
+        return self.scale
+
+    def epoch_ended(self, validation_loss: float | None) -> None:
+        """Tells a plateau schedule how the epoch went; does nothing for the others."""
+        if self.settings.type != "plateau" or validation_loss is None:
+            return
+        if validation_loss < self.best * (1 - 1e-4):
+            self.best, self.bad_epochs = validation_loss, 0
+            return
+        self.bad_epochs += 1
+        patience = 2 if self.settings.patience is None else self.settings.patience
+        if self.bad_epochs > patience:
+            self.scale *= 0.5 if self.settings.factor is None else self.settings.factor
+            self.bad_epochs = 0

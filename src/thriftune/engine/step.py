@@ -1,0 +1,90 @@
+"""One optimisation step: forward, backward, clip, update. The loop and the memory probe run this same code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from thriftune.engine.batches import Examples, padded_batch
+from thriftune.engine.protocol import OptimizerSettings, Protocol
+from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Sums over the step's texts, left on the device so that reading them is the caller's choice."""
+
+    loss: torch.Tensor
+    correct: torch.Tensor
+    texts: int
+
+
+def parameter_groups(classifier: Classifier, settings: OptimizerSettings) -> list[dict[str, object]]:
+    """AdamW's groups: with decay on weights alone, biases and normalisation parameters (vectors) get none."""
+    parameters = [p for _, p in classifier.trained()]
+    if settings.decay == "all":
+        return [{"params": parameters, "weight_decay": settings.weight_decay}]
+    groups: list[dict[str, object]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(classifier: Classifier, settings: OptimizerSettings, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW over the trained parameters, in torch's fused implementation."""
+    return torch.optim.AdamW(
+        parameter_groups(classifier, settings),
+        lr=learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        fused=True,
+    )
+
+
+class Step:
+    """Runs steps on the training examples."""
+
+    def __init__(
+        self, classifier: Classifier, examples: Examples, protocol: Protocol, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.classifier = classifier
+        self.examples = examples
+        self.protocol = protocol
+        self.optimizer = optimizer
+        self.parameters = [p for _, p in classifier.trained()]
+        self.labels = torch.from_numpy(examples.labels).to(classifier.device)
+
+    def forward(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of shape (texts, classes) and the summed cross-entropy of some training texts."""
+        with autocast(self.classifier, self.protocol):
+            logits = self.classifier.logits(padded_batch(self.examples.tokens, indices, self.classifier, self.protocol))
+        labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
+        return logits, nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+    def __call__(self, batches: list[np.ndarray], learning_rate: float) -> StepResult:
+        """Accumulates the mean gradient over the batches' texts, clips it and updates the parameters."""
+        texts = sum(len(batch) for batch in batches)
+        loss = torch.zeros((), device=self.classifier.device)
+        correct = torch.zeros((), device=self.classifier.device, dtype=torch.int64)
+        for indices in batches:
+            logits, summed = self.forward(indices)
+            (summed / texts).backward()
+            loss += summed.detach()
+            labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
+            correct += (logits.detach().argmax(dim=1) == labels).sum()
+        if self.protocol.optimizer.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.protocol.optimizer.max_grad_norm, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepResult(loss, correct, texts)
+
+
+def autocast(classifier: Classifier, protocol: Protocol) -> torch.autocast:
+    """The precision context of a forward pass: bf16 autocast, or none."""
+    return torch.autocast(classifier.device.type, dtype=torch.bfloat16, enabled=protocol.precision == "bf16")

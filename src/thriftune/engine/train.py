@@ -1,0 +1,242 @@
+"""The training loop: the only one, for every method, architecture and device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.checkpoint import load_trained, save_trained
+from thriftune.engine.predict import QuickScores, quick_scores
+from thriftune.engine.protocol import Protocol
+from thriftune.engine.schedule import Schedule
+from thriftune.engine.step import Step, build_optimizer
+from thriftune.models.classifier import Classifier
+from thriftune.results.record import EpochPoint, StepPoint
+
+LOSS_POINTS = 200
+"""About how many points of the training loss a history holds."""
+
+
+class DivergedError(Exception):
+    """The training loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, for hooks."""
+
+    epoch: int
+    """1-based."""
+    step: int
+    """Steps done over all epochs."""
+    steps: int
+    """Steps of the whole training."""
+    texts: int
+    """Texts seen over all epochs."""
+    loss: float | None
+    """Mean over the last window; None until there is one."""
+
+
+class Hook:
+    """Watches the loop; every method may be left out. The cost meter and the progress display are hooks."""
+
+    def train_started(self, step: Step) -> None:
+        """Before the first step; the model is in training mode."""
+
+    def epoch_started(self) -> None:
+        """Before an epoch's first step."""
+
+    def stepped(self, progress: Progress) -> None:
+        """After a step; called inside the timed part, so it must be quick."""
+
+    def epoch_trained(self, seconds: float) -> None:
+        """After an epoch's last step and before its evaluation; `seconds` is the time of its steps."""
+
+    def evaluated(self, seconds: float) -> None:
+        """After an evaluation on validation."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training produced; the kept weights are in the classifier."""
+
+    steps: list[StepPoint]
+    epochs: list[EpochPoint]
+    best_epoch: int
+    """1-based epoch whose weights were kept."""
+    validation: QuickScores | None
+    """Of the kept weights."""
+    texts: int
+    """Texts seen, over all epochs."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that one training needs."""
+
+    classifier: Classifier
+    train: Examples
+    validation: Examples | None
+    protocol: Protocol
+    learning_rate: float
+    seed: int
+    checkpoint: Path
+    """Where the best weights wait (safetensors)."""
+    after_step: Callable[[Classifier, int], None] | None = None
+
+
+def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
+    """Trains a classifier in place and leaves the kept weights in it.
+
+    Deterministic per seed on one machine and thread count. Raises `DivergedError` when the loss stops being
+    finite, and `torch.OutOfMemoryError` on a GPU that is too small.
+    """
+    protocol, classifier = task.protocol, task.classifier
+    torch.manual_seed(task.seed)
+    step = Step(classifier, task.train, protocol, build_optimizer(classifier, protocol.optimizer, task.learning_rate))
+    per_epoch = math.ceil(math.ceil(len(task.train) / protocol.batch_size) / protocol.accumulate)
+    schedule = Schedule(protocol.schedule, per_epoch * protocol.epochs)
+    run = _Run(task, hooks, step, schedule)
+    classifier.train_mode(protocol.frozen_dropout == "on")
+    for hook in hooks:
+        hook.train_started(step)
+    for epoch in range(1, protocol.epochs + 1):
+        run.train_epoch(epoch)
+        if run.evaluate_epoch(epoch):
+            break
+    if protocol.keep == "best" and run.best_epoch != len(run.epoch_points):
+        load_trained(classifier, task.checkpoint)
+    task.checkpoint.unlink(missing_ok=True)
+    return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts)
+
+
+class _Run:
+    """The state of one training."""
+
+    def __init__(self, task: Task, hooks: Sequence[Hook], step: Step, schedule: Schedule) -> None:
+        self.task = task
+        self.hooks = hooks
+        self.step = step
+        self.schedule = schedule
+        self.steps_done = 0
+        self.texts = 0
+        self.step_points: list[StepPoint] = []
+        self.epoch_points: list[EpochPoint] = []
+        self.best_epoch = 0
+        self.best_score = -math.inf
+        self.kept: QuickScores | None = None
+        self.stopping_best = math.inf
+        self.stopping_bad = 0
+        self._epoch = (0.0, 0.0, 0.0)
+
+    def train_epoch(self, epoch: int) -> None:
+        """Runs an epoch's steps; only they are timed."""
+        task, protocol = self.task, self.task.protocol
+        task.classifier.train_mode(protocol.frozen_dropout == "on")
+        batches = training_batches(len(task.train), protocol.batch_size, task.seed, epoch - 1)
+        groups = [batches[i : i + protocol.accumulate] for i in range(0, len(batches), protocol.accumulate)]
+        window = max(1, self.schedule.steps // LOSS_POINTS)
+        device = task.classifier.device
+        total_loss = torch.zeros((), device=device)
+        window_loss = torch.zeros((), device=device)
+        correct = torch.zeros((), device=device, dtype=torch.int64)
+        window_texts, window_mean, epoch_texts = 0, None, 0
+        rate = 0.0
+        for hook in self.hooks:
+            hook.epoch_started()
+        synchronize(device)
+        started = time.perf_counter()
+        for group in groups:
+            rate = task.learning_rate * self.schedule.factor(self.steps_done)
+            result = self.step(group, rate)
+            self.steps_done += 1
+            self.texts += result.texts
+            epoch_texts += result.texts
+            window_texts += result.texts
+            window_loss += result.loss
+            correct += result.correct
+            if task.after_step is not None:
+                task.after_step(task.classifier, self.steps_done)
+            if self.steps_done % window == 0 or group is groups[-1]:
+                window_mean = _finite(window_loss.item() / window_texts, self.steps_done)
+                total_loss += window_loss
+                window_loss, window_texts = torch.zeros((), device=device), 0
+                position = epoch - 1 + epoch_texts / len(task.train)
+                self.step_points.append(StepPoint(self.steps_done, position, window_mean, rate))
+            for hook in self.hooks:
+                hook.stepped(Progress(epoch, self.steps_done, self.schedule.steps, self.texts, window_mean))
+        synchronize(device)
+        seconds = time.perf_counter() - started
+        for hook in self.hooks:
+            hook.epoch_trained(seconds)
+        self._epoch = (total_loss.item() / epoch_texts, correct.item() / epoch_texts, seconds)
+
+    def evaluate_epoch(self, epoch: int) -> bool:
+        """Scores the validation texts, keeps the best weights; returns whether to stop early."""
+        task, protocol = self.task, self.task.protocol
+        scores: QuickScores | None = None
+        if task.validation is not None:
+            started = time.perf_counter()
+            scores = quick_scores(task.classifier, task.validation, protocol)
+            for hook in self.hooks:
+                hook.evaluated(time.perf_counter() - started)
+        loss, accuracy, seconds = self._epoch
+        self.epoch_points.append(
+            EpochPoint(
+                epoch=epoch,
+                step=self.steps_done,
+                train_loss=loss,
+                train_accuracy=accuracy,
+                validation_loss=None if scores is None else scores.loss,
+                validation_accuracy=None if scores is None else scores.accuracy,
+                validation_macro_f1=None if scores is None else scores.macro_f1,
+                learning_rate=self.step_points[-1].learning_rate,
+                train_seconds=seconds,
+            )
+        )
+        self._keep(epoch, scores)
+        self.schedule.epoch_ended(None if scores is None else scores.loss)
+        return self._stops_early(scores)
+
+    def _keep(self, epoch: int, scores: QuickScores | None) -> None:
+        protocol = self.task.protocol
+        score = -math.inf if scores is None else score_of(scores, protocol.select)
+        if protocol.keep == "last" or scores is None or score > self.best_score or self.best_epoch == 0:
+            self.best_epoch, self.best_score, self.kept = epoch, score, scores
+            if protocol.keep == "best" and epoch < protocol.epochs:
+                save_trained(self.task.classifier, self.task.checkpoint)
+
+    def _stops_early(self, scores: QuickScores | None) -> bool:
+        settings = self.task.protocol.early_stopping
+        if settings is None or scores is None:
+            return False
+        badness = -score_of(scores, settings.metric)
+        if badness < self.stopping_best - settings.min_delta:
+            self.stopping_best, self.stopping_bad = badness, 0
+            return False
+        self.stopping_bad += 1
+        return self.stopping_bad >= settings.patience
+
+
+def score_of(scores: QuickScores, metric: str) -> float:
+    """A validation score of which more is better: accuracy, macro F1, or the negative loss."""
+    return -scores.loss if metric == "loss" else float(getattr(scores, metric))
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for a GPU's queued work, so that a clock read next tells the truth; does nothing on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _finite(loss: float, step: int) -> float:
+    if not np.isfinite(loss):
+        raise DivergedError(f"the training loss became {loss} by step {step}; try a smaller learning rate")
+    return loss

@@ -1,0 +1,106 @@
+"""What a method is: a frozen dataclass of its YAML keys that changes which parameters a classifier trains.
+
+The engine never asks which method runs: it looks at which parameters require gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from thriftune.settings import Settings, setting
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Settings):
+    """Base of every method."""
+
+    NAME: ClassVar[str]
+    """As in the study file: the name of the class's file."""
+    SUMMARY: ClassVar[str]
+    """One line for `thriftune methods`."""
+    SOURCE: ClassVar[str]
+    """Where the method comes from (paper), or what it stands for."""
+    NEEDS_MODEL: ClassVar[bool] = True
+
+    text: tuple[str, ...] | None = setting(None, help="text columns that this method sees; null: all of the study's")
+
+    def __init_subclass__(cls) -> None:
+        cls.NAME = cls.__module__.rsplit(".", 1)[-1]
+
+    @property
+    def label(self) -> str:
+        """A short name with the settings that tell two uses apart, for example "lora r8 top 2"."""
+        return self.NAME
+
+    @classmethod
+    def prepare(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Rewrites the YAML keys before they are checked; the base changes nothing."""
+        return settings
+
+    def flat(self) -> dict[str, Any]:
+        """The settings as `run.json` holds them: name and keys side by side."""
+        return {"name": self.NAME, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerMethod(Method):
+    """A way for pretrained weights to adapt."""
+
+    learning_rate: float | tuple[float, ...] = setting(
+        help="AdamW's peak learning rate; of a list the best on validation is taken, the search is charged",
+        above=0,
+    )
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The candidates, at least one."""
+        rate = self.learning_rate
+        return rate if isinstance(rate, tuple) else (rate,)
+
+    def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
+        """Marks what is trained (requires_grad) and adds what the method adds.
+
+        New weights are drawn from `rng`. The classifier arrives with everything frozen but its head.
+        Raises `InputError` where the settings do not fit the model.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Method):
+    """A classifier without a transformer: what a user would have anyway."""
+
+    NEEDS_MODEL: ClassVar[bool] = False
+
+    def fit(self, texts: list[list[str]], labels: np.ndarray, classes: int, seed: int) -> FittedBaseline:
+        """Trains on texts (one list per text column) and label ids of shape (texts,)."""
+        raise NotImplementedError
+
+
+class FittedBaseline(Protocol):
+    """A trained baseline."""
+
+    @property
+    def trained_parameters(self) -> int:
+        """Numbers that were fitted."""
+        ...
+
+    def predict(self, texts: list[list[str]]) -> np.ndarray:
+        """Probabilities of shape (texts, classes)."""
+        ...
+
+    def save(self, folder: Path) -> int:
+        """Writes JSON and npz files (no pickle) into the folder and returns their bytes."""
+        ...
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,32 @@
+"""Feature extraction: only the head is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from thriftune.methods.base import TransformerMethod
+from thriftune.settings import setting
+
+if TYPE_CHECKING:
+    import torch
+
+    from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOnly(TransformerMethod):
+    """The encoder as a fixed feature extractor."""
+
+    SUMMARY: ClassVar[str] = "the encoder is frozen, only the head is trained"
+    SOURCE: ClassVar[str] = "Peters et al. 2019, arXiv:1903.05987"
+
+    learning_rate: float | tuple[float, ...] = setting(
+        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    )
+
+    def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
+        """Changes nothing: the head alone is trained already."""
+
+
+METHOD = HeadOnly

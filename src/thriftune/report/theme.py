@@ -1,0 +1,96 @@
+"""Colours and fonts of the charts, light and dark.
+
+The series colours are those of Okabe and Ito (2008), made lighter on a dark page; they can be told apart with
+the common kinds of colour blindness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+FIGURE_WIDTH = 640
+"""Pixels across a figure's plotting area and its axis."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """One colour scheme; every colour is a CSS hex code."""
+
+    ink: str
+    muted: str
+    grid: str
+    paper: str
+    series: tuple[str, ...]
+    heat: tuple[str, str]
+    """The heat map's colours for 0 and 1."""
+    ink_on_low: str
+    ink_on_high: str
+
+    def params(self) -> list[dict[str, str]]:
+        """The parameters that chart specifications refer to by name."""
+        return [
+            {"name": "ink", "value": self.ink},
+            {"name": "ink_on_low", "value": self.ink_on_low},
+            {"name": "ink_on_high", "value": self.ink_on_high},
+        ]
+
+    def config(self) -> dict[str, Any]:
+        """The Vega-Lite config."""
+        font = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+        text = {"labelColor": self.muted, "titleColor": self.ink, "labelFontSize": 11, "titleFontSize": 11}
+        return {
+            "font": font,
+            "background": "transparent",
+            "view": {"stroke": None},
+            "axis": text
+            | {
+                "titleFontWeight": "normal",
+                "gridColor": self.grid,
+                "domainColor": self.grid,
+                "tickColor": self.grid,
+                "labelOverlap": True,
+                "labelLimit": 180,
+            },
+            "axisY": {"labelPadding": 6},
+            "axisBand": {"grid": False, "ticks": False},
+            "legend": text
+            | {"orient": "bottom", "direction": "horizontal", "labelLimit": 160, "columns": 3, "symbolOpacity": 1},
+            "range": {"category": list(self.series), "heatmap": list(self.heat), "ramp": list(self.heat)},
+            "mark": {"color": self.series[0], "tooltip": True},
+            "bar": {"color": self.series[0]},
+            "line": {"strokeWidth": 2},
+            "point": {"color": self.muted},
+        }
+
+    def themed(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """The specification with this theme, for drawing without a page."""
+        return spec | {"params": [*spec.get("params", []), *self.params()], "config": self.config()}
+
+
+LIGHT = Theme(
+    ink="#1c2330",
+    muted="#4d5766",
+    grid="#dfe3e8",
+    paper="#ffffff",
+    series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7a6a00", "#5b4b9a"),
+    heat=("#f3f6fa", "#0b4f85"),
+    ink_on_low="#1c2330",
+    ink_on_high="#ffffff",
+)
+DARK = Theme(
+    ink="#e8ebf0",
+    muted="#aab3c0",
+    grid="#333c49",
+    paper="#14181f",
+    series=("#4aa8e0", "#f0b429", "#2cc295", "#e39ac4", "#f08a4b", "#8fd0f5", "#c8b640", "#a99be6"),
+    heat=("#1d2530", "#6cb8ef"),
+    ink_on_low="#e8ebf0",
+    ink_on_high="#0c1118",
+)
+
+
+def figure(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification of a stand-alone figure: light, on white, of a fixed width."""
+    out = LIGHT.themed(spec) | {"width": FIGURE_WIDTH, "background": LIGHT.paper, "padding": 12}
+    return out | {"autosize": {"type": "fit-x", "contains": "padding"}}

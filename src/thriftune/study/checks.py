@@ -1,0 +1,223 @@
+"""What does not go together in a study: settings without effect, repeats, names that match nothing.
+
+A value that equals its default is never called without effect, so a resolved study file loads again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from thriftune.data.settings import SPLITS
+from thriftune.engine.protocol import Protocol
+from thriftune.errors import did_you_mean
+from thriftune.methods.base import Method, TransformerMethod
+from thriftune.models.head import HeadSettings
+from thriftune.results.record import Cost
+from thriftune.study.plan import PlannedRun, plan
+from thriftune.study.reader import shown
+from thriftune.study.settings import StudySettings
+
+Problems = Iterator[tuple[str, str]]
+
+PUBLISHED_KEYS = (
+    "accuracy",
+    "macro_f1",
+    "loss",
+    "errors",
+    "per_class",
+    *(f.name for f in fields(Cost) if f.name not in ("reasons", "memory", "prefix_reused")),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Finds (key path, message) pairs; runs only where all keys that it reads are sound."""
+
+    reads: tuple[str, ...]
+    find: Callable[[StudySettings], Problems]
+
+
+def _grid_or_runs(study: StudySettings) -> Problems:
+    if study.runs:
+        for key in ("models", "methods"):
+            if getattr(study, key):
+                yield key, f"has no effect beside runs; remove {key}, or runs"
+    elif not study.methods:
+        yield "methods", "is missing; give methods (and models), or runs"
+
+
+def _models(study: StudySettings) -> Problems:
+    if study.runs or not study.methods:
+        return
+    needing = [method.NAME for method in study.methods if method.NEEDS_MODEL]
+    if needing and not study.models:
+        yield "models", f"is missing; {needing[0]} needs one, for example demo:minilm"
+    if study.models and not needing:
+        yield "models", f"has no effect; {_without_model(study.methods)}; remove models, or add a method"
+
+
+def _run_entries(study: StudySettings) -> Problems:
+    for index, run in enumerate(study.runs):
+        at = f"runs.{index}"
+        if run.method.NEEDS_MODEL:
+            if run.model is None:
+                yield f"{at}.model", f"is missing; {run.method.NAME} needs one, for example demo:minilm"
+            continue
+        given: dict[str, Any] = {"model": run.model, "head": run.head}
+        if run.protocol != study.protocol:
+            given["protocol"] = run.protocol
+        for key, value in given.items():
+            if value is not None:
+                yield f"{at}.{key}", f"has no effect; {run.method.NAME} uses no model"
+
+
+def _shared_settings(study: StudySettings) -> Problems:
+    """Head, protocol and seeds act on transformers alone."""
+    methods = _all_methods(study)
+    if not methods:
+        return
+    if not any(method.NEEDS_MODEL for method in methods):
+        defaults = {"protocol": Protocol(), "head": HeadSettings(), "seeds": (0,)}
+        for key, default in defaults.items():
+            if getattr(study, key) != default:
+                yield key, f"has no effect; {_without_model(methods)}"
+    elif study.runs:
+        reading = [run for run in study.runs if run.method.NEEDS_MODEL]
+        if study.seeds != (0,) and all(run.seed is not None for run in reading):
+            yield "seeds", "has no effect; every run has its own seed"
+        if study.head != HeadSettings() and all(run.head is not None for run in reading):
+            yield "head", "has no effect; every run has its own head"
+
+
+def _selection(study: StudySettings) -> Problems:
+    """`select` is read where weights or a learning rate are picked by it."""
+    default = Protocol().select
+    runs = [run for run in plan(study) if isinstance(run.method, TransformerMethod)]
+    message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
+    if study.protocol.select != default and runs and not any(_selects(run) for run in runs):
+        yield "protocol.select", message
+        return
+    if study.runs:
+        for index, run in enumerate(study.runs):
+            own = run.protocol.select not in (default, study.protocol.select)
+            if own and run.method.NEEDS_MODEL and not any(_selects(r) for r in runs if r.cell == run.name):
+                yield f"runs.{index}.protocol.select", message
+
+
+def _repeats(study: StudySettings) -> Problems:
+    for key in ("models", "methods", "seeds"):
+        yield from _twice(key, getattr(study, key))
+    yield from _twice("runs", [run.name for run in study.runs], ".name")
+    cells = [(run.model, run.method, run.seed, run.head or study.head, run.protocol) for run in study.runs]
+    for index, cell in enumerate(cells):
+        first = cells.index(cell)
+        if first != index:
+            yield f"runs.{index}", f"is the same run as runs.{first} ({study.runs[first].name})"
+    names = Counter(run.name for run in plan(study))
+    cell_names = {run.name for run in study.runs}
+    for name, count in names.items():
+        if count > 1 and name not in cell_names:
+            yield "methods", f'two runs would be called "{name}"'
+    if not study.seeds:
+        yield "seeds", "is empty; give at least one seed"
+
+
+def _names(study: StudySettings) -> Problems:
+    """Names appear in tables, on terminals and in messages."""
+    named = [("name", study.name), *((f"runs.{i}.name", run.name) for i, run in enumerate(study.runs))]
+    for key, name in named:
+        if not name.strip() or not name.isprintable():
+            yield key, f"{shown(name)} is given; allowed: text on one line, without control characters"
+
+
+def _text(study: StudySettings) -> Problems:
+    data = study.data
+    for key, columns in (("text", data.text), ("keep", data.keep)):
+        yield from _twice(f"data.{key}", columns)
+    for index, column in enumerate(data.text):
+        if column == data.label:
+            yield f"data.text.{index}", f'"{column}" is the label column; a method must not see it'
+    for index, column in enumerate(data.keep):
+        if column in (*data.text, data.label):
+            yield f"data.keep.{index}", f'"{column}" has no effect; test.parquet holds it anyway'
+    if data.pair == "one_segment" and len(data.text) == 1:
+        yield "data.pair", "has no effect with one text column"
+    if isinstance(data.source, dict):
+        for split in data.source:
+            if split not in SPLITS:
+                yield f"data.source.{split}", f"unknown split; known: {', '.join(SPLITS)}"
+        if "train" not in data.source:
+            yield "data.source.train", "is missing; a source per split names at least train"
+
+
+def _method_text(study: StudySettings) -> Problems:
+    listed = [(f"methods.{i}.{m.NAME}", m) for i, m in enumerate(study.methods)]
+    listed += [(f"runs.{i}.method.{run.method.NAME}", run.method) for i, run in enumerate(study.runs)]
+    for at, method in listed:
+        for index, column in enumerate(method.text or ()):
+            if column not in study.data.text:
+                close = did_you_mean(column, study.data.text)
+                known = ", ".join(study.data.text)
+                yield f"{at}.text.{index}", f'"{column}" is no text column of the study{close or ";"} known: {known}'
+        if method.text == ():
+            yield f"{at}.text", "is empty; name a text column, or leave text out"
+
+
+def _published(study: StudySettings) -> Problems:
+    names = {name: None for run in plan(study) for name in (run.cell, run.name)}
+    for name, numbers in study.published.items():
+        if name not in names:
+            known = ", ".join(names)
+            yield f"published.{name}", f"matches no run{did_you_mean(name, names) or ';'} known: {known}"
+        for key, value in numbers.items():
+            at = f"published.{name}.{key}"
+            if key not in PUBLISHED_KEYS:
+                close = did_you_mean(key, PUBLISHED_KEYS)
+                yield at, f"unknown key{close or ';'} known: {', '.join(PUBLISHED_KEYS)}"
+            elif key == "per_class":
+                if not isinstance(value, dict):
+                    yield at, f"{shown(value)} is given; allowed: a mapping of labels to scores"
+            elif value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                yield at, f"{shown(value)} is given; allowed: a number"
+        accuracy = numbers.get("accuracy")
+        if isinstance(accuracy, float | int) and accuracy > 1:
+            yield f"published.{name}.accuracy", f"{accuracy} is given, it must be a fraction, at most 1"
+
+
+CHECKS = (
+    Check(("runs", "models", "methods"), _grid_or_runs),
+    Check(("runs", "models", "methods"), _models),
+    Check(("runs", "protocol"), _run_entries),
+    Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
+    Check(("runs", "methods", "models", "protocol", "seeds"), _selection),
+    Check(("runs", "methods", "models", "seeds", "head"), _repeats),
+    Check(("name", "runs"), _names),
+    Check(("data",), _text),
+    Check(("data", "methods", "runs"), _method_text),
+    Check(("published", "runs", "methods", "models", "seeds"), _published),
+)
+
+
+def _all_methods(study: StudySettings) -> tuple[Method, ...]:
+    return tuple(run.method for run in study.runs) or study.methods
+
+
+def _without_model(methods: Iterable[Method]) -> str:
+    names = list(dict.fromkeys(method.NAME for method in methods))
+    return f"{', '.join(names)} {'uses' if len(names) == 1 else 'use'} no model"
+
+
+def _selects(run: PlannedRun) -> bool:
+    search = isinstance(run.method, TransformerMethod) and len(run.method.learning_rates) > 1
+    return run.protocol.keep == "best" or search
+
+
+def _twice(key: str, values: Iterable[Any], suffix: str = "") -> Problems:
+    seen: list[Any] = []
+    for index, value in enumerate(values):
+        if value in seen:
+            yield f"{key}.{index}{suffix}", f"stands twice, first as {key}.{seen.index(value)}{suffix}"
+        seen.append(value)

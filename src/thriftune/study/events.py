@@ -1,0 +1,67 @@
+"""What a running study tells its listener: plain frozen records, so that any display can show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thriftune.results.record import RunRecord
+
+
+@dataclass(frozen=True)
+class StudyPlanned:
+    """The first event: which runs there are, and which of them are already done."""
+
+    names: list[str]
+    reused: list[str]
+    """Names of the runs whose results are on disk and are taken as they are."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Work that belongs to no single run: reading data, tokenising, writing results."""
+
+    text: str
+    done: int = 0
+    total: int | None = None
+    """None where the amount of work is not known."""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins; `index` counts from 1."""
+
+    name: str
+    index: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """Where a run stands; what is not known (yet) is None."""
+
+    name: str
+    stage: Literal["loading", "training", "evaluating"]
+    epoch: int | None = None
+    """1-based."""
+    epochs: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    """Optimiser steps of the whole run."""
+    loss: float | None = None
+    """Training loss, averaged since the report before."""
+    samples_per_second: float | None = None
+    memory_bytes: int | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run has ended, in whatever way its record's status says."""
+
+    name: str
+    record: RunRecord
+    reused: bool
+
+
+Event = StudyPlanned | Stage | RunStarted | RunProgress | RunFinished

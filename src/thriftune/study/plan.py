@@ -1,0 +1,139 @@
+"""From a study to its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from thriftune.engine.protocol import Protocol
+from thriftune.methods.base import Method
+from thriftune.models.head import HeadSettings
+from thriftune.study.settings import RunSettings, StudySettings
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One model to train and test."""
+
+    name: str
+    """Unique within the study, for people."""
+    cell: str
+    """The name without the seed: runs of one cell differ by seed alone."""
+    model: str | None
+    """None for methods without a transformer."""
+    method: Method
+    head: HeadSettings
+    seed: int
+    protocol: Protocol
+
+
+def plan(study: StudySettings) -> list[PlannedRun]:
+    """All runs in the order in which they execute: baselines, then model by model, method by method.
+
+    Methods without a transformer are deterministic and run once, with the first seed.
+    """
+    if study.runs:
+        return [planned for run in study.runs for planned in _listed(run, study)]
+    labels = _labels(study.methods)
+    short = _short_names(study.models)
+    cells: list[tuple[str, str | None, Method]] = [
+        (label, None, method) for label, method in zip(labels, study.methods, strict=True) if not method.NEEDS_MODEL
+    ]
+    for model in study.models:
+        prefix = f"{short[model]} " if len(study.models) > 1 else ""
+        cells += [
+            (prefix + label, model, method)
+            for label, method in zip(labels, study.methods, strict=True)
+            if method.NEEDS_MODEL
+        ]
+    return [
+        PlannedRun(_seeded(cell, seed, seeds), cell, model, method, study.head, seed, study.protocol)
+        for cell, model, method in cells
+        for seeds in [_seeds(method, study.seeds)]
+        for seed in seeds
+    ]
+
+
+def run_id(
+    planned: PlannedRun,
+    study: StudySettings,
+    fingerprint: str,
+    weights_hash: str | None,
+    engine_version: str,
+    device_type: str,
+) -> str:
+    """16 hexadecimal digits that stand for everything that a run's results depend on.
+
+    `fingerprint` is the dataset's (rows, labels and splits), `weights_hash` the pretrained model's (None for
+    baselines), `device_type` cpu or cuda. Names, the margin and published numbers change nothing.
+    """
+    parts: dict[str, Any] = {
+        "engine": engine_version,
+        "data": fingerprint,
+        "text": study.data.text,
+        "method": planned.method.flat(),
+        "seed": planned.seed,
+    }
+    if planned.method.NEEDS_MODEL:
+        protocol = asdict(planned.protocol)
+        protocol["device"] = device_type
+        parts |= {
+            "model": planned.model,
+            "weights": weights_hash,
+            "pair": study.data.pair,
+            "head": asdict(planned.head),
+            "protocol": protocol,
+        }
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _listed(run: RunSettings, study: StudySettings) -> list[PlannedRun]:
+    seeds = (run.seed,) if run.seed is not None else _seeds(run.method, study.seeds)
+    return [
+        PlannedRun(
+            _seeded(run.name, seed, seeds), run.name, run.model, run.method, run.head or study.head, seed, run.protocol
+        )
+        for seed in seeds
+    ]
+
+
+def _seeds(method: Method, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    return seeds if method.NEEDS_MODEL else seeds[:1]
+
+
+def _seeded(cell: str, seed: int, seeds: tuple[int, ...]) -> str:
+    return f"{cell} seed {seed}" if len(seeds) > 1 else cell
+
+
+def _short_names(models: tuple[str, ...]) -> dict[str, str]:
+    """The last part of each model's name, or the whole where two would be equal."""
+    short = {model: model.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1] for model in models}
+    counts = Counter(short.values())
+    return {model: name if counts[name] == 1 else model for model, name in short.items()}
+
+
+def _labels(methods: tuple[Method, ...]) -> list[str]:
+    """Each method's label; where labels are equal, followed by the settings that differ."""
+    groups: dict[str, list[Method]] = {}
+    for method in methods:
+        groups.setdefault(method.label, []).append(method)
+    return [method.label + _difference(method, groups[method.label]) for method in methods]
+
+
+def _difference(method: Method, group: list[Method]) -> str:
+    flats = [other.flat() for other in group]
+    keys = list(dict.fromkeys(key for flat in flats for key in flat))
+    differing = [key for key in keys if any(flat.get(key) != flats[0].get(key) for flat in flats)]
+    return "".join(f" {key.replace('_', ' ')} {_words(method.flat().get(key))}" for key in differing)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(_words(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "default" if value is None else str(value)

@@ -1,0 +1,167 @@
+"""Reads and tokenises a study's data once, on disk, for the processes of all its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thriftune.data.dataset import Dataset
+from thriftune.data.sources import load_dataset
+from thriftune.data.tokens import Tokens, encode
+from thriftune.errors import InputError
+from thriftune.results.record import DataProfile
+from thriftune.study.config import Study
+from thriftune.study.events import Event, Stage
+from thriftune.study.plan import PlannedRun
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's data and models, checked and ready for its runs."""
+
+    dataset: Dataset
+    profile: DataProfile
+    models: dict[str, Path]
+    """Folder of each model by its name in the study."""
+    hashes: dict[str, str]
+    """Weights hash of each model."""
+    folder: Path
+    """Where the files for the runs are."""
+
+    def split_path(self, split: str) -> Path:
+        """Texts and labels of a split (parquet)."""
+        return self.folder / "splits" / f"{split}.parquet"
+
+    def tokens_path(self, study: Study, run: PlannedRun, split: str) -> Path:
+        """Tokens of a split as a run's model sees them."""
+        return self.folder / "tokens" / _token_key(study, run) / split
+
+
+def text_columns(dataset: Dataset, run: PlannedRun) -> tuple[str, ...]:
+    """The text columns that a run's method sees; raises `InputError` for one that the data does not have."""
+    chosen = run.method.text or dataset.text_columns
+    unknown = [name for name in chosen if name not in dataset.text_columns]
+    if unknown:
+        raise InputError(
+            f"{run.name}: text names {', '.join(unknown)}, the study's text columns are "
+            f"{', '.join(dataset.text_columns)}."
+        )
+    return tuple(chosen)
+
+
+def _token_key(study: Study, run: PlannedRun) -> str:
+    parts = [run.model, run.method.text, run.protocol.max_tokens, study.data.pair]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) -> dict[str, Path]:
+    """Finds every model and tries every method on its shapes, before anything is paid.
+
+    Returns the models' folders by name. Raises `InputError` for a model that is not there, a method that does
+    not fit it, or `max_tokens` beyond its position table.
+    """
+    import torch
+
+    from thriftune.methods.base import TransformerMethod
+    from thriftune.models.load import load_config, longest_text, skeleton
+    from thriftune.models.sources import resolve_model, weight_files
+
+    folders: dict[str, Path] = {}
+    seen = set()
+    for run in runs:
+        if run.model is None or not isinstance(run.method, TransformerMethod):
+            continue
+        if run.model not in folders:
+            folders[run.model] = resolve_model(run.model, study.folder)
+            if not weight_files(folders[run.model]):
+                raise InputError(f'Model "{run.model}" has no weight file (model.safetensors) in {folders[run.model]}.')
+        folder = folders[run.model]
+        limit = longest_text(load_config(folder))
+        if limit is not None and run.protocol.max_tokens > limit:
+            raise InputError(
+                f"{run.name}: protocol.max_tokens is {run.protocol.max_tokens}, but {run.model} has positions for "
+                f"{limit} tokens. Set max_tokens to {limit} or less."
+            )
+        key = (run.model, json.dumps(run.method.flat(), sort_keys=True, default=str), run.head)
+        if key not in seen:
+            seen.add(key)
+            try:
+                run.method.apply(skeleton(folder, labels, run.head, run.model), torch.Generator().manual_seed(0))
+            except InputError as error:
+                raise InputError(f"{run.name}: {error}") from error
+    return folders
+
+
+def prepare(study: Study, runs: list[PlannedRun], folder: Path, listener: Listener) -> Prepared:
+    """Reads the data, checks the models, tokenises for each of them, and writes it all below `folder`.
+
+    Nothing is written before data and models are found good. Raises `InputError` where they are not.
+    """
+    from thriftune.data.profile import profile_dataset
+    from thriftune.models.sources import weights_hash
+
+    listener(Stage("reading data"))
+    dataset = load_dataset(study.data, study.folder)
+    for run in runs:
+        text_columns(dataset, run)
+    listener(Stage("checking models"))
+    models = check_models(study, runs, dataset.labels)
+    hashes = {name: weights_hash(path) for name, path in models.items()}
+    tokens = {
+        (name, key): (limit, by_split)
+        for name, key, limit, by_split in _tokenise(study, runs, dataset, models, listener)
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "splits").mkdir(exist_ok=True)
+    for split, frame in dataset.splits.items():
+        frame.write_parquet(folder / "splits" / f"{split}.parquet")
+    for (_, key), (_, by_split) in tokens.items():
+        for split, encoded in by_split.items():
+            encoded.save(folder / "tokens" / key / split)
+    listener(Stage("profiling data"))
+    whole = {name: value for (name, key), value in tokens.items() if key in _whole_text_keys(study, runs)}
+    return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder)
+
+
+def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
+    return {_token_key(study, run) for run in runs if run.method.text is None}
+
+
+def _tokenise(
+    study: Study, runs: list[PlannedRun], dataset: Dataset, models: dict[str, Path], listener: Listener
+) -> Iterator[tuple[str, str, int, dict[str, Tokens]]]:
+    from thriftune.models.load import load_config, load_tokenizer, token_types
+
+    wanted = {_token_key(study, run): run for run in runs if run.model is not None}
+    total = len(wanted) * sum(frame.height for frame in dataset.splits.values())
+    done = 0
+    for key, run in wanted.items():
+        assert run.model is not None
+        path = models[run.model]
+        tokenizer, types = load_tokenizer(path), token_types(load_config(path))
+        by_split = {}
+        for split, frame in dataset.splits.items():
+            listener(Stage("tokenising", done, total))
+            by_split[split] = encode(
+                tokenizer,
+                columns(frame, text_columns(dataset, run)),
+                run.protocol.max_tokens,
+                study.data.pair,
+                token_types=types,
+            )
+            done += frame.height
+        yield run.model, key, run.protocol.max_tokens, by_split
+
+
+def columns(frame: pl.DataFrame, names: tuple[str, ...]) -> list[list[str]]:
+    """Text columns as lists."""
+    return [frame[name].to_list() for name in names]

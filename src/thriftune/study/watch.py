@@ -1,0 +1,59 @@
+"""The hook that tells a run's listener where training stands, a few times a second."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from thriftune.engine.train import Hook, Progress
+from thriftune.study.events import RunProgress
+
+if TYPE_CHECKING:
+    from thriftune.cost.meter import CostMeter
+    from thriftune.study.plan import PlannedRun
+    from thriftune.study.worker import Emit
+
+SECONDS_BETWEEN = 0.5
+
+
+class ProgressHook(Hook):
+    """Turns the loop's steps into `RunProgress` events."""
+
+    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
+        self._planned = planned
+        self._meter = meter
+        self._emit = emit
+        self._last = 0.0
+        self._epoch_start = 0.0
+        self._seconds = 0.0
+        """Of the steps of earlier epochs."""
+
+    def epoch_started(self) -> None:
+        """Starts the clock of an epoch."""
+        self._epoch_start = time.perf_counter()
+
+    def stepped(self, progress: Progress) -> None:
+        """Reports when the last report is old enough, and after the last step."""
+        now = time.perf_counter()
+        if now - self._last < SECONDS_BETWEEN and progress.step < progress.steps:
+            return
+        self._last = now
+        elapsed = self._seconds + now - self._epoch_start
+        self._emit(
+            RunProgress(
+                name=self._planned.name,
+                stage="training",
+                epoch=progress.epoch,
+                epochs=self._planned.protocol.epochs,
+                step=progress.step,
+                steps=progress.steps,
+                loss=progress.loss,
+                samples_per_second=progress.texts / elapsed,
+                memory_bytes=self._meter.peak_memory_bytes or None,
+                seconds_left=elapsed / progress.step * (progress.steps - progress.step),
+            )
+        )
+
+    def epoch_trained(self, seconds: float) -> None:
+        """Adds an epoch."""
+        self._seconds += seconds

@@ -1,0 +1,228 @@
+"""Every panel over every synthetic study: the contract, and numbers against scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import altair as alt
+import numpy as np
+import polars as pl
+import pytest
+import vl_convert
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+from tests.report.synthetic import VARIANTS, Variant, write
+
+from thriftune.analysis import classification, compute, confidence, curves, published, runs, summary, words
+from thriftune.analysis.panel import Chart, NotApplicable, Panel, PanelModule, discover
+from thriftune.report.theme import figure
+from thriftune.results.store import Results, Store
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
+    return {name: write(tmp_path_factory.mktemp(name), variant).load() for name, variant in VARIANTS.items()}
+
+
+def _applies(module: PanelModule, results: Results) -> Panel:
+    panel = module.build(results)
+    assert isinstance(panel, Panel)
+    return panel
+
+
+def test_panels_are_found_in_order() -> None:
+    orders = [module.ORDER for module in discover()]
+    assert len(orders) >= 12
+    assert orders == sorted(set(orders))
+
+
+@pytest.mark.parametrize("module", discover(), ids=lambda module: module.__name__.rsplit(".", 1)[-1])
+def test_contract(module: PanelModule, studies: dict[str, Results]) -> None:
+    assert module.TITLE
+    assert module.QUESTION.endswith("?")
+    for results in studies.values():
+        panel = module.build(results)
+        if isinstance(panel, NotApplicable):
+            assert panel.reason.endswith(".")
+            continue
+        assert panel.sentences
+        assert all(sentence.strip() for sentence in panel.sentences)
+        for table in panel.tables:
+            names = [column.name for column in table.columns]
+            assert len(set(names)) == len(names)
+            assert all(names[0] in row for row in table.rows)
+            for column in table.columns:
+                values = [row.get(column.name) for row in table.rows]
+                kind = str if column.kind == "text" else int | float
+                assert all(value is None or isinstance(value, kind) for value in values), column
+            json.dumps(table.rows, allow_nan=False)
+        for chart in panel.charts:
+            assert chart.description
+            assert re.fullmatch(r"[a-z0-9-]+", chart.name)
+            json.dumps(chart.spec, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_charts_compile(name: str, studies: dict[str, Results]) -> None:
+    charts = _charts(studies[name])
+    assert len({chart.name for chart in charts}) == len(charts)
+    for chart in charts:
+        assert vl_convert.vegalite_to_vega(figure(chart.spec))["marks"]
+
+
+@pytest.mark.parametrize(
+    "name", ["nasty", *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS if name != "nasty")]
+)
+def test_charts_are_valid_and_draw(name: str, studies: dict[str, Results]) -> None:
+    """Against Vega-Lite's schema, because a misspelt property is silent otherwise; the first of each kind."""
+    for chart in _charts(studies[name]):
+        if re.search(r"-[2-9]\d*(-|$)", chart.name):
+            continue
+        spec = figure(chart.spec)
+        (alt.LayerChart if "layer" in spec else alt.Chart).from_dict(spec)
+        assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+
+
+def _charts(results: Results) -> list[Chart]:
+    panels = [module.build(results) for module in discover()]
+    return [chart for panel in panels if isinstance(panel, Panel) for chart in panel.charts]
+
+
+def test_classification_matches_scikit_learn(studies: dict[str, Results]) -> None:
+    results = studies["seeds"]
+    panel = _applies(classification, results)
+    rows = {row["run"]: row for row in panel.tables[0].rows}
+    for run in results.done:
+        frame = results.predictions(run)
+        true, predicted = frame["label"].to_list(), frame["predicted"].to_list()
+        assert rows[run.name]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
+        assert rows[run.name]["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
+        assert rows[run.name]["errors"] == sum(a != b for a, b in zip(true, predicted, strict=True))
+    table = next(table for table in panel.tables if table.caption == f"{results.done[0].name}, by class")
+    frame = results.predictions(results.done[0])
+    expected = precision_recall_fscore_support(frame["label"], frame["predicted"], labels=results.labels)
+    found = [[row["precision"], row["recall"], row["f1"], row["support"]] for row in table.rows]
+    assert np.allclose(found, np.array(expected).T)
+
+
+def test_seeds_are_averaged(studies: dict[str, Results]) -> None:
+    results = studies["seeds"]
+    table = next(table for table in _applies(classification, results).tables if table.name == "seeds")
+    row = table.rows[0]
+    values = [run.test.accuracy for run in results.done if run.test and run.cell == row["cell"]]
+    assert row["seeds"] == 2
+    assert row["accuracy"] == pytest.approx(np.mean(values))
+    assert row["accuracy_sd"] == pytest.approx(100 * np.std(values, ddof=1))
+
+
+def test_summary_names_what_must_not_be_compared(studies: dict[str, Results]) -> None:
+    performance, cost, errors = _applies(summary, studies["plain"]).sentences
+    assert "classified best" in performance
+    assert "lora r64 (" in performance
+    assert "did not learn" in performance
+    assert "full on xxl (out of memory)" in performance
+    assert "lora r64" not in cost + errors
+    assert "batch size (8, 32)" in cost
+    assert "top_layers 2 trained 1.8x faster than lora r8" in cost
+    assert "Fewer trained parameters did not mean cheaper: lora r8" in cost
+    assert "most on texts labelled neutral" in errors
+    assert any("one seed" in note for note in _applies(summary, studies["plain"]).notes)
+    assert not any("one seed" in note for note in _applies(summary, studies["seeds"]).notes)
+
+
+def test_a_study_without_a_finished_run(tmp_path: Path, studies: dict[str, Results]) -> None:
+    whole = studies["plain"]
+    lost = [run for run in whole.runs if run.status != "done"]
+    store = Store(tmp_path)
+    store.write_results(dataclasses.replace(whole.study, runs=lost, published={}))
+    results = store.load()
+    panels = [module.build(results) for module in discover()]
+    assert sum(isinstance(panel, Panel) for panel in panels) >= 3
+    assert "nothing to compare" in _applies(summary, results).sentences[0]
+
+
+def test_learned(studies: dict[str, Results]) -> None:
+    verdicts = {run.name: runs.learned(run) for run in studies["plain"].runs}
+    assert verdicts == {
+        "full": True,
+        "top_layers 2": True,
+        "lora r8": True,
+        "lora r64": False,
+        "full on xxl": False,
+        "tfidf": True,
+        "majority": True,
+    }
+
+
+def test_cost_rows_state_their_protocol(studies: dict[str, Results]) -> None:
+    table = _applies(compute, studies["plain"]).tables[0]
+    labels = [column.label for column in table.columns]
+    assert "batch size (differs)" in labels
+    assert "max tokens" in labels
+    assert [row["protocol0"] for row in table.rows][:2] == ["8", "32"]
+    majority = table.rows[-1]
+    assert majority["peak_memory_bytes"] is None
+    assert majority["peak_memory_bytes_reason"] == "no optimisation steps"
+
+
+def test_ratios(studies: dict[str, Results]) -> None:
+    results = studies["plain"]
+    table = next(table for table in _applies(compute, results).tables if table.name.startswith("pairs-seconds"))
+    full, top = (runs.training_seconds(run) for run in results.done[:2])
+    assert full is not None
+    assert top is not None
+    assert table.rows[0]["c1"] == pytest.approx(full / top)
+    assert table.rows[1]["c0"] == pytest.approx(top / full)
+
+
+def test_words_are_counted_once_per_text(studies: dict[str, Results]) -> None:
+    results = studies["two-labels"]
+    run = results.done[0]
+    counts = words.count(results, [run])
+    frame = results.predictions(run)
+    wrong = (frame["label"] != frame["predicted"]).to_list()
+    texts = [set(re.findall(r"\w\w+", text.lower())) for text in results.test["text"]]
+    for word, count, errors in zip(counts.words, counts.texts, counts.errors[0], strict=True):
+        assert count == sum(word in text for text in texts)
+        assert errors == sum(word in text for text, bad in zip(texts, wrong, strict=True) if bad)
+    assert not {"the", "is", "of"} & set(counts.words)
+    assert list(counts.errors[0]) == sorted(counts.errors[0], reverse=True)
+
+
+def test_confidence_is_the_gap_of_probabilities(studies: dict[str, Results]) -> None:
+    results = studies["two-labels"]
+    row = _applies(confidence, results).tables[0].rows[0]
+    wrong = results.predictions(results.done[0]).filter(pl.col("label") != pl.col("predicted"))
+    gaps = (wrong["p_ham"] - wrong["p_spam"]).abs()
+    assert row["errors"] == len(wrong)
+    assert row["median"] == pytest.approx(gaps.median(), rel=1e-5)
+
+
+def test_published_numbers_stand_beside_measured_ones(studies: dict[str, Results]) -> None:
+    results = studies["plain"]
+    panel = _applies(published, results)
+    accuracy = panel.tables[0].rows
+    test = results.done[0].test
+    assert test is not None
+    assert [row["run"] for row in accuracy] == ["full", "lora r8", "nobody"]
+    assert accuracy[0]["difference"] == pytest.approx(100 * (test.accuracy - 0.7498))
+    assert accuracy[2]["measured"] is None
+    assert any("nobody" in note for note in panel.notes)
+    assert any("surprise" in note for note in panel.notes)
+
+
+def test_thinned_curves_keep_their_mean() -> None:
+    xs, ys = curves.thin(list(range(1, 1001)), [float(i % 7) for i in range(1000)], 50)
+    assert len(xs) == len(ys) == 50
+    assert np.mean(ys) == pytest.approx(np.mean([i % 7 for i in range(1000)]), rel=1e-3)
+    assert curves.thin([1, 2], [3.0, 4.0]) == ([1, 2], [3.0, 4.0])
+
+
+@pytest.mark.slow
+def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
+    variant = Variant(texts=100_000, seeds=3, troubled=False)
+    results = write(tmp_path, variant).load()
+    for module in discover():
+        module.build(results)

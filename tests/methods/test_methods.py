@@ -1,0 +1,178 @@
+"""Contract of every method that is found: what it trains on every family, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_data import LABELS, pairs
+from tests.tiny_models import KINDS, LAYERS, model_folder
+
+from thriftune.errors import InputError
+from thriftune.methods import discover, find
+from thriftune.methods.base import Baseline, Method, TransformerMethod
+from thriftune.models.classifier import Classifier
+from thriftune.models.load import load_classifier, skeleton
+from thriftune.settings import SettingsError
+
+EXAMPLES: dict[str, dict[str, Any]] = {"peft": {"type": "IA3"}}
+TRANSFORMERS = [name for name, method in discover().items() if method.NEEDS_MODEL]
+BASELINES = [name for name, method in discover().items() if not method.NEEDS_MODEL]
+
+
+def made(name: str, **settings: Any) -> Method:
+    method = find(name)
+    return method(**method.prepare({**EXAMPLES.get(name, {}), **settings}))
+
+
+def applied(name: str, kind: str = "bert", **settings: Any) -> Classifier:
+    classifier = load_classifier(model_folder(kind), LABELS)
+    method = made(name, **settings)
+    assert isinstance(method, TransformerMethod)
+    method.apply(classifier, torch.Generator().manual_seed(0))
+    return classifier
+
+
+@pytest.mark.parametrize("name", discover())
+def test_every_method_is_described(name: str) -> None:
+    method = find(name)
+    assert name == method.NAME
+    assert method.SUMMARY
+    assert method.SOURCE
+    assert all(f.metadata.get("help") for f in fields(method))
+    assert made(name).flat()["name"] == name
+    assert made(name).label
+
+
+FITTING = [(name, kind) for name in TRANSFORMERS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")]
+
+
+@pytest.mark.parametrize(("name", "kind"), FITTING)
+def test_every_method_trains_the_head_and_fits_every_family(name: str, kind: str) -> None:
+    settings = {"type": "LOHA"} if name == "peft" else {}  # IA3 needs targets that PEFT knows for few families
+    classifier = applied(name, kind, **settings)
+    counts = classifier.counts()
+    assert counts.head == load_classifier(model_folder(kind), LABELS).counts().head
+    assert counts.trained >= counts.head
+    assert counts.total >= counts.trained
+    assert sum(p.numel() for _, p in classifier.trained()) == counts.trained
+    on_shapes = skeleton(model_folder(kind), LABELS)
+    made(name, **settings).apply(on_shapes, torch.Generator())  # type: ignore[attr-defined]
+    assert on_shapes.counts() == counts
+    assert on_shapes.cut == classifier.cut
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_depth_of_each_method(kind: str) -> None:
+    assert applied("full", kind).cut is None
+    assert applied("top_layers", kind, layers=2).cut == LAYERS - 2
+    assert applied("lora", kind).cut == 0
+    assert applied("lora", kind, layers="top 1").cut == LAYERS - 1
+    assert applied("head_only", kind).cut == LAYERS
+    if kind == "modernbert":
+        with pytest.raises(InputError, match="has none"):
+            applied("bitfit", kind)
+    else:
+        assert applied("bitfit", kind).cut is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lora_adapts_query_and_value_alone(kind: str) -> None:
+    classifier = applied("lora", kind, rank=2)
+    adapted = {name.split(".lora_")[0].rsplit(".", 1)[-1] for name, _ in classifier.trained() if "lora_" in name}
+    assert adapted == set(classifier.family.lora_targets)
+
+
+def test_lora_starts_as_the_pretrained_model_and_follows_the_generator() -> None:
+    one, two = applied("lora"), applied("lora")
+    state = dict(one.trained())
+    assert all(torch.equal(p, state[name]) for name, p in two.trained())
+    assert all((p == 0).all() for name, p in one.trained() if "lora_B" in name)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("top_layers", {"layers": 9}, f"top 9 layers, .* has {LAYERS}"),
+        ("lora", {"layers": "top 9"}, f"top 9 layers, .* has {LAYERS}"),
+        ("lora", {"targets": ("quarry",)}, "no Linear module called quarry .* Known: .*query"),
+        ("peft", {"type": "LORRA"}, 'PEFT type "LORRA" is not known; did you mean "LORA"'),
+        ("peft", {"type": "LOHA", "rank": 3}, "LoHaConfig has no key rank. Known: .*alpha"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        applied(name, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("top_layers", {"layers": 0}, "at least 1"),
+        ("lora", {"layers": "bottom 2"}, 'give all, or top N, for example "top 2"'),
+        ("lora", {"dropout": 1.0}, "below 1"),
+        ("full", {"learning_rate": 0}, "above 0"),
+        ("full", {"learning_rate": (1e-4, -1e-4)}, "above 0"),
+    ],
+)
+def test_values_out_of_bounds(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        made(name, **settings)
+
+
+def test_prompt_learning_takes_the_reference_path() -> None:
+    classifier = applied("peft", type="PROMPT_TUNING", num_virtual_tokens=4)
+    assert classifier.input_tuner
+    assert classifier.cut is None
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_predicts_probabilities_and_is_deterministic(name: str, tmp_path: Any) -> None:
+    first, second, labels = pairs(200)
+    method = made(name)
+    assert isinstance(method, Baseline)
+    fitted = method.fit([first, second], labels, 4, seed=0)
+    probabilities = fitted.predict([first, second])
+    assert probabilities.shape == (200, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[:, 3] == 0).all()
+    again = method.fit([first, second], labels, 4, seed=0).predict([first, second])
+    np.testing.assert_array_equal(probabilities, again)
+    assert fitted.save(tmp_path) == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.pkl"))
+
+
+def test_majority_and_tfidf_know_what_they_should() -> None:
+    first, second, labels = pairs(400)
+    labels[:100] = 1
+    majority = made("majority").fit([first, second], labels, 3, 0)  # type: ignore[attr-defined]
+    assert (majority.predict([first, second]).argmax(axis=1) == np.bincount(labels).argmax()).all()
+    train, truth = pairs(400, seed=1), pairs(200, seed=2)
+    tfidf = made("tfidf").fit(list(train[:2]), train[2], 3, 0)  # type: ignore[attr-defined]
+    assert (tfidf.predict(list(truth[:2])).argmax(axis=1) == truth[2]).mean() > 0.8
+
+
+def test_a_saved_tfidf_predicts_the_same_from_its_files_alone(tmp_path: Any) -> None:
+    import json
+
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    first, second, labels = pairs(300)
+    fitted = made("tfidf").fit([first, second], labels, 3, 0)  # type: ignore[attr-defined]
+    fitted.save(tmp_path)
+    weights = np.load(tmp_path / "weights.npz", allow_pickle=False)
+    features = []
+    for index, (words, column) in enumerate(
+        zip(json.loads((tmp_path / "vocabulary.json").read_text()), [first, second], strict=True)
+    ):
+        vectorizer = TfidfVectorizer(
+            vocabulary=words, ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"
+        )
+        vectorizer.idf_ = weights[f"idf_{index}"]
+        features.append(vectorizer.transform(column))
+    scores = hstack(features) @ weights["coefficients"].T + weights["intercept"]
+    np.testing.assert_array_equal(scores.argmax(axis=1), fitted.predict([first, second]).argmax(axis=1))

@@ -1,0 +1,106 @@
+"""What is stored loads with transformers / PEFT alone and predicts the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from tests.tiny_data import LABELS, examples, pairs
+from tests.tiny_models import KINDS, model_folder
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+
+from thriftune.engine.predict import predict
+from thriftune.engine.protocol import Protocol
+from thriftune.methods import discover, find
+from thriftune.models.classifier import Classifier
+from thriftune.models.head import HeadSettings
+from thriftune.models.load import load_classifier
+from thriftune.models.save import delta_bytes, save_classifier
+
+SETTINGS: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}, "top_layers": {"layers": 1}}
+METHODS = [name for name, method in discover().items() if method.NEEDS_MODEL]
+CASES = [(name, kind) for name in METHODS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")]
+
+
+def trained(name: str, kind: str, head: str) -> Classifier:
+    """A classifier whose trained tensors have all been moved."""
+    classifier = load_classifier(model_folder(kind), LABELS, HeadSettings(type=head))
+    find(name)(**SETTINGS.get(name, {})).apply(classifier, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for index, (_, parameter) in enumerate(classifier.trained()):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)), alpha=0.05)
+    return classifier
+
+
+def encoded(folder: Path) -> Any:
+    first, second, _ = pairs(12)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return tokenizer(first, second, truncation=True, max_length=32, padding=True, return_tensors="pt")
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_own_head(name: str, kind: str, tmp_path: Path) -> None:
+    classifier = trained(name, kind, "own")
+    stored = save_classifier(classifier, tmp_path)
+    assert stored == sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert stored >= delta_bytes(classifier)
+    if classifier.peft is not None:
+        assert stored < delta_bytes(classifier) + 20_000, "an adapter stores what was trained"
+        base = AutoModelForSequenceClassification.from_pretrained(model_folder(kind), num_labels=3)
+        model = PeftModel.from_pretrained(base, tmp_path)
+    else:
+        model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert list(config["id2label"].values()) == list(LABELS)
+    with torch.no_grad():
+        logits = model.eval()(**encoded(tmp_path)).logits.numpy()
+    expected = predict(classifier, examples(classifier, 12).tokens, Protocol(max_tokens=32))
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+    assert expected.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_linear_head(name: str, kind: str, tmp_path: Path) -> None:
+    classifier = trained(name, kind, "linear")
+    save_classifier(classifier, tmp_path)
+    head = load_file(tmp_path / "head.safetensors")
+    folder = model_folder(kind) if name == "lora" else tmp_path
+    encoder = AutoModel.from_pretrained(folder)
+    if name == "lora":
+        encoder = PeftModel.from_pretrained(encoder, tmp_path)
+    with torch.no_grad():
+        hidden = encoder.eval()(**encoded(tmp_path)).last_hidden_state[:, 0]
+    logits = torch.nn.functional.linear(hidden, head["weight"], head["bias"]).numpy()
+    expected = predict(classifier, examples(classifier, 12).tokens, Protocol(max_tokens=32))
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+    assert json.loads((tmp_path / "labels.json").read_text()) == list(LABELS)
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_the_five_documented_lines_run_as_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import safetensors.torch
+
+    classifier = trained(name, "bert", "linear")
+    save_classifier(classifier, tmp_path)
+    code = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {
+        "AutoModel": AutoModel,
+        "AutoTokenizer": AutoTokenizer,
+        "PeftModel": PeftModel,
+        "json": json,
+        "safetensors": safetensors,
+        "torch": torch,
+        "first": "the cat sat",
+        "second": "the dog",
+    }
+    exec(code, names)
+    assert len(code.strip().splitlines()) == 5
+    assert names["label"] in LABELS

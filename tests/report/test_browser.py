@@ -1,0 +1,76 @@
+"""The report in a real browser: no errors, no requests, every chart drawn, nothing wider than the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.report.browser import CHROMIUM, Page
+from tests.report.synthetic import VARIANTS, write
+
+from thriftune.report.render import build, page
+from thriftune.results.store import write_text
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+DRAWN = "document.documentElement.dataset.drawn === 'true'"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with Page() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("nasty")
+    results = write(out, VARIANTS["nasty"]).load()
+    write_text(results.store.report_path, page(results, *build(results)))
+    return results.store.report_path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_report_opens(browser: Page, report: Path, width: int, scheme: str) -> None:
+    browser.open(report, width, scheme=scheme)
+    assert browser.wait(DRAWN), browser.problems
+    assert browser.problems == []
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate("[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg'))")
+    too_wide = "[...document.querySelectorAll('.chart')].filter(c => c.scrollWidth > c.clientWidth + 1).map(c => c.id)"
+    assert browser.evaluate(too_wide) == []
+    assert browser.evaluate("document.querySelectorAll('main script, main b, main i').length") == 0
+
+
+def test_charts_follow_the_colour_scheme(browser: Page, report: Path) -> None:
+    browser.open(report, 800, scheme="light")
+    assert browser.wait(DRAWN), browser.problems
+    fill = "getComputedStyle(document.querySelector('.chart svg text')).fill"
+    light = browser.evaluate(fill)
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert browser.wait(f"{DRAWN} && {fill} !== '{light}'"), browser.problems
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("throw new Error('thrown on purpose')", "thrown on purpose"),
+        ("console.error('logged on purpose')", "logged on purpose"),
+        ("Promise.reject(new Error('rejected on purpose'))", "rejected on purpose"),
+    ],
+)
+def test_problems_are_noticed(browser: Page, tmp_path: Path, code: str, said: str) -> None:
+    path = tmp_path / "broken.html"
+    path.write_text(f"<!doctype html><script>{code}</script>", encoding="utf-8")
+    browser.open(path, 800)
+    browser.wait("false", seconds=5)
+    assert any(said in problem for problem in browser.problems)
+
+
+def test_requests_are_noticed(browser: Page, tmp_path: Path) -> None:
+    path = tmp_path / "loading.html"
+    path.write_text("<!doctype html><img src='http://127.0.0.1:9/x.png'>", encoding="utf-8")
+    browser.open(path, 800)
+    browser.wait("false", seconds=5)
+    assert any("127.0.0.1" in problem for problem in browser.problems)

@@ -1,0 +1,72 @@
+"""Generated documentation is fresh, links lead somewhere, and the study files in it load."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from thriftune.methods import discover
+from thriftune.results.record import Cost, EpochPoint, RunRecord, StepPoint, StudyResults
+from thriftune.study.config import study_from_dict
+from thriftune.study.yaml_text import parse_yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_docs", ROOT / "tools" / "generate_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_fresh(generator: ModuleType) -> None:
+    for path, text in generator.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: make docs"
+
+
+def test_check_finds_a_stale_page(generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "study-files.md").write_text("By hand.\n" + generator.START + generator.END, encoding="utf-8")
+    monkeypatch.setattr(generator, "DOCS", tmp_path)
+    assert generator.main(["--check"]) == 1
+    assert generator.main([]) == 0
+    assert generator.main(["--check"]) == 0
+    assert (tmp_path / "study-files.md").read_text(encoding="utf-8").startswith("By hand.")
+
+
+def test_every_method_has_its_section() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert all(f"\n## {name}\n" in text for name in discover())
+
+
+def test_every_field_on_disk_is_documented() -> None:
+    text = (ROOT / "docs" / "results-format.md").read_text(encoding="utf-8")
+    hidden = {"reasons", "test", "validation"}
+    for record in (RunRecord, Cost, StepPoint, EpochPoint, StudyResults):
+        for f in fields(record):
+            assert f.name in hidden or f"`{f.name}`" in text or f"`{f.name}: " in text or f"{f.name}: step" in text, (
+                f.name
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_study_files_in_the_text_load(page: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+        data = parse_yaml(block, page.name)
+        whole = {"name": "x", "data": {"source": "a.csv", "text": "t"}} | data
+        study_from_dict(whole, Path(), page.name)

@@ -1,0 +1,140 @@
+"""Imports go one way (docs: README, "The tree"), and what must stay light imports nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "thriftune"
+MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+
+ORDER = [
+    "errors",
+    "settings",
+    "results",
+    "data",
+    "models",
+    "methods",
+    "engine",
+    "cost",
+    "study",
+    "analysis",
+    "report",
+    "progress",
+    "cli",
+]
+NEVER = {
+    # The report is rebuilt on a laptop, from files alone.
+    "analysis": {"data", "models", "methods", "engine", "cost", "study"},
+    "report": {"data", "models", "methods", "engine", "cost", "study"},
+}
+BARE = {"torch", "transformers", "peft", "safetensors", "numpy"}
+"""All that a bare GPU machine needs for these packages:"""
+BARE_PACKAGES = {"models", "methods", "engine", "cost"}
+EXEMPT = {
+    "cost/meter.py": {"pynvml"},
+    "methods/tfidf.py": {"sklearn", "scipy"},
+    "models/sources.py": {"huggingface_hub"},
+}
+"""Third-party imports beyond those, file by file; each inside the function that needs it."""
+WITHOUT_MODEL = {"errors", "settings", "results", "analysis", "report"}
+
+
+def package(module: str) -> str:
+    return module.split("/", maxsplit=1)[0].removesuffix(".py")
+
+
+def imports(module: str) -> Iterator[tuple[str, bool]]:
+    """The dotted names that a module imports, and whether the import runs when the module loads."""
+    tree = ast.parse((SOURCE / module).read_text(encoding="utf-8"))
+    inner = {
+        id(node)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef) or _is_type_checking(outer)
+        for node in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) not in inner
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: import by the full name"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", id(node) not in inner
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def third_party(module: str) -> set[str]:
+    tops = {name.split(".")[0] for name, _ in imports(module)}
+    return tops - set(sys.stdlib_module_names) - {"thriftune", "__future__"}
+
+
+def test_every_package_has_its_place() -> None:
+    assert {package(module) for module in MODULES} - {"__init__"} <= set(ORDER)
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "__init__.py"])
+def test_direction(module: str) -> None:
+    own = package(module)
+    for name, _ in imports(module):
+        parts = name.split(".")
+        if parts[0] != "thriftune":
+            continue
+        other = parts[1]
+        assert other in ORDER, f"{module} imports {name}"
+        assert ORDER.index(other) <= ORDER.index(own), f"{module} imports {name}, which comes after {own}"
+        assert other not in NEVER.get(own, set()), f"{module} imports {name}; {own} works from results alone"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package(m) in BARE_PACKAGES])
+def test_bare_packages_need_little(module: str) -> None:
+    allowed = BARE | EXEMPT.get(module, set())
+    assert third_party(module) <= allowed
+    for name, at_load in imports(module):
+        assert not (at_load and name.split(".")[0] in EXEMPT.get(module, set())), f"{module}: import {name} lazily"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if package(m) in WITHOUT_MODEL])
+def test_analysis_needs_no_model_library(module: str) -> None:
+    assert not third_party(module) & {"torch", "transformers", "peft", "accelerate", "datasets"}
+
+
+def test_exemptions_are_used() -> None:
+    for module, names in EXEMPT.items():
+        assert names <= third_party(module)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import thriftune",
+        "import thriftune.cli",
+        "import thriftune.progress",
+        "import thriftune.data.settings",
+        "import thriftune.engine.protocol",
+        "import thriftune.models.head",
+        "import thriftune.study.config; thriftune.study.config.load_study(None)",
+    ],
+)
+def test_light_imports(statement: str) -> None:
+    heavy = ["torch", "transformers", "peft", "polars", "altair", "datasets", "sklearn", "scipy"]
+    code = f"import sys; {statement}; sys.exit(' '.join(m for m in {heavy!r} if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_resolve() -> None:
+    import thriftune
+
+    for name in thriftune.__all__:
+        assert getattr(thriftune, name) is not None
+    with pytest.raises(AttributeError):
+        _ = thriftune.nothing
