@@ -58,9 +58,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tmp_path: P
 
 def test_training_learns_and_counts(tmp_path: Path) -> None:
     model = classifier("full")
-    result = train(tmp_path, model, replace(PROTOCOL, epochs=6), rate=5e-3, texts=300)
+    result = train(tmp_path, model, replace(PROTOCOL, epochs=6), rate=2e-3, texts=300)
     assert result.texts == 6 * 300
-    assert result.epochs[-1].train_loss < 0.8 * result.epochs[0].train_loss
+    assert result.epochs[-1].train_loss < 0.85 * result.epochs[0].train_loss
     assert result.validation is not None
     assert result.validation.accuracy > 0.6
     assert [point.epoch for point in result.epochs] == [1, 2, 3, 4, 5, 6]
@@ -135,8 +135,8 @@ def test_frozen_dropout_changes_training_only_where_it_is_on(tmp_path: Path) -> 
 def test_prediction_is_in_input_order_whatever_the_batches() -> None:
     model = classifier()
     data = examples(model, 50)
-    whole = predict(model, data.tokens, PROTOCOL)
-    single = predict(model, data.tokens, replace(PROTOCOL, batch_size=1))
+    whole = predict(model, data, PROTOCOL)
+    single = predict(model, data, replace(PROTOCOL, batch_size=1))
     np.testing.assert_allclose(whole, single, atol=1e-5)
 
 
@@ -145,7 +145,7 @@ def test_quick_scores_agree_with_scikit_learn() -> None:
 
     model = classifier()
     data = examples(model, 60)
-    probabilities = torch.from_numpy(predict(model, data.tokens, PROTOCOL)).double().softmax(dim=1).numpy()
+    probabilities = torch.from_numpy(predict(model, data, PROTOCOL)).double().softmax(dim=1).numpy()
     scores = quick_scores(model, data, PROTOCOL)
     predicted = probabilities.argmax(axis=1)
     assert scores.accuracy == pytest.approx(accuracy_score(data.labels, predicted))

@@ -60,7 +60,7 @@ def test_own_head(name: str, kind: str, tmp_path: Path) -> None:
     assert list(config["id2label"].values()) == list(LABELS)
     with torch.no_grad():
         logits = model.eval()(**encoded(tmp_path)).logits.numpy()
-    expected = predict(classifier, examples(classifier, 12).tokens, Protocol(max_tokens=32))
+    expected = predict(classifier, examples(classifier, 12), Protocol(max_tokens=32))
     np.testing.assert_allclose(logits, expected, atol=2e-5)
     assert expected.std() > 1e-3
 
@@ -78,7 +78,7 @@ def test_linear_head(name: str, kind: str, tmp_path: Path) -> None:
     with torch.no_grad():
         hidden = encoder.eval()(**encoded(tmp_path)).last_hidden_state[:, 0]
     logits = torch.nn.functional.linear(hidden, head["weight"], head["bias"]).numpy()
-    expected = predict(classifier, examples(classifier, 12).tokens, Protocol(max_tokens=32))
+    expected = predict(classifier, examples(classifier, 12), Protocol(max_tokens=32))
     np.testing.assert_allclose(logits, expected, atol=2e-5)
     assert json.loads((tmp_path / "labels.json").read_text()) == list(LABELS)
 

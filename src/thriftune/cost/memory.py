@@ -104,7 +104,11 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
 
 def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:
     root = step.classifier.root
-    counter.add([*root.parameters(), *root.buffers(), *_optimizer_state(step)])
+    present = [t for t in (*root.parameters(), *root.buffers()) if t.device.type != "meta"]
+    counter.add([*present, *_optimizer_state(step)])
+    prefix = step.examples.prefix
+    if prefix is not None and not prefix.mapped:
+        counter.add([torch.from_numpy(prefix.values)])
     with counter:
         step(batches, 0.0)
 
@@ -123,15 +127,19 @@ def _by_category(step: Step, counter: LiveBytes) -> Memory:
     weights = _keys([*root.parameters(), *root.buffers()])
     optimizer = _keys(_optimizer_state(step))
     gradients = _keys(p.grad for p in step.parameters)
-    sums = dict.fromkeys(("weights", "gradients", "optimizer", "activations", "other"), 0)
+    prefix = step.examples.prefix
+    cache = _keys([torch.from_numpy(prefix.values)] if prefix is not None and not prefix.mapped else [])
+    sums = dict.fromkeys(("weights", "gradients", "optimizer", "activations", "cache", "other"), 0)
     for key, live in counter.live.items():
         if key in weights:
             name = "weights"
         elif key in optimizer:
             name = "optimizer"
+        elif key in cache:
+            name = "cache"
         elif key in gradients:
             name = "gradients"
         else:
             name = "other" if live.in_backward else "activations"
         sums[name] += live.size
-    return Memory(cache=0, **sums)
+    return Memory(**sums)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from thriftune.data.tokens import Tokens
+from thriftune.engine.prefix import Prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
+from thriftune.models.rows import TEXTS_PER_GROUP, Rows, layout
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Examples:
     tokens: Tokens
     labels: np.ndarray
     """Label ids of shape (texts,), int64."""
+    prefix: Prefix | None = None
+    """The output of the frozen layers, where it was computed once."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,3 +74,23 @@ def padded_batch(
         types[mask] = tokens.types[source]
         inputs["token_type_ids"] = types
     return {name: torch.from_numpy(value).to(classifier.device) for name, value in inputs.items()}
+
+
+def packed_batch(tokens: Tokens, indices: np.ndarray, device: torch.device) -> Rows:
+    """Some texts as packed rows, in the order of the indices, which must be longest first."""
+    lengths = tokens.lengths[indices]
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    source = np.repeat(tokens.offsets[indices], lengths) + positions
+
+    def move(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array.astype(np.int64)).to(device)
+
+    return Rows(
+        ids=move(tokens.ids[source]),
+        types=None if tokens.types is None else move(tokens.types[source]),
+        positions=move(positions),
+        starts=move(starts),
+        lengths=move(lengths),
+        groups=layout(lengths, TEXTS_PER_GROUP if device.type == "cpu" else len(lengths), device),
+    )

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples, padded_batch, sorted_batches
+from thriftune.engine.batches import Examples, sorted_batches
+from thriftune.engine.forward import logits_of
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.step import autocast
 from thriftune.models.classifier import Classifier
 
 
@@ -25,19 +24,17 @@ class QuickScores:
     """Mean F1 over all classes; a class that is neither true nor predicted anywhere counts as 0."""
 
 
-def predict(classifier: Classifier, tokens: Tokens, protocol: Protocol) -> np.ndarray:
+def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> np.ndarray:
     """Logits of shape (texts, classes), float32, in input order; dropout is off.
 
     Texts run in batches of similar length, so that little is padded.
     """
     classifier.eval_mode()
-    lengths = np.diff(tokens.offsets)
+    lengths = examples.tokens.lengths
     out = np.empty((len(lengths), len(classifier.labels)), dtype=np.float32)
     with torch.inference_mode():
         for indices in sorted_batches(lengths, protocol.batch_size):
-            with autocast(classifier, protocol):
-                logits = classifier.logits(padded_batch(tokens, indices, classifier, protocol))
-            out[indices] = logits.float().cpu().numpy()
+            out[indices] = logits_of(classifier, examples, indices, protocol).float().cpu().numpy()
     return out
 
 
@@ -49,7 +46,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol) -> QuickScores:
     """Loss, accuracy and macro F1 of a classifier on labelled texts."""
-    logits = predict(classifier, examples.tokens, protocol)
+    logits = predict(classifier, examples, protocol)
     labels, classes = examples.labels, logits.shape[1]
     predicted = logits.argmax(axis=1)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -75,7 +75,9 @@ class Protocol(Settings):
     batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1)
     accumulate: int = setting(1, help="batches per optimiser step", minimum=1)
     max_tokens: int = setting(256, help="longer texts are truncated, special tokens included", minimum=4)
-    padding: Literal["longest", "max"] = setting("longest", help="pad a batch to its longest text, or to max_tokens")
+    padding: Literal["none", "longest", "max"] = setting(
+        "none", help="none: packed rows, no padding; or pad a batch to its longest text, or to max_tokens"
+    )
     precision: Literal["fp32", "tf32", "bf16"] = setting(
         "fp32", help="fp32; tf32 matrix products (GPU); bf16 autocast with float32 weights"
     )

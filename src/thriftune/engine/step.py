@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from thriftune.engine.batches import Examples, padded_batch
+from thriftune.engine.batches import Examples
+from thriftune.engine.forward import logits_of
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.models.classifier import Classifier
 
@@ -60,8 +61,7 @@ class Step:
 
     def forward(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of shape (texts, classes) and the summed cross-entropy of some training texts."""
-        with autocast(self.classifier, self.protocol):
-            logits = self.classifier.logits(padded_batch(self.examples.tokens, indices, self.classifier, self.protocol))
+        logits = logits_of(self.classifier, self.examples, indices, self.protocol)
         labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
         return logits, nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
 
@@ -83,8 +83,3 @@ class Step:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(loss, correct, texts)
-
-
-def autocast(classifier: Classifier, protocol: Protocol) -> torch.autocast:
-    """The precision context of a forward pass: bf16 autocast, or none."""
-    return torch.autocast(classifier.device.type, dtype=torch.bfloat16, enabled=protocol.precision == "bf16")

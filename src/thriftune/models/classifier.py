@@ -61,8 +61,8 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.network.parameters()).device
+        """Where the weights above the cut are (those below may have left memory)."""
+        return next(self.head_modules[-1].parameters()).device
 
     @property
     def layers(self) -> nn.ModuleList:

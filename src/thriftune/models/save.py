@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import quiet
+from thriftune.models.load import load_classifier, quiet
 
 LINEAR_HEAD_USAGE = """\
 # Load this classifier
@@ -30,6 +31,8 @@ def save_classifier(classifier: Classifier, folder: Path) -> int:
     Linear head: an AutoModel folder (or adapter), head.safetensors, and a README with five lines to load it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if classifier.peft is None:
+        classifier = complete(classifier)
     with quiet():
         if classifier.peft is not None:
             classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
@@ -62,3 +65,16 @@ def _save_linear_head(classifier: Classifier, folder: Path) -> None:
 def delta_bytes(classifier: Classifier) -> int:
     """Bytes of the trained tensors alone."""
     return sum(p.numel() * p.element_size() for _, p in classifier.trained())
+
+
+def complete(classifier: Classifier) -> Classifier:
+    """The classifier itself, or, where weights below the cut have left memory, one that has them again."""
+    if all(p.device.type != "meta" for p in classifier.network.parameters()):
+        return classifier
+    whole = load_classifier(classifier.path, classifier.labels, classifier.head, classifier.name)
+    trained = dict(classifier.trained())
+    with torch.no_grad():
+        for name, parameter in whole.network.named_parameters():
+            if name in trained:
+                parameter.copy_(trained[name])
+    return whole

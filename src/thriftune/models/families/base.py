@@ -1,18 +1,31 @@
-"""What an architecture tells about itself: where its layers and its head are."""
+"""What an architecture tells about itself: where its layers and its head are, and how it runs on packed rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from thriftune.errors import InputError
 
+if TYPE_CHECKING:
+    from thriftune.models.classifier import Classifier
+    from thriftune.models.rows import Rows
+
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: paths to its parts, in the names of its Hugging Face modules."""
+    """One architecture: paths to its parts, in the names of its Hugging Face modules.
+
+    A family that packs overrides `embed`, `layer` and `read_head`; without them its models train through their own
+    forward on padded batches.
+    """
+
+    packs: ClassVar[bool] = False
+    """Whether there is a forward over packed rows."""
 
     model_types: tuple[str, ...]
     """`config.model_type` values that it serves."""
@@ -46,6 +59,40 @@ class Family:
         """The longest text that the position table allows; None where there is no table."""
         positions = getattr(config, "max_position_embeddings", None)
         return None if positions is None else positions - self.position_offset
+
+    def reads_first_token(self, classifier: Classifier) -> bool:
+        """Whether the head reads the first token's hidden state alone."""
+        return True
+
+    def below(self, encoder: Any, cut: int) -> list[nn.Module]:
+        """The modules that only the layers below the cut need: the embeddings and those layers."""
+        return [encoder.embeddings, *self.layer_list(encoder)[:cut]]
+
+    def embed(self, encoder: Any, rows: Rows) -> torch.Tensor:
+        """The embeddings' output: (rows, hidden)."""
+        raise NotImplementedError
+
+    def context(self, encoder: Any, rows: Rows) -> Any:
+        """What all layers share in one forward (relative positions, rotations); None where there is nothing."""
+        return None
+
+    def layer(
+        self, encoder: Any, index: int, hidden: torch.Tensor, rows: Rows, context: Any, first_only: bool
+    ) -> torch.Tensor:
+        """One layer: (rows, hidden) -> (rows, hidden), or (texts, hidden) of the first tokens if `first_only`."""
+        raise NotImplementedError
+
+    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+        """The architecture's head on the first tokens' last hidden states (texts, hidden): (texts, classes)."""
+        raise NotImplementedError
+
+    def read_head(self, classifier: Classifier, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Logits (texts, classes) from the last hidden states: (texts, hidden) of the first tokens."""
+        network: Any = classifier.network
+        if classifier.head.type == "linear":
+            out: torch.Tensor = network.classifier(network.dropout(hidden))
+            return out
+        return self.read_own_head(network, hidden)
 
 
 def guess_family(network: PreTrainedModel) -> Family:

@@ -1,8 +1,28 @@
 """RoBERTa (Liu et al., 2019), XLM-RoBERTa and CamemBERT: positions start at the padding id plus one."""
 
-from thriftune.models.families.base import Family
+from __future__ import annotations
 
-FAMILY = Family(
+from typing import Any
+
+import torch
+
+from thriftune.models.families.bert import BertFamily
+
+
+class RobertaFamily(BertFamily):
+    """BERT's layers; a two-layer head without pooler."""
+
+    def first_position(self, encoder: Any) -> int:
+        """The id after the padding's."""
+        return int(encoder.embeddings.padding_idx) + 1
+
+    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+        """Dropout, dense, tanh, dropout, projection."""
+        out: torch.Tensor = network.classifier(first.unsqueeze(1))
+        return out
+
+
+FAMILY = RobertaFamily(
     model_types=("roberta", "xlm-roberta", "camembert"),
     layers="encoder.layer",
     head=("classifier",),

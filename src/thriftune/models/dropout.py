@@ -1,0 +1,66 @@
+"""Dropout that draws little and saves bits: on a CPU torch's own is 10-20% of a training step.
+
+One 64-bit draw decides four elements with 16 bits each, so a rate is met to within 1/65536, and the scale is
+the one of the rate in force. A GPU has fused kernels for both and uses them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+LEVELS = 1 << 16
+
+
+def keep_mask(count: int, rate: float) -> tuple[torch.Tensor, float]:
+    """(count,) uint8, 1 where an element stays, and the factor that keeps its expectation.
+
+    Draws from torch's default CPU generator.
+    """
+    dropped = round(rate * LEVELS)
+    lanes = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)[:count]
+    return (lanes >= dropped - LEVELS // 2).view(torch.uint8), LEVELS / (LEVELS - dropped)
+
+
+def pack_bits(mask: torch.Tensor) -> torch.Tensor:
+    """A uint8 mask of zeros and ones as one bit per element."""
+    return torch.from_numpy(np.packbits(mask.numpy()))
+
+
+def unpack_bits(bits: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The reverse of `pack_bits`: uint8 of the given shape."""
+    return torch.from_numpy(np.unpackbits(bits.numpy(), count=shape.numel())).view(shape)
+
+
+class _BitDropout(torch.autograd.Function):
+    """Multiplies by a random mask and saves it as bits."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, rate: float) -> torch.Tensor:
+        mask, ctx.factor = keep_mask(x.numel(), rate)
+        ctx.shape = x.shape
+        ctx.save_for_backward(pack_bits(mask))
+        return (x * mask.view(x.shape)).mul_(ctx.factor)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        (bits,) = ctx.saved_tensors
+        return (grad * unpack_bits(bits, ctx.shape)).mul_(ctx.factor), None
+
+
+def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
+    """Dropout at a rate (0: none); elements that stay are scaled so that the expectation holds."""
+    if rate == 0.0:
+        return x
+    if x.device.type != "cpu":
+        return nn.functional.dropout(x, rate)
+    out: torch.Tensor = _BitDropout.apply(x, rate)
+    return out
+
+
+def rate_of(module: nn.Module) -> float:
+    """The rate at which a dropout module drops now: 0 in evaluation, and for an Identity in its place."""
+    return float(module.p) if isinstance(module, nn.Dropout) and module.training else 0.0

@@ -1,0 +1,82 @@
+"""The layer that BERT, RoBERTa, ELECTRA, DistilBERT and DeBERTa share: attention and feed-forward, each followed by
+dropout, the residual and LayerNorm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from thriftune.models.attention import Bias, first_rows, packed_attention
+from thriftune.models.dropout import dropout, rate_of
+from thriftune.models.linear import linear
+from thriftune.models.rows import Rows
+
+
+@dataclass(frozen=True)
+class LayerParts:
+    """The modules of one layer, by what they do."""
+
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+    attention_dropout: nn.Module
+    attention_output: nn.Module
+    attention_output_dropout: nn.Module | None
+    attention_norm: nn.Module
+    up: nn.Module
+    activation: Callable[[torch.Tensor], torch.Tensor]
+    down: nn.Module
+    down_dropout: nn.Module
+    output_norm: nn.Module
+    heads: int
+    scale: float
+
+
+def bert_parts(layer: Any) -> LayerParts:
+    """The parts of a layer that is laid out as BERT's."""
+    attention = layer.attention.self
+    return LayerParts(
+        query=attention.query,
+        key=attention.key,
+        value=attention.value,
+        attention_dropout=attention.dropout,
+        attention_output=layer.attention.output.dense,
+        attention_output_dropout=layer.attention.output.dropout,
+        attention_norm=layer.attention.output.LayerNorm,
+        up=layer.intermediate.dense,
+        activation=layer.intermediate.intermediate_act_fn,
+        down=layer.output.dense,
+        down_dropout=layer.output.dropout,
+        output_norm=layer.output.LayerNorm,
+        heads=attention.num_attention_heads,
+        scale=attention.attention_head_size**-0.5,
+    )
+
+
+def post_norm_layer(
+    parts: LayerParts, hidden: torch.Tensor, rows: Rows, first_only: bool, bias: Bias | None = None
+) -> torch.Tensor:
+    """One layer over packed rows (rows, hidden); with `first_only` its output is (texts, hidden)."""
+    residual = first_rows(hidden, rows) if first_only else hidden
+    attended = packed_attention(
+        linear(parts.query, residual),
+        linear(parts.key, hidden),
+        linear(parts.value, hidden),
+        rows,
+        parts.heads,
+        parts.scale,
+        rate_of(parts.attention_dropout),
+        first_only,
+        bias,
+    )
+    attended = linear(parts.attention_output, attended)
+    if parts.attention_output_dropout is not None:
+        attended = dropout(attended, rate_of(parts.attention_output_dropout))
+    middle: torch.Tensor = parts.attention_norm(attended + residual)
+    fed = linear(parts.down, parts.activation(linear(parts.up, middle)))
+    out: torch.Tensor = parts.output_norm(dropout(fed, rate_of(parts.down_dropout)) + middle)
+    return out
