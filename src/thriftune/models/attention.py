@@ -64,6 +64,106 @@ class _Attend(torch.autograd.Function):
         return grad_query, grad_key, grad_value, grad_bias, None, None, None
 
 
+class _PackedAttend(torch.autograd.Function):
+    """`_Attend` for all groups at once, from rows to rows: each copy between the two layouts is a single gather.
+
+    Padding holds copies of a real row instead of zeros: as a key it has probability zero, as a query it is not
+    read, and its gradients are exactly zero.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        rows: Rows,
+        heads: int,
+        scale: float,
+        rate: float,
+        first_only: bool,
+    ) -> torch.Tensor:
+        ctx.rows, ctx.heads, ctx.scale, ctx.first_only = rows, heads, scale, first_only
+        ctx.factor = 1.0
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        size = query.shape[1] // heads
+        out = torch.empty_like(query)
+        saved: list[torch.Tensor | None] = []
+        for group, places in zip(rows.groups, rows.by_head(heads), strict=True):
+            own = slice(group.first_row, group.first_row + group.rows)
+            texts = slice(group.first_text, group.first_text + group.texts)
+            batch = group.texts * heads
+            q = query[texts].view(batch, 1, size) if first_only else _gather(query[own], places.source, batch, size)
+            k = _gather(key[own], places.source, batch, size)
+            v = _gather(value[own], places.source, batch, size)
+            scores = torch.baddbmm(q.new_empty(()), q, k.transpose(1, 2), beta=0, alpha=scale)
+            if places.blocked is not None:
+                scores.masked_fill_(places.blocked, torch.finfo(scores.dtype).min)
+            probabilities = scores.softmax(dim=-1)
+            del scores
+            kept, bits = probabilities, None
+            if rate > 0.0:
+                mask, ctx.factor = keep_mask(probabilities.numel(), rate)
+                bits = pack_bits(mask)
+                kept = probabilities * mask.view(probabilities.shape)
+            attended = torch.baddbmm(q.new_empty(()), kept, v, beta=0, alpha=ctx.factor)
+            if first_only:
+                out[texts] = attended.view(group.texts, -1)
+            else:
+                torch.index_select(attended.view(-1, size), 0, places.target, out=out[own].view(-1, size))
+            saved += [q, k, v, probabilities, bits]
+        ctx.save_for_backward(*saved)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        rows, heads, first_only = ctx.rows, ctx.heads, ctx.first_only
+        grad = grad.contiguous()
+        size = grad.shape[1] // heads
+        count = sum(group.rows for group in rows.groups)
+        grads = [torch.empty_like(grad), grad.new_empty(count, grad.shape[1]), grad.new_empty(count, grad.shape[1])]
+        saved = ctx.saved_tensors
+        for index, (group, places) in enumerate(zip(rows.groups, rows.by_head(heads), strict=True)):
+            q, k, v, probabilities, bits = saved[5 * index : 5 * index + 5]
+            own = slice(group.first_row, group.first_row + group.rows)
+            texts = slice(group.first_text, group.first_text + group.texts)
+            if first_only:
+                above = grad[texts].view(group.texts * heads, 1, size)
+            else:
+                above = grad.new_zeros(group.texts * heads * group.width, size)
+                above.index_copy_(0, places.target, grad[own].view(-1, size))
+                above = above.view(group.texts * heads, group.width, size)
+            inner = torch.baddbmm(above.new_empty(()), above, v.transpose(1, 2), beta=0, alpha=ctx.factor)
+            kept = probabilities
+            if bits is not None:
+                mask = unpack_bits(bits, probabilities.shape)
+                kept = probabilities * mask
+                inner.mul_(mask)
+            grad_value = torch.baddbmm(above.new_empty(()), kept.transpose(1, 2), above, beta=0, alpha=ctx.factor)
+            del kept
+            scores = torch._softmax_backward_data(inner, probabilities, -1, probabilities.dtype)
+            del inner
+            grad_query = torch.baddbmm(above.new_empty(()), scores, k, beta=0, alpha=ctx.scale)
+            grad_key = torch.baddbmm(above.new_empty(()), scores.transpose(1, 2), q, beta=0, alpha=ctx.scale)
+            if first_only:
+                grads[0][texts] = grad_query.view(group.texts, -1)
+            else:
+                _scatter(grad_query, places.target, grads[0][own], size)
+            _scatter(grad_key, places.target, grads[1][own], size)
+            _scatter(grad_value, places.target, grads[2][own], size)
+        return *grads, None, None, None, None, None
+
+
+def _gather(rows: torch.Tensor, source: torch.Tensor, batch: int, size: int) -> torch.Tensor:
+    """(rows, heads * size) -> (texts * heads, width, size)."""
+    return rows.view(-1, size).index_select(0, source).view(batch, -1, size)
+
+
+def _scatter(padded: torch.Tensor, target: torch.Tensor, rows: torch.Tensor, size: int) -> None:
+    """(texts * heads, width, size) into (rows, heads * size)."""
+    torch.index_select(padded.view(-1, size), 0, target, out=rows.view(-1, size))
+
+
 def attend(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -102,6 +202,9 @@ def packed_attention(
     With `first_only` the queries are those of the first tokens alone, (texts, heads * size). `window`: keys
     farther away than this are not seen.
     """
+    if query.device.type == "cpu" and bias is None and window is None:
+        fused: torch.Tensor = _PackedAttend.apply(query, key, value, rows, heads, scale, rate, first_only)
+        return fused
     out = []
     for group in rows.groups:
         own = slice(group.first_row, group.first_row + group.rows)

@@ -61,6 +61,30 @@ def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
     return out
 
 
+class _DropoutAdd(torch.autograd.Function):
+    """residual + dropout(x): one pass less than the two apart."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
+        mask, ctx.factor = keep_mask(x.numel(), rate)
+        ctx.shape = x.shape
+        ctx.save_for_backward(pack_bits(mask))
+        return torch.add(residual, x * mask.view(x.shape), alpha=ctx.factor)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:  # type: ignore[override]
+        (bits,) = ctx.saved_tensors
+        return (grad * unpack_bits(bits, ctx.shape)).mul_(ctx.factor), grad, None
+
+
+def dropout_add(x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
+    """residual + dropout(x)."""
+    if rate == 0.0 or x.device.type != "cpu":
+        return residual + dropout(x, rate)
+    out: torch.Tensor = _DropoutAdd.apply(x, residual, rate)
+    return out
+
+
 def rate_of(module: nn.Module) -> float:
     """The rate at which a dropout module drops now: 0 in evaluation, and for an Identity in its place."""
     return float(module.p) if isinstance(module, nn.Dropout) and module.training else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,32 @@ class Group:
 
 
 @dataclass(frozen=True)
+class HeadLayout:
+    """Places of a group's rows between (rows, heads) and (texts, heads, width)."""
+
+    source: torch.Tensor
+    """(texts * heads * width,) which row and head stands there; padding repeats the first row, unseen."""
+    target: torch.Tensor
+    """(rows * heads,) where each row and head goes."""
+    blocked: torch.Tensor | None
+    """(texts * heads, 1, width) True at padding; None where there is none."""
+
+
+def _head_layout(group: Group, heads: int, device: torch.device) -> HeadLayout:
+    slots = torch.arange(group.rows, device=device) if group.slots is None else group.slots
+    head = torch.arange(heads, device=device)
+    row_at = torch.zeros(group.texts * group.width, dtype=torch.int64, device=device)
+    row_at[slots] = torch.arange(group.rows, device=device)
+    source = row_at.view(group.texts, 1, group.width) * heads + head.view(1, heads, 1)
+    text, place = slots // group.width, slots % group.width
+    target = (text[:, None] * heads + head) * group.width + place[:, None]
+    blocked = None
+    if group.mask is not None:
+        blocked = ~group.mask.expand(group.texts, heads, 1, group.width).reshape(-1, 1, group.width)
+    return HeadLayout(source.flatten(), target.flatten(), blocked)
+
+
+@dataclass(frozen=True)
 class Rows:
     """A batch of texts without padding; a row belongs to one token."""
 
@@ -43,6 +69,14 @@ class Rows:
     lengths: torch.Tensor
     """(texts,) tokens of each text."""
     groups: tuple[Group, ...]
+    head_layouts: dict[int, tuple[HeadLayout, ...]] = field(default_factory=dict, compare=False)
+    """By number of heads; made when first needed, for all layers."""
+
+    def by_head(self, heads: int) -> tuple[HeadLayout, ...]:
+        """Where each group's rows go when heads are a batch dimension."""
+        if heads not in self.head_layouts:
+            self.head_layouts[heads] = tuple(_head_layout(group, heads, self.ids.device) for group in self.groups)
+        return self.head_layouts[heads]
 
     @property
     def texts(self) -> int:

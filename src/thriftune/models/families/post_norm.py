@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from thriftune.models.attention import Bias, first_rows, packed_attention
-from thriftune.models.dropout import dropout, rate_of
+from thriftune.models.dropout import dropout_add, rate_of
 from thriftune.models.linear import linear
 from thriftune.models.rows import Rows
 
@@ -74,9 +74,8 @@ def post_norm_layer(
         bias,
     )
     attended = linear(parts.attention_output, attended)
-    if parts.attention_output_dropout is not None:
-        attended = dropout(attended, rate_of(parts.attention_output_dropout))
-    middle: torch.Tensor = parts.attention_norm(attended + residual)
+    attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
+    middle: torch.Tensor = parts.attention_norm(dropout_add(attended, residual, attended_rate))
     fed = linear(parts.down, parts.activation(linear(parts.up, middle)))
-    out: torch.Tensor = parts.output_norm(dropout(fed, rate_of(parts.down_dropout)) + middle)
+    out: torch.Tensor = parts.output_norm(dropout_add(fed, middle, rate_of(parts.down_dropout)))
     return out
