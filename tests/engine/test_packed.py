@@ -77,8 +77,8 @@ def losses_and_gradients(
         with torch.no_grad():
             for total, (_, parameter) in zip(sums, classifier.trained(), strict=True):
                 if parameter.grad is not None:
-                    total += parameter.grad
-                    parameter -= rate * parameter.grad
+                    total.add_(parameter.grad)
+                    parameter.sub_(parameter.grad, alpha=rate)
                 parameter.grad = None
     return losses, sums
 

@@ -21,7 +21,14 @@ from thriftune.models.load import load_classifier
 METHODS = {"full": {}, "top_layers": {"layers": 1}, "lora": {}}
 STEPS = 20
 BATCH = 8
-PROTOCOL = Protocol(epochs=2, batch_size=BATCH, max_tokens=32, schedule=ScheduleSettings(type="constant"), keep="last")
+PROTOCOL = Protocol(
+    epochs=2,
+    batch_size=BATCH,
+    max_tokens=32,
+    padding="longest",
+    schedule=ScheduleSettings(type="constant"),
+    keep="last",
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,7 +22,7 @@ import torch
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
 from thriftune.models.classifier import Classifier
-from thriftune.models.packed import prefix_layers
+from thriftune.models.packed import prefix_output
 from thriftune.models.rows import Rows
 from thriftune.models.sources import weights_hash
 
@@ -181,9 +181,7 @@ def _compute(
     with torch.inference_mode():
         for indices in _batches(np.asarray(tokens.lengths)):
             rows = rows_of(indices)
-            hidden = classifier.family.embed(classifier.encoder, rows)
-            for hidden in prefix_layers(classifier, rows, hidden, 0, cut):  # noqa: B007 - the last one counts
-                pass
+            hidden = prefix_output(classifier, rows, cut)
             _write(out, hidden.cpu().numpy(), indices, offsets)
             done += len(rows.ids)
             if report is not None:

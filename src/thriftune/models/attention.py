@@ -220,7 +220,7 @@ def packed_attention(
 
 def _heads(padded: torch.Tensor, heads: int) -> torch.Tensor:
     """(texts, tokens, heads * size) -> (texts, heads, tokens, size)."""
-    return padded.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return padded.view(*padded.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def _near(group: Group, window: int, first_only: bool, device: torch.device) -> torch.Tensor | None:

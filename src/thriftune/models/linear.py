@@ -66,14 +66,13 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     if adapter is None or torch.is_autocast_enabled(x.device.type):
         out: torch.Tensor = module(x)
         return out
-    base: nn.Linear = module.base_layer  # type: ignore[assignment]
-    rate = rate_of(module.lora_dropout[adapter])  # type: ignore[index]
-    down, up = module.lora_A[adapter].weight, module.lora_B[adapter].weight  # type: ignore[index]
-    scaling = float(module.scaling[adapter])  # type: ignore[index]
-    result = nn.functional.linear(x, base.weight, base.bias)
+    lora: Any = module
+    rate, scaling = rate_of(lora.lora_dropout[adapter]), float(lora.scaling[adapter])
+    down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
+    result = nn.functional.linear(x, lora.base_layer.weight, lora.base_layer.bias)
     if x.device.type != "cpu":
         seen = nn.functional.dropout(x, rate) if rate > 0.0 else x
-        return result + (seen @ down.t()) @ up.t() * scaling
+        return torch.addmm(result, seen @ down.t(), up.t(), alpha=scaling)
     updated: torch.Tensor = _LoraUpdate.apply(result, x, down, up, scaling, rate)
     return updated
 

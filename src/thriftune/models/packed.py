@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
 from thriftune.models.classifier import Classifier
@@ -33,13 +31,12 @@ def packed_logits(
     return family.read_head(classifier, hidden, rows)
 
 
-def prefix_layers(
-    classifier: Classifier, rows: Rows, hidden: torch.Tensor, bottom: int, top: int
-) -> Iterator[torch.Tensor]:
-    """Outputs of the layers from `bottom` up to `top` - 1, one after another; the last one may be the head's input."""
+def prefix_output(classifier: Classifier, rows: Rows, top: int) -> torch.Tensor:
+    """Output of the `top` lowest layers: (rows, hidden), or of the first tokens where only the head follows."""
     family, count = classifier.family, len(classifier.layers)
+    hidden = family.embed(classifier.encoder, rows)
     context = family.context(classifier.encoder, rows)
-    for index in range(bottom, top):
+    for index in range(top):
         first_only = index == count - 1 and family.reads_first_token(classifier)
         hidden = family.layer(classifier.encoder, index, hidden, rows, context, first_only)
-        yield hidden
+    return hidden

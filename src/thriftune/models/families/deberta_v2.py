@@ -199,7 +199,7 @@ class _RelativeBias:
         return keys, queries
 
     def _by_head(self, table: torch.Tensor) -> torch.Tensor:
-        return table.unflatten(-1, (self.parts.heads, -1)).transpose(0, 1)
+        return table.view(len(table), self.parts.heads, -1).transpose(0, 1)
 
 
 def _convolve(convolution: Any, hidden: torch.Tensor, out: torch.Tensor, rows: Rows) -> torch.Tensor:
