@@ -55,6 +55,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
             summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
+            summary_remarks=lambda results: ["Baseline: one."],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
-from thriftune.progress import LiveTable, display, print_table
+from thriftune.progress import LiveTable, display, print_table, print_text
 from thriftune.results.record import Cost, RunRecord, Scores
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
@@ -79,7 +80,7 @@ def test_plain_lines() -> None:
         "3 runs, 1 of them done before",
         "majority: done before, accuracy 77.2%, 12.3 s of training",
         "[2/3] [red]full: started",
-        "[2/3] [red]full: epoch 1/2, loss 0.8000, 210 samples/s, 100.0 MB, 20.0 s left",
+        "[2/3] [red]full: epoch 1/2, loss 0.8000, 210 samples/s, 100.0 MB, 20 s left",
         "[2/3] [red]full: epoch 2/2, loss 0.7000, 220 samples/s, 100.0 MB",
         "[2/3] [red]full: done, accuracy 77.2%, 12.3 s of training",
         "[3/3] lora: started",
@@ -103,7 +104,7 @@ def test_live_table_shows_what_runs_and_what_is_done() -> None:
     for event in EVENTS[:8]:
         table(event)
     text = rendered(table, console)
-    for part in ("done before", "77.2%", "[red]full", "training", "1/2", "0.8000", "210", "100.0 MB", "20.0 s left"):
+    for part in ("done before", "77.2%", "[red]full", "training", "1/2", "0.8000", "210", "100.0 MB", "20 s left"):
         assert part in text
     assert "waiting" in text
     for event in EVENTS[8:]:
@@ -129,10 +130,56 @@ def test_display_on_a_terminal_takes_every_event() -> None:
             listener(event)
 
 
-def test_the_final_table_is_never_squeezed() -> None:
+ROW = {
+    "Run": "electra-small lora r8 top 2",
+    "Acc. %": "77.2",
+    "95%": "75.7–78.7",
+    "F1 %": "77.1",
+    "Memory": "123.4 MB",
+    "Time": "12 min 32 s",
+    "Samples/s": "1,240",
+    "Trained": "22.7M",
+    "Stored": "90.9 MB",
+}
+
+
+def table_text(width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.delenv("COLUMNS", raising=False)
     text = io.StringIO()
-    row = {"Run": "a" * 60, "Accuracy": "77.2% (76.1–78.3%)", "Peak memory": "1.23 GB", "Note": "b" * 60}
+    print_table([ROW, ROW], Console(file=text, width=width, force_terminal=True, color_system=None, markup=False))
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_final_table_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = table_text(width, monkeypatch)
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    said = text.split("without ")[-1] if "without" in text else ""
+    for name, value in list(ROW.items())[1:]:
+        assert (name in said) != (value in text)
+    assert all(word in text for word in ROW["Run"].split()), "names are wrapped between words"
+    assert "77.2" in text
+    assert ("without" in text) == (width < 120)
+
+
+def test_the_final_table_is_never_squeezed_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    text = io.StringIO()
+    row = ROW | {"Run": "a" * 200}
     print_table([row, row], Console(file=text, markup=False))
     assert all(value in text.getvalue() for value in row.values())
     assert len(text.getvalue().strip().splitlines()) == 4
     print_table([], Console(file=text))
+
+
+def test_paragraphs_wrap_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    sentence = "Every method ran with one seed. " * 8
+    piped, shown = io.StringIO(), io.StringIO()
+    print_text(sentence, Console(file=piped))
+    print_text(sentence, Console(file=shown, width=80, force_terminal=True, color_system=None))
+    assert piped.getvalue() == f"{sentence}\n"
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
+    assert shown.getvalue().split() == sentence.split()

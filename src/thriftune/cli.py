@@ -189,16 +189,18 @@ def _slug(text: str) -> str:
 
 
 def _print_summary(results: Results, report_path: Path) -> None:
-    from thriftune.progress import print_table
-    from thriftune.report.table import summary_notes, summary_rows, summary_sentences
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
 
     print_table(summary_rows(results))
+    for remark in summary_remarks(results):
+        print_text(remark)
     for sentence in [*summary_sentences(results), *summary_notes(results)]:
-        typer.echo(sentence)
+        print_text(f"\n{sentence}")
     for run in results.runs:
         if run.status != "done":
-            typer.echo(f"{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)
-    typer.echo(f"Report: {report_path}")
+            typer.echo(f"\n{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)
+    typer.echo(f"\nReport: {report_path}")
 
 
 if __name__ == "__main__":

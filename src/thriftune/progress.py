@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,9 +19,13 @@ from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, 
 
 Listener = Callable[[Event], None]
 
-COLUMNS = ("Run", "Status", "Epoch", "Loss", "Samples/s", "Memory", "Time", "Accuracy")
-NATURAL_WIDTH = 1000
-"""Wide enough that no table is squeezed; tables take what they need."""
+COLUMNS = ("Run", "Status", "Epoch", "Loss", "Samples/s", "Memory", "Time", "Acc.")
+DROPPED = ("Samples/s", "F1 %", "Stored", "Trained", "95%")
+"""Columns of the final table that a narrow terminal does without, the first of them first."""
+NAME_WIDTH = 16
+"""Of the longest run's name, what must fit on one line."""
+UNLIMITED = 10_000
+STATUS_WIDTH = len("evaluating")
 
 
 @contextmanager
@@ -36,16 +41,53 @@ def display(console: Console | None = None) -> Iterator[Listener]:
 
 
 def print_table(rows: list[dict[str, str]], console: Console | None = None) -> None:
-    """Prints rows under their column names on standard output; numbers to the right."""
-    console = console or Console(markup=False, highlight=False, emoji=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(rows[0] if rows else ()):
-        table.add_column(name, justify="left" if index == 0 else "right")
+    """Prints rows under their column names on standard output; numbers to the right.
+
+    On a terminal (or where COLUMNS gives a width) columns that do not fit are left out, and named below the
+    table; a long name goes on in the next line. Piped, nothing is left out or wrapped.
+    """
+    console = console or standard_output()
+    limit = _width(console)
+    shown, left_out = fitting(rows, limit)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for index, name in enumerate(shown):
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(value) for value in row.values()))
-    if not console.is_terminal:
-        console.width = NATURAL_WIDTH
+        table.add_row(*(Text(row[name]) for name in shown))
+    console.width = limit
     console.print(table)
+    if left_out:
+        print_text(f"For want of room: without {f.listing(left_out)}.", console)
+
+
+def fitting(rows: list[dict[str, str]], width: int) -> tuple[list[str], list[str]]:
+    """The columns that fit into a width, and those that do not; the first column, a name, may be wrapped."""
+    shown = list(rows[0]) if rows else []
+    left_out: list[str] = []
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
+    if shown:
+        widths[shown[0]] = min(widths[shown[0]], NAME_WIDTH)
+    for name in DROPPED:
+        if sum(widths[each] + 2 for each in shown) > width and name in shown:
+            shown.remove(name)
+            left_out.insert(0, name)
+    return shown, left_out
+
+
+def print_text(text: str, console: Console | None = None) -> None:
+    """Prints a paragraph: wrapped between words on a terminal, one line where it is piped."""
+    console = console or standard_output()
+    console.width = _width(console)
+    console.print(Text(text))
+
+
+def standard_output() -> Console:
+    """The console for results."""
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def _width(console: Console) -> int:
+    return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdigit() else UNLIMITED
 
 
 class PlainLines:
@@ -91,7 +133,7 @@ class PlainLines:
         if last.memory_bytes is not None:
             parts.append(f.size(last.memory_bytes))
         if last.seconds_left:
-            parts.append(f"{f.seconds(last.seconds_left)} left")
+            parts.append(f"{clock(last.seconds_left)} left")
         self._write(f"{self._place}{last.name}: {', '.join(parts)}")
 
 
@@ -132,9 +174,15 @@ class LiveTable:
 
     def render(self) -> RenderableType:
         """The table as it stands, cut to the terminal's height around the current run."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(COLUMNS):
-            table.add_column(column, justify="left" if index < 2 else "right", no_wrap=index > 1)
+            table.add_column(
+                column,
+                justify="left" if index < 2 else "right",
+                no_wrap=index > 1,
+                min_width=STATUS_WIDTH if column == "Status" else None,
+                overflow="fold",
+            )
         rows, hidden = self._window(max(3, self._console.height - 6))
         for row in rows:
             table.add_row(*(Text(cell) for cell in cells(row)))
@@ -167,7 +215,7 @@ def cells(row: Row) -> list[str]:
             "",
             f.number(cost.samples_per_second) if cost and cost.samples_per_second else "",
             f.size(cost.peak_memory_bytes) if cost and cost.peak_memory_bytes else "",
-            f.seconds(cost.train_seconds) if cost else "",
+            f.seconds(cost.train_seconds + cost.prefix_seconds) if cost else "",
             f.percent(test.accuracy) if test else "",
         ]
     at = row.progress
@@ -180,7 +228,7 @@ def cells(row: Row) -> list[str]:
         "" if at.loss is None else f"{at.loss:.4f}",
         "" if at.samples_per_second is None else f.number(at.samples_per_second),
         "" if at.memory_bytes is None else f.size(at.memory_bytes),
-        "" if at.seconds_left is None else f"{f.seconds(at.seconds_left)} left",
+        "" if at.seconds_left is None else f"{clock(at.seconds_left)} left",
         "",
     ]
 
@@ -191,10 +239,19 @@ def outcome(record: RunRecord, reused: bool) -> str:
     if record.test is not None:
         parts.append(f"accuracy {f.percent(record.test.accuracy)}")
     if record.cost is not None:
-        parts.append(f"{f.seconds(record.cost.train_seconds)} of training")
+        parts.append(f"{f.seconds(record.cost.train_seconds + record.cost.prefix_seconds)} of training")
     if record.message:
         parts.append(record.message)
     return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """A time as "20 s", "1:58" or "2:05:00": as narrow as it can be."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{rest:02d}"
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
 
 
 def stage_line(stage: Stage) -> str:

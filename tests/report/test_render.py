@@ -13,7 +13,7 @@ from tests.report.synthetic import NASTY, VARIANTS, write
 from thriftune.analysis.panel import Column, Table
 from thriftune.errors import InputError
 from thriftune.report.render import build, cells, embedded_json, page, write_report
-from thriftune.report.table import summary_notes, summary_rows, summary_sentences
+from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
 from thriftune.results.store import Results, Store
 
 
@@ -103,9 +103,12 @@ def test_best_values() -> None:
 def test_terminal_rows(nasty: Results) -> None:
     rows = summary_rows(nasty)
     assert [row["Run"] for row in rows] == [run.name for run in nasty.runs]
-    assert rows[0]["Trained parameters"] == "22,700,000"
-    assert rows[-1]["Peak memory"] == "not measured"
-    assert any("out of memory" in row["Remark"] for row in rows)
+    assert rows[0]["Trained"] == "22.7M"
+    assert rows[-1]["Memory"] == "–"
+    remarks = summary_remarks(nasty)
+    assert any(each.startswith("Baseline: ") for each in remarks)
+    assert any(each.startswith("Did not learn: ") for each in remarks)
+    assert not any("out of memory" in each for each in remarks), "said with the run's message"
     assert len(summary_sentences(nasty)) == 3
     assert summary_notes(nasty)
 
@@ -119,8 +122,10 @@ def test_report_and_figures_are_written(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"[a-z0-9-]+\.svg", name) for name in figures)
     assert (tmp_path / "figures" / "storage.svg").read_text(encoding="utf-8").startswith("<svg")
     again = path.read_bytes()
+    (tmp_path / "figures" / "of-an-earlier-study.svg").touch()
     write_report(tmp_path)
     assert path.read_bytes() == again
+    assert sorted(each.name for each in (tmp_path / "figures").iterdir()) == figures
 
 
 def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:

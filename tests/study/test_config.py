@@ -315,13 +315,13 @@ class TestResolved:
         assert moved.data.source == "../in/a.csv"
         assert moved.models == ("../in/model", "demo:minilm", "owner/name")
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(data=st.data())
     def test_round_trip(self, data: st.DataObject) -> None:
         study = study_from_dict(data.draw(studies()), Path())
         assert study_from_dict(parse_yaml(study_to_yaml(study), "resolved"), Path()) == study
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(
         value=st.recursive(
             st.none()

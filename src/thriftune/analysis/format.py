@@ -13,6 +13,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
+def bare_percent(share: float) -> str:
+    """A share from 0 to 1 as "77.2", for a column whose heading says percent."""
+    return percent(share).removesuffix("%")
+
+
 def percent_range(low: float, high: float, digits: int = 1) -> str:
     """Two shares as "76.4–78.0%", or one where both read the same."""
     first, last = f"{100 * low:.{digits}f}", f"{100 * high:.{digits}f}"
@@ -30,6 +35,14 @@ def points(difference: float) -> str:
 def count(value: float) -> str:
     """A whole number as "12,345"."""
     return _minus(f"{round(value):,}")
+
+
+def short_count(value: float) -> str:
+    """A whole number in three digits at most: "96", "30.8k", "22.7M", "1.56B"."""
+    for unit, amount in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * amount:
+            return f"{number(value / amount)}{unit}"
+    return count(value)
 
 
 def number(value: float) -> str:
@@ -57,7 +70,9 @@ def size(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration as "0.42 s", "12.3 s", "1 min 32 s" or "2 h 05 min"."""
+    """A duration as "0.42 s", "12.3 s", "1 min 32 s" or "2 h 05 min"; "<1 ms" where the clock says no more."""
+    if 0 < value < 0.001:
+        return "<1 ms"
     if value < 0:
         return f"−{seconds(-value)}"
     if value < 59.95:

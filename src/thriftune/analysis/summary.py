@@ -104,24 +104,27 @@ def performance(results: Results) -> str:
 
 def _ranking(ranked: list[Cell]) -> list[str]:
     best, *others = ranked
-    parts = [f"{best.name} classified best: {_accuracy(best)}."]
+    equal = [cell for cell in others if cell.accuracy == best.accuracy]
+    others = others[len(equal) :]
+    if equal:
+        names = [cell.name for cell in (best, *equal)]
+        parts = [f"{f.listing(names)} classified best, with the same accuracy: {_accuracy(best)}."]
+    else:
+        parts = [f"{best.name} classified best: {_accuracy(best)}."]
+    if is_baseline(best.runs[0]):
+        parts.append("No fine-tuned model was better than a classifier without a transformer.")
     low = best.interval[0]
     others = [cell for cell in others if not is_baseline(cell.runs[0])]
     near = [cell for cell in others if cell.interval[1] >= low]
     far = [cell for cell in others if cell.interval[1] < low]
     if near:
-        names = [f"{cell.name} ({_lower(best, cell)})" for cell in near]
+        names = [f"{cell.name} ({f.points(best.accuracy - cell.accuracy)} lower)" for cell in near]
         whose = "whose interval overlaps" if len(near) == 1 else "whose intervals overlap"
         parts.append(f"Next: {f.listing(names, 5)}, {whose} that of {best.name}.")
     if far:
-        names = [f"{cell.name} ({f.points(best.accuracy - cell.accuracy)})" for cell in far]
+        names = [f"{cell.name} (by {f.points(best.accuracy - cell.accuracy)})" for cell in far]
         parts.append(f"Lower, beyond the intervals: {f.listing(names, 5)}.")
     return parts
-
-
-def _lower(best: Cell, cell: Cell) -> str:
-    gap = best.accuracy - cell.accuracy
-    return "equal" if gap == 0 else f"{f.points(gap)} lower"
 
 
 def _accuracy(cell: Cell) -> str:
@@ -161,7 +164,9 @@ def _cost_of_model(group: list[Cell]) -> str:
     if len(group) == 1:
         return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
     fast = min(group, key=lambda cell: cell.seconds or 0)
-    other, role = max(group, key=lambda cell: cell.accuracy), "the best classifier"
+    other = max(group, key=lambda cell: cell.accuracy)
+    tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
+    role = "one of the best classifiers" if tied else "the best classifier"
     if other is fast:
         other, role = max(group, key=lambda cell: cell.seconds or 0), "the slowest"
     if other is fast:
@@ -298,8 +303,8 @@ def notes(results: Results) -> list[str]:
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")
     found.append(
-        "Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind. Training "
-        "time includes the prefix's. Did not learn: accuracy not above the majority class share (exact "
-        "one-sided binomial test at 5%)."
+        "Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind. Training time "
+        "includes running frozen layers once, where their output is kept. Did not learn: accuracy not above the "
+        "majority class share (exact one-sided binomial test at 5%)."
     )
     return found

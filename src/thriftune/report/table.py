@@ -7,7 +7,7 @@ from typing import Any
 
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Column
-from thriftune.analysis.summary import COLUMNS, cost, error_behaviour, notes, performance, row
+from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
 from thriftune.results.store import Results
 
 WRITERS: dict[str, Callable[[float], str]] = {
@@ -21,8 +21,37 @@ WRITERS: dict[str, Callable[[float], str]] = {
 
 
 def summary_rows(results: Results) -> list[dict[str, str]]:
-    """One dict per run, failed ones too: readable column name to formatted value, "not measured" for unknown."""
-    return [{column.label: cell(column, values) for column in COLUMNS} for values in map(row, results.runs)]
+    """One dict per run, failed ones too: short heading to value, in the order of importance.
+
+    What is not known is a dash.
+    """
+    return [_terminal_row(row(run)) for run in results.runs]
+
+
+def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
+    def text(name: str, write: Callable[[float], str]) -> str:
+        return "–" if values.get(name) is None else write(values[name])
+
+    return {
+        "Run": values["run"],
+        "Acc. %": text("accuracy", f.bare_percent),
+        "95%": values.get("interval", "–").removesuffix("%"),
+        "F1 %": text("macro_f1", f.bare_percent),
+        "Memory": text("peak_memory_bytes", f.size),
+        "Time": text("seconds", f.seconds),
+        "Samples/s": text("samples_per_second", f.number),
+        "Trained": text("trained_parameters", f.short_count),
+        "Stored": text("stored_bytes", f.size),
+    }
+
+
+def summary_remarks(results: Results) -> list[str]:
+    """What must be known before runs of the table are compared: "Did not learn: full and lora r8."."""
+    named: dict[str, list[str]] = {}
+    for run in results.runs:
+        if run.status == "done" and (found := remark(run)):
+            named.setdefault(found, []).append(run.name)
+    return [f.plain(f"{found[0].upper()}{found[1:]}: {f.listing(names)}.") for found, names in named.items()]
 
 
 def summary_sentences(results: Results) -> list[str]:

@@ -54,6 +54,7 @@ class RunFolder:
         self.record_path = path / "run.json"
         self.history_path = path / "history.jsonl"
         self.model_path = path / "model"
+        self.error_path = path / "error.txt"
 
     @property
     def complete(self) -> bool:
@@ -62,8 +63,12 @@ class RunFolder:
 
     def clear(self) -> None:
         """Deletes what an incomplete run left."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        self.remove()
         self.path.mkdir(parents=True)
+
+    def remove(self) -> None:
+        """Deletes the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

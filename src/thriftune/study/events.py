@@ -41,7 +41,7 @@ class RunProgress:
     """Where a run stands; what is not known (yet) is None."""
 
     name: str
-    stage: Literal["loading", "training", "evaluating"]
+    stage: Literal["loading", "prefix", "training", "evaluating"]
     epoch: int | None = None
     """1-based."""
     epochs: int | None = None

@@ -2,79 +2,113 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from collections.abc import Iterable
-from dataclasses import replace
-from multiprocessing.connection import Connection
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.store import Results, Store, write_text
 from thriftune.study.config import Study, study_to_dict, study_to_yaml
+from thriftune.study.environment import environment
 from thriftune.study.events import RunFinished, RunStarted, StudyPlanned
+from thriftune.study.folder import WORK, alone_in, check_same_study
+from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.plan import PlannedRun, plan, run_id
-from thriftune.study.prepare import Listener, Prepared, prepare, text_columns
-from thriftune.study.worker import Emit, Job, blank_record, environment, execute
+from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
+from thriftune.study.process import run_in_process
+from thriftune.study.worker import execute
 
 if TYPE_CHECKING:
     import polars as pl
 
-WORK = ".work"
-"""Folder in OUT for the data that the runs' processes read; deleted at the end."""
+Execute = Callable[[Job, Emit], RunRecord]
 
 
 def compare(study: Study, out: Path, listener: Listener | None = None, isolate: bool = True) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
-    Runs whose record is already in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
+    Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
     process; without it (tests) in this one. Raises `InputError` before anything is written where data, models
     or methods cannot be used; on an interrupt what is done stays and the same call resumes.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
-    check_folder(store)
     runs = plan(study)
-    work = out / WORK
-    existed = out.exists()
-    try:
-        prepared = prepare(study, runs, work, listen)
-        jobs = [_job(study, prepared, run, store) for run in runs]
-        _check_distinct(jobs)
-        _write_head(study, prepared, store)
-        records = {job.run_id: store.run(job.run_id).read_record() for job in jobs if store.run(job.run_id).complete}
-        records = {key: record for key, record in records.items() if record.status == "done"}
-        listen(StudyPlanned([run.name for run in runs], [j.planned.name for j in jobs if j.run_id in records]))
-        reused = set(records)
+    with alone_in(out):
         try:
-            for index, job in enumerate(jobs, start=1):
-                if job.run_id not in records:
-                    listen(RunStarted(job.planned.name, index, len(jobs)))
-                    records[job.run_id] = (_spawn if isolate else execute)(job, listen)
-                record = _renamed(records[job.run_id], job)
-                records[job.run_id] = record
-                listen(RunFinished(job.planned.name, record, job.run_id in reused))
+            dataset = read(study, runs, listen)
+            check_same_study(out, study.name, dataset.fingerprint)
+            prepared = prepare(study, runs, dataset, out / WORK, listen)
+            jobs = [_job(study, prepared, run, store) for run in runs]
+            _check_distinct(jobs)
+            progress = _Progress(study, prepared, jobs, store)
+            progress.run(run_in_process if isolate else execute, listen)
         finally:
-            _write_results(study, prepared, jobs, records, store)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if not existed and out.exists() and not any(out.iterdir()):
-            out.rmdir()
+            shutil.rmtree(out / WORK, ignore_errors=True)
     return store.load()
 
 
-def check_folder(store: Store) -> None:
-    """Raises `InputError` where the output folder holds something that is not a study."""
-    if store.path.is_file():
-        raise InputError(f"{store.path} is a file; --out needs a folder.")
-    if not store.path.is_dir() or not any(store.path.iterdir()):
-        return
-    if not (store.study_path.exists() or (store.path / WORK).exists()):
-        raise InputError(
-            f"{store.path} is not empty and holds no study. Give a new folder, or one that compare wrote before."
+@dataclass(frozen=True)
+class _Progress:
+    """A study under way: `results.json` always holds what is known of every run."""
+
+    study: Study
+    prepared: Prepared
+    jobs: list[Job]
+    store: Store
+
+    def run(self, run: Execute, listen: Listener) -> None:
+        """Executes what is not done yet, one run after the other."""
+        records = {job.run_id: record for job in self.jobs if (record := self._done_before(job)) is not None}
+        self._write_head()
+        self._write_results(records)
+        listen(
+            StudyPlanned(
+                [job.planned.name for job in self.jobs],
+                [job.planned.name for job in self.jobs if job.run_id in records],
+            )
+        )
+        for index, job in enumerate(self.jobs, start=1):
+            reused = job.run_id in records
+            if not reused:
+                listen(RunStarted(job.planned.name, index, len(self.jobs)))
+                records[job.run_id] = run(job, listen)
+                self._write_results(records)
+            listen(RunFinished(job.planned.name, records[job.run_id], reused))
+
+    def _done_before(self, job: Job) -> RunRecord | None:
+        """The record of a run that is done, under the names that today's study gives it."""
+        folder = self.store.run(job.run_id)
+        found = folder.read_record() if folder.complete else None
+        if found is None or found.status != "done":
+            return None
+        named = replace(found, name=job.planned.name, cell=job.planned.cell)
+        if named != found:
+            folder.write_record(named)
+        return named
+
+    def _write_head(self) -> None:
+        """Writes what is known before the first run: the resolved study and the test texts."""
+        write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
+        self.store.write_test(_test_frame(self.prepared))
+
+    def _write_results(self, records: dict[str, RunRecord]) -> None:
+        missing = "the study ended before this run was complete; the same compare resumes it"
+        runs = [records.get(job.run_id) or blank_record(job, "interrupted", missing) for job in self.jobs]
+        self.store.write_results(
+            StudyResults(
+                name=self.study.name,
+                study=study_to_dict(self.study),
+                profile=self.prepared.profile,
+                runs=runs,
+                margin=self.study.margin,
+                published=self.study.published,
+                environment=environment("cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu"),
+            )
         )
 
 
@@ -118,13 +152,6 @@ def _check_distinct(jobs: list[Job]) -> None:
             raise InputError(f'"{other}" and "{job.planned.name}" are the same run. Remove one of them.')
 
 
-def _write_head(study: Study, prepared: Prepared, store: Store) -> None:
-    """Writes what is known before the first run: the resolved study and the test texts."""
-    store.path.mkdir(parents=True, exist_ok=True)
-    write_text(store.study_path, study_to_yaml(study, store.path))
-    store.write_test(_test_frame(prepared))
-
-
 def _test_frame(prepared: Prepared) -> pl.DataFrame:
     import polars as pl
 
@@ -134,82 +161,3 @@ def _test_frame(prepared: Prepared) -> pl.DataFrame:
     label = names.gather(frame["label"]).alias("label")
     kept = [name for name in frame.columns if name not in ("example", "label", *dataset.text_columns)]
     return frame.with_columns(label).select("example", *dataset.text_columns, "label", *kept)
-
-
-def _write_results(
-    study: Study, prepared: Prepared, jobs: list[Job], records: dict[str, RunRecord], store: Store
-) -> None:
-    interrupted = "the study was interrupted before this run was complete; compare resumes it"
-    runs = [records.get(job.run_id) or blank_record(job, "interrupted", interrupted) for job in jobs]
-    store.write_results(
-        StudyResults(
-            name=study.name,
-            study=study_to_dict(study),
-            profile=prepared.profile,
-            runs=runs,
-            margin=study.margin,
-            published=study.published,
-            environment=environment(max((job.device for job in jobs), default="cpu", key=lambda d: d == "cuda")),
-        )
-    )
-
-
-def _renamed(record: RunRecord, job: Job) -> RunRecord:
-    """A reused record under the names that today's study gives it."""
-    return replace(record, name=job.planned.name, cell=job.planned.cell)
-
-
-def _spawn(job: Job, emit: Emit) -> RunRecord:
-    """Executes a run in a fresh process, which a crash or a kill cannot take the study down with."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(job, sender), daemon=False)
-    process.start()
-    sender.close()
-    try:
-        record = _listen(receiver, emit)
-        process.join()
-    except BaseException:
-        process.terminate()
-        process.join()
-        shutil.rmtree(job.out, ignore_errors=True)
-        raise
-    if record is not None:
-        return record
-    return _died(job, process.exitcode)
-
-
-def _died(job: Job, exit_code: int | None) -> RunRecord:
-    from thriftune.results.store import RunFolder
-
-    status = "out_of_memory" if exit_code == -9 else "failed"
-    why = "was killed, most likely because the machine ran out of memory" if exit_code == -9 else "broke off"
-    record = blank_record(job, status, f"the run's process {why} (exit code {exit_code})")
-    RunFolder(job.out).clear()
-    RunFolder(job.out).write_record(record)
-    return record
-
-
-def _listen(receiver: Connection, emit: Emit) -> RunRecord | None:
-    """Passes a child's progress on until its record comes; None where the child ends without one."""
-    while True:
-        try:
-            message: Any = receiver.recv()
-        except EOFError:
-            return None
-        if isinstance(message, RunRecord):
-            return message
-        emit(message)
-
-
-def _child(job: Job, sender: Connection) -> None:
-    import signal
-
-    # Ctrl-C reaches the whole process group; the parent decides, and terminates this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sender.send(execute(job, sender.send))
-
-
-def failed(records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The runs that are not done."""
-    return [record for record in records if record.status != "done"]

@@ -101,18 +101,23 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
     return folders
 
 
-def prepare(study: Study, runs: list[PlannedRun], folder: Path, listener: Listener) -> Prepared:
-    """Reads the data, checks the models, tokenises for each of them, and writes it all below `folder`.
-
-    Nothing is written before data and models are found good. Raises `InputError` where they are not.
-    """
-    from thriftune.data.profile import profile_dataset
-    from thriftune.models.sources import weights_hash
-
+def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
+    """Reads the data; raises `InputError` where it, or a method's choice of columns, cannot be used."""
     listener(Stage("reading data"))
     dataset = load_dataset(study.data, study.folder)
     for run in runs:
         text_columns(dataset, run)
+    return dataset
+
+
+def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path, listener: Listener) -> Prepared:
+    """Checks the models, tokenises for each of them, and writes what the runs read below `folder`.
+
+    Nothing is written before the models are found good. Raises `InputError` where they are not.
+    """
+    from thriftune.data.profile import profile_dataset
+    from thriftune.models.sources import weights_hash
+
     listener(Stage("checking models"))
     models = check_models(study, runs, dataset.labels)
     hashes = {name: weights_hash(path) for name, path in models.items()}

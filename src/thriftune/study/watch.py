@@ -10,8 +10,8 @@ from thriftune.study.events import RunProgress
 
 if TYPE_CHECKING:
     from thriftune.cost.meter import CostMeter
+    from thriftune.study.job import Emit
     from thriftune.study.plan import PlannedRun
-    from thriftune.study.worker import Emit
 
 SECONDS_BETWEEN = 0.5
 
@@ -24,6 +24,7 @@ class ProgressHook(Hook):
         self._meter = meter
         self._emit = emit
         self._last = 0.0
+        self._seen: Progress | None = None
         self._epoch_start = 0.0
         self._seconds = 0.0
         """Of the steps of earlier epochs."""
@@ -33,12 +34,20 @@ class ProgressHook(Hook):
         self._epoch_start = time.perf_counter()
 
     def stepped(self, progress: Progress) -> None:
-        """Reports when the last report is old enough, and after the last step."""
+        """Reports when the last report is old enough."""
+        self._seen = progress
         now = time.perf_counter()
-        if now - self._last < SECONDS_BETWEEN and progress.step < progress.steps:
-            return
-        self._last = now
-        elapsed = self._seconds + now - self._epoch_start
+        if now - self._last >= SECONDS_BETWEEN:
+            self._last = now
+            self._report(progress, self._seconds + now - self._epoch_start)
+
+    def epoch_trained(self, seconds: float) -> None:
+        """Reports the end of an epoch."""
+        self._seconds += seconds
+        if self._seen is not None:
+            self._report(self._seen, self._seconds)
+
+    def _report(self, progress: Progress, elapsed: float) -> None:
         self._emit(
             RunProgress(
                 name=self._planned.name,
@@ -53,7 +62,3 @@ class ProgressHook(Hook):
                 seconds_left=elapsed / progress.step * (progress.steps - progress.step),
             )
         )
-
-    def epoch_trained(self, seconds: float) -> None:
-        """Adds an epoch."""
-        self._seconds += seconds

@@ -1,0 +1,81 @@
+"""The output folder of a study: which ones can be used, and by one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thriftune.errors import InputError
+from thriftune.results.record import StudyResults
+from thriftune.results.store import Store
+
+WORK = ".work"
+"""Folder in OUT for the data that the runs' processes read; deleted at the end."""
+LOCK = ".lock"
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out of it; a folder that is empty at the end goes again.
+
+    Raises `InputError` where the folder holds something that is not a study, cannot be made, or is in use.
+    """
+    from filelock import FileLock, Timeout
+
+    check_folder(out)
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    lock = out / LOCK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        holder = FileLock(lock, timeout=0)
+        holder.acquire()
+    except Timeout:
+        raise InputError(
+            f"Another thriftune compare is writing to {out}. Wait for it, or give another --out."
+        ) from None
+    except OSError as error:
+        raise InputError(f"The folder {out} cannot be written to ({error.strerror}). Give another --out.") from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        holder.release()
+        for path in made:
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
+def check_folder(out: Path) -> None:
+    """Raises `InputError` where the output folder holds something that is not a study."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out needs a folder.")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not any(path.exists() for path in (Store(out).study_path, out / WORK, out / LOCK)):
+        raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
+
+
+def earlier_results(out: Path) -> StudyResults | None:
+    """What an earlier study left in the folder; None where there is nothing that can be lost or reused."""
+    store = Store(out)
+    if not store.results_path.exists():
+        return None
+    found = store.load()
+    return found.study if found.done else None
+
+
+def check_same_study(out: Path, name: str, fingerprint: str) -> None:
+    """Raises `InputError` where the folder holds finished runs of a study of another name, or on other data."""
+    found = earlier_results(out)
+    if found is None:
+        return
+    remedy = f"Give another --out, or remove {out} if its results are no longer needed."
+    if found.name != name:
+        raise InputError(f'{out} holds the results of the study "{found.name}"; this one is "{name}". {remedy}')
+    if found.profile.fingerprint != fingerprint:
+        rows = ", ".join(f"{count:,} {split}" for split, count in found.profile.rows.items())
+        raise InputError(
+            f'{out} holds results of the study "{name}" on other data or other splits ({rows}): the results would '
+            f"not be comparable. {remedy}"
+        )

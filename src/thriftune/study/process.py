@@ -1,0 +1,102 @@
+"""A run in a fresh spawned process, which a crash or a kill cannot take the study down with."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from thriftune.results.record import RunRecord
+from thriftune.results.store import RunFolder
+from thriftune.study.job import Emit, Job, blank_record
+from thriftune.study.worker import execute
+
+
+def run_in_process(job: Job, emit: Emit) -> RunRecord:
+    """Executes a run in a process of its own and passes its progress on; returns its record.
+
+    A process that dies without a record counts as failed, or out of memory where it was killed. When this
+    process is interrupted, the run's process ends too; an incomplete run leaves nothing.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process: BaseProcess = context.Process(target=_child, args=(job, sender), daemon=False)
+    try:
+        with _interrupts_wait():
+            process.start()
+        sender.close()
+        record = _listen(receiver, emit)
+        process.join()
+    except BaseException:
+        _end(process)
+        if not RunFolder(job.out).complete:
+            RunFolder(job.out).remove()
+        raise
+    finally:
+        receiver.close()
+    return record or _died(job, process.exitcode)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Holds Ctrl-C back until the block is over.
+
+    A process started inside never sees it: Ctrl-C reaches the whole process group, but the parent decides.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(process: BaseProcess) -> None:
+    if process.pid is None:
+        return
+    process.terminate()
+    process.join(10)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _listen(receiver: Connection, emit: Emit) -> RunRecord | None:
+    """Passes a child's progress on until its record comes; None where the child ends without one."""
+    while True:
+        try:
+            message: Any = receiver.recv()
+        except (EOFError, OSError):  # OSError: killed in the middle of a message
+            return None
+        if isinstance(message, RunRecord):
+            return message
+        emit(message)
+
+
+def _died(job: Job, exit_code: int | None) -> RunRecord:
+    if exit_code == -getattr(signal, "SIGKILL", 9):
+        status, why = "out_of_memory", "was killed, most likely because the machine ran out of memory"
+    else:
+        status, why = "failed", "broke off"
+    record = blank_record(job, status, f"the run's process {why} (exit code {exit_code})")  # type: ignore[arg-type]
+    folder = RunFolder(job.out)
+    folder.clear()
+    folder.write_record(record)
+    return record
+
+
+def _child(job: Job, sender: Connection) -> None:
+    def tell(message: object) -> None:
+        try:
+            sender.send(message)
+        except OSError:
+            raise SystemExit(1) from None  # the parent is gone, and with it the study
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tell(execute(job, tell))

@@ -1,0 +1,254 @@
+"""A transformer's run: loads, trains with every learning rate asked for, scores and saves."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thriftune.errors import InputError
+from thriftune.methods.base import TransformerMethod
+from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
+from thriftune.results.store import RunFolder
+from thriftune.study.environment import cache_folder, process_peak_bytes
+from thriftune.study.events import RunProgress
+from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.scores import score
+
+if TYPE_CHECKING:
+    from thriftune.cost.meter import CostMeter
+    from thriftune.engine.batches import Examples
+    from thriftune.engine.train import Fit
+    from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best of a learning-rate search (of one candidate, usually)."""
+
+    classifier: Classifier
+    examples: dict[str, Examples]
+    """The splits, with the output of the frozen layers where that was computed once."""
+    fit: Fit
+    learning_rate: float
+    search: list[SearchPoint]
+    load_seconds: float
+    texts: int
+    """Texts seen by all candidates."""
+    notes: list[str]
+
+
+def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+    """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
+    import torch
+
+    from thriftune.engine.train import DivergedError
+
+    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
+    if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(_usable_processors())
+    try:
+        return _run(job, folder, emit)
+    except DivergedError as error:
+        raise RunError("diverged", str(error)) from error
+    except torch.OutOfMemoryError as error:
+        raise RunError("out_of_memory", first_line(error)) from error
+
+
+def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+    from thriftune.cost.meter import CostMeter
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.batches import Examples
+    from thriftune.models.save import delta_bytes, save_classifier
+
+    planned = job.planned
+    frames = job.frames()
+    tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
+    examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
+    meter = CostMeter(tokens["train"].lengths, planned.seed)
+    trained = train(job, examples, meter, emit)
+    classifier, examples = trained.classifier, trained.examples
+    emit(RunProgress(planned.name, "evaluating"))
+    scores: dict[str, Scores] = {}
+    evaluate_seconds = meter.evaluate_seconds + sum(
+        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split != "train"
+    )
+    for split in (s for s in EVALUATED if s in frames):
+        started = time.perf_counter()
+        probabilities = _probabilities(classifier, examples[split], job)
+        evaluate_seconds += time.perf_counter() - started
+        scores[split] = score(examples[split].labels, probabilities, job.labels)
+        folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+    epochs, notes = finite_epochs(trained.fit.epochs)
+    folder.write_history([*trained.fit.steps, *epochs])
+    stored = save_classifier(classifier, folder.model_path)
+    cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
+    notes = [*classifier.notes, *trained.notes, *notes]
+    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+
+
+def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> Trained:
+    """Trains with every learning rate and keeps the best on validation; all of it is charged to the meter."""
+    from thriftune.engine.checkpoint import load_trained, save_trained
+    from thriftune.engine.train import DivergedError, score_of
+
+    planned = job.planned
+    assert isinstance(planned.method, TransformerMethod)
+    rates = planned.method.learning_rates
+    kept = job.out / "best.safetensors"
+    best: tuple[float, float, Fit] | None = None
+    search: list[SearchPoint] = []
+    notes: list[str] = []
+    load_seconds, texts = 0.0, 0
+    for rate in rates:
+        emit(RunProgress(planned.name, "loading"))
+        gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
+        started = time.perf_counter()
+        classifier = _load(job, planned.method)
+        load_seconds += time.perf_counter() - started
+        cut_examples = _run_prefix(job, classifier, examples, emit)
+        before = meter.train_seconds
+        try:
+            result = _fit(job, classifier, rate, cut_examples, meter, emit)
+        except DivergedError as error:
+            if len(rates) == 1:
+                raise
+            notes.append(f"Learning rate {rate:g} diverged: {error}")
+            continue
+        texts += result.texts
+        if len(rates) == 1:
+            return Trained(classifier, cut_examples, result, rate, [], load_seconds, texts, [])
+        if result.validation is None:
+            raise InputError(f"{planned.name}: a search over learning rates needs a validation split.")
+        validation = result.validation
+        if not math.isfinite(validation.loss):
+            notes.append(f"Learning rate {rate:g} diverged: its validation loss is {validation.loss}.")
+            continue
+        search.append(SearchPoint(rate, validation.accuracy, validation.loss, meter.train_seconds - before))
+        value = score_of(validation, planned.protocol.select)
+        if best is None or value > best[0]:
+            best = (value, rate, result)
+            save_trained(classifier, kept)
+    if best is None:
+        raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
+    load_trained(classifier, kept)
+    kept.unlink()
+    return Trained(classifier, cut_examples, best[2], best[1], search, load_seconds, texts, notes)
+
+
+def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]]:
+    """The epochs with a validation loss that is no number set to None, and a note for each of those."""
+    points, notes = [], []
+    for point in epochs:
+        loss = point.validation_loss
+        if loss is None or math.isfinite(loss):
+            points.append(point)
+        else:
+            points.append(replace(point, validation_loss=None))
+            notes.append(f"The validation loss of epoch {point.epoch} was {loss}.")
+    return points, notes
+
+
+def _load(job: Job, method: TransformerMethod) -> Classifier:
+    import torch
+
+    from thriftune.models.load import load_classifier
+
+    planned = job.planned
+    assert job.model is not None
+    classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed)
+    method.apply(classifier, torch.Generator().manual_seed(planned.seed))
+    classifier.network.to(job.device)
+    if classifier.input_tuner and classifier.peft is not None:
+        classifier.peft.to(job.device)
+    return classifier
+
+
+def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Examples]:
+    """Runs the frozen layers below the cut once, or finds what they gave before."""
+    from thriftune.engine.cut import PrefixCache, run_prefix
+
+    planned = job.planned
+
+    def report(split: str, done: int, total: int) -> None:
+        emit(RunProgress(planned.name, "prefix", step=done, steps=total))
+
+    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder()), report)
+
+
+def _fit(
+    job: Job, classifier: Classifier, rate: float, examples: dict[str, Examples], meter: CostMeter, emit: Emit
+) -> Fit:
+    from thriftune.engine.train import Task, fit
+    from thriftune.study.watch import ProgressHook
+
+    planned = job.planned
+    task = Task(
+        classifier=classifier,
+        train=examples["train"],
+        validation=examples.get("validation"),
+        protocol=planned.protocol,
+        learning_rate=rate,
+        seed=planned.seed,
+        checkpoint=job.out / "epoch.safetensors",
+        after_step=getattr(planned.method, "after_step", None),
+    )
+    return fit(task, [meter, ProgressHook(planned, meter, emit)])
+
+
+def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
+    """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
+    from thriftune.engine.predict import log_softmax, predict
+    from thriftune.engine.train import DivergedError
+
+    logits = predict(classifier, examples, job.planned.protocol)
+    if not np.isfinite(logits).all():
+        raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
+    return np.asarray(np.exp(log_softmax(logits)))
+
+
+def _usable_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
+    counts = trained.classifier.counts()
+    prefix = trained.examples["train"].prefix
+    prefix_seconds = 0.0 if prefix is None else prefix.seconds
+    return Cost(
+        train_seconds=meter.train_seconds,
+        prefix_seconds=prefix_seconds,
+        prefix_reused=prefix is not None and prefix.reused,
+        evaluate_seconds=evaluate_seconds,
+        load_seconds=trained.load_seconds,
+        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds),
+        peak_memory_bytes=meter.peak_memory_bytes,
+        peak_reserved_bytes=meter.peak_reserved_bytes,
+        peak_process_bytes=process_peak_bytes(),
+        prefix_peak_memory_bytes=None,
+        memory=meter.memory,
+        trained_parameters=counts.trained,
+        head_parameters=counts.head,
+        total_parameters=counts.total,
+        stored_bytes=stored,
+        delta_bytes=delta,
+        energy_joules=meter.energy_joules,
+        reasons=dict(_reasons(meter, job.device == "cuda")),
+    )
+
+
+def _reasons(meter: CostMeter, cuda: bool) -> Iterator[tuple[str, str]]:
+    """Why a cost is not known, by its name."""
+    yield "prefix_peak_memory_bytes", "not measured"
+    if not cuda:
+        yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
+    if meter.memory is None:
+        yield "memory", "not measured by category on a GPU"
+    if meter.energy_joules is None:
+        yield "energy_joules", "the GPU does not report it" if cuda else "no GPU that reports it"
