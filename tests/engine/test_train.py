@@ -22,7 +22,7 @@ from thriftune.engine.predict import predict, quick_scores
 from thriftune.engine.protocol import EarlyStopping, OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.schedule import Schedule
 from thriftune.engine.step import build_optimizer, parameter_groups
-from thriftune.engine.train import DivergedError, Fit, Task, fit
+from thriftune.engine.train import DivergedError, Fit, Hook, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.load import load_classifier
@@ -104,6 +104,22 @@ def test_divergence_is_an_error(tmp_path: Path) -> None:
         next(iter(model.head_modules[0].parameters())).fill_(math.nan)
     with pytest.raises(DivergedError, match="smaller learning rate"):
         train(tmp_path, model)
+
+
+def test_an_epoch_that_diverges_is_charged(tmp_path: Path) -> None:
+    charged: list[float] = []
+
+    class Clock(Hook):
+        def epoch_trained(self, seconds: float) -> None:
+            charged.append(seconds)
+
+    model = classifier("full")
+    with torch.no_grad():
+        next(iter(model.head_modules[0].parameters())).fill_(math.nan)
+    with pytest.raises(DivergedError):
+        fit(Task(model, examples(model, 8), None, PROTOCOL, 1e-3, 0, tmp_path / "best"), [Clock()])
+    assert len(charged) == 1
+    assert charged[0] > 0
 
 
 def test_bf16_runs_and_keeps_float32_weights(tmp_path: Path) -> None:

@@ -502,3 +502,21 @@ class TestProcesses:
             execute.compare(study, tmp_path / "out", interrupt)
         assert [run.status for run in Store(tmp_path / "out").load().runs] == ["interrupted"]
         assert not any((tmp_path / "out" / "runs").glob("*"))
+
+
+def test_a_run_that_cannot_pack_says_so_and_a_shared_prefix_is_charged_to_each(tmp_path: Path) -> None:
+    methods: list[Any] = [
+        {"peft": {"type": "PROMPT_TUNING", "num_virtual_tokens": 4}},
+        {"top_layers": {"layers": 1}},
+        {"lora": {"layers": "top 1"}},
+        "full",
+    ]
+    prompt, top, lora, full = compare(small_study(tmp_path, methods=methods), tmp_path / "out").runs
+    assert any("the method changes the input" in note for note in prompt.notes)
+    assert not top.notes
+    assert top.cost is not None
+    assert lora.cost is not None
+    assert full.cost is not None
+    assert top.cost.prefix_seconds > 0
+    assert lora.cost.prefix_seconds == top.cost.prefix_seconds
+    assert (lora.cost.prefix_reused, full.cost.prefix_reused, full.cost.prefix_seconds) == (True, False, 0.0)

@@ -136,6 +136,7 @@ def _key(classifier: Classifier, tokens: Tokens, cut: int, first_only: bool) -> 
         torch.get_num_threads(),
         classifier.device.type,
         torch.backends.cpu.get_cpu_capability(),
+        torch.backends.cuda.matmul.allow_tf32,
         ROWS_PER_BATCH,
     ]
     digest.update(json.dumps(parts).encode())

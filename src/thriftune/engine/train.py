@@ -137,28 +137,37 @@ class _Run:
         self._epoch = (0.0, 0.0, 0.0)
 
     def train_epoch(self, epoch: int) -> None:
-        """Runs an epoch's steps; only they are timed."""
-        task, protocol = self.task, self.task.protocol
-        task.classifier.train_mode(protocol.frozen_dropout == "on")
-        batches = training_batches(len(task.train), protocol.batch_size, task.seed, epoch - 1)
-        groups = [batches[i : i + protocol.accumulate] for i in range(0, len(batches), protocol.accumulate)]
-        window = max(1, self.schedule.steps // LOSS_POINTS)
-        device = task.classifier.device
-        total_loss = torch.zeros((), device=device)
-        window_loss = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device, dtype=torch.int64)
-        window_texts, window_mean, epoch_texts = 0, None, 0
-        rate = 0.0
+        """Runs an epoch's steps; only they are timed, and they are charged even if training breaks off in them."""
+        device = self.task.classifier.device
+        self.task.classifier.train_mode(self.task.protocol.frozen_dropout == "on")
         for hook in self.hooks:
             hook.epoch_started()
         synchronize(device)
         started = time.perf_counter()
+        try:
+            loss, accuracy = self._steps(epoch)
+        finally:
+            synchronize(device)
+            seconds = time.perf_counter() - started
+            for hook in self.hooks:
+                hook.epoch_trained(seconds)
+        self._epoch = (loss, accuracy, seconds)
+
+    def _steps(self, epoch: int) -> tuple[float, float]:
+        """All steps of an epoch; returns the mean loss and the accuracy of its training texts."""
+        task, protocol, device = self.task, self.task.protocol, self.task.classifier.device
+        batches = training_batches(len(task.train), protocol.batch_size, task.seed, epoch - 1)
+        groups = [batches[i : i + protocol.accumulate] for i in range(0, len(batches), protocol.accumulate)]
+        window = max(1, self.schedule.steps // LOSS_POINTS)
+        total_loss, window_loss = torch.zeros((), device=device), torch.zeros((), device=device)
+        correct = torch.zeros((), device=device, dtype=torch.int64)
+        window_texts, window_mean, texts = 0, None, 0
         for group in groups:
             rate = task.learning_rate * self.schedule.factor(self.steps_done)
             result = self.step(group, rate)
             self.steps_done += 1
             self.texts += result.texts
-            epoch_texts += result.texts
+            texts += result.texts
             window_texts += result.texts
             window_loss += result.loss
             correct += result.correct
@@ -168,15 +177,12 @@ class _Run:
                 window_mean = _finite(window_loss.item() / window_texts, self.steps_done)
                 total_loss += window_loss
                 window_loss, window_texts = torch.zeros((), device=device), 0
-                position = epoch - 1 + epoch_texts / len(task.train)
-                self.step_points.append(StepPoint(self.steps_done, position, window_mean, rate))
+                self.step_points.append(
+                    StepPoint(self.steps_done, epoch - 1 + texts / len(task.train), window_mean, rate)
+                )
             for hook in self.hooks:
                 hook.stepped(Progress(epoch, self.steps_done, self.schedule.steps, self.texts, window_mean))
-        synchronize(device)
-        seconds = time.perf_counter() - started
-        for hook in self.hooks:
-            hook.epoch_trained(seconds)
-        self._epoch = (total_loss.item() / epoch_texts, correct.item() / epoch_texts, seconds)
+        return total_loss.item() / texts, correct.item() / texts
 
     def evaluate_epoch(self, epoch: int) -> bool:
         """Scores the validation texts, keeps the best weights; returns whether to stop early."""

@@ -24,6 +24,7 @@ from thriftune.study.scores import score
 if TYPE_CHECKING:
     from thriftune.cost.meter import CostMeter
     from thriftune.engine.batches import Examples
+    from thriftune.engine.protocol import Protocol
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
 
@@ -89,8 +90,18 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     folder.write_history([*trained.fit.steps, *epochs])
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    notes = [*classifier.notes, *trained.notes, *notes]
+    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
     return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+
+
+def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
+    """Says so where a run had to pad although the protocol asks for none."""
+    from thriftune.engine.forward import packs
+
+    if protocol.padding != "none" or packs(classifier, protocol):
+        return []
+    why = "the method changes the input" if classifier.input_tuner else "the architecture has no packed forward"
+    return [f"Batches were padded to their longest text (padding none is not possible: {why})."]
 
 
 def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> Trained:
