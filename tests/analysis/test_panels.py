@@ -226,3 +226,15 @@ def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
     results = write(tmp_path, variant).load()
     for module in discover():
         module.build(results)
+
+
+def test_a_few_shared_texts_are_counted_but_not_called_flattering() -> None:
+    from thriftune.analysis.profile import _leak
+    from thriftune.results.record import SharedText
+
+    few = _leak(SharedText("train", "test", exact=0, first_column=1, rows=3000))
+    assert few == "1 of 3,000 test rows share their first text with train."
+    many = _leak(SharedText("train", "test", exact=60, first_column=None, rows=3000))
+    assert many is not None
+    assert many.endswith("scores may flatter every method.")
+    assert _leak(SharedText("train", "test", exact=0, first_column=0, rows=3000)) is None

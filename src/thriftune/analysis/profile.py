@@ -14,6 +14,9 @@ QUESTION = "What were the models trained and tested on?"
 
 LABELS_DRAWN = 40
 
+FLATTERING = 0.01
+"""Share of shared rows from which scores are said to flatter; fewer cannot move a score by a point."""
+
 
 def build(results: Results) -> Panel | NotApplicable:
     """Rows, labels, lengths, truncation, shared and dropped texts."""
@@ -66,9 +69,12 @@ def _leak(shared: SharedText) -> str | None:
     if shared.exact:
         parts.append(f"{f.count(shared.exact)} rows of {shared.second} stand in {shared.first} word for word")
     if shared.first_column:
-        share = f.percent(shared.first_column / max(1, shared.rows))
-        parts.append(f"{share} of {shared.second} share their first text with {shared.first}")
-    return f"{' and '.join(parts)}: scores may flatter every method." if parts else None
+        share = f"{f.count(shared.first_column)} of {f.count(shared.rows)} {shared.second} rows"
+        parts.append(f"{share} share their first text with {shared.first}")
+    if not parts:
+        return None
+    many = max(shared.exact, shared.first_column or 0) >= FLATTERING * shared.rows
+    return " and ".join(parts) + (": scores may flatter every method." if many else ".")
 
 
 def _rows(profile: DataProfile) -> Table:

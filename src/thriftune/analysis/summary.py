@@ -163,8 +163,9 @@ def _cost_of_model(group: list[Cell]) -> str:
         return "Training time was not measured."
     if len(group) == 1:
         return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
-    fast = min(group, key=lambda cell: cell.seconds or 0)
     other = max(group, key=lambda cell: cell.accuracy)
+    near = [cell for cell in group if cell.interval[1] >= other.interval[0]]
+    fast = min(near if len(near) > 1 else group, key=lambda cell: cell.seconds or 0)
     tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
     role = "one of the best classifiers" if tied else "the best classifier"
     if other is fast:
@@ -172,7 +173,9 @@ def _cost_of_model(group: list[Cell]) -> str:
     if other is fast:
         return f"All {len(group)} methods trained in {f.seconds(fast.seconds or 0)}."
     times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
-    text = f"{fast.name} trained {_faster(fast, other)} than {other.name}, {role} ({times})"
+    close = len(near) > 1 and len(near) < len(group) and role != "the slowest"
+    who = f"Among those close in accuracy {fast.name}" if close else fast.name
+    text = f"{who} trained {_faster(fast, other)} than {other.name}, {role} ({times})"
     if fast.memory and other.memory:
         text += f", and at its peak needed {f.ratio(fast.memory / other.memory)} the memory"
         text += f" ({f.size(fast.memory)} against {f.size(other.memory)})"
