@@ -13,7 +13,7 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_p
 
 from thriftune.models.dropout import dropout, rate_of
 from thriftune.models.families.base import Family
-from thriftune.models.families.post_norm import LayerParts, post_norm_layer
+from thriftune.models.families.post_norm import LayerParts, bert_parts, post_norm_layer
 from thriftune.models.linear import linear
 from thriftune.models.rows import pad, take, unpad
 
@@ -112,7 +112,7 @@ class DebertaV2Family(Family):
         factor = 1 + ("c2p" in attention.pos_att_type) + ("p2c" in attention.pos_att_type)
         # transformers takes this root in float32 whatever the model's dtype; so does the packed path.
         root = torch.tensor(attention.attention_head_size * factor, dtype=torch.float32).sqrt()
-        parts = _parts(layer, 1.0 / root.item())
+        parts = bert_parts(layer, "_proj", 1.0 / root.item())
         bias = None if context is None else _RelativeBias(attention, context, parts, first_only)
         convolution = encoder.encoder.conv if index == 0 else None
         if convolution is None:
@@ -125,26 +125,6 @@ class DebertaV2Family(Family):
         """Pooler (dropout, dense, activation), dropout, classifier."""
         out: torch.Tensor = network.classifier(network.dropout(network.pooler(first.unsqueeze(1))))
         return out
-
-
-def _parts(layer: Any, scale: float) -> LayerParts:
-    attention = layer.attention.self
-    return LayerParts(
-        query=attention.query_proj,
-        key=attention.key_proj,
-        value=attention.value_proj,
-        attention_dropout=attention.dropout,
-        attention_output=layer.attention.output.dense,
-        attention_output_dropout=layer.attention.output.dropout,
-        attention_norm=layer.attention.output.LayerNorm,
-        up=layer.intermediate.dense,
-        activation=layer.intermediate.intermediate_act_fn,
-        down=layer.output.dense,
-        down_dropout=layer.output.dropout,
-        output_norm=layer.output.LayerNorm,
-        heads=attention.num_attention_heads,
-        scale=scale,
-    )
 
 
 @dataclass

@@ -36,13 +36,13 @@ class LayerParts:
     scale: float
 
 
-def bert_parts(layer: Any) -> LayerParts:
-    """The parts of a layer that is laid out as BERT's."""
+def bert_parts(layer: Any, suffix: str = "", scale: float | None = None) -> LayerParts:
+    """The parts of a layer that is laid out as BERT's; `suffix` ends the projections' names."""
     attention = layer.attention.self
     return LayerParts(
-        query=attention.query,
-        key=attention.key,
-        value=attention.value,
+        query=getattr(attention, f"query{suffix}"),
+        key=getattr(attention, f"key{suffix}"),
+        value=getattr(attention, f"value{suffix}"),
         attention_dropout=attention.dropout,
         attention_output=layer.attention.output.dense,
         attention_output_dropout=layer.attention.output.dropout,
@@ -53,7 +53,7 @@ def bert_parts(layer: Any) -> LayerParts:
         down_dropout=layer.output.dropout,
         output_norm=layer.output.LayerNorm,
         heads=attention.num_attention_heads,
-        scale=attention.attention_head_size**-0.5,
+        scale=attention.attention_head_size**-0.5 if scale is None else scale,
     )
 
 
