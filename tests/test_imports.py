@@ -16,6 +16,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 ORDER = [
     "errors",
     "settings",
+    "folders",
     "results",
     "data",
     "models",

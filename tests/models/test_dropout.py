@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thriftune.models import kernels
 from thriftune.models.dropout import dropout, dropout_add, keep_mask, pack_bits, rate_of, unpack_bits
+
+
+@pytest.fixture(autouse=True, params=["kernels", "without"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without":
+        monkeypatch.setattr(kernels, "usable", lambda *_: False)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.3, 0.5, 0.9])

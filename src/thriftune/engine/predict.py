@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples, sorted_batches
 from thriftune.engine.forward import logits_of
 from thriftune.engine.protocol import Protocol
@@ -29,6 +30,7 @@ def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> n
 
     Texts run in batches of similar length, so that little is padded.
     """
+    keep_freed_memory()
     classifier.eval_mode()
     lengths = examples.tokens.lengths
     out = np.empty((len(lengths), len(classifier.labels)), dtype=np.float32)

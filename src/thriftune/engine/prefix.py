@@ -21,7 +21,9 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
+from thriftune.engine.allocator import keep_freed_memory
 from thriftune.models.classifier import Classifier
+from thriftune.models.kernels.build import build
 from thriftune.models.packed import prefix_output
 from thriftune.models.rows import Rows
 from thriftune.models.sources import weights_hash
@@ -133,6 +135,7 @@ def _key(classifier: Classifier, tokens: Tokens, cut: int, first_only: bool) -> 
         str(_dtype(classifier)),
         torch.__version__,
         ENGINE_VERSION,
+        build().key,
         torch.get_num_threads(),
         classifier.device.type,
         torch.backends.cpu.get_cpu_capability(),
@@ -176,6 +179,7 @@ def _compute(
     report: Report | None,
 ) -> float:
     """Runs the frozen layers over all texts, similar lengths together, and returns the seconds it took."""
+    keep_freed_memory()
     classifier.eval_mode()
     started = time.perf_counter()
     done, total = 0, len(tokens.ids)

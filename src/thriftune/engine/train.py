@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples, training_batches
 from thriftune.engine.checkpoint import load_trained, save_trained
 from thriftune.engine.predict import QuickScores, quick_scores
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.schedule import Schedule
 from thriftune.engine.step import Step, build_optimizer
+from thriftune.engine.vocabulary import narrow
 from thriftune.models.classifier import Classifier
 from thriftune.results.record import EpochPoint, StepPoint
 
@@ -98,22 +100,21 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     Deterministic per seed on one machine and thread count. Raises `DivergedError` when the loss stops being
     finite, and `torch.OutOfMemoryError` on a GPU that is too small.
     """
+    keep_freed_memory()
     protocol, classifier = task.protocol, task.classifier
     torch.manual_seed(task.seed)
+    vocabulary, (train, validation) = narrow(classifier, [task.train, task.validation], protocol)
+    task = replace(task, train=train or task.train, validation=validation)
     step = Step(classifier, task.train, protocol, build_optimizer(classifier, protocol.optimizer, task.learning_rate))
     per_epoch = math.ceil(math.ceil(len(task.train) / protocol.batch_size) / protocol.accumulate)
     schedule = Schedule(protocol.schedule, per_epoch * protocol.epochs)
     run = _Run(task, hooks, step, schedule)
-    classifier.train_mode(protocol.frozen_dropout == "on")
-    for hook in hooks:
-        hook.train_started(step)
-    for epoch in range(1, protocol.epochs + 1):
-        run.train_epoch(epoch)
-        if run.evaluate_epoch(epoch):
-            break
-    if protocol.keep == "best" and run.best_epoch != len(run.epoch_points):
-        load_trained(classifier, task.checkpoint)
-    task.checkpoint.unlink(missing_ok=True)
+    try:
+        run.train()
+    finally:
+        task.checkpoint.unlink(missing_ok=True)
+        if vocabulary is not None:
+            vocabulary.restore(run.kept_decay)
     return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts)
 
 
@@ -134,7 +135,21 @@ class _Run:
         self.kept: QuickScores | None = None
         self.stopping_best = math.inf
         self.stopping_bad = 0
+        self.decay = self.kept_decay = 1.0
         self._epoch = (0.0, 0.0, 0.0)
+
+    def train(self) -> None:
+        """Runs all epochs; leaves the kept weights in the classifier."""
+        protocol, classifier = self.task.protocol, self.task.classifier
+        classifier.train_mode(protocol.frozen_dropout == "on")
+        for hook in self.hooks:
+            hook.train_started(self.step)
+        for epoch in range(1, protocol.epochs + 1):
+            self.train_epoch(epoch)
+            if self.evaluate_epoch(epoch):
+                break
+        if protocol.keep == "best" and self.best_epoch != len(self.epoch_points):
+            load_trained(classifier, self.task.checkpoint)
 
     def train_epoch(self, epoch: int) -> None:
         """Runs an epoch's steps; only they are timed, and they are charged even if training breaks off in them."""
@@ -165,6 +180,7 @@ class _Run:
         for group in groups:
             rate = task.learning_rate * self.schedule.factor(self.steps_done)
             result = self.step(group, rate)
+            self.decay *= 1.0 - rate * protocol.optimizer.weight_decay
             self.steps_done += 1
             self.texts += result.texts
             texts += result.texts
@@ -216,6 +232,7 @@ class _Run:
         score = -math.inf if scores is None else score_of(scores, protocol.select)
         if protocol.keep == "last" or scores is None or score > self.best_score or self.best_epoch == 0:
             self.best_epoch, self.best_score, self.kept = epoch, score, scores
+            self.kept_decay = self.decay
             if protocol.keep == "best" and epoch < protocol.epochs:
                 save_trained(self.task.classifier, self.task.checkpoint)
 

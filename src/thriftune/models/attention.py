@@ -7,11 +7,33 @@ from typing import Any
 
 import torch
 
+from thriftune.models import kernels
 from thriftune.models.dropout import keep_mask, pack_bits, unpack_bits
 from thriftune.models.rows import Group, Rows, pad, take, unpad
 
 Bias = Callable[[torch.Tensor, torch.Tensor, Group], torch.Tensor]
 """Makes scores to add, (texts, heads, queries, width), from padded queries and keys (texts, heads, *, size)."""
+
+
+class _KernelAttend(torch.autograd.Function):
+    """Attention in one compiled pass; saves queries, keys and values alone and computes the probabilities again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention: kernels.Attention,
+    ) -> torch.Tensor:
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        ctx.attention = attention
+        ctx.save_for_backward(query, key, value)
+        return attention.forward(query, key, value)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        return *ctx.attention.backward(grad.contiguous(), *ctx.saved_tensors), None
 
 
 class _Attend(torch.autograd.Function):
@@ -202,10 +224,15 @@ def packed_attention(
     With `first_only` the queries are those of the first tokens alone, (texts, heads * size). `window`: keys
     farther away than this are not seen.
     """
+    if bias is None and kernels.usable(query, key, value) and key.shape[1] // heads % kernels.lanes(key) == 0:
+        seed = kernels.draw_seed(query) if rate > 0.0 else 0
+        settings = (rows.starts, rows.lengths, heads, scale, rate, seed, first_only, -1 if window is None else window)
+        out: torch.Tensor = _KernelAttend.apply(query, key, value, kernels.Attention(*settings))
+        return out
     if query.device.type == "cpu" and bias is None and window is None:
         fused: torch.Tensor = _PackedAttend.apply(query, key, value, rows, heads, scale, rate, first_only)
         return fused
-    out = []
+    parts = []
     for group in rows.groups:
         own = slice(group.first_row, group.first_row + group.rows)
         texts = slice(group.first_text, group.first_text + group.texts)
@@ -214,8 +241,8 @@ def packed_attention(
         mask = group.mask if window is None else _near(group, window, first_only, query.device)
         added = None if bias is None else bias(q, k, group)
         attended = attend(q, k, v, added, mask, scale, rate).transpose(1, 2).flatten(2)
-        out.append(attended.squeeze(1) if first_only else unpad(attended, group))
-    return out[0] if len(out) == 1 else torch.cat(out)
+        parts.append(attended.squeeze(1) if first_only else unpad(attended, group))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _heads(padded: torch.Tensor, heads: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models import kernels
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from importlib.metadata import version
@@ -45,10 +44,3 @@ def _processor() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0]} ({len(names)} logical processors)" if names else platform.processor()
-
-
-def cache_folder() -> Path:
-    """Where the output of frozen layers is kept: THRIFTUNE_CACHE, or thriftune in the user's cache folder."""
-    named = os.environ.get("THRIFTUNE_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(named) if named else home / "thriftune") / "prefixes"

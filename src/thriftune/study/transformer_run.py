@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.errors import InputError
+from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
 from thriftune.results.store import RunFolder
-from thriftune.study.environment import cache_folder, process_peak_bytes
+from thriftune.study.environment import process_peak_bytes
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
 from thriftune.study.scores import score
@@ -190,7 +191,7 @@ def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples],
     def report(split: str, done: int, total: int) -> None:
         emit(RunProgress(planned.name, "prefix", step=done, steps=total))
 
-    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder()), report)
+    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"), report)
 
 
 def _fit(

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from thriftune.models.attention import Bias, first_rows, packed_attention
-from thriftune.models.dropout import dropout_add, rate_of
+from thriftune.models.dropout import rate_of
 from thriftune.models.linear import linear
+from thriftune.models.norm import add_norm
 from thriftune.models.rows import Rows
 
 
@@ -75,7 +76,6 @@ def post_norm_layer(
     )
     attended = linear(parts.attention_output, attended)
     attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
-    middle: torch.Tensor = parts.attention_norm(dropout_add(attended, residual, attended_rate))
+    middle = add_norm(parts.attention_norm, attended, residual, attended_rate)
     fed = linear(parts.down, parts.activation(linear(parts.up, middle)))
-    out: torch.Tensor = parts.output_norm(dropout_add(fed, middle, rate_of(parts.down_dropout)))
-    return out
+    return add_norm(parts.output_norm, fed, middle, rate_of(parts.down_dropout))

@@ -1,0 +1,77 @@
+"""Trains the word embeddings of those words alone that the texts contain.
+
+A word that occurs in no text of a run has a gradient of zero in every step, so AdamW does nothing to it but decay.
+Gradients and optimiser state for such words, most of the table, are left out; their decay is made up for at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from thriftune.engine.batches import Examples
+from thriftune.engine.forward import packs
+from thriftune.engine.protocol import Protocol
+from thriftune.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A word embedding that holds some of its rows for a while."""
+
+    module: nn.Embedding
+    whole: nn.Parameter
+    """(words, hidden), all rows."""
+    used: torch.Tensor
+    """(used words,) their ids, ascending."""
+
+    def restore(self, decay: float) -> None:
+        """Puts the whole table back: used rows as trained, the others scaled by the `decay` that they missed."""
+        with torch.no_grad():
+            trained = self.module.weight
+            self.whole.mul_(decay)
+            self.whole[self.used] = trained.to(self.whole.dtype)
+        self.module.weight, self.module.num_embeddings = self.whole, len(self.whole)
+        del self.module.whole
+
+
+def narrow(
+    classifier: Classifier, splits: list[Examples | None], protocol: Protocol
+) -> tuple[Vocabulary | None, list[Examples | None]]:
+    """The splits with token ids that count the used words, and the embedding with their rows alone.
+
+    Where the words are not trained, or share their table with something else, nothing changes and the vocabulary
+    is None.
+    """
+    module = _trained_words(classifier)
+    texts = [examples.tokens.ids for examples in splits if examples is not None]
+    if module is None or not packs(classifier, protocol):
+        return None, splits
+    used = np.unique(np.concatenate(texts))
+    if len(used) == len(module.weight):
+        return None, splits
+    places = np.zeros(len(module.weight), dtype=texts[0].dtype)
+    places[used] = np.arange(len(used))
+    rows = torch.from_numpy(used.astype(np.int64)).to(module.weight.device)
+    vocabulary = Vocabulary(module, module.weight, rows)
+    # A buffer, so that what counts memory sees the table while it waits.
+    module.register_buffer("whole", module.weight.detach(), persistent=False)
+    module.weight = nn.Parameter(vocabulary.whole.detach()[rows])
+    module.num_embeddings = len(used)
+    return vocabulary, [examples and _renumbered(examples, places) for examples in splits]
+
+
+def _renumbered(examples: Examples, places: np.ndarray) -> Examples:
+    return replace(examples, tokens=replace(examples.tokens, ids=places[examples.tokens.ids]))
+
+
+def _trained_words(classifier: Classifier) -> nn.Embedding | None:
+    module: Any = classifier.encoder.get_input_embeddings()
+    if type(module) is not nn.Embedding or not module.weight.requires_grad or module.max_norm is not None:
+        return None
+    owners = [part for part in classifier.root.modules() if getattr(part, "weight", None) is module.weight]
+    return module if len(owners) == 1 and not module.sparse else None

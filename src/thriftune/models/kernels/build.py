@@ -1,0 +1,96 @@
+"""Compiles kernels.c for this machine, once, where there is a C compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from thriftune.folders import cache_folder
+
+SOURCE = Path(__file__).with_name("kernels.c")
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-w")
+COMPILERS = ("gcc", "cc")
+
+
+@dataclass(frozen=True)
+class Build:
+    """The compiled kernels, or why there are none."""
+
+    libraries: dict[torch.dtype, ctypes.CDLL]
+    reason: str | None
+    """None where they are there."""
+    key: str = ""
+    """Names the machine code; empty where there is none."""
+
+
+@cache
+def build() -> Build:
+    """The kernels for float32 and float64, compiled on first use into the cache folder.
+
+    Without Linux, a GCC and torch's own OpenMP library there are none; the engine then composes torch's operations.
+    THRIFTUNE_KERNELS=off switches them off.
+    """
+    if os.environ.get("THRIFTUNE_KERNELS", "").lower() == "off":
+        return Build({}, "THRIFTUNE_KERNELS=off")
+    # A second OpenMP library would bring a second pool of threads, and the two would fight for the cores.
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    compiler = next((path for name in _compilers() if (path := shutil.which(name))), None)
+    if platform.system() != "Linux" or not found or compiler is None:
+        return Build({}, "needs Linux, GCC and torch's libgomp")
+    try:
+        keys = {real: _key(compiler, found[0], real) for real in TYPES.values()}
+        libraries = {dtype: _library(compiler, found[0], real, keys[real]) for dtype, real in TYPES.items()}
+        return Build(libraries, None, "-".join(keys.values()))
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        output = getattr(error, "stderr", None) or str(error)
+        return Build({}, f"{compiler} failed: {(output.strip().splitlines() or ['no message'])[0][:200]}")
+
+
+TYPES = {torch.float32: "float", torch.float64: "double"}
+
+
+def _compilers() -> tuple[str, ...]:
+    named = shlex.split(os.environ.get("CC", ""))
+    return (*named[:1], *COMPILERS)
+
+
+def _library(compiler: str, openmp: Path, real: str, key: str) -> ctypes.CDLL:
+    path = cache_folder() / "kernels" / f"{key}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part, whole = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
+            _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(SOURCE), "-o", str(part))
+            _run(compiler, "-shared", str(part), str(openmp), "-lm", "-o", str(whole))
+            whole.replace(path)
+    return ctypes.CDLL(str(path))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)  # noqa: S603
+
+
+def _key(compiler: str, openmp: Path, real: str) -> str:
+    """Everything that the machine code depends on: source, flags, compiler, processor."""
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=60).stdout  # noqa: S603
+    parts = [SOURCE.read_text(encoding="utf-8"), " ".join(FLAGS), version, _processor(), str(openmp), real]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))

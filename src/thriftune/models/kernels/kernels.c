@@ -1,0 +1,410 @@
+/* What a training step on a CPU does besides matrix products, each in one pass over packed rows.
+
+   Compiled once for REAL = float and once for REAL = double. Rows are contiguous unless a stride is given. Every
+   function returns the same bits for the same input, seed and number of threads.
+*/
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#ifndef REAL
+#define REAL float
+#endif
+#define BYTES 32
+#define LANES ((int64_t)(BYTES / sizeof(REAL)))
+#define LEVELS 4294967296.0
+
+typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(BYTES)));
+typedef int32_t ivec __attribute__((vector_size(BYTES)));
+typedef float fvec __attribute__((vector_size(BYTES)));
+
+static inline vec load(const REAL *p) { return *(const vec *)p; }
+static inline void store(REAL *p, vec v) { *(vec *)p = v; }
+static inline vec all(REAL x) { return x - (vec){0}; }
+static inline REAL total(vec v) {
+  REAL sum = 0;
+  for (int64_t i = 0; i < LANES; i++) sum += v[i];
+  return sum;
+}
+static inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+/* ---- exp ---- */
+
+#define IS_FLOAT (sizeof(REAL) == 4)
+
+/* Cephes' reduction: exp(x) = 2^n exp(r), |r| <= ln(2)/2, exp(r) by its series. NaN stays NaN. */
+static inline fvec exp_float(fvec x) {
+  const fvec low = (fvec){0} - 87.3f, high = (fvec){0} + 88.0f;
+  x = (fvec)(((ivec)low & (x < low)) | ((ivec)x & ~(x < low)));
+  x = (fvec)(((ivec)high & (x > high)) | ((ivec)x & ~(x > high)));
+  const float magic = 12582912.0f;
+  fvec n = x * 1.44269504088896341f + magic - magic;
+  fvec r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  fvec p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  return (fvec)((ivec)p + (__builtin_convertvector(n, ivec) << 23));
+}
+
+static inline vec vexp(vec x) {
+  if (IS_FLOAT) return (vec)exp_float((fvec)x);
+  for (int64_t i = 0; i < LANES; i++) x[i] = exp(x[i]);
+  return x;
+}
+
+/* ---- dropout: one 32-bit hash of (seed, element) decides, so no mask is kept ---- */
+
+typedef struct {
+  uint32_t low, high, dropped;
+  REAL factor;
+} Dropout;
+
+static Dropout dropout_of(uint64_t seed, double rate) {
+  double dropped = floor(rate * LEVELS + 0.5);
+  Dropout d = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)dropped, (REAL)(LEVELS / (LEVELS - dropped))};
+  return d;
+}
+
+/* Wellons' "triple32" rounds, the seed's halves mixed in on the way. */
+#define HASH(x, d)          \
+  do {                      \
+    x ^= (d).low;           \
+    x ^= x >> 17;           \
+    x *= 0xed5ad4bbu;       \
+    x ^= x >> 11;           \
+    x += (d).high;          \
+    x *= 0xac4c1b51u;       \
+    x ^= x >> 15;           \
+    x *= 0x31848babu;       \
+    x ^= x >> 14;           \
+  } while (0)
+
+/* The factor where an element stays, else 0, for LANES elements from `index` on. */
+static inline vec keep(uint32_t index, Dropout d) {
+  if (IS_FLOAT) {
+    uvec x = (uvec){0, 1, 2, 3, 4, 5, 6, 7} + index;
+    HASH(x, d);
+    fvec factor = (fvec){0} + (float)d.factor;
+    return (vec)((ivec)factor & (ivec)(x >= d.dropped));
+  }
+  vec out;
+  for (int64_t i = 0; i < LANES; i++) {
+    uint32_t x = index + (uint32_t)i;
+    HASH(x, d);
+    out[i] = x >= d.dropped ? d.factor : 0;
+  }
+  return out;
+}
+
+/* out = mask * x / (1 - rate); out may be x. */
+void dropout(const REAL *x, REAL *out, int64_t count, double rate, uint64_t seed, int threads) {
+  const Dropout d = dropout_of(seed, rate);
+  const int64_t whole = count / LANES;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < whole; i++) store(out + i * LANES, load(x + i * LANES) * keep((uint32_t)(i * LANES), d));
+  for (int64_t i = whole * LANES; i < count; i++) out[i] = x[i] * keep((uint32_t)i, d)[0];
+}
+
+/* ---- LayerNorm of residual + dropout(x); width is a multiple of LANES ---- */
+
+/* `sum` (rows, width) keeps residual + dropout(x), `mean` and `scale` (rows,) its moments. */
+void add_norm(const REAL *x, const REAL *residual, const REAL *weight, const REAL *bias, REAL *out, REAL *sum,
+              REAL *mean, REAL *scale, int64_t rows, int64_t width, double eps, double rate, uint64_t seed,
+              int threads) {
+  const Dropout d = dropout_of(seed, rate);
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t row = 0; row < rows; row++) {
+    const int64_t at = row * width;
+    vec sums = {0}, squares = {0};
+    for (int64_t i = 0; i < width; i += LANES) {
+      vec v = load(x + at + i);
+      if (rate > 0) v *= keep((uint32_t)(at + i), d);
+      v += load(residual + at + i);
+      store(sum + at + i, v);
+      sums += v;
+    }
+    const REAL middle = total(sums) / width;
+    for (int64_t i = 0; i < width; i += LANES) {
+      const vec v = load(sum + at + i) - middle;
+      squares += v * v;
+    }
+    const REAL factor = 1 / (REAL)sqrt(total(squares) / width + eps);
+    mean[row] = middle;
+    scale[row] = factor;
+    for (int64_t i = 0; i < width; i += LANES)
+      store(out + at + i, (load(sum + at + i) - middle) * factor * load(weight + i) + load(bias + i));
+  }
+}
+
+/* Gradients of add_norm: of the residual, of x (the same tensor where rate is 0), of weight and bias (or NULL). */
+void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, const REAL *scale, const REAL *weight,
+                       REAL *grad_residual, REAL *grad_x, REAL *grad_weight, REAL *grad_bias, int64_t rows,
+                       int64_t width, double rate, uint64_t seed, int threads) {
+  const Dropout d = dropout_of(seed, rate);
+  REAL *partial = grad_weight ? calloc((size_t)(2 * threads * width), sizeof(REAL)) : NULL;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  for (int part = 0; part < threads; part++) {
+    REAL *own = partial ? partial + 2 * part * width : NULL;
+    for (int64_t row = rows * part / threads; row < rows * (part + 1) / threads; row++) {
+      const int64_t at = row * width;
+      const REAL middle = mean[row], factor = scale[row];
+      vec plain = {0}, weighted = {0};
+      for (int64_t i = 0; i < width; i += LANES) {
+        const vec g = load(grad + at + i), normed = (load(sum + at + i) - middle) * factor;
+        const vec scaled = g * load(weight + i);
+        plain += scaled;
+        weighted += scaled * normed;
+        if (own) {
+          store(own + i, load(own + i) + g * normed);
+          store(own + width + i, load(own + width + i) + g);
+        }
+      }
+      const REAL mean_plain = total(plain) / width, mean_weighted = total(weighted) / width;
+      for (int64_t i = 0; i < width; i += LANES) {
+        const vec normed = (load(sum + at + i) - middle) * factor;
+        const vec g = (load(grad + at + i) * load(weight + i) - mean_plain - normed * mean_weighted) * factor;
+        store(grad_residual + at + i, g);
+        if (rate > 0) store(grad_x + at + i, g * keep((uint32_t)(at + i), d));
+      }
+    }
+  }
+  if (partial) {
+    for (int64_t i = 0; i < width; i++) {
+      grad_weight[i] = grad_bias[i] = 0;
+      for (int part = 0; part < threads; part++) {
+        grad_weight[i] += partial[2 * part * width + i];
+        grad_bias[i] += partial[(2 * part + 1) * width + i];
+      }
+    }
+    free(partial);
+  }
+}
+
+/* ---- attention inside each text ---- */
+
+/* c (4, cols) = a (4, depth) b (depth, cols): a's element (r, i) lies at rows[r] + i * step; cols a multiple of LANES. */
+static inline void product(const REAL *const rows[4], int64_t step, const REAL *b, int64_t b_stride, int64_t depth,
+                           REAL *const c[4], int64_t cols, REAL factor) {
+  int64_t col = 0;
+  for (; col + 2 * LANES <= cols; col += 2 * LANES) {
+    vec sum[4][2] = {{{0}}};
+    for (int64_t i = 0; i < depth; i++) {
+      const vec left = load(b + i * b_stride + col), right = load(b + i * b_stride + col + LANES);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; r++) {
+        const REAL a = rows[r][i * step];
+        sum[r][0] += a * left;
+        sum[r][1] += a * right;
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 3; r >= 0; r--) {
+      store(c[r] + col, sum[r][0] * factor);
+      store(c[r] + col + LANES, sum[r][1] * factor);
+    }
+  }
+  for (; col < cols; col += LANES) {
+    vec sum[4] = {{0}};
+    for (int64_t i = 0; i < depth; i++) {
+      const vec left = load(b + i * b_stride + col);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; r++) sum[r] += rows[r][i * step] * left;
+    }
+#pragma GCC unroll 4
+    for (int r = 3; r >= 0; r--) store(c[r] + col, sum[r] * factor);
+  }
+}
+
+/* Copies (count, size) rows with a stride into (size, columns), zeros behind count. */
+static void transpose(const REAL *rows, int64_t stride, int64_t count, int64_t size, REAL *out, int64_t columns) {
+  for (int64_t d = 0; d < size; d++) {
+    REAL *line = out + d * columns;
+    for (int64_t j = 0; j < count; j++) line[j] = rows[j * stride + d];
+    for (int64_t j = count; j < columns; j++) line[j] = 0;
+  }
+}
+
+/* Scores (count of them real, `columns` wide) into probabilities, zero behind count. `from` .. `to` may be seen. */
+static void softmax(REAL *scores, int64_t from, int64_t to, int64_t columns) {
+  REAL top = scores[from];
+  for (int64_t j = from; j < to; j++) top = scores[j] > top ? scores[j] : top;
+  for (int64_t j = 0; j < from; j++) scores[j] = 0;
+  for (int64_t j = to; j < columns; j++) scores[j] = top;
+  vec sums = {0};
+  for (int64_t j = 0; j < columns; j += LANES) {
+    const vec e = vexp(load(scores + j) - top);
+    store(scores + j, e);
+  }
+  for (int64_t j = 0; j < from; j++) scores[j] = 0;
+  for (int64_t j = to; j < columns; j++) scores[j] = 0;
+  for (int64_t j = 0; j < columns; j += LANES) sums += load(scores + j);
+  const REAL factor = 1 / total(sums);
+  for (int64_t j = 0; j < columns; j += LANES) store(scores + j, load(scores + j) * factor);
+}
+
+typedef struct {
+  const REAL *query, *key, *value;
+  const int64_t *starts, *lengths;
+  int64_t texts, heads, size, stride;
+  int first_only;
+  int64_t window;
+  double scale, rate;
+  uint64_t seed;
+  int threads;
+} Attention;
+
+/* The first element of dropout's count for each text: heads * queries * keys of those before it. */
+static int64_t *element_offsets(const Attention *a) {
+  int64_t *out = malloc((size_t)(a->texts + 1) * sizeof(int64_t));
+  out[0] = 0;
+  for (int64_t t = 0; t < a->texts; t++) {
+    const int64_t columns = round_up(a->lengths[t], 2 * LANES);
+    out[t + 1] = out[t] + a->heads * columns * (a->first_only ? 1 : a->lengths[t]);
+  }
+  return out;
+}
+
+static int64_t longest(const Attention *a) {
+  int64_t most = 0;
+  for (int64_t t = 0; t < a->texts; t++) most = a->lengths[t] > most ? a->lengths[t] : most;
+  return round_up(most, 2 * LANES);
+}
+
+/* Four rows of probabilities of one text and head, into p[0..3]. */
+static void probabilities(const Attention *a, const REAL *query, int64_t query_stride, int64_t row, int64_t queries,
+                          const REAL *keys, int64_t length, int64_t columns, REAL *const p[4]) {
+  const REAL *q[4];
+  for (int r = 0; r < 4; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * query_stride;
+  product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
+  for (int r = 0; r < 4; r++) {
+    const int64_t place = row + r < queries ? row + r : queries - 1;
+    int64_t from = 0, to = length;
+    if (a->window >= 0) {
+      from = place > a->window ? place - a->window : 0;
+      to = place + a->window + 1 < length ? place + a->window + 1 : length;
+    }
+    softmax(p[r], from, to, columns);
+  }
+}
+
+/* out (rows or texts, heads * size) = dropout(softmax(scale q k')) v inside each text. */
+void attend(const Attention *a, REAL *out) {
+  int64_t *offsets = element_offsets(a);
+  const Dropout d = dropout_of(a->seed, a->rate);
+  const int64_t widest = longest(a), width = a->heads * a->size;
+#pragma omp parallel num_threads(a->threads)
+  {
+    REAL *keys = malloc((size_t)(widest * (a->size + 4)) * sizeof(REAL));
+    REAL *block = keys + widest * a->size;
+#pragma omp for schedule(dynamic, 4)
+    for (int64_t item = 0; item < a->texts * a->heads; item++) {
+      const int64_t text = item / a->heads, head = item % a->heads;
+      const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
+      const int64_t queries = a->first_only ? 1 : length;
+      const int64_t own = a->starts[text] * a->stride + head * a->size;
+      const REAL *query = a->first_only ? a->query + text * width + head * a->size : a->query + own;
+      REAL *to = out + (a->first_only ? text : a->starts[text]) * width + head * a->size;
+      uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
+      transpose(a->key + own, a->stride, length, a->size, keys, columns);
+      for (int64_t row = 0; row < queries; row += 4) {
+        REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
+        probabilities(a, query, a->first_only ? width : a->stride, row, queries, keys, length, columns, p);
+        REAL *c[4];
+        for (int r = 0; r < 4; r++) {
+          const int64_t place = row + r < queries ? row + r : queries - 1;
+          c[r] = to + place * width;
+          if (a->rate > 0)
+            for (int64_t j = 0; j < columns; j += LANES)
+              store(p[r] + j, load(p[r] + j) * keep(element + (uint32_t)(place * columns + j), d));
+        }
+        product((const REAL *const *)p, 1, a->value + own, a->stride, length, c, a->size, 1);
+      }
+    }
+    free(keys);
+  }
+  free(offsets);
+}
+
+/* Gradients of attend, (rows, heads * size) with `grad_stride`; of the queries (texts, heads * size) if first_only.
+   The probabilities are computed again. */
+void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value,
+                     int64_t grad_stride) {
+  int64_t *offsets = element_offsets(a);
+  const Dropout d = dropout_of(a->seed, a->rate);
+  const int64_t widest = longest(a), width = a->heads * a->size;
+  const int64_t rows = a->first_only ? 4 : widest;
+#pragma omp parallel num_threads(a->threads)
+  {
+    REAL *keys = malloc((size_t)(widest * (2 * a->size + 2 * rows + 4)) * sizeof(REAL));
+    REAL *values = keys + widest * a->size, *block = values + widest * a->size;
+    REAL *kept = block + 4 * widest, *scores = kept + rows * widest;
+#pragma omp for schedule(dynamic, 4)
+    for (int64_t item = 0; item < a->texts * a->heads; item++) {
+      const int64_t text = item / a->heads, head = item % a->heads;
+      const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
+      const int64_t queries = a->first_only ? 1 : length, query_stride = a->first_only ? width : a->stride;
+      const int64_t first = a->starts[text] * a->stride + head * a->size;
+      const int64_t first_grad = a->starts[text] * grad_stride + head * a->size;
+      const REAL *query = a->first_only ? a->query + text * width + head * a->size : a->query + first;
+      const REAL *above = grad + (a->first_only ? text : a->starts[text]) * width + head * a->size;
+      REAL *to_query = grad_query + (a->first_only ? text * width + head * a->size : first_grad);
+      const uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
+      REAL *c[4];
+      const REAL *from[4];
+      transpose(a->key + first, a->stride, length, a->size, keys, columns);
+      transpose(a->value + first, a->stride, length, a->size, values, columns);
+      for (int64_t row = 0; row < queries; row += 4) {
+        REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
+        probabilities(a, query, query_stride, row, queries, keys, length, columns, p);
+        for (int r = 0; r < 4; r++) {
+          from[r] = above + (row + r < queries ? row + r : queries - 1) * width;
+          c[r] = scores + (row + r) * columns;
+        }
+        product(from, 1, values, columns, a->size, c, columns, 1);
+        for (int r = 0; r < 4; r++) {
+          REAL *after = kept + (row + r) * columns;
+          vec sums = {0};
+          for (int64_t j = 0; j < columns; j += LANES) {
+            vec probability = load(p[r] + j);
+            if (a->rate > 0) probability *= keep(element + (uint32_t)((row + r) * columns + j), d);
+            const vec inner = probability * load(c[r] + j);
+            sums += inner;
+            store(after + j, probability);
+            store(c[r] + j, inner);
+          }
+          const REAL sum = total(sums), scale = (REAL)a->scale;
+          for (int64_t j = 0; j < columns; j += LANES)
+            store(c[r] + j, (load(c[r] + j) - load(p[r] + j) * sum) * scale);
+        }
+      }
+      for (int64_t row = 0; row < queries; row += 4) {
+        for (int r = 0; r < 4; r++) {
+          const int64_t place = row + r < queries ? row + r : queries - 1;
+          from[r] = scores + place * columns;
+          c[r] = to_query + place * (a->first_only ? width : grad_stride);
+        }
+        product(from, 1, a->key + first, a->stride, length, c, a->size, 1);
+      }
+      for (int64_t row = 0; row < length; row += 4) {
+        for (int r = 0; r < 4; r++) {
+          const int64_t place = row + r < length ? row + r : length - 1;
+          from[r] = scores + place;
+          c[r] = grad_key + first_grad + place * grad_stride;
+        }
+        product(from, columns, query, query_stride, queries, c, a->size, 1);
+        for (int r = 0; r < 4; r++) {
+          const int64_t place = row + r < length ? row + r : length - 1;
+          from[r] = kept + place;
+          c[r] = grad_value + first_grad + place * grad_stride;
+        }
+        product(from, columns, above, width, queries, c, a->size, 1);
+      }
+    }
+    free(keys);
+  }
+  free(offsets);
+}

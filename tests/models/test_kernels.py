@@ -1,0 +1,174 @@
+"""The compiled kernels against torch's own operations, in both number formats; without them nothing breaks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from thriftune.models import kernels
+from thriftune.models.kernels.build import build
+from thriftune.models.norm import add_norm
+
+needs_kernels = pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
+TOLERANCE = {torch.float32: {"rtol": 1e-4, "atol": 1e-5}, torch.float64: {"rtol": 1e-10, "atol": 1e-12}}
+DTYPES = list(TOLERANCE)
+
+
+def plain_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention: kernels.Attention
+) -> torch.Tensor:
+    """The same by torch's operations, one text at a time."""
+    out = []
+    for text, (start, length) in enumerate(zip(attention.starts.tolist(), attention.lengths.tolist(), strict=True)):
+        own = slice(start, start + length)
+        rows = query[text : text + 1] if attention.first_only else query[own]
+        q, k, v = (part.unflatten(1, (attention.heads, -1)).transpose(0, 1) for part in (rows, key[own], value[own]))
+        scores = q @ k.transpose(1, 2) * attention.scale
+        if attention.window >= 0:
+            far = (torch.arange(q.shape[1])[:, None] - torch.arange(length)[None]).abs() > attention.window
+            scores = scores.masked_fill(far, -torch.inf)
+        out.append((scores.softmax(-1) @ v).transpose(0, 1).flatten(1))
+    return torch.cat(out)
+
+
+def layout(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    sizes = torch.tensor(lengths)
+    return torch.cat([torch.zeros(1, dtype=torch.int64), sizes.cumsum(0)[:-1]]), sizes
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    heads=st.integers(1, 3),
+    vectors=st.integers(1, 3),
+    dtype=st.sampled_from(DTYPES),
+    first_only=st.booleans(),
+    window=st.sampled_from([-1, 0, 3]),
+)
+def test_attention_and_its_gradients_are_torchs(
+    lengths: list[int], heads: int, vectors: int, dtype: torch.dtype, first_only: bool, window: int
+) -> None:
+    torch.manual_seed(0)
+    starts, sizes = layout(lengths)
+    hidden, rows = heads * vectors * 8, sum(lengths)
+    query = torch.randn(len(lengths) if first_only else rows, hidden, dtype=dtype, requires_grad=True)
+    key, value = (torch.randn(rows, hidden, dtype=dtype, requires_grad=True) for _ in range(2))
+    attention = kernels.Attention(starts, sizes, heads, 0.3, 0.0, 0, first_only, window)
+    expected = plain_attention(query, key, value, attention)
+    above = torch.randn_like(expected)
+    gradients = torch.autograd.grad((expected * above).sum(), [query, key, value])
+    parts = [part.detach() for part in (query, key, value)]
+    torch.testing.assert_close(attention.forward(*parts), expected.detach(), **TOLERANCE[dtype])
+    for ours, theirs in zip(attention.backward(above, *parts), gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
+
+
+@needs_kernels
+@pytest.mark.parametrize("first_only", [False, True])
+def test_attention_dropout_is_linear_in_the_values_and_its_gradients_agree(first_only: bool) -> None:
+    """With the mask fixed by the seed, the output is a smooth function: finite differences are the reference."""
+    torch.manual_seed(0)
+    starts, sizes = layout([7, 3, 1])
+    attention = kernels.Attention(starts, sizes, 2, 0.5, 0.3, seed=123456789012345, first_only=first_only)
+    parts = [torch.randn(3 if first_only and i == 0 else 11, 16, dtype=torch.float64) for i in range(3)]
+    above = torch.randn_like(attention.forward(*parts))
+    for index, gradient in enumerate(attention.backward(above, *parts)):
+        direction = torch.randn_like(parts[index])
+        moved = [[p + sign * 1e-6 * direction if i == index else p for i, p in enumerate(parts)] for sign in (1, -1)]
+        up, down = ((attention.forward(*m) * above).sum().item() for m in moved)
+        assert (gradient * direction).sum().item() == pytest.approx((up - down) / 2e-6, rel=1e-5)
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_attention_dropout_drops_probabilities_at_its_rate(dtype: torch.dtype, rate: float) -> None:
+    """With equal scores and values of one, an output is the kept share over what is expected."""
+    starts, sizes = layout([32] * 200)
+    zeros, ones = torch.zeros(6400, 16, dtype=dtype), torch.ones(6400, 16, dtype=dtype)
+    out = kernels.Attention(starts, sizes, 2, 1.0, rate, seed=5).forward(zeros, zeros, ones)[:, ::8]
+    assert out.mean().item() == pytest.approx(1.0, abs=0.01)
+    kept = out * 32 * (1 - rate)
+    torch.testing.assert_close(kept, kept.round(), atol=1e-3, rtol=0)
+    assert kept.var().item() == pytest.approx(32 * rate * (1 - rate), rel=0.1), "as independent draws do"
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("trained", [True, False])
+def test_norm_is_torchs(dtype: torch.dtype, trained: bool) -> None:
+    torch.manual_seed(0)
+    norm = nn.LayerNorm(24, dtype=dtype)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    norm.requires_grad_(trained)
+    x, residual = (torch.randn(37, 24, dtype=dtype, requires_grad=True) for _ in range(2))
+    wanted = [x, residual, *(p for p in norm.parameters() if trained)]
+    above = torch.randn(37, 24, dtype=dtype)
+    ours, theirs = add_norm(norm, x, residual, 0.0), norm(residual + x)
+    torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
+    mine = torch.autograd.grad((ours * above).sum(), wanted)
+    for a, b in zip(mine, torch.autograd.grad((theirs * above).sum(), wanted), strict=True):
+        torch.testing.assert_close(a, b, **TOLERANCE[dtype])
+
+
+@needs_kernels
+def test_norm_dropout_falls_on_x_alone_with_one_mask() -> None:
+    torch.manual_seed(0)
+    norm = nn.LayerNorm(16, dtype=torch.float64)
+    x, residual = (torch.randn(50, 16, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    out = add_norm(norm, x, residual, 0.4)
+    grad_x, grad_residual = torch.autograd.grad((out * torch.randn_like(out)).sum(), [x, residual])
+    mask = grad_x != 0
+    assert (~mask).double().mean().item() == pytest.approx(0.4, abs=0.05)
+    torch.testing.assert_close(grad_x, grad_residual * mask / 0.6)
+    torch.testing.assert_close(out, norm(residual + x * mask / 0.6))
+
+
+@needs_kernels
+def test_masks_are_independent_of_neighbours_and_seeds() -> None:
+    ones = torch.ones(1_000_000)
+    masks = [(kernels.dropout(ones, 0.5, seed) > 0).float() - 0.5 for seed in (1, 2, 1 << 32, 987654321)]
+    for index, mask in enumerate(masks):
+        for lag in (1, 2, 7, 8, 64, 384):
+            assert abs((mask[lag:] * mask[:-lag]).mean().item() * 4) < 0.005
+        for other in masks[index + 1 :]:
+            assert abs((mask * other).mean().item() * 4) < 0.005
+
+
+@needs_kernels
+def test_results_do_not_depend_on_how_work_falls_on_threads() -> None:
+    starts, sizes = layout([9, 30, 4, 22])
+    torch.manual_seed(0)
+    parts = [torch.randn(65, 32) for _ in range(3)]
+    attention = kernels.Attention(starts, sizes, 4, 0.3, 0.1, seed=3)
+    first = attention.forward(*parts)
+    assert all(torch.equal(first, attention.forward(*parts)) for _ in range(5))
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [({"THRIFTUNE_KERNELS": "off"}, "THRIFTUNE_KERNELS=off"), ({"PATH": "/nowhere"}, "needs Linux, GCC")],
+)
+def test_without_kernels_a_reason_is_given(environment: dict[str, str], reason: str) -> None:
+    code = "from thriftune.models.kernels.build import build; print(build().reason)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(reason)
+
+
+@needs_kernels
+def test_a_compiler_that_fails_is_a_reason_not_an_error(tmp_path: object) -> None:
+    code = "from thriftune.models.kernels.build import build; print(build().reason)"
+    environment = {**os.environ, "CC": "false", "THRIFTUNE_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "false failed" in done.stdout
