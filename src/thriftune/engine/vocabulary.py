@@ -28,6 +28,8 @@ class Vocabulary:
     """(words, hidden), all rows."""
     used: torch.Tensor
     """(used words,) their ids, ascending."""
+    padding: int | None
+    """The id whose row gets no gradient."""
 
     def restore(self, decay: float) -> None:
         """Puts the whole table back: used rows as trained, the others scaled by the `decay` that they missed."""
@@ -36,6 +38,7 @@ class Vocabulary:
             self.whole.mul_(decay)
             self.whole[self.used] = trained.to(self.whole.dtype)
         self.module.weight, self.module.num_embeddings = self.whole, len(self.whole)
+        self.module.padding_idx = self.padding
         del self.module.whole
 
 
@@ -57,11 +60,12 @@ def narrow(
     places = np.zeros(len(module.weight), dtype=texts[0].dtype)
     places[used] = np.arange(len(used))
     rows = torch.from_numpy(used.astype(np.int64)).to(module.weight.device)
-    vocabulary = Vocabulary(module, module.weight, rows)
+    vocabulary = Vocabulary(module, module.weight, rows, module.padding_idx)
     # A buffer, so that what counts memory sees the table while it waits.
     module.register_buffer("whole", module.weight.detach(), persistent=False)
     module.weight = nn.Parameter(vocabulary.whole.detach()[rows])
     module.num_embeddings = len(used)
+    module.padding_idx = int(places[module.padding_idx]) if module.padding_idx in used else None
     return vocabulary, [examples and _renumbered(examples, places) for examples in splits]
 
 
