@@ -62,6 +62,24 @@ def save(name: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Pat
     return path
 
 
+def merge(name: str, settings: dict[str, Any], rows: list[dict[str, Any]], keys: tuple[str, ...]) -> Path:
+    """Writes rows into benchmarks/results/NAME.json in place of those with the same keys; the others stay.
+
+    Each row carries the machine and the settings that it was measured with.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    old = json.loads(path.read_text())["rows"] if path.exists() else []
+    kept = {tuple(row.get(key) for key in keys): row for row in old}
+    here = machine()
+    for row in rows:
+        kept[tuple(row[key] for key in keys)] = {**row, "settings": settings, "machine": here}
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps({"rows": list(kept.values())}, indent=1) + "\n")
+    partial.replace(path)
+    return path
+
+
 def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
     """Rows as aligned text; `columns` gives each key's format."""
     lines = [[key.replace("_", " ") for key in columns]]

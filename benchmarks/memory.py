@@ -1,9 +1,9 @@
-"""Peak live tensor bytes of a training step: Thriftune against the padded reference path, one counter for both.
+"""Peak live tensor bytes of a training step: Thriftune against Trainer + PEFT, one counter for both.
 
     python benchmarks/memory.py
 
-The reference path runs transformers' and PEFT's own forward on the widest dynamically padded batch, dropout on in every
-layer, as Trainer does. The prefix cache is a mapped file and counts apart.
+The peer is transformers' Trainer as shipped: three steps of Trainer.train on the widest batch, dynamically padded (or
+to 256). Ours are training steps on the same batch. The prefix cache is a mapped file and counts apart.
 """
 
 from __future__ import annotations

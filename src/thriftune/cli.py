@@ -40,6 +40,12 @@ Examples:
   thriftune methods lora
   thriftune methods lora --json
 """
+CACHE_EXAMPLES = """\b
+Examples:
+  thriftune cache
+  thriftune cache --json
+  thriftune cache --clear
+"""
 
 
 class _Group(TyperGroup):
@@ -181,6 +187,70 @@ def methods(
         typer.echo(f"\n{entry['name']}: {entry['summary']} ({entry['source']})")
         for key in entry["settings"]:
             typer.echo(f"  {key['key']:<14} {key['default']:<8}  {key['help']} ({key['type']})")
+
+
+@app.command(epilog=CACHE_EXAMPLES)
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete what is kept; running studies go on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show or clear the kept outputs of frozen layers, which studies share.
+
+    THRIFTUNE_CACHE names another folder for them.
+    """
+    import json
+
+    from thriftune.engine.cache import PrefixCache
+    from thriftune.folders import cache_folder
+
+    kept = PrefixCache(cache_folder() / "prefixes")
+    summary = kept.summary(kept.clear() if clear else kept.entries())
+    if as_json:
+        typer.echo(json.dumps({"deleted": clear, **summary}, indent=1, ensure_ascii=False))
+        return
+    _print_cache(summary, deleted=clear)
+
+
+def _print_cache(summary: dict[str, Any], deleted: bool) -> None:
+    from thriftune.analysis.format import count, plural, seconds, size
+    from thriftune.progress import print_table
+
+    entries, folder = summary["entries"], summary["folder"]
+    limit, total = size(summary["limit_bytes"]), size(summary["total_bytes"])
+    if not entries:
+        typer.echo(f"No outputs of frozen layers are kept in {folder} (at most {limit}).")
+        return
+    if deleted:
+        typer.echo(f"Deleted {plural(len(entries), 'file')} ({total}) from {folder}.")
+        return
+
+    def known(value: Any, words: Any) -> str:
+        return "unknown" if value is None else words(value)
+
+    rows = [
+        {
+            "Model": known(entry["model"], str),
+            "Lowest layers": known(entry["layer"], str),
+            "Texts": known(entry["texts"], count),
+            "Tokens": known(entry["tokens"], count),
+            "Took": known(entry["seconds"], seconds),
+            "Size": size(entry["bytes"]),
+            "Last used": f"{_age(entry['age_seconds'])} ago",
+            "File": entry["file"],
+        }
+        for entry in entries
+    ]
+    print_table(rows)
+    typer.echo(f"{plural(len(entries), 'file')}, {total} of at most {limit}, in {folder}")
+
+
+def _age(seconds: float) -> str:
+    from thriftune.analysis.format import plural
+
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return plural(int(seconds // length), unit)
+    return plural(int(seconds), "second")
 
 
 def _slug(text: str) -> str:

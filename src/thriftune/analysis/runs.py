@@ -18,6 +18,7 @@ PROTOCOL_NAMES = {
     "accumulate": "batches per step",
     "max_tokens": "max tokens",
     "frozen_dropout": "dropout of frozen layers",
+    "recompute": "recomputed activations",
     "keep": "weights kept",
     "select": "selected by",
     "early_stopping": "early stopping",

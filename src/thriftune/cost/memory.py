@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -100,6 +100,24 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
         step.optimizer.zero_grad(set_to_none=True)
         torch.set_rng_state(random_state)
     return finder.peak, found[0]
+
+
+def peak_of(weights: Sequence[torch.Tensor], work: Callable[[], object]) -> int:
+    """Peak bytes of some untimed work with the weights that are there for it, nothing else that lives counted.
+
+    CPU: live tensor bytes. CUDA: what the allocator hands out for the work, and the weights.
+    """
+    device = weights[0].device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before + sum(t.untyped_storage().nbytes() for t in weights)
+    counter = LiveBytes()
+    counter.add(weights)
+    with counter:
+        work()
+    return counter.peak
 
 
 def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:

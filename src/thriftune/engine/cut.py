@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from thriftune.engine.batches import Examples, packed_batch
+from thriftune.engine.cache import PrefixCache
 from thriftune.engine.forward import packs
-from thriftune.engine.prefix import Prefix, prefix_bytes, prefix_of, release
+from thriftune.engine.prefix import prefix_bytes, prefix_file, prefix_of, release, restore
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.stages import PeakOf
 from thriftune.models.classifier import Classifier
 from thriftune.models.rows import Rows
 
-
-@dataclass(frozen=True)
-class PrefixCache:
-    """A folder of prefixes and the bytes that it may hold; without a folder prefixes stay in memory."""
-
-    folder: Path | None
-    limit_bytes: int = 20_000_000_000
-
-    def make_room(self, needed: int) -> bool:
-        """Deletes the prefixes that were unused for longest until `needed` bytes fit; False where they never will."""
-        if self.folder is None:
-            return needed <= self.limit_bytes
-        self.folder.mkdir(parents=True, exist_ok=True)
-        files = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime)
-        held = sum(path.stat().st_size for path in files)
-        if needed > min(self.limit_bytes, shutil.disk_usage(self.folder).free + held):
-            return False
-        for path in files:
-            if held + needed <= self.limit_bytes and needed < shutil.disk_usage(self.folder).free:
-                break
-            held -= path.stat().st_size
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)
-        return True
+Report = Callable[[str, int, int], None]
+"""Called with the split, the work done and the work in all."""
 
 
 def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
@@ -47,38 +25,45 @@ def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
     return bool(classifier.cut) and protocol.frozen_dropout == "off" and packs(classifier, protocol)
 
 
+def prefix_layers(classifier: Classifier, splits: dict[str, Examples], protocol: Protocol, cache: PrefixCache) -> int:
+    """How many layers `run_prefix` will run once, 0 for none; a skeleton with its method applied can be asked."""
+    if not has_constant_prefix(classifier, protocol):
+        return 0
+    fits = cache.fits(sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values()))
+    return classifier.cut or 0 if fits else 0
+
+
 def run_prefix(
     classifier: Classifier,
     splits: dict[str, Examples],
     protocol: Protocol,
     cache: PrefixCache,
-    report: Callable[[str, int, int], None] | None = None,
+    report: Report | None = None,
+    peak_of: PeakOf | None = None,
 ) -> dict[str, Examples]:
     """The splits with their prefixes, and the classifier without the weights that only those needed.
 
     Where there is nothing constant below the cut, or the prefixes do not fit into the cache, the splits come back
-    as they are and the frozen layers run in every step.
+    as they are and the frozen layers run in every step. `peak_of` measures what computing them needs in memory.
     """
-    if not has_constant_prefix(classifier, protocol):
-        return splits
-    if not cache.make_room(sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values())):
+    if not prefix_layers(classifier, splits, protocol, cache) or not _room(classifier, splits, cache):
+        restore(classifier)
         return splits
     out = {}
     for name, examples in splits.items():
-        out[name] = replace(examples, prefix=_prefix(classifier, examples, cache.folder, name, report))
+
+        def rows_of(indices: np.ndarray, examples: Examples = examples) -> Rows:
+            return packed_batch(examples.tokens, indices, classifier.device)
+
+        progress = None if report is None else (lambda done, total, name=name: report(name, done, total))
+        prefix = prefix_of(classifier, examples.tokens, rows_of, cache.folder, progress, peak_of)
+        out[name] = replace(examples, prefix=prefix)
     release(classifier)
     return out
 
 
-def _prefix(
-    classifier: Classifier,
-    examples: Examples,
-    folder: Path | None,
-    name: str,
-    report: Callable[[str, int, int], None] | None,
-) -> Prefix:
-    def rows_of(indices: np.ndarray) -> Rows:
-        return packed_batch(examples.tokens, indices, classifier.device)
-
-    progress = None if report is None else (lambda done, total: report(name, done, total))
-    return prefix_of(classifier, examples.tokens, rows_of, folder, progress)
+def _room(classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
+    """Makes room for the prefixes that are not there yet."""
+    sizes = {prefix_file(classifier, part.tokens): prefix_bytes(classifier, part.tokens) for part in splits.values()}
+    missing = [size for name, size in sizes.items() if cache.folder is None or not (cache.folder / name).exists()]
+    return cache.make_room(sum(missing), keep=sizes)

@@ -7,6 +7,7 @@ import torch
 
 from thriftune.engine.batches import Examples, packed_batch, padded_batch
 from thriftune.engine.protocol import Protocol
+from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import can_pack, packed_logits
 
@@ -14,6 +15,21 @@ from thriftune.models.packed import can_pack, packed_logits
 def packs(classifier: Classifier, protocol: Protocol) -> bool:
     """Whether a run takes the packed path."""
     return protocol.padding == "none" and can_pack(classifier)
+
+
+def switch_recomputation(classifier: Classifier, protocol: Protocol) -> None:
+    """Has transformers recompute layers where a run asks for it and takes the reference path.
+
+    Raises `InputError` for an architecture that cannot.
+    """
+    if protocol.recompute == "none" or packs(classifier, protocol):
+        return
+    if not classifier.encoder.supports_gradient_checkpointing:
+        raise InputError(
+            f'protocol.recompute is layers, but transformers cannot recompute the layers of "'
+            f'{classifier.config.model_type}" models. Use recompute: none.'
+        )
+    classifier.encoder.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def autocast(classifier: Classifier, protocol: Protocol) -> torch.autocast:
@@ -31,11 +47,10 @@ def logits_of(classifier: Classifier, examples: Examples, indices: np.ndarray, p
         longest_first = indices[order]
         rows = packed_batch(examples.tokens, longest_first, classifier.device)
         prefix = examples.prefix
-        if prefix is None:
-            logits = packed_logits(classifier, rows)
-        else:
-            hidden = prefix.read(longest_first, classifier.device)
-            logits = packed_logits(classifier, rows, prefix.layer, hidden)
+        bottom = 0 if prefix is None else prefix.layer
+        hidden = None if prefix is None else prefix.read(longest_first, classifier.device)
+        recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
+        logits = packed_logits(classifier, rows, bottom, hidden, recompute)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
     return logits[torch.from_numpy(back).to(logits.device)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,19 +20,13 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.allocator import keep_freed_memory
+from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Texts, gather, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.kernels.build import build
-from thriftune.models.packed import prefix_output
 from thriftune.models.rows import Rows
 from thriftune.models.sources import weights_hash
 
-ROWS_PER_BATCH = 2048
-"""Tokens that go through the frozen layers at once; part of the key, for the sums' order depends on it."""
 BLOCK = 1 << 24
-
-Report = Callable[[int, int], None]
-"""Called with the tokens done and the tokens in all."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +41,15 @@ class Prefix:
     """(texts + 1,) first row of each text; None where a text has one row."""
     seconds: float
     """What computing them took, now or then."""
+    peak_memory_bytes: int | None
+    """What computing them needed, now or then, with this run's weights above the cut; None where not measured."""
     reused: bool
     mapped: bool
     """Whether the values are a file rather than memory."""
 
     def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
         """The rows of some texts, one text after another: (rows, hidden)."""
-        if self.offsets is None:
-            rows = self.values[indices]
-        else:
-            rows = np.concatenate([self.values[self.offsets[i] : self.offsets[i + 1]] for i in indices])
-        return torch.from_numpy(rows).to(device)
+        return torch.from_numpy(gather(self.values, self.offsets, indices)).to(device)
 
 
 def prefix_of(
@@ -67,71 +58,75 @@ def prefix_of(
     rows_of: Callable[[np.ndarray], Rows],
     folder: Path | None,
     report: Report | None = None,
+    peak_of: PeakOf | None = None,
 ) -> Prefix:
     """The prefix of a classifier's frozen layers for some tokens, from the cache folder or computed into it.
 
     Without a folder it is computed into memory. The batches that go through the layers depend on the tokens
-    alone, so the values are the same bits either way.
+    alone, so the values are the same bits either way. `peak_of` measures the memory that it takes; a file whose
+    note does not say that is then computed again.
     """
     cut = classifier.cut
     if not cut:
         raise ValueError("nothing below the first trained layer is worth computing once")
-    first_only = cut == len(classifier.layers) and classifier.family.reads_first_token(classifier)
-    offsets = None if first_only else np.asarray(tokens.offsets)
-    count = len(tokens) if first_only else len(tokens.ids)
-    shape = (count, classifier.config.hidden_size)
+    texts = Texts(np.asarray(tokens.lengths), np.asarray(tokens.offsets), rows_of)
+    offsets = None if _first_only(classifier) else texts.offsets
+    shape, dtype = _shape(classifier, tokens), _dtype(classifier)
+
+    def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
+        peak = note["peak_memory_bytes"]
+        whole = None if peak is None else peak + _bytes_above(classifier, cut)
+        return Prefix(cut, values, offsets, note["seconds"], whole, reused, mapped)
+
     if folder is None:
-        values = np.empty(shape, dtype=_dtype(classifier))
-        seconds = _compute(classifier, tokens, rows_of, cut, values, offsets, report)
-        return Prefix(cut, values, offsets, seconds, reused=False, mapped=False)
-    path = folder / f"{_key(classifier, tokens, cut, first_only)}.npy"
-    stored = _stored(path, shape, _dtype(classifier))
+        values = np.empty(shape, dtype=dtype)
+        seconds, peak = run_stages(classifier, texts, cut, values, None, report, peak_of)
+        return prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
+    path = folder / prefix_file(classifier, tokens)
+    stored = _stored(path, shape, dtype, with_peak=peak_of is not None)
     if stored is not None:
-        values, seconds = stored
-        return Prefix(cut, values, offsets, seconds, reused=True, mapped=True)
+        return prefix(*stored, reused=True, mapped=True)
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished, spare = (path.with_suffix(f".{os.getpid()}{part}.tmp") for part in ("", ".between"))
     try:
-        target = np.lib.format.open_memmap(unfinished, mode="w+", dtype=_dtype(classifier), shape=shape)
-        seconds = _compute(classifier, tokens, rows_of, cut, target, offsets, report)
+        target = np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape)
+        seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of)
         target.flush()
         del target
-        note = {"seconds": seconds, "crc32": _checksum(unfinished), "bytes": unfinished.stat().st_size}
+        note = {
+            "seconds": seconds,
+            "peak_memory_bytes": peak,
+            "crc32": _checksum(unfinished),
+            "bytes": unfinished.stat().st_size,
+            "model": classifier.name,
+            "layer": cut,
+            "texts": len(tokens),
+            "tokens": len(tokens.ids),
+        }
+        values = np.load(unfinished, mmap_mode="r")
         path.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return Prefix(cut, np.load(path, mmap_mode="r"), offsets, seconds, reused=False, mapped=True)
+        spare.unlink(missing_ok=True)
+    return prefix(values, note, reused=False, mapped=True)
 
 
 def prefix_bytes(classifier: Classifier, tokens: Tokens) -> int:
     """How large a prefix would be."""
-    first_only = classifier.cut == len(classifier.layers) and classifier.family.reads_first_token(classifier)
-    rows = len(tokens) if first_only else len(tokens.ids)
-    return int(rows * classifier.config.hidden_size * _dtype(classifier).itemsize)
+    rows, hidden = _shape(classifier, tokens)
+    return rows * hidden * _dtype(classifier).itemsize
 
 
-def release(classifier: Classifier) -> None:
-    """Frees the weights that only the layers below the cut need; they become shapes without data."""
-    cut = classifier.cut
-    if cut:
-        for module in classifier.family.below(classifier.encoder, cut):
-            module.to("meta")
-
-
-def _dtype(classifier: Classifier) -> np.dtype[Any]:
-    return np.dtype("float64" if next(classifier.head_modules[-1].parameters()).dtype == torch.float64 else "float32")
-
-
-def _key(classifier: Classifier, tokens: Tokens, cut: int, first_only: bool) -> str:
-    """SHA-256 over everything that the values depend on."""
+def prefix_file(classifier: Classifier, tokens: Tokens) -> str:
+    """The name of a prefix's file: a hash over everything that its values depend on."""
     digest = hashlib.sha256()
     for array in (tokens.ids, tokens.offsets, tokens.types):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     parts = [
         weights_hash(classifier.path),
-        cut,
-        first_only,
+        classifier.cut,
+        _first_only(classifier),
         str(_dtype(classifier)),
         torch.__version__,
         ENGINE_VERSION,
@@ -143,22 +138,63 @@ def _key(classifier: Classifier, tokens: Tokens, cut: int, first_only: bool) -> 
         ROWS_PER_BATCH,
     ]
     digest.update(json.dumps(parts).encode())
-    return digest.hexdigest()[:32]
+    return f"{digest.hexdigest()[:32]}.npy"
 
 
-def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> tuple[np.ndarray, float] | None:
-    """The values and their cost from a sound file; None where it is missing, cut short or altered."""
+def release(classifier: Classifier) -> None:
+    """Frees the weights that only the layers below the cut need; they become shapes without data."""
+    cut = classifier.cut
+    if cut:
+        for module in classifier.family.below(classifier.encoder, cut):
+            module.to("meta")
+
+
+def restore(classifier: Classifier) -> None:
+    """Reads the weights below the cut where they were left out when the classifier was loaded."""
+    if classifier.stored is None:
+        return
+    missing = [name for name, parameter in classifier.network.named_parameters() if parameter.is_meta]
+    classifier.stored.read(classifier.network, missing, classifier.device)
+
+
+def _first_only(classifier: Classifier) -> bool:
+    """Whether only first tokens are read above the cut."""
+    return classifier.cut == len(classifier.layers) and classifier.family.reads_first_token(classifier)
+
+
+def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:
+    rows = len(tokens) if _first_only(classifier) else len(tokens.ids)
+    return rows, int(classifier.config.hidden_size)
+
+
+def _dtype(classifier: Classifier) -> np.dtype[Any]:
+    return np.dtype("float64" if next(classifier.head_modules[-1].parameters()).dtype == torch.float64 else "float32")
+
+
+def _bytes_above(classifier: Classifier, cut: int) -> int:
+    """Bytes of the weights that do not lie below the cut."""
+    below = {id(p) for module in classifier.family.below(classifier.encoder, cut) for p in module.parameters()}
+    return sum(p.numel() * p.element_size() for p in classifier.root.parameters() if id(p) not in below)
+
+
+def _stored(
+    path: Path, shape: tuple[int, int], dtype: np.dtype[Any], with_peak: bool
+) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """The values and their note from a sound file; None where it is missing, cut short, altered or says too little."""
     try:
         note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if path.stat().st_size != note["bytes"] or _checksum(path) != note["crc32"]:
             return None
+        if with_peak and note["peak_memory_bytes"] is None:
+            return None
         values = np.load(path, mmap_mode="r", allow_pickle=False)
+        os.utime(path)
+        note = {"seconds": float(note["seconds"]), "peak_memory_bytes": note["peak_memory_bytes"]}
     except (OSError, ValueError, KeyError):
         return None
     if values.shape != shape or values.dtype != dtype:
         return None
-    os.utime(path)
-    return values, float(note["seconds"])
+    return values, note
 
 
 def _checksum(path: Path) -> int:
@@ -167,47 +203,3 @@ def _checksum(path: Path) -> int:
         while block := file.read(BLOCK):
             value = zlib.crc32(block, value)
     return value
-
-
-def _compute(
-    classifier: Classifier,
-    tokens: Tokens,
-    rows_of: Callable[[np.ndarray], Rows],
-    cut: int,
-    out: np.ndarray,
-    offsets: np.ndarray | None,
-    report: Report | None,
-) -> float:
-    """Runs the frozen layers over all texts, similar lengths together, and returns the seconds it took."""
-    keep_freed_memory()
-    classifier.eval_mode()
-    started = time.perf_counter()
-    done, total = 0, len(tokens.ids)
-    with torch.inference_mode():
-        for indices in _batches(np.asarray(tokens.lengths)):
-            rows = rows_of(indices)
-            hidden = prefix_output(classifier, rows, cut)
-            _write(out, hidden.cpu().numpy(), indices, offsets)
-            done += len(rows.ids)
-            if report is not None:
-                report(done, total)
-    return time.perf_counter() - started
-
-
-def _batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    batch = (ends - 1) // ROWS_PER_BATCH
-    return np.split(order, np.flatnonzero(np.diff(batch)) + 1)
-
-
-def _write(out: np.ndarray, hidden: np.ndarray, indices: np.ndarray, offsets: np.ndarray | None) -> None:
-    if offsets is None:
-        out[indices] = hidden
-        return
-    row = 0
-    for index in indices:
-        start, end = offsets[index], offsets[index + 1]
-        out[start:end] = hidden[row : row + end - start]
-        row += end - start

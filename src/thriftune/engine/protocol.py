@@ -84,6 +84,9 @@ class Protocol(Settings):
     frozen_dropout: Literal["off", "on"] = setting(
         "off", help="dropout in the layers below the first trained one (on: as transformers' Trainer does)"
     )
+    recompute: Literal["none", "layers"] = setting(
+        "none", help="layers: keep no activations inside layers and run them again for gradients (less memory, slower)"
+    )
     keep: Literal["best", "last"] = setting(
         "best", help="test the weights of the epoch with the best validation score, or of the last"
     )

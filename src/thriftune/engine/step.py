@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from thriftune.engine.batches import Examples
-from thriftune.engine.forward import logits_of
+from thriftune.engine.forward import logits_of, switch_recomputation
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.models.classifier import Classifier
 
@@ -56,6 +56,7 @@ class Step:
         self.examples = examples
         self.protocol = protocol
         self.optimizer = optimizer
+        switch_recomputation(classifier, protocol)
         self.parameters = [p for _, p in classifier.trained()]
         self.labels = torch.from_numpy(examples.labels).to(classifier.device)
 

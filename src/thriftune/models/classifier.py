@@ -12,6 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from thriftune.models.families.base import Family
 from thriftune.models.head import HeadSettings
+from thriftune.models.stored import StoredWeights
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -51,6 +52,8 @@ class Classifier:
     """None on a skeleton."""
     notes: tuple[str, ...] = ()
     peft: PeftModel | None = None
+    stored: StoredWeights | None = None
+    """Where the weights are that were left out when it was loaded; None where all are there."""
     input_tuner: bool = False
     """Whether the method changes the input (prompt learning), so that only PEFT's own forward will do."""
 
@@ -119,6 +122,10 @@ class Classifier:
         self.encoder.eval()
         for module in [*self.layers[cut:], *self.head_modules]:
             module.train()
+
+    def move(self, device: str) -> None:
+        """Moves the weights that are in memory to a device."""
+        self.root._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))
 
     def eval_mode(self) -> None:
         """Switches dropout off."""

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.models import kernels
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 
 

@@ -28,6 +28,7 @@ from thriftune.models.families import family_of
 from thriftune.models.families.base import guess_family
 from thriftune.models.head import HeadSettings, linear_head
 from thriftune.models.sources import weight_files
+from thriftune.models.stored import Placeholders, safetensors_files
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
@@ -93,22 +94,50 @@ def load_classifier(
     head: HeadSettings | None = None,
     name: str | None = None,
     seed: int = 0,
+    without: int | None = None,
 ) -> Classifier:
     """A classifier from pretrained weights in float32, everything frozen but its head.
 
-    New head weights are drawn from `seed`. Raises `InputError` where the folder holds no usable weights.
+    New head weights are drawn from `seed`. `without` leaves out the embeddings and so many of the lowest layers
+    (shapes without weights, which `stored` reads), where the checkpoint's tensors can be told apart; else all is
+    loaded. Raises `InputError` where the folder holds no usable weights.
     """
     if not weight_files(folder):
         raise InputError(f"{folder} has a config.json but no weights (model.safetensors). Add the weight file.")
+    head = head or HeadSettings()
+    classifier = None if without is None else _without_lowest(folder, labels, head, name, seed, without)
+    if classifier is None:
+        classifier = _whole(folder, labels, head, name, seed)
+    classifier.tokenizer = load_tokenizer(folder)
+    return classifier
+
+
+def _whole(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str | None, seed: int) -> Classifier:
 
     def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
         return auto.from_pretrained(folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, **options)
 
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = _build(folder, labels, head or HeadSettings(), name, make)
-    classifier.tokenizer = load_tokenizer(folder)
-    return classifier
+        return _build(folder, labels, head, name, make)
+
+
+def _without_lowest(
+    folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str | None, seed: int, layers: int
+) -> Classifier | None:
+    """The classifier without its embeddings and lowest layers; None where the checkpoint does not allow it."""
+    files = safetensors_files(folder)
+    if not files:
+        return None
+    placeholders = Placeholders(files)
+
+    def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
+        return placeholders.network(auto._model_mapping[type(config)], config, options)
+
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        classifier = _build(folder, labels, head, name, make)
+    return classifier if placeholders.fill(classifier, layers) else None
 
 
 def skeleton(

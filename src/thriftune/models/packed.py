@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from thriftune.models.classifier import Classifier
 from thriftune.models.rows import Rows
@@ -14,12 +15,17 @@ def can_pack(classifier: Classifier) -> bool:
 
 
 def packed_logits(
-    classifier: Classifier, rows: Rows, bottom: int = 0, hidden: torch.Tensor | None = None
+    classifier: Classifier,
+    rows: Rows,
+    bottom: int = 0,
+    hidden: torch.Tensor | None = None,
+    recompute: bool = False,
 ) -> torch.Tensor:
     """Logits (texts, classes); the last layer runs for the first tokens alone where the head reads only them.
 
     `hidden` gives the output of the layers below `bottom`: (rows, hidden), or what the head reads, where
-    `bottom` is the number of layers.
+    `bottom` is the number of layers. With `recompute` a layer keeps its input alone and runs again for the
+    gradients, with the same random numbers (Chen et al. 2016, arXiv:1604.06174).
     """
     family, count = classifier.family, len(classifier.layers)
     if hidden is None:
@@ -27,16 +33,22 @@ def packed_logits(
     context = family.context(classifier.encoder, rows) if bottom < count else None
     for index in range(bottom, count):
         first_only = index == count - 1 and family.reads_first_token(classifier)
-        hidden = family.layer(classifier.encoder, index, hidden, rows, context, first_only)
+        inputs = (classifier.encoder, index, hidden, rows, context, first_only)
+        hidden = checkpoint(family.layer, *inputs, use_reentrant=False) if recompute else family.layer(*inputs)
     return family.read_head(classifier, hidden, rows)
 
 
-def prefix_output(classifier: Classifier, rows: Rows, top: int) -> torch.Tensor:
-    """Output of the `top` lowest layers: (rows, hidden), or of the first tokens where only the head follows."""
+def prefix_output(
+    classifier: Classifier, rows: Rows, top: int, bottom: int = 0, hidden: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Output of the layers from `bottom` to below `top`: (rows, hidden), or of the first tokens where only the head
+    follows. Without `hidden`, the input of the layer `bottom`, it starts with the embeddings.
+    """
     family, count = classifier.family, len(classifier.layers)
-    hidden = family.embed(classifier.encoder, rows)
-    context = family.context(classifier.encoder, rows)
-    for index in range(top):
+    if hidden is None:
+        hidden = family.embed(classifier.encoder, rows)
+    context = family.context(classifier.encoder, rows) if bottom < top else None
+    for index in range(bottom, top):
         first_only = index == count - 1 and family.reads_first_token(classifier)
         hidden = family.layer(classifier.encoder, index, hidden, rows, context, first_only)
     return hidden

@@ -29,6 +29,11 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
     return out
 
 
+def usable_processors() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def process_peak_bytes() -> int:
     """Largest resident set of this process so far, in bytes."""
     import resource

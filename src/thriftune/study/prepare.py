@@ -71,6 +71,7 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
     """
     import torch
 
+    from thriftune.engine.forward import switch_recomputation
     from thriftune.methods.base import TransformerMethod
     from thriftune.models.load import load_config, longest_text, skeleton
     from thriftune.models.sources import resolve_model, weight_files
@@ -91,11 +92,14 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
                 f"{run.name}: protocol.max_tokens is {run.protocol.max_tokens}, but {run.model} has positions for "
                 f"{limit} tokens. Set max_tokens to {limit} or less."
             )
-        key = (run.model, json.dumps(run.method.flat(), sort_keys=True, default=str), run.head)
+        path = (run.protocol.recompute, run.protocol.padding)
+        key = (run.model, json.dumps(run.method.flat(), sort_keys=True, default=str), run.head, path)
         if key not in seen:
             seen.add(key)
             try:
-                run.method.apply(skeleton(folder, labels, run.head, run.model), torch.Generator().manual_seed(0))
+                shapes = skeleton(folder, labels, run.head, run.model)
+                run.method.apply(shapes, torch.Generator().manual_seed(0))
+                switch_recomputation(shapes, run.protocol)
             except InputError as error:
                 raise InputError(f"{run.name}: {error}") from error
     return folders

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.engine.cache import PrefixCache
 from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
 from thriftune.results.store import RunFolder
-from thriftune.study.environment import process_peak_bytes
+from thriftune.study.environment import process_peak_bytes, usable_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
 from thriftune.study.scores import score
@@ -54,7 +55,7 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
 
     torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
     if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(_usable_processors())
+        torch.set_num_threads(usable_processors())
     try:
         return _run(job, folder, emit)
     except DivergedError as error:
@@ -118,11 +119,12 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
     search: list[SearchPoint] = []
     notes: list[str] = []
     load_seconds, texts = 0.0, 0
+    layers = _prefix_layers(job, planned.method, examples)
     for rate in rates:
         emit(RunProgress(planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
         started = time.perf_counter()
-        classifier = _load(job, planned.method)
+        classifier = _load(job, planned.method, layers)
         load_seconds += time.perf_counter() - started
         cut_examples = _run_prefix(job, classifier, examples, emit)
         before = meter.train_seconds
@@ -167,31 +169,45 @@ def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]
     return points, notes
 
 
-def _load(job: Job, method: TransformerMethod) -> Classifier:
+def _prefix_layers(job: Job, method: TransformerMethod, examples: dict[str, Examples]) -> int:
+    """How many layers will run once and then be gone, 0 for none: the method on shapes alone tells."""
+    import torch
+
+    from thriftune.engine.cut import prefix_layers
+    from thriftune.models.load import skeleton
+
+    planned = job.planned
+    assert job.model is not None
+    shapes = skeleton(job.model, job.labels, planned.head, planned.model)
+    method.apply(shapes, torch.Generator().manual_seed(planned.seed))
+    return prefix_layers(shapes, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"))
+
+
+def _load(job: Job, method: TransformerMethod, without: int) -> Classifier:
+    """The pretrained classifier with its method; the lowest layers are left out where they run only once."""
     import torch
 
     from thriftune.models.load import load_classifier
 
     planned = job.planned
     assert job.model is not None
-    classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed)
+    classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
     method.apply(classifier, torch.Generator().manual_seed(planned.seed))
-    classifier.network.to(job.device)
-    if classifier.input_tuner and classifier.peft is not None:
-        classifier.peft.to(job.device)
+    classifier.move(job.device)
     return classifier
 
 
 def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Examples]:
     """Runs the frozen layers below the cut once, or finds what they gave before."""
-    from thriftune.engine.cut import PrefixCache, run_prefix
+    from thriftune.cost.memory import peak_of
+    from thriftune.engine.cut import run_prefix
 
     planned = job.planned
 
     def report(split: str, done: int, total: int) -> None:
         emit(RunProgress(planned.name, "prefix", step=done, steps=total))
 
-    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"), report)
+    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"), report, peak_of)
 
 
 def _fit(
@@ -225,10 +241,6 @@ def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.n
     return np.asarray(np.exp(log_softmax(logits)))
 
 
-def _usable_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
     counts = trained.classifier.counts()
     prefix = trained.examples["train"].prefix
@@ -243,7 +255,7 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
         peak_process_bytes=process_peak_bytes(),
-        prefix_peak_memory_bytes=None,
+        prefix_peak_memory_bytes=None if prefix is None else prefix.peak_memory_bytes,
         memory=meter.memory,
         trained_parameters=counts.trained,
         head_parameters=counts.head,
@@ -251,13 +263,14 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         stored_bytes=stored,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
-        reasons=dict(_reasons(meter, job.device == "cuda")),
+        reasons=dict(_reasons(meter, job.device == "cuda", prefix is not None)),
     )
 
 
-def _reasons(meter: CostMeter, cuda: bool) -> Iterator[tuple[str, str]]:
+def _reasons(meter: CostMeter, cuda: bool, prefix: bool) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
-    yield "prefix_peak_memory_bytes", "not measured"
+    if not prefix:
+        yield "prefix_peak_memory_bytes", "no prefix was computed"
     if not cuda:
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:

@@ -1,0 +1,148 @@
+"""The engine's techniques, each with what switches it off: a plain function in place of the engine's own.
+
+The ablation measures each alone, and tests/engine/test_techniques.py holds the results to be the same without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from thriftune.engine import batches, cut, forward, prefix, step
+from thriftune.models import attention, dropout, linear, rows
+from thriftune.models.families import discover
+
+ALL = ("top_layers 2", "lora all", "full")
+
+
+@dataclass(frozen=True)
+class Technique:
+    """Something the engine does that changes cost alone."""
+
+    replaced: Callable[[], dict[Any, Any]]
+    """What stands where, without it: (owner, name) -> value, or function -> function for every use of it."""
+    methods: tuple[str, ...]
+    """Methods of the benchmarks that it acts on."""
+
+
+@contextmanager
+def switched_off(name: str | None) -> Iterator[None]:
+    """Runs the block without a technique; None leaves all on."""
+    undo: list[tuple[Any, str, Any]] = []
+    for old, new in (TECHNIQUES[name].replaced() if name else {}).items():
+        places = [old] if isinstance(old, tuple) else _uses(old)
+        assert places, f"nothing uses {old}"
+        for owner, attribute in places:
+            undo.append((owner, attribute, getattr(owner, attribute)))
+            setattr(owner, attribute, new)
+    try:
+        yield
+    finally:
+        for owner, attribute, value in undo:
+            setattr(owner, attribute, value)
+
+
+def _uses(function: Any) -> list[tuple[Any, str]]:
+    """Every module of the package, and name in it, under which a function is known."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("thriftune.")]
+    return [(m, name) for m in modules for name, value in list(vars(m).items()) if value is function]
+
+
+def _all_rows_in_the_last_layer() -> dict[Any, Any]:
+    classes = {owner for family in discover().values() for owner in type(family).__mro__ if "layer" in vars(owner)}
+    return {(owner, "layer"): _for_all_rows(vars(owner)["layer"]) for owner in classes}
+
+
+def _for_all_rows(layer: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def whole(self: Any, encoder: Any, index: int, hidden: Any, packed: Any, context: Any, first: bool) -> Any:
+        out = layer(self, encoder, index, hidden, packed, context, False)
+        return out[packed.starts] if first else out
+
+    return whole
+
+
+def _plain_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
+    return nn.functional.dropout(x, rate) if rate else x
+
+
+def _plain_dropout_add(x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
+    return residual + _plain_dropout(x, rate)
+
+
+def _plain_pad(packed: torch.Tensor, group: Any) -> torch.Tensor:
+    if group.slots is None:
+        return packed.reshape(group.texts, group.width, *packed.shape[1:])
+    out = packed.new_zeros(group.texts * group.width, *packed.shape[1:])
+    out[group.slots] = packed
+    return out.view(group.texts, group.width, *packed.shape[1:])
+
+
+def _plain_unpad(padded: torch.Tensor, group: Any) -> torch.Tensor:
+    flat = padded.reshape(group.texts * group.width, *padded.shape[2:])
+    return flat if group.slots is None else flat[group.slots]
+
+
+def _plain_attend(query: Any, key: Any, value: Any, bias: Any, mask: Any, scale: float, rate: float) -> Any:
+    """Softmax attention as autograd differentiates it."""
+    scores = query @ key.transpose(-1, -2) * scale
+    if bias is not None:
+        scores = scores + bias
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return _plain_dropout(scores.softmax(dim=-1), rate) @ value
+
+
+def _plain_attention(
+    query: Any, key: Any, value: Any, packed: Any, heads: int, scale: float, rate: float, first_only: bool,
+    bias: Any = None, window: int | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Attention over packed rows without functions of its own for the backward pass."""
+
+    def by_head(padded: torch.Tensor) -> torch.Tensor:
+        return padded.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    out = []
+    for group in packed.groups:
+        own = slice(group.first_row, group.first_row + group.rows)
+        texts = slice(group.first_text, group.first_text + group.texts)
+        q = query[texts].unsqueeze(1) if first_only else _plain_pad(query[own], group)
+        q, k, v = (by_head(part) for part in (q, _plain_pad(key[own], group), _plain_pad(value[own], group)))
+        mask = group.mask if window is None else attention._near(group, window, first_only, query.device)
+        added = None if bias is None else bias(q, k, group)
+        attended = _plain_attend(q, k, v, added, mask, scale, rate).transpose(1, 2).flatten(2)
+        out.append(attended.squeeze(1) if first_only else _plain_unpad(attended, group))
+    return torch.cat(out)
+
+
+def _plain_optimizer(classifier: Any, settings: Any, learning_rate: float) -> torch.optim.AdamW:
+    groups = step.parameter_groups(classifier, settings)
+    betas = (settings.beta1, settings.beta2)
+    return torch.optim.AdamW(groups, learning_rate, betas, settings.epsilon, foreach=False, fused=False)
+
+
+TECHNIQUES: dict[str, Technique] = {
+    "packed rows (and all that builds on them)": Technique(
+        lambda: {forward.packs: lambda classifier, protocol: False}, ALL
+    ),
+    "frozen layers once": Technique(
+        lambda: {cut.has_constant_prefix: lambda classifier, protocol: False}, ("top_layers 2",)
+    ),
+    "weights below the cut leave memory": Technique(
+        lambda: {prefix.release: lambda classifier: None}, ("top_layers 2",)
+    ),
+    "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
+    "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, ALL),
+    "fused packed attention": Technique(lambda: {attention.packed_attention: _plain_attention}, ALL),
+    "padding by gathers": Technique(lambda: {rows.pad: _plain_pad, rows.unpad: _plain_unpad}, ()),
+    "lean LoRA": Technique(lambda: {linear._plain_lora: lambda module: None}, ("lora all",)),
+    "dropout masks as bits": Technique(
+        lambda: {dropout.dropout: _plain_dropout, dropout.dropout_add: _plain_dropout_add}, ALL
+    ),
+    "fused AdamW": Technique(lambda: {step.build_optimizer: _plain_optimizer}, ALL),
+}
