@@ -61,7 +61,9 @@ def test_only_used_rows_have_gradients_and_state() -> None:
     data = examples(model, 24)
     size = len(model.encoder.get_input_embeddings().weight)
     vocabulary, (train, none) = narrow(model, [data, None], PROTOCOL)
-    assert vocabulary is not None and train is not None and none is None
+    assert vocabulary is not None
+    assert train is not None
+    assert none is None
     used = len(set(data.tokens.ids.tolist()))
     assert len(model.encoder.get_input_embeddings().weight) == used < size
     assert train.tokens.ids.max() == used - 1

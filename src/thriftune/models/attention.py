@@ -26,7 +26,7 @@ class _KernelAttend(torch.autograd.Function):
         value: torch.Tensor,
         attention: kernels.Attention,
     ) -> torch.Tensor:
-        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+        query, key, value = kernels.dense(query, key, value)
         ctx.attention = attention
         ctx.save_for_backward(query, key, value)
         return attention.forward(query, key, value)

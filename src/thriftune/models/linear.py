@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -90,3 +91,138 @@ def _plain_lora(module: nn.Module) -> str | None:
     frozen = type(base) is nn.Linear and not any(p.requires_grad for p in base.parameters())
     same = frozen and base.weight.dtype == module.lora_A[names[0]].weight.dtype
     return names[0] if same else None
+
+
+class _Project(torch.autograd.Function):
+    """Several frozen projections of one input, some with a LoRA update, as one product; saves x once.
+
+    Arguments: x, how many projections, the scaling of each (None: no update), their weights, their biases (or
+    None), then A and B of each update.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, scalings: tuple[float | None, ...], *parts: Any) -> tuple[torch.Tensor, ...]:
+        count = len(scalings)
+        weights, biases, updates = parts[:count], parts[count : 2 * count], parts[2 * count :]
+        bias = None if biases[0] is None else torch.cat(biases)
+        joint = nn.functional.linear(x, side_by_side(weights), bias)
+        out = joint.split([len(weight) for weight in weights], dim=1)
+        downs, ups = updates[::2], updates[1::2]
+        inner = None
+        if downs:
+            inner = x @ torch.cat(downs).t()
+            start = 0
+            for place, scaling, up in _updates(scalings, ups):
+                stop = start + up.shape[1]
+                out[place].addmm_(inner[:, start:stop], up.t(), alpha=scaling)
+                start = stop
+        ctx.scalings = scalings
+        trained = any(ctx.needs_input_grad[2 + 2 * count :: 2])
+        ctx.save_for_backward(x if trained else None, inner, *weights, *downs, *ups)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        count = len(ctx.scalings)
+        x, inner, *rest = ctx.saved_tensors
+        weights, adapters = rest[:count], rest[count:]
+        downs, ups = adapters[: len(adapters) // 2], adapters[len(adapters) // 2 :]
+        joint = _joined(grads)
+        grad_x = joint @ side_by_side(weights) if ctx.needs_input_grad[0] else None
+        if not downs:
+            return grad_x, None, *[None] * (2 * count)
+        start, inner_grads, out = 0, [], []
+        for place, scaling, up in _updates(ctx.scalings, ups):
+            stop = start + up.shape[1]
+            inner_grads.append((grads[place] @ up).mul_(scaling))
+            out += [None, (grads[place].t() @ inner[:, start:stop]).mul_(scaling)]
+            start = stop
+        inner_grad = torch.cat(inner_grads, dim=1)
+        if x is not None:
+            out[::2] = (inner_grad.t() @ x).split([len(down) for down in downs])
+        if grad_x is not None:
+            grad_x.addmm_(inner_grad, torch.cat(downs))
+        return grad_x, None, *[None] * (2 * count), *out
+
+
+def _updates(
+    scalings: tuple[float | None, ...], ups: tuple[torch.Tensor, ...]
+) -> list[tuple[int, float, torch.Tensor]]:
+    """The place of each projection that has an update, its scaling and its B."""
+    places = [(place, scaling) for place, scaling in enumerate(scalings) if scaling is not None]
+    return [(place, scaling, up) for (place, scaling), up in zip(places, ups, strict=True)]
+
+
+def side_by_side(weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Weights (out, in) as one (sum of outs, in) without a copy, if they lie in one storage; else a copy."""
+    first = weights[0]
+    if _adjacent(weights, first.numel()):
+        size = (sum(len(weight) for weight in weights), first.shape[1])
+        return first.detach().as_strided(size, (first.shape[1], 1))
+    return torch.cat([weight.detach() for weight in weights])
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Gradients (rows, out) side by side: without a copy where they are parts of one tensor."""
+    width = sum(part.shape[1] for part in parts)
+    rows_apart = all(part.stride() == (width, 1) for part in parts)
+    if rows_apart and _adjacent(parts, parts[0].shape[1]):
+        return parts[0].as_strided((len(parts[0]), width), (width, 1))
+    return torch.cat(list(parts), dim=1)
+
+
+def _adjacent(parts: Sequence[torch.Tensor], step: int) -> bool:
+    """Whether tensors of one shape begin `step` elements apart in one storage."""
+    first = parts[0]
+    return all(
+        part.untyped_storage()._cdata == first.untyped_storage()._cdata
+        and part.storage_offset() == first.storage_offset() + index * step
+        and part.shape == first.shape
+        for index, part in enumerate(parts)
+    )
+
+
+def _gather_weights(parameters: Sequence[nn.Parameter]) -> None:
+    """Moves frozen weights into one storage, for good, so that they are one matrix as well as several."""
+    if _adjacent(parameters, parameters[0].numel()):
+        return
+    # Under inference mode the storage would be one that training may not use.
+    with torch.inference_mode(False), torch.no_grad():
+        joint = torch.cat([parameter.detach() for parameter in parameters])
+        for parameter, rows in zip(parameters, joint.split([len(p) for p in parameters]), strict=True):
+            parameter.data = rows
+
+
+def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """`linear` of several modules on the same rows; one matrix product where all are frozen and of one shape."""
+    adapters = [_plain_lora(module) for module in modules]
+    bases: list[Any] = [
+        module if adapter is None else module.base_layer for module, adapter in zip(modules, adapters, strict=True)
+    ]
+    plain = all(type(base) is nn.Linear and not base.weight.requires_grad for base in bases)
+    if not plain or torch.is_autocast_enabled(x.device.type) or not _alike(bases):
+        return tuple(linear(module, x) for module in modules)
+    scalings: list[float | None] = []
+    updates: list[torch.Tensor] = []
+    for module, adapter in zip(modules, adapters, strict=True):
+        lora: Any = module
+        if adapter is not None and rate_of(lora.lora_dropout[adapter]) > 0.0:
+            return tuple(linear(other, x) for other in modules)
+        scalings.append(None if adapter is None else float(lora.scaling[adapter]))
+        updates += [] if adapter is None else [lora.lora_A[adapter].weight, lora.lora_B[adapter].weight]
+    weights = [base.weight for base in bases]
+    _gather_weights(weights)
+    out: tuple[torch.Tensor, ...] = _Project.apply(
+        x, tuple(scalings), *weights, *(base.bias for base in bases), *updates
+    )
+    return out
+
+
+def _alike(bases: Sequence[nn.Linear]) -> bool:
+    first = bases[0]
+    return all(
+        base.weight.shape == first.weight.shape
+        and (base.bias is None) == (first.bias is None)
+        and (base.bias is None or not base.bias.requires_grad)
+        for base in bases
+    )

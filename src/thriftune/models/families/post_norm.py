@@ -12,7 +12,7 @@ from torch import nn
 
 from thriftune.models.attention import Bias, first_rows, packed_attention
 from thriftune.models.dropout import rate_of
-from thriftune.models.linear import linear
+from thriftune.models.linear import linear, project
 from thriftune.models.norm import add_norm
 from thriftune.models.rows import Rows
 
@@ -63,10 +63,14 @@ def post_norm_layer(
 ) -> torch.Tensor:
     """One layer over packed rows (rows, hidden); with `first_only` its output is (texts, hidden)."""
     residual = first_rows(hidden, rows) if first_only else hidden
+    if first_only:
+        query, (key, value) = linear(parts.query, residual), project((parts.key, parts.value), hidden)
+    else:
+        query, key, value = project((parts.query, parts.key, parts.value), hidden)
     attended = packed_attention(
-        linear(parts.query, residual),
-        linear(parts.key, hidden),
-        linear(parts.value, hidden),
+        query,
+        key,
+        value,
         rows,
         parts.heads,
         parts.scale,

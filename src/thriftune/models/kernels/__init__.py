@@ -42,7 +42,7 @@ def draw_seed(x: torch.Tensor) -> int:
 class _Attention(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths")),
-        *((name, c_int64) for name in ("texts", "heads", "size", "stride")),
+        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride")),
         ("first_only", c_int),
         ("window", c_int64),
         ("scale", c_double),
@@ -75,7 +75,8 @@ class Attention:
             len(self.starts),
             self.heads,
             key.shape[1] // self.heads,
-            key.shape[1],
+            query.stride(0),
+            key.stride(0),
             self.first_only,
             self.window,
             self.scale,
@@ -85,8 +86,8 @@ class Attention:
         )
 
     def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """(rows, hidden), all contiguous; (texts, hidden) if `first_only`."""
-        out = torch.empty_like(query)
+        """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
+        out = query.new_empty(query.shape)
         if not _is_shape(query):
             _library(query).attend(byref(self._arguments(query, key, value)), _address(out))
         return out
@@ -94,12 +95,28 @@ class Attention:
     def backward(
         self, grad: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Gradients of query, key and value."""
-        grads = (torch.empty_like(query), torch.empty_like(key), torch.empty_like(value))
+        """Gradients of query, key and value, with the strides of those and side by side where those are."""
+        if query.stride(0) == 3 * query.shape[1]:
+            grad_query, grad_key, grad_value = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
+        else:
+            grad_query = query.new_empty(query.shape)
+            pair = key.stride(0) == 2 * key.shape[1]
+            joint = key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1) if pair else None
+            grad_key, grad_value = joint or (key.new_empty(key.shape), value.new_empty(value.shape))
         if not _is_shape(query):
             arguments = self._arguments(query, key, value)
-            _library(query).attend_backward(byref(arguments), _address(grad), *map(_address, grads), key.shape[1])
-        return grads
+            addresses = map(_address, (grad, grad_query, grad_key, grad_value))
+            _library(query).attend_backward(byref(arguments), *addresses)
+        return grad_query, grad_key, grad_value
+
+
+def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Query, key and value as `Attention` takes them: views of one joint projection as they are, others contiguous."""
+    widths = {(tensor.stride(0), tensor.stride(1)) for tensor in tensors[1:]}
+    first, hidden = tensors[0], tensors[1].shape[1]
+    together = first.stride() == tensors[1].stride() == (3 * hidden, 1) and widths == {(3 * hidden, 1)}
+    pair = first.is_contiguous() and widths == {(2 * hidden, 1)}
+    return tensors if together or pair else tuple(tensor.contiguous() for tensor in tensors)
 
 
 def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
@@ -150,7 +167,7 @@ def add_norm_backward(
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "attend": (POINTER(_Attention), c_void_p),
-    "attend_backward": (POINTER(_Attention), *[c_void_p] * 4, c_int64),
+    "attend_backward": (POINTER(_Attention), *[c_void_p] * 4),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
     "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int),
     "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int),

@@ -249,7 +249,7 @@ static void softmax(REAL *scores, int64_t from, int64_t to, int64_t columns) {
 typedef struct {
   const REAL *query, *key, *value;
   const int64_t *starts, *lengths;
-  int64_t texts, heads, size, stride;
+  int64_t texts, heads, size, query_stride, stride;
   int first_only;
   int64_t window;
   double scale, rate;
@@ -275,10 +275,10 @@ static int64_t longest(const Attention *a) {
 }
 
 /* Four rows of probabilities of one text and head, into p[0..3]. */
-static void probabilities(const Attention *a, const REAL *query, int64_t query_stride, int64_t row, int64_t queries,
-                          const REAL *keys, int64_t length, int64_t columns, REAL *const p[4]) {
+static void probabilities(const Attention *a, const REAL *query, int64_t row, int64_t queries, const REAL *keys,
+                          int64_t length, int64_t columns, REAL *const p[4]) {
   const REAL *q[4];
-  for (int r = 0; r < 4; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * query_stride;
+  for (int r = 0; r < 4; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->query_stride;
   product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
   for (int r = 0; r < 4; r++) {
     const int64_t place = row + r < queries ? row + r : queries - 1;
@@ -306,13 +306,13 @@ void attend(const Attention *a, REAL *out) {
       const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
       const int64_t queries = a->first_only ? 1 : length;
       const int64_t own = a->starts[text] * a->stride + head * a->size;
-      const REAL *query = a->first_only ? a->query + text * width + head * a->size : a->query + own;
+      const REAL *query = a->query + (a->first_only ? text : a->starts[text]) * a->query_stride + head * a->size;
       REAL *to = out + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
       transpose(a->key + own, a->stride, length, a->size, keys, columns);
       for (int64_t row = 0; row < queries; row += 4) {
         REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
-        probabilities(a, query, a->first_only ? width : a->stride, row, queries, keys, length, columns, p);
+        probabilities(a, query, row, queries, keys, length, columns, p);
         REAL *c[4];
         for (int r = 0; r < 4; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
@@ -329,10 +329,8 @@ void attend(const Attention *a, REAL *out) {
   free(offsets);
 }
 
-/* Gradients of attend, (rows, heads * size) with `grad_stride`; of the queries (texts, heads * size) if first_only.
-   The probabilities are computed again. */
-void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value,
-                     int64_t grad_stride) {
+/* Gradients of attend, laid out as queries, keys and values are. The probabilities are computed again. */
+void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value) {
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate);
   const int64_t widest = longest(a), width = a->heads * a->size;
@@ -346,12 +344,11 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
     for (int64_t item = 0; item < a->texts * a->heads; item++) {
       const int64_t text = item / a->heads, head = item % a->heads;
       const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
-      const int64_t queries = a->first_only ? 1 : length, query_stride = a->first_only ? width : a->stride;
+      const int64_t queries = a->first_only ? 1 : length;
       const int64_t first = a->starts[text] * a->stride + head * a->size;
-      const int64_t first_grad = a->starts[text] * grad_stride + head * a->size;
-      const REAL *query = a->first_only ? a->query + text * width + head * a->size : a->query + first;
+      const int64_t first_query = (a->first_only ? text : a->starts[text]) * a->query_stride + head * a->size;
+      const REAL *query = a->query + first_query;
       const REAL *above = grad + (a->first_only ? text : a->starts[text]) * width + head * a->size;
-      REAL *to_query = grad_query + (a->first_only ? text * width + head * a->size : first_grad);
       const uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
       REAL *c[4];
       const REAL *from[4];
@@ -359,7 +356,7 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
       transpose(a->value + first, a->stride, length, a->size, values, columns);
       for (int64_t row = 0; row < queries; row += 4) {
         REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
-        probabilities(a, query, query_stride, row, queries, keys, length, columns, p);
+        probabilities(a, query, row, queries, keys, length, columns, p);
         for (int r = 0; r < 4; r++) {
           from[r] = above + (row + r < queries ? row + r : queries - 1) * width;
           c[r] = scores + (row + r) * columns;
@@ -385,7 +382,7 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
         for (int r = 0; r < 4; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
           from[r] = scores + place * columns;
-          c[r] = to_query + place * (a->first_only ? width : grad_stride);
+          c[r] = grad_query + first_query + place * a->query_stride;
         }
         product(from, 1, a->key + first, a->stride, length, c, a->size, 1);
       }
@@ -393,13 +390,13 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
         for (int r = 0; r < 4; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = scores + place;
-          c[r] = grad_key + first_grad + place * grad_stride;
+          c[r] = grad_key + first + place * a->stride;
         }
-        product(from, columns, query, query_stride, queries, c, a->size, 1);
+        product(from, columns, query, a->query_stride, queries, c, a->size, 1);
         for (int r = 0; r < 4; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = kept + place;
-          c[r] = grad_value + first_grad + place * grad_stride;
+          c[r] = grad_value + first + place * a->stride;
         }
         product(from, columns, above, width, queries, c, a->size, 1);
       }
