@@ -13,7 +13,8 @@ from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 class _LoraUpdate(torch.autograd.Function):
     """base + scaling * dropout(x) A' B'; saves x (shared by every update that reads it), the mask's bits and x A'.
 
-    `base` is written in place: it comes fresh from a frozen Linear, which saves nothing of it.
+    With A frozen (LoRA-FA) x A' alone is saved, and the mask's bits where x needs a gradient. `base` is written in
+    place: it comes fresh from a frozen Linear, which saves nothing of it.
     """
 
     @staticmethod
@@ -33,8 +34,10 @@ class _LoraUpdate(torch.autograd.Function):
             seen = x * mask.view(x.shape)
         inner = seen @ down.t()
         inner.mul_(scaling * factor)
-        ctx.scaling, ctx.factor = scaling, factor
-        ctx.save_for_backward(x, down, up, inner, bits)
+        ctx.scaling, ctx.factor, ctx.shape = scaling, factor, x.shape
+        _, x_needed, down_needed, *_ = ctx.needs_input_grad
+        kept_bits = bits if x_needed or down_needed else None
+        ctx.save_for_backward(x if down_needed else None, down, up, inner, kept_bits)
         ctx.mark_dirty(base)
         return base.addmm_(inner, up.t())
 
@@ -43,10 +46,10 @@ class _LoraUpdate(torch.autograd.Function):
         x, down, up, inner, bits = ctx.saved_tensors
         grad_up = grad.t() @ inner
         grad_inner = (grad @ up).mul_(ctx.scaling * ctx.factor)
-        mask = None if bits is None else unpack_bits(bits, x.shape)
-        seen = x if mask is None else x * mask
-        grad_down = grad_inner.t() @ seen if ctx.needs_input_grad[2] else None
-        grad_x = None
+        mask = None if bits is None else unpack_bits(bits, ctx.shape)
+        grad_down = grad_x = None
+        if ctx.needs_input_grad[2]:
+            grad_down = grad_inner.t() @ (x if mask is None else x * mask)
         if ctx.needs_input_grad[1]:
             grad_x = grad_inner @ down
             if mask is not None:
@@ -57,8 +60,8 @@ class _LoraUpdate(torch.autograd.Function):
 def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """`module(x)` for rows x of shape (rows, in), keeping no more for backward than the gradients need.
 
-    A plain Linear with frozen weights saves no input. A LoRA layer saves its input once. Every other module,
-    PEFT's other tuners among them, is called as it is.
+    A plain Linear with frozen weights saves no input. A LoRA layer saves its input once, or not at all where its A
+    is frozen. Every other module, PEFT's other tuners among them, is called as it is.
     """
     if type(module) is nn.Linear:
         return nn.functional.linear(x, module.weight, module.bias)
