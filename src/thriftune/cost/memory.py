@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from thriftune.cost.restore import restored
 from thriftune.engine.step import Step
 from thriftune.results.record import Memory
 
@@ -84,21 +85,12 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
     Three untimed steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
     Weights, optimiser state and random numbers are restored.
     """
-    before = [p.detach().clone() for p in step.parameters]
-    random_state = torch.get_rng_state()
-    try:
+    with restored(step):
         step(batches, 0.0)
         finder = LiveBytes()
         _run(step, batches, finder)
         found: list[Memory] = []
         _run(step, batches, LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter))))
-    finally:
-        with torch.no_grad():
-            for parameter, value in zip(step.parameters, before, strict=True):
-                parameter.copy_(value)
-        step.optimizer.state.clear()
-        step.optimizer.zero_grad(set_to_none=True)
-        torch.set_rng_state(random_state)
     return finder.peak, found[0]
 
 

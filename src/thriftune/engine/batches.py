@@ -53,6 +53,12 @@ def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarr
     return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))
 
 
+def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
+    """The first epoch's batch with the median number of tokens: one whose step takes about as long as most."""
+    batches = training_batches(len(lengths), protocol.batch_size, seed, 0)
+    return sorted(batches, key=lambda batch: int(lengths[batch].sum()))[len(batches) // 2]
+
+
 def padded_batch(
     tokens: Tokens, indices: np.ndarray, classifier: Classifier, protocol: Protocol
 ) -> dict[str, torch.Tensor]:

@@ -55,6 +55,30 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class StepSeconds:
+    """Seconds of one training step on a typical batch, by what they are for; the parts add up to the step."""
+
+    data: float
+    """Making the batch."""
+    forward: float
+    backward: float
+    optimizer: float
+    """Clipping and updating."""
+
+
+@dataclass(frozen=True)
+class PassSeconds:
+    """The same step's forward and backward, by how far gradients go; the parts add up to the two."""
+
+    head: float
+    """Without the method: forward through every layer that runs, backward through the head alone."""
+    reach: float
+    """What backward down to the lowest trained layer adds, still without the method's own work."""
+    own: float
+    """The rest, the method's own: the adapters' products, the gradients of the trained weights."""
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run cost, measured (definitions: docs/how-cost-is-measured.md)."""
 
@@ -83,7 +107,13 @@ class Cost:
     """Bytes of the trained tensors alone."""
     energy_joules: float | None
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a number above is None, by its field name."""
+    """Why a number is None, by its field name."""
+    step_seconds: StepSeconds | None = None
+    pass_seconds: PassSeconds | None = None
+    layers: int | None = None
+    """Encoder layers of the model."""
+    gradient_layers: int | None = None
+    """Encoder layers that gradients go through: those from the lowest trained one up."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +175,8 @@ class RunRecord:
         if cost is not None:
             names = [key for key in cost if key.endswith("_reason")]
             cost["reasons"] = {key.removesuffix("_reason"): cost.pop(key) for key in names}
-            cost["memory"] = Memory(**cost["memory"]) if cost["memory"] is not None else None
+            for name, part in {"memory": Memory, "step_seconds": StepSeconds, "pass_seconds": PassSeconds}.items():
+                cost[name] = part(**cost[name]) if cost.get(name) is not None else None
         return cls(
             **{key: value for key, value in data.items() if key in known},
             test=_scores(data["metrics"]["test"]),

@@ -229,7 +229,7 @@ def _usable_processors() -> int:
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
-    counts = trained.classifier.counts()
+    counts, layers, cut = trained.classifier.counts(), len(trained.classifier.layers), trained.classifier.cut
     prefix = trained.examples["train"].prefix
     prefix_seconds = 0.0 if prefix is None else prefix.seconds
     return Cost(
@@ -251,6 +251,10 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
         reasons=dict(_reasons(meter, job.device == "cuda")),
+        step_seconds=meter.step_seconds,
+        pass_seconds=meter.pass_seconds,
+        layers=layers,
+        gradient_layers=layers - (cut or 0),
     )
 
 
@@ -260,6 +264,8 @@ def _reasons(meter: CostMeter, cuda: bool) -> Iterator[tuple[str, str]]:
     if not cuda:
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:
-        yield "memory", "not measured by category on a GPU"
+        yield "memory", "the probe saw more than the allocator handed out"
+    if meter.pass_seconds is None:
+        yield "pass_seconds", "the method changes the input, so there is no forward without it"
     if meter.energy_joules is None:
         yield "energy_joules", "the GPU does not report it" if cuda else "no GPU that reports it"
