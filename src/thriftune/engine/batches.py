@@ -11,6 +11,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine.prefix import Prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
+from thriftune.models.device import device_kind
 from thriftune.models.rows import TEXTS_PER_GROUP, Rows, layout
 
 
@@ -92,5 +93,5 @@ def packed_batch(tokens: Tokens, indices: np.ndarray, device: torch.device) -> R
         positions=move(positions),
         starts=move(starts),
         lengths=move(lengths),
-        groups=layout(lengths, TEXTS_PER_GROUP if device.type == "cpu" else len(lengths), device),
+        groups=layout(lengths, TEXTS_PER_GROUP if device_kind(device) == "cpu" else len(lengths), device),
     )
