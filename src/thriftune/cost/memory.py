@@ -32,13 +32,16 @@ class LiveBytes(TorchDispatchMode):
     frees inside its own kernel is not seen.
     """
 
-    def __init__(self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None) -> None:
+    def __init__(
+        self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None, granule: int = 1
+    ) -> None:
         super().__init__()
         self.live: dict[int, _Live] = {}
         self.current = 0
         self.peak = 0
         self.peak_index = 0
         self.operations = 0
+        self._granule = granule
         self._at = at
         self._snapshot = snapshot
         self._references: dict[int, weakref.ref[Any]] = {}
@@ -66,7 +69,7 @@ class LiveBytes(TorchDispatchMode):
         key = storage._cdata
         if key in self.live:
             return
-        size = storage.nbytes()
+        size = -(-storage.nbytes() // self._granule) * self._granule
         self.live[key] = _Live(size, torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
         self.current += size
         self._references[key] = weakref.ref(storage, partial(self._forget, key))
@@ -81,17 +84,12 @@ class LiveBytes(TorchDispatchMode):
 def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
     """Peak live tensor bytes of a training step on `batches`, and what they are for at that moment.
 
-    Three untimed steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
     Weights, optimiser state and random numbers are restored.
     """
     before = [p.detach().clone() for p in step.parameters]
     random_state = torch.get_rng_state()
     try:
-        step(batches, 0.0)
-        finder = LiveBytes()
-        _run(step, batches, finder)
-        found: list[Memory] = []
-        _run(step, batches, LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter))))
+        return peak_of(step, batches)
     finally:
         with torch.no_grad():
             for parameter, value in zip(step.parameters, before, strict=True):
@@ -99,6 +97,19 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
         step.optimizer.state.clear()
         step.optimizer.zero_grad(set_to_none=True)
         torch.set_rng_state(random_state)
+
+
+def peak_of(step: Step, batches: list[Any], granule: int = 1) -> tuple[int, Memory]:
+    """Peak live tensor bytes of a training step, each storage rounded up to whole granules, and what they are for.
+
+    Three steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
+    """
+    step(batches, 0.0)
+    finder = LiveBytes(granule=granule)
+    _run(step, batches, finder)
+    found: list[Memory] = []
+    looker = LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter)), granule)
+    _run(step, batches, looker)
     return finder.peak, found[0]
 
 
