@@ -13,7 +13,6 @@ from tests.tiny_models import KINDS, model_folder
 from thriftune.cost import phases
 from thriftune.cost.meter import CostMeter, of_allocated
 from thriftune.cost.phases import probe_seconds
-from thriftune.engine.batches import typical_batch
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
@@ -112,14 +111,6 @@ def test_a_method_that_changes_the_input_has_no_passes_without_it() -> None:
     seconds, passes = probe_seconds(step, [np.arange(8)])
     assert passes is None
     assert seconds.backward > 0
-
-
-def test_the_typical_batch_has_the_median_number_of_tokens() -> None:
-    lengths = np.repeat(np.arange(1, 10), 8)
-    protocol = Protocol(batch_size=8)
-    batch = typical_batch(lengths, protocol, seed=0)
-    order = np.random.default_rng([0, 0]).permutation(72).reshape(9, 8)
-    assert lengths[batch].sum() == np.median(lengths[order].sum(axis=1))
 
 
 def test_a_gpus_peak_is_told_apart_by_what_the_probe_saw() -> None:

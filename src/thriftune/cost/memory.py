@@ -33,13 +33,16 @@ class LiveBytes(TorchDispatchMode):
     frees inside its own kernel is not seen.
     """
 
-    def __init__(self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None) -> None:
+    def __init__(
+        self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None, granule: int = 1
+    ) -> None:
         super().__init__()
         self.live: dict[int, _Live] = {}
         self.current = 0
         self.peak = 0
         self.peak_index = 0
         self.operations = 0
+        self._granule = granule
         self._at = at
         self._snapshot = snapshot
         self._references: dict[int, weakref.ref[Any]] = {}
@@ -67,7 +70,7 @@ class LiveBytes(TorchDispatchMode):
         key = storage._cdata
         if key in self.live:
             return
-        size = storage.nbytes()
+        size = -(-storage.nbytes() // self._granule) * self._granule
         self.live[key] = _Live(size, torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
         self.current += size
         self._references[key] = weakref.ref(storage, partial(self._forget, key))
@@ -82,15 +85,23 @@ class LiveBytes(TorchDispatchMode):
 def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
     """Peak live tensor bytes of a training step on `batches`, and what they are for at that moment.
 
-    Three untimed steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
     Weights, optimiser state and random numbers are restored.
     """
     with restored(step):
-        step(batches, 0.0)
-        finder = LiveBytes()
-        _run(step, batches, finder)
-        found: list[Memory] = []
-        _run(step, batches, LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter))))
+        return peak_of(step, batches)
+
+
+def peak_of(step: Step, batches: list[Any], granule: int = 1) -> tuple[int, Memory]:
+    """Peak live tensor bytes of a training step, each storage rounded up to whole granules, and what they are for.
+
+    Three steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
+    """
+    step(batches, 0.0)
+    finder = LiveBytes(granule=granule)
+    _run(step, batches, finder)
+    found: list[Memory] = []
+    looker = LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter)), granule)
+    _run(step, batches, looker)
     return finder.peak, found[0]
 
 

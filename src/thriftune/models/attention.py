@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, unpack_bits
 from thriftune.models.rows import Group, Rows, pad, take, unpad
 
@@ -174,7 +175,7 @@ def attend(
     rate: float,
 ) -> torch.Tensor:
     """Attention of padded tensors (texts, heads, tokens, size); `mask` is True where a key may be seen."""
-    if query.device.type == "cpu":
+    if device_kind(query.device) == "cpu":
         blocked = None if mask is None else ~mask
         out: torch.Tensor = _Attend.apply(query, key, value, bias, blocked, scale, rate)
         return out
@@ -202,7 +203,7 @@ def packed_attention(
     With `first_only` the queries are those of the first tokens alone, (texts, heads * size). `window`: keys
     farther away than this are not seen.
     """
-    if query.device.type == "cpu" and bias is None and window is None:
+    if device_kind(query.device) == "cpu" and bias is None and window is None:
         fused: torch.Tensor = _PackedAttend.apply(query, key, value, rows, heads, scale, rate, first_only)
         return fused
     out = []

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 
 
@@ -73,7 +74,7 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     rate, scaling = rate_of(lora.lora_dropout[adapter]), float(lora.scaling[adapter])
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
     result = nn.functional.linear(x, lora.base_layer.weight, lora.base_layer.bias)
-    if x.device.type != "cpu":
+    if device_kind(x.device) != "cpu":
         seen = nn.functional.dropout(x, rate) if rate > 0.0 else x
         return torch.addmm(result, seen @ down.t(), up.t(), alpha=scaling)
     updated: torch.Tensor = _LoraUpdate.apply(result, x, down, up, scaling, rate)
