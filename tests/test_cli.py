@@ -113,6 +113,110 @@ class TestCompare:
         assert [path.name for path in (here / "photos").iterdir()] == ["cat.jpg"]
 
 
+@pytest.fixture
+def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
+    from thriftune.analysis.choice import Candidate
+    from thriftune.cost import crossovers
+    from thriftune.results.record import AxisPoint
+
+    def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
+        interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)
+        return Candidate(
+            name=name,
+            model="m",
+            measured=accuracy is not None,
+            accuracy=accuracy,
+            interval=interval,
+            memory=memory,
+            seconds=seconds,
+            stored_bytes=9e7,
+            shared_bytes=0,
+        )
+
+    def points(axis: str, setting: Any, report: Any) -> list[AxisPoint]:
+        lines = {"lora": lambda x: 10 * x, "top": lambda x: 5000.0}
+        return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
+
+    cells = [cell("lora", 0.78, 2e8, 118), cell("top", 0.775, 9e7, 49), cell("guess", None, 4e8, 150)]
+    monkeypatch.setattr(cli, "_candidates", lambda source: cells)
+    monkeypatch.setattr(crossovers, "axis_points", points)
+
+
+@pytest.mark.usefixtures("foreseen")
+class TestRecommend:
+    def test_ranks_and_says_why(self) -> None:
+        result = run("recommend", "results", "--memory", "300MB", "--tasks", "5")
+        assert result.exit_code == 0
+        for part in ("Take top", "measured", "predicted", "Stored, 5 tasks", "400.0 MB memory", "Not beaten in both"):
+            assert part in result.stdout
+
+    def test_json(self) -> None:
+        document = json.loads(run("recommend", "results", "--time", "1min", "--json").stdout)
+        assert document["limits"]["seconds"] == 60
+        assert [cell["candidate"]["name"] for cell in document["cells"]] == ["top", "lora", "guess"]
+        assert [cell["rank"] for cell in document["cells"]] == [1, None, None]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--memory", "8 potatoes"], '"8 potatoes" is no amount of memory'),
+            (["--time", "soon"], '"soon" is no amount of time. Give a number and a unit: 90s'),
+            (["--time", "0s"], "no amount of time"),
+            (["--tasks", "0"], "at least one task"),
+        ],
+    )
+    def test_wrong_limits(self, options: list[str], message: str) -> None:
+        result = run("recommend", "results", *options)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stdout == ""
+
+
+def test_recommend_from_a_results_folder_and_from_nothing(tmp_path: Path) -> None:
+    from tests.report.synthetic import VARIANTS, write
+
+    write(tmp_path / "out", VARIANTS["plain"])
+    result = run("recommend", str(tmp_path / "out"), "--memory", "2GB")
+    assert result.exit_code == 0
+    assert "Take " in result.stdout
+    (tmp_path / "empty").mkdir()
+    for wrong in ("empty", "nothing.yaml"):
+        result = run("recommend", str(tmp_path / wrong))
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.usefixtures("foreseen")
+class TestCrossovers:
+    def test_says_where_lines_cross_and_writes_charts(self, here: Path) -> None:
+        result = run("crossovers", "--axis", "tokens", "--out", "made")
+        assert result.exit_code == 0
+        assert "Below about 500 tokens per batch lora needs less memory than top" in " ".join(result.stdout.split())
+        made = {path.name for path in (here / "made").iterdir()}
+        assert made == {"crossovers.json", "tokens-memory.svg", "tokens-time.svg"}
+
+    def test_json(self) -> None:
+        document = json.loads(run("crossovers", "--json").stdout)
+        assert list(document) == ["tokens", "depth", "size"]
+        assert len(document["size"]["points"]) == 4
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--axis", "weight"], 'axis "weight" is not known'),
+            (["--batch-size", "0"], "batch size given is 0"),
+            (["--tokens", "1000"], "positions for 512"),
+            (["--device", "h1oo"], "h100"),
+            (["--model", "nowhere/nothing/here"], "nowhere"),
+        ],
+    )
+    def test_wrong_input(self, here: Path, options: list[str], message: str) -> None:
+        result = run("crossovers", *options)
+        assert result.exit_code == 2
+        assert message in result.stderr
+
+
 class TestInit:
     def test_writes_a_study_that_loads(self, here: Path) -> None:
         result = run("init", "reviews.csv")
@@ -214,6 +318,7 @@ def test_help_ends_in_examples(name: str) -> None:
 @pytest.mark.parametrize(
     "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
 )
+@pytest.mark.usefixtures("foreseen")
 def test_examples_run(words: list[str], here: Path, executed: Callable[[Any], None]) -> None:
     executed("done")
     study = "name: s\ndata: {source: reviews.csv, text: review, label: mood}\nmodels: [m]\nmethods: [lora, full]\n"

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
+    from thriftune.analysis.choice import Candidate
     from thriftune.results.store import Results
 
 COMPARE_EXAMPLES = """\b
@@ -28,6 +29,18 @@ Examples:
 REPORT_EXAMPLES = """\b
 Examples:
   thriftune report results
+"""
+RECOMMEND_EXAMPLES = """\b
+Examples:
+  thriftune recommend results
+  thriftune recommend results --memory 8GB --time 10min --tasks 5
+  thriftune recommend study.yaml --memory 500MB --json
+"""
+CROSSOVERS_EXAMPLES = """\b
+Examples:
+  thriftune crossovers
+  thriftune crossovers --axis tokens --tokens 128 --out crossovers
+  thriftune crossovers --axis size --device h100 --json
 """
 INIT_EXAMPLES = """\b
 Examples:
@@ -133,6 +146,135 @@ def report(
     from thriftune.report.render import write_report
 
     typer.echo(f"Report: {write_report(folder)}")
+
+
+@app.command(epilog=RECOMMEND_EXAMPLES)
+def recommend(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder that `thriftune compare --out` wrote (measured), or a study file (predicted)."),
+    ],
+    memory: Annotated[
+        str | None, typer.Option(help="The most peak memory that training may need: 8GB.", show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The longest that training one task may take: 90s, 10min, 2h.", show_default=False),
+    ] = None,
+    tasks: Annotated[int, typer.Option(help="Tasks to train on one pretrained model; storage counts them all.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Rank methods under limits and say why, from measurements where there are some."""
+    import json
+    from dataclasses import asdict
+
+    from thriftune.analysis.choice import Limits, rank, reasons
+    from thriftune.study.amounts import parse_seconds
+    from thriftune.study.predict import parse_bytes
+
+    if tasks < 1:
+        raise InputError(f"There is at least one task; {tasks} were given.")
+    limits = Limits(
+        memory_bytes=None if memory is None else parse_bytes(memory),
+        seconds=None if time is None else parse_seconds(time),
+        tasks=tasks,
+    )
+    ranked = rank(_candidates(source), limits)
+    sentences = reasons(ranked, limits)
+    if as_json:
+        cells = [asdict(each) | {"storage_bytes": each.candidate.storage(tasks)} for each in ranked]
+        document = {"limits": asdict(limits), "reasons": sentences, "cells": cells}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.table import recommendation_rows
+
+    print_table(recommendation_rows(ranked, tasks))
+    for sentence in sentences:
+        print_text(f"\n{sentence}")
+
+
+def _candidates(source: Path) -> list[Candidate]:
+    """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates."""
+    from thriftune.analysis.choice import measured, predicted, unmeasured
+    from thriftune.results.store import Store
+
+    if source.is_dir():
+        results = Store(source).load()
+        return [*measured(results), *unmeasured(results)]
+    from thriftune.study.config import load_study
+    from thriftune.study.forecast import Question, forecast
+
+    cells = forecast(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
+    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells]
+
+
+@app.command(epilog=CROSSOVERS_EXAMPLES)
+def crossovers(
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(help="tokens (per batch), depth or size (of the model); all three where none is given."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="For tokens and depth; config.json is enough. BERT-base where none is given."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Texts per batch, for depth and size.")] = 32,
+    tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 64,
+    device: Annotated[str, typer.Option(help="cpu, cuda or a GPU's name (h100).")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the charts (SVG) and crossovers.json.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Predict where the methods' memory and time cross over batch, depth and model size; takes some minutes."""
+    import json
+    from dataclasses import asdict
+
+    from thriftune.analysis.crossings import build
+    from thriftune.cost.crossovers import AXES, Setting, axis_points
+    from thriftune.cost.cuda import find_gpu
+    from thriftune.errors import unknown_name
+    from thriftune.models.sources import resolve_model
+
+    for name in axis or ():
+        if name not in AXES:
+            raise unknown_name("axis", name, AXES)
+    setting = Setting(
+        model=None if model is None else resolve_model(model, Path(), weights=False),
+        batch_size=batch_size,
+        text_tokens=tokens,
+        gpu=None if device.lower() == "cpu" else find_gpu(device),
+    )
+    setting.check()
+    found = {
+        name: axis_points(name, setting, lambda text: typer.echo(f"{text} ...", err=True))
+        for name in dict.fromkeys(axis or AXES)
+    }
+    panels = {name: build(name, points) for name, points in found.items()}
+    document = {
+        name: {"sentences": panels[name].sentences, "points": [asdict(point) for point in points]}
+        for name, points in found.items()
+    }
+    if out is not None:
+        from thriftune.report.render import write_figures
+        from thriftune.results.store import write_json
+
+        write_json(out / "crossovers.json", document)
+        for panel in panels.values():
+            write_figures(out, panel.charts)
+    if as_json:
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.table import panel_rows
+
+    for panel in panels.values():
+        for table in panel.tables:
+            print_text(f"\n{table.caption}")
+            print_table(panel_rows(table))
+        for sentence in [*panel.sentences, *panel.notes]:
+            print_text(f"\n{sentence}")
 
 
 @app.command(epilog=INIT_EXAMPLES)

@@ -95,9 +95,9 @@ def test_reach_and_own_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     step = step_of("bert", "lora")
     calls: list[str] = []
     monkeypatch.setattr(
-        phases, "_phases", lambda *_: {"data": 1.0, "forward": 10.0, "backward": 20.0, "optimizer": 2.0}
+        phases, "_phases", lambda *_: {"data": 1.0, "forward": 11.0, "backward": 20.0, "optimizer": 2.0}
     )
-    monkeypatch.setattr(phases, "_passes", lambda _, __, depth: calls.append("x") or (24.0 if depth else 12.0))
+    monkeypatch.setattr(phases, "_passes", lambda _, __, depth: calls.append("x") or (25.0 if depth else 13.0))
     seconds, passes = probe_seconds(step, [np.arange(8)])
     assert (seconds.data, seconds.optimizer) == (1.0, 2.0)
     assert passes is not None

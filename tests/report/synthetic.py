@@ -20,11 +20,13 @@ from thriftune.results.record import (
     Histogram,
     Lengths,
     Memory,
+    PassSeconds,
     RunRecord,
     Scores,
     SearchPoint,
     SharedText,
     StepPoint,
+    StepSeconds,
     StudyResults,
     TokenLengths,
 )
@@ -341,6 +343,12 @@ def _cost(method: str, seconds: float, memory: float, rng: np.random.Generator) 
         delta_bytes=trained * 4,
         energy_joules=None,
         reasons={"peak_reserved_bytes": "no GPU", "energy_joules": "no GPU"},
+        step_seconds=StepSeconds(0.001, seconds / 500, seconds / 400, seconds / 9000),
+        pass_seconds=PassSeconds(seconds / 500, seconds / 600, seconds / 400 - seconds / 600),
+        layers=6,
+        gradient_layers=2 if method == "top_layers 2" else 6,
+        pretrained_bytes=90_000_000,
+        adapter="lora" in method,
     )
 
 

@@ -33,50 +33,47 @@ def probe_seconds(step: Step, batches: list[np.ndarray]) -> tuple[StepSeconds, P
     changes the input (prompt learning), so that there is no forward without it.
     """
     depth = _depth(step.classifier)
-    names = [*StepSeconds.__annotations__, *(["head", "reach"] if depth is not None else [])]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    rounds: list[dict[str, float]] = []
     started = time.perf_counter()
     with restored(step):
         for done in range(ROUNDS[1] + 1):
             if done > ROUNDS[0] and time.perf_counter() - started > ENOUGH_SECONDS:
                 break
             found = _phases(step, batches)
-            if depth is not None:
+            if depth:
                 found |= {"head": _passes(step, batches, []), "reach": _passes(step, batches, depth)}
-            for name, value in found.items():
-                seconds[name].append(value)
-    least = {name: min(values[1:]) for name, values in seconds.items()}
-    phases = StepSeconds(*(least[name] for name in StepSeconds.__annotations__))
+            rounds.append(found)
+    least = {name: min(found[name] for found in rounds[1:]) for name in rounds[0]}
+    data = least["data"]
+    phases = StepSeconds(data, least["forward"] - data, least["backward"], least["optimizer"])
     if depth is None:
         return phases, None
     if not depth:
         return phases, PassSeconds(phases.forward + phases.backward, 0.0, 0.0)
-    head, reach = least["head"], least["reach"]
+    head, reach = least["head"] - data, least["reach"] - data
     return phases, PassSeconds(head, reach - head, phases.forward + phases.backward - reach)
 
 
 def _phases(step: Step, batches: list[np.ndarray]) -> dict[str, float]:
-    """One whole step; making a batch is timed alone, and once more as part of the forward it is taken from."""
+    """One whole step. Making a batch is timed alone, and is part of `forward` once more."""
     texts = sum(len(batch) for batch in batches)
-    data = forward = backward = 0.0
+    found = dict.fromkeys(StepSeconds.__annotations__, 0.0)
     for indices in batches:
-        making, _ = _timed(step, partial(batch_of, step.classifier, step.examples, indices, step.protocol))
-        whole, (_, summed) = _timed(step, partial(step.forward, indices))
-        data += making
-        forward += max(0.0, whole - making)
-        backward += _timed(step, (summed / texts).backward)[0]
-    optimizer, _ = _timed(step, partial(step.update, 0.0))
-    return {"data": data, "forward": forward, "backward": backward, "optimizer": optimizer}
+        found["data"] += _timed(step, partial(batch_of, step.classifier, step.examples, indices, step.protocol))[0]
+        forward, (_, summed) = _timed(step, partial(step.forward, indices))
+        found["forward"] += forward
+        found["backward"] += _timed(step, (summed / texts).backward)[0]
+    found["optimizer"], _ = _timed(step, partial(step.update, 0.0))
+    return found
 
 
 def _passes(step: Step, batches: list[np.ndarray], depth: list[nn.Parameter]) -> float:
-    """Forward and backward without the method: only the head, and `depth` below it, get gradients."""
+    """Making the batches, forward and backward without the method: only the head and `depth` get gradients."""
     seconds = 0.0
     with _without_method(step.classifier, depth):
         for indices in batches:
-            making, _ = _timed(step, partial(batch_of, step.classifier, step.examples, indices, step.protocol))
-            whole, (_, summed) = _timed(step, partial(step.forward, indices))
-            seconds += max(0.0, whole - making) + _timed(step, summed.backward)[0]
+            forward, (_, summed) = _timed(step, partial(step.forward, indices))
+            seconds += forward + _timed(step, summed.backward)[0]
         for parameter in step.classifier.root.parameters():
             parameter.grad = None
     return seconds

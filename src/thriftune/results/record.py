@@ -114,6 +114,25 @@ class Cost:
     """Encoder layers of the model."""
     gradient_layers: int | None = None
     """Encoder layers that gradients go through: those from the lowest trained one up."""
+    pretrained_bytes: int | None = None
+    """Weight files of the pretrained model that the run started from."""
+    adapter: bool | None = None
+    """Whether model/ holds an adapter, which needs the pretrained model beside it."""
+
+
+@dataclass(frozen=True)
+class AxisPoint:
+    """What one method is predicted to cost at one place of an axis (tokens per batch, depth, model size)."""
+
+    axis: str
+    method: str
+    x: float
+    """Padded tokens per batch, layers with gradients, or parameters of the model."""
+    label: str
+    """The place, for people."""
+    peak_memory_bytes: int
+    flops_per_sample: float
+    """Of training; the frozen layers' single pass spread over the epochs."""
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             "memory": no_tensors,
             "energy_joules": "no GPU that reports it",
             **dict.fromkeys(("step_seconds", "pass_seconds"), "a baseline has no training steps"),
-            **dict.fromkeys(("layers", "gradient_layers"), "a baseline has no encoder"),
+            **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
     )
     return Outcome(None, None, scores, cost, [], [])

@@ -229,6 +229,8 @@ def _usable_processors() -> int:
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
+    from thriftune.models.sources import weight_files
+
     counts, layers, cut = trained.classifier.counts(), len(trained.classifier.layers), trained.classifier.cut
     prefix = trained.examples["train"].prefix
     prefix_seconds = 0.0 if prefix is None else prefix.seconds
@@ -255,6 +257,8 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         pass_seconds=meter.pass_seconds,
         layers=layers,
         gradient_layers=layers - (cut or 0),
+        pretrained_bytes=sum(path.stat().st_size for path in weight_files(trained.classifier.path)),
+        adapter=trained.classifier.peft is not None,
     )
 
 
