@@ -54,6 +54,15 @@ def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarr
     return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))
 
 
+def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
+    """The full batch of the first epoch whose padded tokens are nearest to the mean: what a step usually costs."""
+    batches = training_batches(len(lengths), protocol.batch_size, seed, 0)
+    full = [batch for batch in batches if len(batch) == len(batches[0])]
+    sizes = np.array([[len(batch) * lengths[batch].max(), lengths[batch].sum()] for batch in full], dtype=np.float64)
+    padded = sizes[:, 1 if protocol.padding == "none" else 0]
+    return full[int(np.abs(padded - padded.mean()).argmin())]
+
+
 def padded_batch(
     tokens: Tokens, indices: np.ndarray, classifier: Classifier, protocol: Protocol
 ) -> dict[str, torch.Tensor]:
