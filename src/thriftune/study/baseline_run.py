@@ -72,4 +72,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             "energy_joules": "no GPU that reports it",
         },
     )
-    return Outcome(None, None, scores, cost, [], [])
+    return Outcome(None, None, scores, cost, None, [], [])
