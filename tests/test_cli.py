@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from thriftune import cli
 from thriftune.errors import InputError
 from thriftune.methods import discover
+from thriftune.study import forecast
 from thriftune.study.config import load_study
 from thriftune.study.events import StudyPlanned
 
@@ -58,6 +59,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             summary_remarks=lambda results: ["Baseline: one."],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
+        monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
 
     return replace
 

@@ -26,6 +26,13 @@ Examples:
   thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500
   thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'
 """
+ESTIMATE_EXAMPLES = """\b
+Examples:
+  thriftune estimate
+  thriftune estimate study.yaml --memory 8GB
+  thriftune estimate study.yaml --device h100 --batch-size 64 --no-probe
+  thriftune estimate --model ./my-model --tokens 128 --batch-size 16 --json
+"""
 REPORT_EXAMPLES = """\b
 Examples:
   thriftune report results
@@ -136,6 +143,66 @@ def compare(
     _print_summary(results, report_path)
     if any(run.status != "done" for run in results.runs):
         raise typer.Exit(1)
+
+
+@app.command(epilog=ESTIMATE_EXAMPLES)
+def estimate(
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Say what fits into this, and the largest batch that does: 8GB.", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda or a GPU's name (h100); where the study would run here, if left out."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instead of the study's.", show_default=False)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens of every text; then no data file is read.", show_default=False)
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the study's; config.json is enough. May be repeated.", show_default=False),
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option(help="Time this machine for some seconds, once, to predict training time.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Predict what every model and method of a study will cost, before any weight is loaded."""
+    import json
+
+    from thriftune.study import forecast
+    from thriftune.study.config import load_study
+    from thriftune.study.predict import parse_bytes
+
+    question = forecast.Question(
+        device=device,
+        memory_bytes=None if memory is None else parse_bytes(memory),
+        batch_size=batch_size,
+        tokens=tokens,
+        models=tuple(model or ()),
+        probe=probe,
+    )
+    loaded = load_study(study, overrides or ())
+    cells = forecast.estimate(loaded, question, lambda text: typer.echo(f"{text} ...", err=True))
+    if as_json:
+        typer.echo(json.dumps(forecast.document(loaded, question, cells), indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.forecast import remarks, rows
+
+    print_table(rows(cells))
+    for remark in remarks(cells):
+        print_text(remark)
 
 
 @app.command(epilog=REPORT_EXAMPLES)

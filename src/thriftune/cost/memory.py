@@ -94,15 +94,24 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
 def peak_of(step: Step, batches: list[Any], granule: int = 1) -> tuple[int, Memory]:
     """Peak live tensor bytes of a training step, each storage rounded up to whole granules, and what they are for.
 
-    Three steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
+    Two steps run, after the optimiser's state has come into being: one finds the peak, one looks at it.
     """
-    step(batches, 0.0)
+    if not step.optimizer.state:
+        make_state(step)
     finder = LiveBytes(granule=granule)
     _run(step, batches, finder)
     found: list[Memory] = []
     looker = LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter)), granule)
     _run(step, batches, looker)
     return finder.peak, found[0]
+
+
+def make_state(step: Step) -> None:
+    """Brings the optimiser's state into being; the parameters may change."""
+    for parameter in step.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    step.optimizer.step()
+    step.optimizer.zero_grad(set_to_none=True)
 
 
 def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:

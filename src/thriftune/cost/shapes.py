@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,25 +34,33 @@ def without_data() -> Iterator[None]:
         yield
 
 
-def materialise(classifier: Classifier, absent: list[nn.Module]) -> None:
+def materialise(classifier: Classifier) -> None:
     """Turns a skeleton's tensors into ones without data on the CPU, so that a step can run on them.
 
-    To be called inside `without_data`. The tensors of `absent` stay on the meta device: they are not in memory.
+    To be called inside `without_data`.
     """
-    kept = {id(module) for part in absent for module in part.modules()}
     made: dict[int, torch.Tensor] = {}
+    _replace(classifier.root.modules(), lambda tensor: _like(tensor, made))
+
+
+def leave_memory(classifier: Classifier, cut: int) -> None:
+    """What `release` does where tensors have data: those that only the layers below the cut need become absent."""
+    for part in classifier.family.below(classifier.encoder, cut):
+        _replace(part.modules(), lambda tensor: torch.empty_like(tensor, device="meta"))
+
+
+def _replace(modules: Iterable[nn.Module], make: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Puts another tensor in the place of each parameter and buffer; parameters that are shared stay so."""
     parameters: dict[int, nn.Parameter] = {}
-    for module in classifier.root.modules():
-        if id(module) in kept:
-            continue
+    for module in modules:
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 if id(parameter) not in parameters:
-                    parameters[id(parameter)] = nn.Parameter(_like(parameter, made), parameter.requires_grad)
+                    parameters[id(parameter)] = nn.Parameter(make(parameter), parameter.requires_grad)
                 module._parameters[name] = parameters[id(parameter)]
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                module._buffers[name] = _like(buffer, made)
+                module._buffers[name] = make(buffer)
 
 
 def _like(tensor: torch.Tensor, made: dict[int, torch.Tensor]) -> torch.Tensor:

@@ -30,6 +30,15 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
     return out
 
 
+def use_all_processors() -> None:
+    """Lets torch use every processor that this process may run on; OMP_NUM_THREADS, where it is set, decides."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(usable or 1)
+
+
 def process_peak_bytes() -> int:
     """Largest resident set of this process so far, in bytes."""
     import resource

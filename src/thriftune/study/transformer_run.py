@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,11 +13,12 @@ import numpy as np
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
+from thriftune.results.record import Cost, EpochPoint, Prediction, Scores, SearchPoint
 from thriftune.results.store import RunFolder
-from thriftune.study.environment import cache_folder, process_peak_bytes
+from thriftune.study.environment import cache_folder, process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.predict import cell_of, known_machine, prediction
 from thriftune.study.scores import score
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     from thriftune.engine.train import DivergedError
 
     torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
-    if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(_usable_processors())
+    if job.device == "cpu":
+        use_all_processors()
     try:
         return _run(job, folder, emit)
     except DivergedError as error:
@@ -72,6 +72,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     frames = job.frames()
     tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
     examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
+    predicted, unpredicted = predict(job, np.asarray(tokens["train"].lengths))
     meter = CostMeter(tokens["train"].lengths, planned.seed)
     trained = train(job, examples, meter, emit)
     classifier, examples = trained.classifier, trained.examples
@@ -90,8 +91,22 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     folder.write_history([*trained.fit.steps, *epochs])
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
-    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes, *unpredicted]
+    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, predicted, trained.search, notes)
+
+
+def predict(job: Job, lengths: np.ndarray) -> tuple[Prediction | None, list[str]]:
+    """What the run should cost, from its configuration alone; or nothing and a note that says why."""
+    from thriftune.cost.cuda import find_gpu
+    from thriftune.cost.estimate import NoEstimateError, estimate
+
+    assert job.model is not None
+    gpu = find_gpu("cuda") if job.device == "cuda" else None
+    try:
+        found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu))
+    except NoEstimateError as error:
+        return None, [f"Cost was not predicted: {error}"]
+    return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), []
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
@@ -222,10 +237,6 @@ def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.n
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
     return np.asarray(np.exp(log_softmax(logits)))
-
-
-def _usable_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
