@@ -50,13 +50,15 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             return SimpleNamespace(runs=[SimpleNamespace(name="full", status=outcome, message="why")])
 
         monkeypatch.setitem(sys.modules, "thriftune.study.execute", SimpleNamespace(compare=compare))
-        render = SimpleNamespace(write_report=lambda out: out / "report.html")
+        render = SimpleNamespace(write_report=lambda out: out / "report.html", write_figures=lambda out, charts: None)
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
             summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
+            recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
+            panel_rows=lambda panel: [{"Place": "1"}],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
         monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])

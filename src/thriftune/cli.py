@@ -181,8 +181,8 @@ def estimate(
     import json
 
     from thriftune.study import forecast
+    from thriftune.study.amounts import parse_bytes
     from thriftune.study.config import load_study
-    from thriftune.study.predict import parse_bytes
 
     question = forecast.Question(
         device=device,
@@ -236,8 +236,7 @@ def recommend(
     from dataclasses import asdict
 
     from thriftune.analysis.choice import Limits, rank, reasons
-    from thriftune.study.amounts import parse_seconds
-    from thriftune.study.predict import parse_bytes
+    from thriftune.study.amounts import parse_bytes, parse_seconds
 
     if tasks < 1:
         raise InputError(f"There is at least one task; {tasks} were given.")
@@ -270,9 +269,9 @@ def _candidates(source: Path) -> list[Candidate]:
         results = Store(source).load()
         return [*measured(results), *unmeasured(results)]
     from thriftune.study.config import load_study
-    from thriftune.study.forecast import Question, forecast
+    from thriftune.study.forecast import Question, estimate
 
-    cells = forecast(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
+    cells = estimate(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
     return [predicted(cell.name, cell.model, cell.predicted) for cell in cells]
 
 

@@ -19,10 +19,10 @@ from thriftune.errors import InputError
 from thriftune.report.forecast import rows
 from thriftune.results.record import Prediction, RunRecord
 from thriftune.study import predict
+from thriftune.study.amounts import parse_bytes
 from thriftune.study.config import Study, study_to_yaml
 from thriftune.study.execute import compare
 from thriftune.study.forecast import Question, document, estimate
-from thriftune.study.predict import parse_bytes
 
 
 def asked(study: Study, **question: Any) -> list[Any]:

@@ -52,7 +52,7 @@ def build(results: Results) -> Panel | NotApplicable:
     return Panel(sentences or ["The parts of memory and time were not measured."], tables, charts, notes)
 
 
-def memory_parts(cost: Cost) -> dict[str, int]:
+def memory_parts(cost: Cost) -> dict[str, float]:
     """Bytes at the peak by category; under one name where they were not told apart."""
     return asdict(cost.memory) if cost.memory is not None else {UNKNOWN: cost.peak_memory_bytes or 0}
 
@@ -104,13 +104,15 @@ def _activation_contrast(known: Costs) -> list[str]:
 
 def _time_sentence(group: Costs) -> str | None:
     """How much of the slowest adapter's (else the slowest run's) step is its own work, how much its depth."""
-    known = [(run, cost) for run, cost in group if cost.pass_seconds is not None and cost.step_seconds is not None]
+    known = [
+        (run, cost, asdict(cost.pass_seconds), sum(asdict(cost.step_seconds).values()))
+        for run, cost in group
+        if cost.pass_seconds is not None and cost.step_seconds is not None
+    ]
     if not known:
         return None
-    sparse = [pair for pair in known if pair[1].trained_parameters < 0.1 * pair[1].total_parameters]
-    run, cost = max(sparse or known, key=lambda pair: sum(asdict(pair[1].step_seconds).values()))  # type: ignore[call-overload]
-    passes = asdict(cost.pass_seconds)  # type: ignore[call-overload]
-    step = sum(asdict(cost.step_seconds).values())  # type: ignore[call-overload]
+    sparse = [each for each in known if each[1].trained_parameters < 0.1 * each[1].total_parameters]
+    run, _, passes, step = max(sparse or known, key=lambda each: each[3])
     reach, own = max(0.0, passes["reach"]), max(0.0, passes["own"])
     text = f"A step of {run.name} takes {f.seconds(step)}"
     if reach + own == 0:
@@ -134,13 +136,18 @@ def _memory_table(costs: Costs) -> Table:
     rows = []
     for run, cost in costs:
         depth = None if cost.gradient_layers is None else f"{cost.gradient_layers} of {cost.layers}"
-        row = {"run": run.name, "peak": cost.peak_memory_bytes, "reserved": cost.peak_reserved_bytes, "layers": depth}
+        row: dict[str, Any] = {
+            "run": run.name,
+            "peak": cost.peak_memory_bytes,
+            "reserved": cost.peak_reserved_bytes,
+            "layers": depth,
+        }
         rows.append(row | memory_parts(cost))
     return Table("memory-parts", "Memory at the peak, by what it is for.", columns, rows)
 
 
 def _time_tables(costs: Costs) -> list[Table]:
-    known = [(run, cost) for run, cost in costs if cost.step_seconds is not None]
+    known = [(run, cost, cost.step_seconds) for run, cost in costs if cost.step_seconds is not None]
     if not known:
         return []
     kind: Kind = "seconds"
@@ -148,9 +155,8 @@ def _time_tables(costs: Costs) -> list[Table]:
     columns += [Column(name, name.capitalize(), kind) for name in STEP]
     columns += [Column(name, label.capitalize(), kind) for name, label in PASSES.items()]
     rows = []
-    for run, cost in known:
-        row: dict[str, Any] = {"run": run.name, "train": training_seconds(run)}
-        row |= asdict(cost.step_seconds)  # type: ignore[call-overload]
+    for run, cost, phases in known:
+        row: dict[str, Any] = {"run": run.name, "train": training_seconds(run)} | asdict(phases)
         if cost.pass_seconds is not None:
             row |= asdict(cost.pass_seconds)
         else:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Prediction
 from thriftune.study.environment import cache_folder, environment
@@ -171,14 +170,3 @@ def resized(run: PlannedRun, batch_size: int | None, tokens: int | None) -> Plan
     if tokens is not None:
         protocol = replace(protocol, max_tokens=tokens)
     return replace(run, protocol=protocol)
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes from "8GB", "8 GiB" or "8000MB"; raises `InputError` for anything else."""
-    import re
-
-    units = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
-    if found is None or found[2] not in units or float(found[1]) == 0:
-        raise InputError(f'"{text}" is no amount of memory. Give a number and a unit: 8GB, 8GiB or 8000MB.')
-    return int(float(found[1]) * units[found[2]])
