@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from thriftune import cli
 from thriftune.errors import InputError
 from thriftune.methods import discover
+from thriftune.study import forecast
 from thriftune.study.config import load_study
 from thriftune.study.events import StudyPlanned
 
@@ -50,15 +51,18 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             return SimpleNamespace(runs=[SimpleNamespace(name="full", status=outcome, message="why")])
 
         monkeypatch.setitem(sys.modules, "thriftune.study.execute", SimpleNamespace(compare=compare))
-        render = SimpleNamespace(write_report=lambda out: out / "report.html")
+        render = SimpleNamespace(write_report=lambda out: out / "report.html", write_figures=lambda out, charts: None)
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
             summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
+            recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
+            panel_rows=lambda panel: [{"Place": "1"}],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
+        monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
 
     return replace
 
@@ -112,6 +116,110 @@ class TestCompare:
         assert result.exit_code == 2
         assert "photos" in result.stderr
         assert [path.name for path in (here / "photos").iterdir()] == ["cat.jpg"]
+
+
+@pytest.fixture
+def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
+    from thriftune.analysis.choice import Candidate
+    from thriftune.cost import crossovers
+    from thriftune.results.record import AxisPoint
+
+    def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
+        interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)
+        return Candidate(
+            name=name,
+            model="m",
+            measured=accuracy is not None,
+            accuracy=accuracy,
+            interval=interval,
+            memory=memory,
+            seconds=seconds,
+            stored_bytes=9e7,
+            shared_bytes=0,
+        )
+
+    def points(axis: str, setting: Any, report: Any) -> list[AxisPoint]:
+        lines = {"lora": lambda x: 10 * x, "top": lambda x: 5000.0}
+        return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
+
+    cells = [cell("lora", 0.78, 2e8, 118), cell("top", 0.775, 9e7, 49), cell("guess", None, 4e8, 150)]
+    monkeypatch.setattr(cli, "_candidates", lambda source: cells)
+    monkeypatch.setattr(crossovers, "axis_points", points)
+
+
+@pytest.mark.usefixtures("foreseen")
+class TestRecommend:
+    def test_ranks_and_says_why(self) -> None:
+        result = run("recommend", "results", "--memory", "300MB", "--tasks", "5")
+        assert result.exit_code == 0
+        for part in ("Take top", "measured", "predicted", "Stored, 5 tasks", "400.0 MB memory", "Not beaten in both"):
+            assert part in result.stdout
+
+    def test_json(self) -> None:
+        document = json.loads(run("recommend", "results", "--time", "1min", "--json").stdout)
+        assert document["limits"]["seconds"] == 60
+        assert [cell["candidate"]["name"] for cell in document["cells"]] == ["top", "lora", "guess"]
+        assert [cell["rank"] for cell in document["cells"]] == [1, None, None]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--memory", "8 potatoes"], '"8 potatoes" is no amount of memory'),
+            (["--time", "soon"], '"soon" is no amount of time. Give a number and a unit: 90s'),
+            (["--time", "0s"], "no amount of time"),
+            (["--tasks", "0"], "at least one task"),
+        ],
+    )
+    def test_wrong_limits(self, options: list[str], message: str) -> None:
+        result = run("recommend", "results", *options)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stdout == ""
+
+
+def test_recommend_from_a_results_folder_and_from_nothing(tmp_path: Path) -> None:
+    from tests.report.synthetic import VARIANTS, write
+
+    write(tmp_path / "out", VARIANTS["plain"])
+    result = run("recommend", str(tmp_path / "out"), "--memory", "2GB")
+    assert result.exit_code == 0
+    assert "Take " in result.stdout
+    (tmp_path / "empty").mkdir()
+    for wrong in ("empty", "nothing.yaml"):
+        result = run("recommend", str(tmp_path / wrong))
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.usefixtures("foreseen")
+class TestCrossovers:
+    def test_says_where_lines_cross_and_writes_charts(self, here: Path) -> None:
+        result = run("crossovers", "--axis", "tokens", "--out", "made")
+        assert result.exit_code == 0
+        assert "Below about 500 tokens per batch lora needs less memory than top" in " ".join(result.stdout.split())
+        made = {path.name for path in (here / "made").iterdir()}
+        assert made == {"crossovers.json", "tokens-memory.svg", "tokens-time.svg"}
+
+    def test_json(self) -> None:
+        document = json.loads(run("crossovers", "--json").stdout)
+        assert list(document) == ["tokens", "depth", "size"]
+        assert len(document["size"]["points"]) == 4
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--axis", "weight"], 'axis "weight" is not known'),
+            (["--batch-size", "0"], "batch size given is 0"),
+            (["--tokens", "1000"], "positions for 512"),
+            (["--device", "h1oo"], "h100"),
+            (["--model", "nowhere/nothing/here"], "nowhere"),
+        ],
+    )
+    def test_wrong_input(self, here: Path, options: list[str], message: str) -> None:
+        result = run("crossovers", *options)
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 class TestInit:
@@ -261,6 +369,7 @@ def test_help_ends_in_examples(name: str) -> None:
 @pytest.mark.parametrize(
     "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
 )
+@pytest.mark.usefixtures("foreseen")
 def test_examples_run(
     words: list[str], here: Path, executed: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from thriftune.results.store import Results
     from thriftune.study.config import Study, load_study
     from thriftune.study.execute import compare
+    from thriftune.study.forecast import Question, estimate
 
-__all__ = ["InputError", "Study", "compare", "load_results", "load_study", "write_report"]
+__all__ = ["InputError", "Question", "Study", "compare", "estimate", "load_results", "load_study", "write_report"]
 
 _HOMES = {
     "InputError": "thriftune.errors",
+    "Question": "thriftune.study.forecast",
     "Study": "thriftune.study.config",
     "compare": "thriftune.study.execute",
+    "estimate": "thriftune.study.forecast",
     "load_study": "thriftune.study.config",
     "write_report": "thriftune.report.render",
 }

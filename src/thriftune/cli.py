@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
+    from thriftune.analysis.choice import Candidate
     from thriftune.results.store import Results
 
 COMPARE_EXAMPLES = """\b
@@ -25,9 +26,28 @@ Examples:
   thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500
   thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'
 """
+ESTIMATE_EXAMPLES = """\b
+Examples:
+  thriftune estimate
+  thriftune estimate study.yaml --memory 8GB
+  thriftune estimate study.yaml --device h100 --batch-size 64 --no-probe
+  thriftune estimate --model ./my-model --tokens 128 --batch-size 16 --json
+"""
 REPORT_EXAMPLES = """\b
 Examples:
   thriftune report results
+"""
+RECOMMEND_EXAMPLES = """\b
+Examples:
+  thriftune recommend results
+  thriftune recommend results --memory 8GB --time 10min --tasks 5
+  thriftune recommend study.yaml --memory 500MB --json
+"""
+CROSSOVERS_EXAMPLES = """\b
+Examples:
+  thriftune crossovers
+  thriftune crossovers --axis tokens --tokens 128 --out crossovers
+  thriftune crossovers --axis size --device h100 --json
 """
 INIT_EXAMPLES = """\b
 Examples:
@@ -131,6 +151,66 @@ def compare(
         raise typer.Exit(1)
 
 
+@app.command(epilog=ESTIMATE_EXAMPLES)
+def estimate(
+    study: Annotated[
+        Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Say what fits into this, and the largest batch that does: 8GB.", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda or a GPU's name (h100); where the study would run here, if left out."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instead of the study's.", show_default=False)] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens of every text; then no data file is read.", show_default=False)
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the study's; config.json is enough. May be repeated.", show_default=False),
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option(help="Time this machine for some seconds, once, to predict training time.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Predict what every model and method of a study will cost, before any weight is loaded."""
+    import json
+
+    from thriftune.study import forecast
+    from thriftune.study.amounts import parse_bytes
+    from thriftune.study.config import load_study
+
+    question = forecast.Question(
+        device=device,
+        memory_bytes=None if memory is None else parse_bytes(memory),
+        batch_size=batch_size,
+        tokens=tokens,
+        models=tuple(model or ()),
+        probe=probe,
+    )
+    loaded = load_study(study, overrides or ())
+    cells = forecast.estimate(loaded, question, lambda text: typer.echo(f"{text} ...", err=True))
+    if as_json:
+        typer.echo(json.dumps(forecast.document(loaded, question, cells), indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.forecast import remarks, rows
+
+    print_table(rows(cells))
+    for remark in remarks(cells):
+        print_text(remark)
+
+
 @app.command(epilog=REPORT_EXAMPLES)
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder that `thriftune compare --out` wrote.")],
@@ -139,6 +219,134 @@ def report(
     from thriftune.report.render import write_report
 
     typer.echo(f"Report: {write_report(folder)}")
+
+
+@app.command(epilog=RECOMMEND_EXAMPLES)
+def recommend(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder that `thriftune compare --out` wrote (measured), or a study file (predicted)."),
+    ],
+    memory: Annotated[
+        str | None, typer.Option(help="The most peak memory that training may need: 8GB.", show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="The longest that training one task may take: 90s, 10min, 2h.", show_default=False),
+    ] = None,
+    tasks: Annotated[int, typer.Option(help="Tasks to train on one pretrained model; storage counts them all.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Rank methods under limits and say why, from measurements where there are some."""
+    import json
+    from dataclasses import asdict
+
+    from thriftune.analysis.choice import Limits, rank, reasons
+    from thriftune.study.amounts import parse_bytes, parse_seconds
+
+    if tasks < 1:
+        raise InputError(f"There is at least one task; {tasks} were given.")
+    limits = Limits(
+        memory_bytes=None if memory is None else parse_bytes(memory),
+        seconds=None if time is None else parse_seconds(time),
+        tasks=tasks,
+    )
+    ranked = rank(_candidates(source), limits)
+    sentences = reasons(ranked, limits)
+    if as_json:
+        cells = [asdict(each) | {"storage_bytes": each.candidate.storage(tasks)} for each in ranked]
+        document = {"limits": asdict(limits), "reasons": sentences, "cells": cells}
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.table import recommendation_rows
+
+    print_table(recommendation_rows(ranked, tasks))
+    for sentence in sentences:
+        print_text(f"\n{sentence}")
+
+
+def _candidates(source: Path) -> list[Candidate]:
+    """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates."""
+    from thriftune.analysis.choice import measured, predicted, unmeasured
+    from thriftune.results.store import Store
+
+    if source.is_dir():
+        results = Store(source).load()
+        return [*measured(results), *unmeasured(results)]
+    from thriftune.study.config import load_study
+    from thriftune.study.forecast import Question, estimate
+
+    cells = estimate(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
+    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells]
+
+
+@app.command(epilog=CROSSOVERS_EXAMPLES)
+def crossovers(
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(help="tokens (per batch), depth or size (of the model); all three where none is given."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="For tokens and depth; config.json is enough. BERT-base where none is given."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Texts per batch, for depth and size.")] = 32,
+    tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 64,
+    device: Annotated[str, typer.Option(help="cpu, cuda or a GPU's name (h100).")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the charts (SVG) and crossovers.json.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Predict where the methods' memory and time cross over batch, depth and model size; takes some minutes."""
+    import json
+    from dataclasses import asdict
+
+    from thriftune.analysis.crossings import build
+    from thriftune.cost.crossovers import AXES, Setting, axis_points
+    from thriftune.cost.cuda import find_gpu
+    from thriftune.errors import unknown_name
+    from thriftune.models.sources import resolve_model
+
+    for name in axis or ():
+        if name not in AXES:
+            raise unknown_name("axis", name, AXES)
+    setting = Setting(
+        model=None if model is None else resolve_model(model, Path(), weights=False),
+        batch_size=batch_size,
+        text_tokens=tokens,
+        gpu=None if device.lower() == "cpu" else find_gpu(device),
+    )
+    setting.check()
+    found = {
+        name: axis_points(name, setting, lambda text: typer.echo(f"{text} ...", err=True))
+        for name in dict.fromkeys(axis or AXES)
+    }
+    panels = {name: build(name, points) for name, points in found.items()}
+    document = {
+        name: {"sentences": panels[name].sentences, "points": [asdict(point) for point in points]}
+        for name, points in found.items()
+    }
+    if out is not None:
+        from thriftune.report.render import write_figures
+        from thriftune.results.store import write_json
+
+        write_json(out / "crossovers.json", document)
+        for panel in panels.values():
+            write_figures(out, panel.charts)
+    if as_json:
+        typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    from thriftune.progress import print_table, print_text
+    from thriftune.report.table import panel_rows
+
+    for panel in panels.values():
+        for table in panel.tables:
+            print_text(f"\n{table.caption}")
+            print_table(panel_rows(table))
+        for sentence in [*panel.sentences, *panel.notes]:
+            print_text(f"\n{sentence}")
 
 
 @app.command(epilog=INIT_EXAMPLES)

@@ -27,18 +27,22 @@ def without_dropout(network: nn.Module) -> None:
 
 
 def freeze(network: Any, method: str) -> Any:
-    """The usual recipes: everything, the top layer and the head, or LoRA on query and value with the head."""
+    """The usual recipes: everything, the top layer and the head, or LoRA (A frozen: FA) on query and value."""
     base = network.base_model
     layers = base.transformer.layer if hasattr(base, "transformer") else getattr(base, "encoder", base)
     layers = getattr(layers, "layer", None) or getattr(layers, "layers", layers)
     pooler = ["pooler"] if getattr(base, "pooler", None) is not None else []
     head = [name for name, part in network.named_children() if part is not base and list(part.parameters())] + pooler
-    if method == "lora":
+    if method in ("lora", "lora_fa"):
         targets = LORA_TARGETS.get(network.config.model_type, ["query", "value"])
         config = LoraConfig(
             task_type=TaskType.SEQ_CLS, r=8, lora_alpha=16, target_modules=targets, modules_to_save=head
         )
-        return get_peft_model(network, config)
+        wrapped = get_peft_model(network, config)
+        for name, parameter in wrapped.named_parameters():
+            if method == "lora_fa" and "lora_A" in name:
+                parameter.requires_grad_(False)
+        return wrapped
     if method == "top_layers":
         network.requires_grad_(False)
         layers[-1].requires_grad_(True)

@@ -29,6 +29,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "top_layers": ("top_layers", {"layers": 1}),
     "lora": ("lora", {}),
     "lora top": ("lora", {"layers": "top 2"}),
+    "lora_fa": ("lora_fa", {}),
     "head_only": ("head_only", {}),
     "bitfit": ("bitfit", {}),
 }

@@ -18,7 +18,7 @@ from thriftune.engine.train import Task, fit
 from thriftune.methods import find
 from thriftune.models.load import load_classifier
 
-METHODS = {"full": {}, "top_layers": {"layers": 1}, "lora": {}}
+METHODS = {"full": {}, "top_layers": {"layers": 1}, "lora": {}, "lora_fa": {}}
 STEPS = 20
 BATCH = 8
 PROTOCOL = Protocol(

@@ -93,6 +93,16 @@ def test_lora_starts_as_the_pretrained_model_and_follows_the_generator() -> None
     assert all((p == 0).all() for name, p in one.trained() if "lora_B" in name)
 
 
+def test_lora_fa_trains_b_alone_beside_the_same_a() -> None:
+    lora, frozen = applied("lora"), applied("lora_fa")
+    before = {name: p for name, p in frozen.network.named_parameters() if "lora_A" in name}
+    assert before
+    assert not any(p.requires_grad for p in before.values())
+    assert all(torch.equal(p, dict(lora.trained())[name]) for name, p in before.items())
+    assert {name for name, _ in frozen.trained()} == {name for name, _ in lora.trained() if "lora_A" not in name}
+    assert made("lora_fa", layers="top 2").label == "lora_fa r8 top 2"
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

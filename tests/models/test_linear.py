@@ -66,6 +66,28 @@ def test_lora_dropout_gradients_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(seeded, (x, *(p for p in module.parameters() if p.requires_grad)))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("input_needs_gradient", [True, False])
+def test_with_a_frozen_the_input_is_not_saved(dropout: float, input_needs_gradient: bool) -> None:
+    module = adapted(LoraConfig(r=3, target_modules=["query"], lora_dropout=dropout)).train()
+    module.lora_A.requires_grad_(False)  # type: ignore[union-attr, operator]
+    x = torch.randn(64, 6, dtype=torch.float64, requires_grad=input_needs_gradient)
+    wanted = [p for p in (x, *module.parameters()) if p.requires_grad]
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        torch.manual_seed(3)
+        out = linear(module, x)
+    down = module.lora_A["default"].weight  # type: ignore[index]
+    bits = [(64 * 6 // 8,)] if dropout and input_needs_gradient else []
+    weights = [(6, 5)] if input_needs_gradient else []
+    assert sorted(tuple(t.shape) for t in saved) == sorted([(64, 3), (3, 6), (5, 3), *weights, *bits])
+    grads = torch.autograd.grad((out * 2).sum(), wanted)
+    down.requires_grad_(True)
+    torch.manual_seed(3)
+    for mine, full in zip(grads, torch.autograd.grad((linear(module, x) * 2).sum(), wanted), strict=True):
+        torch.testing.assert_close(mine, full)
+
+
 def test_a_frozen_linear_saves_no_input() -> None:
     saved = []
     module = nn.Linear(6, 5).requires_grad_(False)

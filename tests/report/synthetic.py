@@ -20,11 +20,14 @@ from thriftune.results.record import (
     Histogram,
     Lengths,
     Memory,
+    PassSeconds,
+    Prediction,
     RunRecord,
     Scores,
     SearchPoint,
     SharedText,
     StepPoint,
+    StepSeconds,
     StudyResults,
     TokenLengths,
 )
@@ -140,6 +143,7 @@ def _tuned(
     if variant.troubled and method == "full":
         protocol["batch_size"] = 8
     scale = 1 + list(variant.models).index(model)
+    cost = _cost(method, 62.0 * time * scale, memory * scale, rng)
     return _record(
         store,
         variant,
@@ -152,8 +156,31 @@ def _tuned(
         method=settings,
         seed=number,
         protocol=protocol,
-        cost=_cost(method, 62.0 * time * scale, memory * scale, rng),
+        cost=cost,
+        predicted=None if number else _prediction(cost, rng),
         search=[SearchPoint(1e-4, 0.7, 0.61, 20.1), SearchPoint(3e-4, 0.71, 0.6, 20.3)] if "lora" in method else [],
+    )
+
+
+def _prediction(cost: Cost, rng: np.random.Generator) -> Prediction:
+    """A prediction near a cost; now and then without times."""
+    timed = bool(rng.random() < 0.8)
+    assert cost.memory is not None
+    assert cost.peak_memory_bytes is not None
+    return Prediction(
+        peak_memory_bytes=round(cost.peak_memory_bytes * rng.uniform(0.98, 1.02)),
+        memory=cost.memory,
+        trained_parameters=cost.trained_parameters,
+        head_parameters=cost.head_parameters,
+        total_parameters=cost.total_parameters,
+        stored_bytes=cost.stored_bytes,
+        delta_bytes=cost.delta_bytes,
+        flops_per_sample=1.2e9,
+        prefix_flops_per_sample=0.4e9,
+        train_seconds=cost.train_seconds * rng.uniform(0.85, 1.15) if timed else None,
+        prefix_seconds=cost.prefix_seconds if timed else None,
+        samples_per_second=cost.samples_per_second if timed else None,
+        reasons={} if timed else dict.fromkeys(("train_seconds", "prefix_seconds", "samples_per_second"), "no probe"),
     )
 
 
@@ -341,6 +368,12 @@ def _cost(method: str, seconds: float, memory: float, rng: np.random.Generator) 
         delta_bytes=trained * 4,
         energy_joules=None,
         reasons={"peak_reserved_bytes": "no GPU", "energy_joules": "no GPU"},
+        step_seconds=StepSeconds(0.001, seconds / 500, seconds / 400, seconds / 9000),
+        pass_seconds=PassSeconds(seconds / 500, seconds / 600, seconds / 400 - seconds / 600),
+        layers=6,
+        gradient_layers=2 if method == "top_layers 2" else 6,
+        pretrained_bytes=90_000_000,
+        adapter="lora" in method,
     )
 
 

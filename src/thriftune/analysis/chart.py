@@ -190,6 +190,25 @@ def lines(
     return _base(rows, height) | {"layer": layers}
 
 
+def log_lines(
+    rows: list[Row], *, x_title: str, y_title: str, series: list[str], tooltip: list[Row], height: int = 260
+) -> Spec:
+    """Lines with points of `y` over `x` by `series`, both on log scales."""
+
+    def axis(field: str, title: str) -> Spec:
+        axis = {"format": "~s", "values": _tens(row[field] for row in rows)}
+        return {"field": field, "type": "quantitative", "title": title, "scale": {"type": "log"}, "axis": axis}
+
+    encoding: Spec = {"x": axis("x", x_title), "y": axis("y", y_title), "tooltip": tooltip, "color": colour(series)}
+    shape = {"shape": _repeated(series, list(SHAPES), every=1)}
+    return _base(rows, height) | {
+        "layer": [
+            {"mark": {"type": "line"}, "encoding": encoding},
+            {"mark": {"type": "point", "size": 50}, "encoding": encoding | shape},
+        ]
+    }
+
+
 def dots(
     rows: list[Row],
     *,
@@ -213,6 +232,38 @@ def dots(
         "encoding": {"y": {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"grid": True}}}
         | encoding,
     }
+
+
+def points(
+    rows: list[Row],
+    *,
+    x_title: str,
+    y_title: str,
+    series: list[str],
+    tooltip: list[Row],
+    share: bool = False,
+    height: int = 220,
+) -> Spec:
+    """Points of `y` over `x`, with a colour and shape for each series and the `name` beside each point."""
+    axis = {"format": ".0%", "tickCount": 5} if share else {"tickCount": 5, "format": "~g"}
+    scale = {"zero": False, "padding": 12}
+    encoding = {
+        "x": {"field": "x", "type": "quantitative", "title": x_title, "scale": scale, "axis": {"tickCount": 5}},
+        "y": {"field": "y", "type": "quantitative", "title": y_title, "scale": scale, "axis": axis},
+    }
+    point = {
+        "mark": {"type": "point", "size": 80, "strokeWidth": 2.5, "opacity": 1},
+        "encoding": {
+            "color": colour(series),
+            "shape": _repeated(series, list(SHAPES), every=1),
+            "tooltip": tooltip,
+        },
+    }
+    label = {
+        "mark": {"type": "text", "dy": -10, "fontSize": 10, "limit": 110, "color": {"expr": "ink"}, "tooltip": None},
+        "encoding": {"text": {"field": "name", "type": "nominal"}},
+    }
+    return _base(rows, height) | {"encoding": encoding, "layer": [point, label]}
 
 
 def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:

@@ -30,7 +30,6 @@ QUESTION = "How much memory and time does each method take?"
 PAIRS_SHOWN = 10
 """Methods of one model up to which every pair is compared."""
 STATED = ("batch size", "max tokens", "epochs", "precision", "device")
-CATEGORIES = ("weights", "gradients", "optimizer", "activations", "cache", "other")
 
 COST_COLUMNS = [
     Column("run", "Run"),
@@ -49,12 +48,12 @@ OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes",
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Costs with each row's protocol, ratios, and bars for memory and time."""
+    """Costs with each row's protocol, ratios, and bars for time and throughput."""
     costs = [(run, run.cost) for run in results.runs if run.cost is not None]
     if not costs:
         return NotApplicable("No run finished, so nothing was measured.")
     tables = [_costs(costs), *_ratio_tables(results)]
-    charts = [each for each in (_time(costs), _memory(costs), _throughput(costs)) if each is not None]
+    charts = [each for each in (_time(costs), _throughput(costs)) if each is not None]
     return Panel([cost_sentence(results)], tables, charts, _notes(results, costs))
 
 
@@ -157,38 +156,6 @@ def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
         stacked=True,
     )
     return Chart("training-time", "Training time", "Bars: training seconds of each run, its prefix apart.", spec)
-
-
-def _memory(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:
-    known = [(run, cost, cost.peak_memory_bytes) for run, cost in costs if cost.peak_memory_bytes is not None]
-    if not known:
-        return None
-    divisor, unit = chart.byte_unit(peak for _, _, peak in known)
-    rows = []
-    for run, cost, peak in known:
-        parts = {name: getattr(cost.memory, name) for name in CATEGORIES} if cost.memory else {"not told apart": peak}
-        rows += [
-            {
-                "name": run.name,
-                "series": name,
-                "series_order": i,
-                "value": chart.short(value / divisor),
-                "text": f.size(value),
-                "peak": f.size(peak),
-            }
-            for i, (name, value) in enumerate(parts.items())
-            if value
-        ]
-    series = [name for name in (*CATEGORIES, "not told apart") if any(row["series"] == name for row in rows)]
-    tooltip = [
-        chart.tip("name", "run"),
-        chart.tip("series", "for"),
-        chart.tip("text", "memory"),
-        chart.tip("peak", "peak"),
-    ]
-    order = [run.name for run, _, _ in known]
-    spec = chart.bars(rows, x="value", x_title=unit, order=order, tooltip=tooltip, series=series, stacked=True)
-    return Chart("peak-memory", "Peak memory", "Bars: memory at the training step's peak, by what it is for.", spec)
 
 
 def _throughput(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:

@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from thriftune.cost.restore import restored
 from thriftune.engine.step import Step
 from thriftune.results.record import Memory
 
@@ -32,13 +33,16 @@ class LiveBytes(TorchDispatchMode):
     frees inside its own kernel is not seen.
     """
 
-    def __init__(self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None) -> None:
+    def __init__(
+        self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None, granule: int = 1
+    ) -> None:
         super().__init__()
         self.live: dict[int, _Live] = {}
         self.current = 0
         self.peak = 0
         self.peak_index = 0
         self.operations = 0
+        self._granule = granule
         self._at = at
         self._snapshot = snapshot
         self._references: dict[int, weakref.ref[Any]] = {}
@@ -66,7 +70,7 @@ class LiveBytes(TorchDispatchMode):
         key = storage._cdata
         if key in self.live:
             return
-        size = storage.nbytes()
+        size = -(-storage.nbytes() // self._granule) * self._granule
         self.live[key] = _Live(size, torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
         self.current += size
         self._references[key] = weakref.ref(storage, partial(self._forget, key))
@@ -81,24 +85,26 @@ class LiveBytes(TorchDispatchMode):
 def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
     """Peak live tensor bytes of a training step on `batches`, and what they are for at that moment.
 
-    Three untimed steps run: one brings the optimiser's state into being, one finds the peak, one looks at it.
     Weights, optimiser state and random numbers are restored.
     """
-    before = [p.detach().clone() for p in step.parameters]
-    random_state = torch.get_rng_state()
-    try:
-        step(batches, 0.0)
-        finder = LiveBytes()
-        _run(step, batches, finder)
-        found: list[Memory] = []
-        _run(step, batches, LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter))))
-    finally:
-        with torch.no_grad():
-            for parameter, value in zip(step.parameters, before, strict=True):
-                parameter.copy_(value)
-        step.optimizer.state.clear()
-        step.optimizer.zero_grad(set_to_none=True)
-        torch.set_rng_state(random_state)
+    with restored(step):
+        return step_peak(step, batches)
+
+
+def step_peak(step: Step, batches: list[Any], granule: int = 1) -> tuple[int, Memory]:
+    """Peak live tensor bytes of a training step, each storage rounded up to whole granules, and what they are for.
+
+    Two steps run, after the optimiser's state has come into being: one finds the peak, one looks at it.
+    """
+    if not step.optimizer.state:
+        make_state(step)
+    with torch.no_grad():
+        step.forward(batches[0])  # what happens once only (frozen projections move together) is done before
+    finder = LiveBytes(granule=granule)
+    _run(step, batches, finder)
+    found: list[Memory] = []
+    looker = LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter)), granule)
+    _run(step, batches, looker)
     return finder.peak, found[0]
 
 
@@ -118,6 +124,14 @@ def peak_of(weights: Sequence[torch.Tensor], work: Callable[[], object]) -> int:
     with counter:
         work()
     return counter.peak
+
+
+def make_state(step: Step) -> None:
+    """Brings the optimiser's state into being; the parameters may change."""
+    for parameter in step.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    step.optimizer.step()
+    step.optimizer.zero_grad(set_to_none=True)
 
 
 def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:

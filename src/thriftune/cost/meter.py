@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from thriftune.cost.memory import probe
-from thriftune.engine.batches import widest_batch
+from thriftune.cost.phases import probe_seconds
+from thriftune.engine.batches import typical_batch, widest_batch
 from thriftune.engine.step import Step
 from thriftune.engine.train import Hook
-from thriftune.results.record import Memory
+from thriftune.results.record import Memory, PassSeconds, StepSeconds
 
 
 class CostMeter(Hook):
     """Adds up what the loop reports; one meter may watch several trainings (a learning-rate search).
 
-    CPU: memory comes from a probe before the first step. CUDA: from the allocator, during training steps only.
+    What memory and a step's seconds go to comes from probes before the first step. The peak is the memory probe's
+    on a CPU, and the allocator's during training steps on CUDA.
     """
 
     def __init__(self, lengths: Any, seed: int) -> None:
@@ -26,19 +29,35 @@ class CostMeter(Hook):
         self.evaluate_seconds = 0.0
         self.peak_memory_bytes = 0
         self.peak_reserved_bytes: int | None = None
-        self.memory: Memory | None = None
+        self.step_seconds: StepSeconds | None = None
+        self.pass_seconds: PassSeconds | None = None
+        self._probed: tuple[int, Memory] | None = None
         self.energy_joules: float | None = None
         self._device = torch.device("cpu")
         self._energy_start: float | None = None
 
+    @property
+    def memory(self) -> Memory | None:
+        """The peak by what it is for; None before training."""
+        if self._probed is None:
+            return None
+        peak, parts = self._probed
+        return parts if self._device.type == "cpu" else of_allocated(parts, self.peak_memory_bytes or peak)
+
     def train_started(self, step: Step) -> None:
-        """Probes memory on a CPU."""
+        """Probes memory on the widest batch, and seconds on a typical one (of a search's first candidate)."""
         self._device = step.classifier.device
+        widest = widest_batch(self._lengths, step.protocol, self._seed)
+        found = probe(step, [widest] * step.protocol.accumulate)
+        if self._probed is None or found[0] > self._probed[0]:
+            self._probed = found
+        if self.step_seconds is None:
+            typical = typical_batch(self._lengths, step.protocol, self._seed)
+            self.step_seconds, self.pass_seconds = probe_seconds(step, [typical] * step.protocol.accumulate)
         if self._device.type == "cpu":
-            widest = widest_batch(self._lengths, step.protocol, self._seed)
-            peak, memory = probe(step, [widest] * step.protocol.accumulate)
-            if peak > self.peak_memory_bytes:
-                self.peak_memory_bytes, self.memory = peak, memory
+            self.peak_memory_bytes = self._probed[0]
+        else:
+            torch.cuda.empty_cache()
 
     def epoch_started(self) -> None:
         """Resets the allocator's peak, so that evaluation does not count."""
@@ -61,6 +80,15 @@ class CostMeter(Hook):
     def evaluated(self, seconds: float) -> None:
         """Adds an evaluation."""
         self.evaluate_seconds += seconds
+
+
+def of_allocated(parts: Memory, allocated: int) -> Memory | None:
+    """A GPU's peak by what it is for: the tensors that the probe saw, the rest of what was allocated in `other`.
+
+    The rest is what operations take inside their kernels, and rounding. None where more was seen than allocated.
+    """
+    seen = parts.weights + parts.gradients + parts.optimizer + parts.activations + parts.cache
+    return replace(parts, other=allocated - seen) if seen <= allocated else None
 
 
 def _energy(device: torch.device) -> float | None:

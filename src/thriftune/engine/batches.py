@@ -11,6 +11,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine.prefix import Prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
+from thriftune.models.device import device_kind
 from thriftune.models.rows import TEXTS_PER_GROUP, Rows, layout
 
 
@@ -53,6 +54,15 @@ def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarr
     return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))
 
 
+def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
+    """The full batch of the first epoch whose padded tokens are nearest to the mean: what a step usually costs."""
+    batches = training_batches(len(lengths), protocol.batch_size, seed, 0)
+    full = [batch for batch in batches if len(batch) == len(batches[0])]
+    sizes = np.array([[len(batch) * lengths[batch].max(), lengths[batch].sum()] for batch in full], dtype=np.float64)
+    padded = sizes[:, 1 if protocol.padding == "none" else 0]
+    return full[int(np.abs(padded - padded.mean()).argmin())]
+
+
 def padded_batch(
     tokens: Tokens, indices: np.ndarray, classifier: Classifier, protocol: Protocol
 ) -> dict[str, torch.Tensor]:
@@ -92,5 +102,5 @@ def packed_batch(tokens: Tokens, indices: np.ndarray, device: torch.device) -> R
         positions=move(positions),
         starts=move(starts),
         lengths=move(lengths),
-        groups=layout(lengths, TEXTS_PER_GROUP if device.type == "cpu" else len(lengths), device),
+        groups=layout(lengths, TEXTS_PER_GROUP if device_kind(device) == "cpu" else len(lengths), device),
     )

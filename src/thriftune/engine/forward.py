@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,6 +12,7 @@ from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import can_pack, packed_logits
+from thriftune.models.rows import Rows
 
 
 def packs(classifier: Classifier, protocol: Protocol) -> bool:
@@ -37,20 +40,40 @@ def autocast(classifier: Classifier, protocol: Protocol) -> torch.autocast:
     return torch.autocast(classifier.device.type, dtype=torch.bfloat16, enabled=protocol.precision == "bf16")
 
 
-def logits_of(classifier: Classifier, examples: Examples, indices: np.ndarray, protocol: Protocol) -> torch.Tensor:
-    """Logits (texts, classes) of some of the examples, in the order of the indices."""
-    with autocast(classifier, protocol):
-        if not packs(classifier, protocol):
-            return classifier.logits(padded_batch(examples.tokens, indices, classifier, protocol))
-        lengths = examples.tokens.lengths[indices]
-        order = np.argsort(-lengths, kind="stable")
-        longest_first = indices[order]
-        rows = packed_batch(examples.tokens, longest_first, classifier.device)
-        prefix = examples.prefix
-        bottom = 0 if prefix is None else prefix.layer
-        hidden = None if prefix is None else prefix.read(longest_first, classifier.device)
-        recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
-        logits = packed_logits(classifier, rows, bottom, hidden, recompute)
+@dataclass(frozen=True)
+class Packed:
+    """A batch for the packed path, longest text first."""
+
+    rows: Rows
+    hidden: torch.Tensor | None
+    """The prefix's rows (rows, hidden), where there is one."""
+    back: torch.Tensor
+    """(texts,) the place of each text in the order that was asked for."""
+
+
+def batch_of(
+    classifier: Classifier, examples: Examples, indices: np.ndarray, protocol: Protocol
+) -> Packed | dict[str, torch.Tensor]:
+    """What the forward reads for some of the examples, on the classifier's device: packed, or padded tensors."""
+    if not packs(classifier, protocol):
+        return padded_batch(examples.tokens, indices, classifier, protocol)
+    order = np.argsort(-examples.tokens.lengths[indices], kind="stable")
+    longest_first = indices[order]
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    return logits[torch.from_numpy(back).to(logits.device)]
+    rows = packed_batch(examples.tokens, longest_first, classifier.device)
+    prefix = examples.prefix
+    hidden = None if prefix is None else prefix.read(longest_first, classifier.device)
+    return Packed(rows, hidden, torch.from_numpy(back).to(classifier.device))
+
+
+def logits_of(classifier: Classifier, examples: Examples, indices: np.ndarray, protocol: Protocol) -> torch.Tensor:
+    """Logits (texts, classes) of some of the examples, in the order of the indices."""
+    batch = batch_of(classifier, examples, indices, protocol)
+    with autocast(classifier, protocol):
+        if not isinstance(batch, Packed):
+            return classifier.logits(batch)
+        bottom = 0 if examples.prefix is None else examples.prefix.layer
+        recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
+        logits = packed_logits(classifier, batch.rows, bottom, batch.hidden, recompute)
+    return logits[batch.back]

@@ -77,10 +77,14 @@ class Step:
             loss += summed.detach()
             labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
             correct += (logits.detach().argmax(dim=1) == labels).sum()
+        self.update(learning_rate)
+        return StepResult(loss, correct, texts)
+
+    def update(self, learning_rate: float) -> None:
+        """Clips the gradients that are there, updates the parameters and drops the gradients."""
         if self.protocol.optimizer.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.protocol.optimizer.max_grad_norm, foreach=True)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return StepResult(loss, correct, texts)

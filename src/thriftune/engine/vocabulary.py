@@ -24,7 +24,7 @@ class Vocabulary:
     """A word embedding that holds some of its rows for a while."""
 
     module: nn.Embedding
-    whole: nn.Parameter
+    whole: Any
     """(words, hidden), all rows."""
     used: torch.Tensor
     """(used words,) their ids, ascending."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from thriftune.models import kernels
+from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, unpack_bits
 from thriftune.models.rows import Group, Rows, pad, take, unpad
 
@@ -196,7 +197,7 @@ def attend(
     rate: float,
 ) -> torch.Tensor:
     """Attention of padded tensors (texts, heads, tokens, size); `mask` is True where a key may be seen."""
-    if query.device.type == "cpu":
+    if device_kind(query.device) == "cpu":
         blocked = None if mask is None else ~mask
         out: torch.Tensor = _Attend.apply(query, key, value, bias, blocked, scale, rate)
         return out
@@ -229,7 +230,7 @@ def packed_attention(
         settings = (rows.starts, rows.lengths, heads, scale, rate, seed, first_only, -1 if window is None else window)
         out: torch.Tensor = _KernelAttend.apply(query, key, value, kernels.Attention(*settings))
         return out
-    if query.device.type == "cpu" and bias is None and window is None:
+    if device_kind(query.device) == "cpu" and bias is None and window is None:
         fused: torch.Tensor = _PackedAttend.apply(query, key, value, rows, heads, scale, rate, first_only)
         return fused
     parts = []

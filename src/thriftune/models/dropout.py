@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from thriftune.models import kernels
+from thriftune.models.device import device_kind
 
 LEVELS = 1 << 16
 
@@ -28,14 +29,26 @@ def keep_mask(count: int, rate: float) -> tuple[torch.Tensor, float]:
     return (lanes >= dropped - LEVELS // 2).view(torch.uint8), LEVELS / (LEVELS - dropped)
 
 
+# As operators they are seen by what counts memory, and have shapes without data.
+_library = torch.library.Library("thriftune", "DEF")
+_library.define("pack_bits(Tensor mask) -> Tensor")
+_library.define("unpack_bits(Tensor bits, int count) -> Tensor")
+_library.impl("pack_bits", lambda mask: torch.from_numpy(np.packbits(mask.numpy())), "CPU")
+_library.impl("pack_bits", lambda mask: mask.new_empty((mask.numel() + 7) // 8), "Meta")
+_library.impl("unpack_bits", lambda bits, count: torch.from_numpy(np.unpackbits(bits.numpy(), count=count)), "CPU")
+_library.impl("unpack_bits", lambda bits, count: bits.new_empty(count), "Meta")
+
+
 def pack_bits(mask: torch.Tensor) -> torch.Tensor:
     """A uint8 mask of zeros and ones as one bit per element."""
-    return torch.from_numpy(np.packbits(mask.numpy()))
+    bits: torch.Tensor = torch.ops.thriftune.pack_bits(mask)
+    return bits
 
 
 def unpack_bits(bits: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     """The reverse of `pack_bits`: uint8 of the given shape."""
-    return torch.from_numpy(np.unpackbits(bits.numpy(), count=shape.numel())).view(shape)
+    mask: torch.Tensor = torch.ops.thriftune.unpack_bits(bits, shape.numel())
+    return mask.view(shape)
 
 
 class _BitDropout(torch.autograd.Function):
@@ -74,7 +87,7 @@ def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
     if kernels.usable(x):
         seeded: torch.Tensor = _SeedDropout.apply(x, rate)
         return seeded
-    if x.device.type != "cpu":
+    if device_kind(x.device) != "cpu":
         return nn.functional.dropout(x, rate)
     out: torch.Tensor = _BitDropout.apply(x, rate)
     return out
@@ -98,7 +111,7 @@ class _DropoutAdd(torch.autograd.Function):
 
 def dropout_add(x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
     """residual + dropout(x)."""
-    if rate == 0.0 or x.device.type != "cpu" or kernels.usable(x):
+    if rate == 0.0 or device_kind(x.device) != "cpu" or kernels.usable(x):
         return residual + dropout(x, rate)
     out: torch.Tensor = _DropoutAdd.apply(x, residual, rate)
     return out

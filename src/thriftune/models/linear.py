@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 
 
 class _LoraUpdate(torch.autograd.Function):
     """base + scaling * dropout(x) A' B'; saves x (shared by every update that reads it), the mask's bits and x A'.
 
-    `base` is written in place: it comes fresh from a frozen Linear, which saves nothing of it.
+    With A frozen (LoRA-FA) x A' alone is saved, and the mask's bits where x needs a gradient. `base` is written in
+    place: it comes fresh from a frozen Linear, which saves nothing of it.
     """
 
     @staticmethod
@@ -34,8 +36,10 @@ class _LoraUpdate(torch.autograd.Function):
             seen = x * mask.view(x.shape)
         inner = seen @ down.t()
         inner.mul_(scaling * factor)
-        ctx.scaling, ctx.factor = scaling, factor
-        ctx.save_for_backward(x, down, up, inner, bits)
+        ctx.scaling, ctx.factor, ctx.shape = scaling, factor, x.shape
+        _, x_needed, down_needed, *_ = ctx.needs_input_grad
+        kept_bits = bits if x_needed or down_needed else None
+        ctx.save_for_backward(x if down_needed else None, down, up, inner, kept_bits)
         ctx.mark_dirty(base)
         return base.addmm_(inner, up.t())
 
@@ -44,10 +48,10 @@ class _LoraUpdate(torch.autograd.Function):
         x, down, up, inner, bits = ctx.saved_tensors
         grad_up = grad.t() @ inner
         grad_inner = (grad @ up).mul_(ctx.scaling * ctx.factor)
-        mask = None if bits is None else unpack_bits(bits, x.shape)
-        seen = x if mask is None else x * mask
-        grad_down = grad_inner.t() @ seen if ctx.needs_input_grad[2] else None
-        grad_x = None
+        mask = None if bits is None else unpack_bits(bits, ctx.shape)
+        grad_down = grad_x = None
+        if ctx.needs_input_grad[2]:
+            grad_down = grad_inner.t() @ (x if mask is None else x * mask)
         if ctx.needs_input_grad[1]:
             grad_x = grad_inner @ down
             if mask is not None:
@@ -58,8 +62,8 @@ class _LoraUpdate(torch.autograd.Function):
 def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """`module(x)` for rows x of shape (rows, in), keeping no more for backward than the gradients need.
 
-    A plain Linear with frozen weights saves no input. A LoRA layer saves its input once. Every other module,
-    PEFT's other tuners among them, is called as it is.
+    A plain Linear with frozen weights saves no input. A LoRA layer saves its input once, or not at all where its A
+    is frozen. Every other module, PEFT's other tuners among them, is called as it is.
     """
     if type(module) is nn.Linear:
         return nn.functional.linear(x, module.weight, module.bias)
@@ -71,7 +75,7 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     rate, scaling = rate_of(lora.lora_dropout[adapter]), float(lora.scaling[adapter])
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
     result = nn.functional.linear(x, lora.base_layer.weight, lora.base_layer.bias)
-    if x.device.type != "cpu":
+    if device_kind(x.device) != "cpu":
         seen = nn.functional.dropout(x, rate) if rate > 0.0 else x
         return torch.addmm(result, seen @ down.t(), up.t(), alpha=scaling)
     updated: torch.Tensor = _LoraUpdate.apply(result, x, down, up, scaling, rate)
@@ -106,7 +110,7 @@ class _Project(torch.autograd.Function):
         weights, biases, updates = parts[:count], parts[count : 2 * count], parts[2 * count :]
         bias = None if biases[0] is None else torch.cat(biases)
         joint = nn.functional.linear(x, side_by_side(weights), bias)
-        out = joint.split([len(weight) for weight in weights], dim=1)
+        out: tuple[torch.Tensor, ...] = tuple(joint.split([len(weight) for weight in weights], dim=1))
         downs, ups = updates[::2], updates[1::2]
         inner = None
         if downs:
@@ -186,8 +190,8 @@ def _gather_weights(parameters: Sequence[nn.Parameter]) -> None:
     """Moves frozen weights into one storage, for good, so that they are one matrix as well as several."""
     if _adjacent(parameters, parameters[0].numel()):
         return
-    # Under inference mode the storage would be one that training may not use.
-    with torch.inference_mode(False), torch.no_grad():
+    # A storage made under inference mode would be one that training may not use.
+    with torch.inference_mode(parameters[0].is_inference()), torch.no_grad():
         joint = torch.cat([parameter.detach() for parameter in parameters])
         for parameter, rows in zip(parameters, joint.split([len(p) for p in parameters]), strict=True):
             parameter.data = rows

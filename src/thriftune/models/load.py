@@ -60,7 +60,7 @@ def load_config(folder: Path) -> PretrainedConfig:
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's fast tokenizer; raises `InputError` where the folder has none."""
     # Without any of its files transformers makes a tokenizer that knows no word.
-    if not any(list(folder.glob(pattern)) for pattern in TOKENIZER_FILES):
+    if not has_tokenizer(folder):
         raise InputError(f"{folder} has no tokenizer. Save tokenizer.json (or the files it is made from) there.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
@@ -72,6 +72,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(f"The tokenizer in {folder} has no fast version; save a tokenizer.json beside it.")
     return tokenizer
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the folder holds a tokenizer's files."""
+    return any(list(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
 
 
 def token_types(config: PretrainedConfig) -> bool:
@@ -141,17 +146,22 @@ def _without_lowest(
 
 
 def skeleton(
-    folder: Path, labels: tuple[str, ...], head: HeadSettings | None = None, name: str | None = None
+    folder: Path,
+    labels: tuple[str, ...],
+    head: HeadSettings | None = None,
+    name: str | None = None,
+    device: str = "meta",
 ) -> Classifier:
-    """The same classifier on the meta device: shapes without weights, from config.json alone.
+    """The same classifier from config.json alone: on the meta device, which has shapes without weights.
 
-    It has no tokenizer. Raises `InputError` where the configuration cannot be used.
+    On another device its weights are random. It has no tokenizer. Raises `InputError` where the configuration cannot
+    be used.
     """
 
     def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
         return auto.from_config(config, dtype=torch.float32, **options)
 
-    with quiet(), torch.device("meta"):
+    with quiet(), torch.device(device):
         return _build(folder, labels, head or HeadSettings(), name, make)
 
 

@@ -32,11 +32,13 @@ class _AddNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         trained = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
-        grads = kernels.add_norm_backward(grad.contiguous(), *ctx.saved_tensors, ctx.rate, ctx.seed, trained)
+        total, mean, scale, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        grads = kernels.add_norm_backward(grad, total, mean, scale, weight, ctx.rate, ctx.seed, trained)
         return *grads, None, None
 
 
-def add_norm(norm: nn.Module, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
+def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
     """`norm(residual + dropout(x))` for rows (rows, hidden)."""
     if _is_plain(norm, x) and kernels.usable(x, residual, norm.weight):
         out: torch.Tensor = _AddNorm.apply(x, residual, norm.weight, norm.bias, norm.eps, rate)

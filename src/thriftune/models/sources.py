@@ -36,17 +36,18 @@ DEMO_MODELS = {
 }
 
 
-def resolve_model(name: str, base: Path | None = None) -> Path:
+def resolve_model(name: str, base: Path | None = None, weights: bool = True) -> Path:
     """The local folder of a model named `demo:NAME`, `hub:OWNER/NAME`, `OWNER/NAME` or by a folder.
 
     Relative folders are looked up in `base` (the study file's folder), then in the working directory; a folder
-    wins over a hub model of the same name. Hub models are downloaded once into the hub's own cache.
+    wins over a hub model of the same name. Hub models are downloaded once into the hub's own cache; without
+    `weights` only their small files are.
     Raises `InputError` where the model is not there, is not a model, or the hub cannot be reached.
     """
     if name.startswith("demo:"):
         return _demo_model(name.removeprefix("demo:"))
     if name.startswith("hub:"):
-        return _download(name.removeprefix("hub:"))
+        return _download(name.removeprefix("hub:"), weights)
     candidates = [Path(name).expanduser()]
     if base is not None and not candidates[0].is_absolute():
         candidates.insert(0, base / name)
@@ -54,7 +55,7 @@ def resolve_model(name: str, base: Path | None = None) -> Path:
         if folder.is_dir():
             return _checked(folder.resolve(), name)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _download(name)
+        return _download(name, weights)
     looked = ", ".join(str(c) for c in candidates)
     raise InputError(
         f'Model "{name}" is not there (looked for the folder {looked}). '
@@ -94,7 +95,7 @@ def _checked(folder: Path, name: str) -> Path:
     return folder
 
 
-def _download(name: str) -> Path:
+def _download(name: str, weights: bool = True) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -106,6 +107,8 @@ def _download(name: str) -> Path:
 
     small = ["*.json", "*.txt", "*.model", "*.tiktoken", "tokenizer*", "vocab*", "merges*"]
     try:
+        if not weights:
+            return _checked(Path(snapshot_download(name, allow_patterns=small)), name)
         folder = Path(snapshot_download(name, allow_patterns=[*small, "*.safetensors"]))
         if not list(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(name, allow_patterns=[*small, "pytorch_model*"]))

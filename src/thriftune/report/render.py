@@ -55,17 +55,17 @@ def write_report(out: Path) -> Path:
     results = store.load()
     sections, skipped = build(results)
     write_text(store.report_path, page(results, sections, skipped))
-    _write_figures(store, [chart for section in sections for chart in section.panel.charts])
+    charts = [chart for section in sections for chart in section.panel.charts]
+    write_figures(store.figures_path, charts)
+    for path in set(store.figures_path.glob("*.svg")) - {store.figures_path / f"{chart.name}.svg" for chart in charts}:
+        path.unlink()  # of an earlier report
     return store.report_path
 
 
-def _write_figures(store: Store, charts: list[Chart]) -> None:
-    """Writes every chart as SVG; those of an earlier report that are no longer in it go."""
-    paths = {store.figures_path / f"{chart.name}.svg": chart for chart in charts}
-    for path, chart in paths.items():
-        write_text(path, vl_convert.vegalite_to_svg(figure(chart.spec)))
-    for path in set(store.figures_path.glob("*.svg")) - set(paths):
-        path.unlink()
+def write_figures(folder: Path, charts: list[Chart]) -> None:
+    """Writes every chart as NAME.svg."""
+    for chart in charts:
+        write_text(folder / f"{chart.name}.svg", vl_convert.vegalite_to_svg(figure(chart.spec)))
 
 
 def build(results: Results) -> tuple[list[Section], list[tuple[str, str]]]:

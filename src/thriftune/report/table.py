@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from thriftune.analysis import format as f
-from thriftune.analysis.panel import Column
+from thriftune.analysis.choice import Ranked, table_rows
+from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
 from thriftune.results.store import Results
 
@@ -43,6 +44,36 @@ def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
         "Trained": text("trained_parameters", f.short_count),
         "Stored": text("stored_bytes", f.size),
     }
+
+
+def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, str]]:
+    """One dict per candidate, in order of choice: short heading to value; what is not known is a dash."""
+
+    def text(value: float | None, write: Callable[[float], str]) -> str:
+        return "–" if value is None else write(value)
+
+    return [
+        {
+            "Rank": text(row["rank"], f.count),
+            "Method": row["name"],
+            "Numbers": row["numbers"],
+            "Acc. %": text(row["accuracy"], f.bare_percent),
+            "Memory": text(row["memory"], f.size),
+            "Time": text(row["seconds"], f.seconds),
+            f"Stored, {f.plural(tasks, 'task')}": text(row["storage"], f.size),
+            "Pareto": row["best_for"] or "–",
+            "Fits": row["fits"],
+        }
+        for row in table_rows(ranked, tasks)
+    ]
+
+
+def panel_rows(table: Table) -> list[dict[str, str]]:
+    """A panel's table for the terminal: heading to value; what is not known is a dash."""
+    return [
+        {column.label: "–" if row.get(column.name) is None else cell(column, row) for column in table.columns}
+        for row in table.rows
+    ]
 
 
 def summary_remarks(results: Results) -> list[str]:

@@ -55,6 +55,30 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class StepSeconds:
+    """Seconds of one training step on a typical batch, by what they are for; the parts add up to the step."""
+
+    data: float
+    """Making the batch."""
+    forward: float
+    backward: float
+    optimizer: float
+    """Clipping and updating."""
+
+
+@dataclass(frozen=True)
+class PassSeconds:
+    """The same step's forward and backward, by how far gradients go; the parts add up to the two."""
+
+    head: float
+    """Without the method: forward through every layer that runs, backward through the head alone."""
+    reach: float
+    """What backward down to the lowest trained layer adds, still without the method's own work."""
+    own: float
+    """The rest, the method's own: the adapters' products, the gradients of the trained weights."""
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run cost, measured (definitions: docs/how-cost-is-measured.md)."""
 
@@ -83,7 +107,84 @@ class Cost:
     """Bytes of the trained tensors alone."""
     energy_joules: float | None
     reasons: dict[str, str] = field(default_factory=dict)
+    """Why a number is None, by its field name."""
+    step_seconds: StepSeconds | None = None
+    pass_seconds: PassSeconds | None = None
+    layers: int | None = None
+    """Encoder layers of the model."""
+    gradient_layers: int | None = None
+    """Encoder layers that gradients go through: those from the lowest trained one up."""
+    pretrained_bytes: int | None = None
+    """Weight files of the pretrained model that the run started from."""
+    adapter: bool | None = None
+    """Whether model/ holds an adapter, which needs the pretrained model beside it."""
+
+
+@dataclass(frozen=True)
+class AxisPoint:
+    """What one method is predicted to cost at one place of an axis (tokens per batch, depth, model size)."""
+
+    axis: str
+    method: str
+    x: float
+    """Padded tokens per batch, layers with gradients, or parameters of the model."""
+    label: str
+    """The place, for people."""
+    peak_memory_bytes: int
+    flops_per_sample: float
+    """Of training; the frozen layers' single pass spread over the epochs."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run was predicted to cost before it began, from its model's configuration."""
+
+    peak_memory_bytes: int
+    memory: Memory
+    trained_parameters: int
+    head_parameters: int
+    total_parameters: int
+    stored_bytes: int
+    delta_bytes: int
+    flops_per_sample: float
+    """Of training, on an ordinary batch; the frozen layers' single pass counts apart."""
+    prefix_flops_per_sample: float
+    train_seconds: float | None
+    prefix_seconds: float | None
+    samples_per_second: float | None
+    """Training samples over train_seconds + prefix_seconds."""
+    reasons: dict[str, str] = field(default_factory=dict)
     """Why a number above is None, by its field name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction as `run.json` holds it under `predicted`."""
+        return _with_reasons(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Prediction:
+        """Reads what `to_json` wrote."""
+        values = _without_reasons(data)
+        return cls(**{**values, "memory": Memory(**values["memory"])})
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell of a study would cost, and whether it fits into some memory."""
+
+    name: str
+    model: str
+    method: dict[str, Any]
+    batch_size: int
+    device: str
+    predicted: Prediction
+    memory_limit_bytes: int | None
+    fits: bool | None
+    """None where no limit is given."""
+    largest_batch_size: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `cells` in what `thriftune estimate --json` prints."""
+        return {**self.__dict__, "predicted": self.predicted.to_json()}
 
 
 @dataclass(frozen=True)
@@ -122,6 +223,8 @@ class RunRecord:
     test: Scores | None
     validation: Scores | None
     cost: Cost | None
+    predicted: Prediction | None = None
+    """None for baselines, and for runs that failed before it was made."""
     search: list[SearchPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -132,27 +235,40 @@ class RunRecord:
         out = asdict(self)
         out["metrics"] = {"test": out.pop("test"), "validation": out.pop("validation")}
         if self.cost is not None:
-            cost = out["cost"]
-            for name, reason in cost.pop("reasons").items():
-                cost[f"{name}_reason"] = reason
+            out["cost"] = _with_reasons(out["cost"])
+        if self.predicted is not None:
+            out["predicted"] = self.predicted.to_json()
         return out
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"test", "validation", "cost", "search"}
-        cost = dict(data["cost"]) if data["cost"] is not None else None
+        known = {f.name for f in fields(cls)} - {"test", "validation", "cost", "predicted", "search"}
+        cost = _without_reasons(data["cost"]) if data["cost"] is not None else None
+        predicted = data.get("predicted")
         if cost is not None:
-            names = [key for key in cost if key.endswith("_reason")]
-            cost["reasons"] = {key.removesuffix("_reason"): cost.pop(key) for key in names}
-            cost["memory"] = Memory(**cost["memory"]) if cost["memory"] is not None else None
+            for name, part in {"memory": Memory, "step_seconds": StepSeconds, "pass_seconds": PassSeconds}.items():
+                cost[name] = part(**cost[name]) if cost.get(name) is not None else None
         return cls(
             **{key: value for key, value in data.items() if key in known},
             test=_scores(data["metrics"]["test"]),
             validation=_scores(data["metrics"]["validation"]),
             cost=Cost(**cost) if cost is not None else None,
+            predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
         )
+
+
+def _with_reasons(values: dict[str, Any]) -> dict[str, Any]:
+    """Each reason beside the number that is not known."""
+    return {**values, **{f"{name}_reason": reason for name, reason in values.pop("reasons").items()}}
+
+
+def _without_reasons(values: dict[str, Any]) -> dict[str, Any]:
+    """The reverse of `_with_reasons`."""
+    names = [key for key in values if key.endswith("_reason")]
+    kept = {key: value for key, value in values.items() if key not in names}
+    return {**kept, "reasons": {key.removesuffix("_reason"): values[key] for key in names}}
 
 
 def _scores(data: dict[str, Any] | None) -> Scores | None:

@@ -70,6 +70,8 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             "prefix_peak_memory_bytes": "no prefix was computed",
             "memory": no_tensors,
             "energy_joules": "no GPU that reports it",
+            **dict.fromkeys(("step_seconds", "pass_seconds"), "a baseline has no training steps"),
+            **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
     )
-    return Outcome(None, None, scores, cost, [], [])
+    return Outcome(None, None, scores, cost, None, [], [])

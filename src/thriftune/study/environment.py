@@ -35,6 +35,14 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def use_all_processors() -> None:
+    """Lets torch use every processor that this process may run on; OMP_NUM_THREADS, where it is set, decides."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(usable_processors())
+
+
 def process_peak_bytes() -> int:
     """Largest resident set of this process so far, in bytes."""
     import resource

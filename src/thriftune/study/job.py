@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.results.record import Cost, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
 
@@ -53,6 +53,7 @@ class Outcome:
     best_epoch: int | None
     scores: dict[str, Scores]
     cost: Cost
+    predicted: Prediction | None
     search: list[SearchPoint]
     notes: list[str]
 

@@ -43,7 +43,7 @@ class Prepared:
 
     def tokens_path(self, study: Study, run: PlannedRun, split: str) -> Path:
         """Tokens of a split as a run's model sees them."""
-        return self.folder / "tokens" / _token_key(study, run) / split
+        return self.folder / "tokens" / token_key(study, run) / split
 
 
 def text_columns(dataset: Dataset, run: PlannedRun) -> tuple[str, ...]:
@@ -58,7 +58,8 @@ def text_columns(dataset: Dataset, run: PlannedRun) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _token_key(study: Study, run: PlannedRun) -> str:
+def token_key(study: Study, run: PlannedRun) -> str:
+    """What tells two tokenisations of a study apart."""
     parts = [run.model, run.method.text, run.protocol.max_tokens, study.data.pair]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -142,7 +143,7 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
 
 
 def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
-    return {_token_key(study, run) for run in runs if run.method.text is None}
+    return {token_key(study, run) for run in runs if run.method.text is None}
 
 
 def _tokenise(
@@ -150,7 +151,7 @@ def _tokenise(
 ) -> Iterator[tuple[str, str, int, dict[str, Tokens]]]:
     from thriftune.models.load import load_config, load_tokenizer, token_types
 
-    wanted = {_token_key(study, run): run for run in runs if run.model is not None}
+    wanted = {token_key(study, run): run for run in runs if run.model is not None}
     total = len(wanted) * sum(frame.height for frame in dataset.splits.values())
     done = 0
     for key, run in wanted.items():

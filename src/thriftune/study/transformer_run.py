@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ from thriftune.engine.cache import PrefixCache
 from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
+from thriftune.results.record import Cost, EpochPoint, Prediction, Scores, SearchPoint
 from thriftune.results.store import RunFolder
-from thriftune.study.environment import process_peak_bytes, usable_processors
+from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.predict import cell_of, known_machine, prediction
 from thriftune.study.scores import score
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     from thriftune.engine.train import DivergedError
 
     torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
-    if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(usable_processors())
+    if job.device == "cpu":
+        use_all_processors()
     try:
         return _run(job, folder, emit)
     except DivergedError as error:
@@ -74,6 +74,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     frames = job.frames()
     tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
     examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
+    seen = np.concatenate([tokens[split].ids for split in ("train", "validation") if split in tokens])
+    predicted, unpredicted = predict(job, np.asarray(tokens["train"].lengths), len(np.unique(seen)))
     meter = CostMeter(tokens["train"].lengths, planned.seed)
     trained = train(job, examples, meter, emit)
     classifier, examples = trained.classifier, trained.examples
@@ -92,8 +94,22 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     folder.write_history([*trained.fit.steps, *epochs])
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
-    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes, *unpredicted]
+    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, predicted, trained.search, notes)
+
+
+def predict(job: Job, lengths: np.ndarray, words: int) -> tuple[Prediction | None, list[str]]:
+    """What the run should cost, from its configuration alone; or nothing and a note that says why."""
+    from thriftune.cost.cuda import find_gpu
+    from thriftune.cost.estimate import NoEstimateError, estimate
+
+    assert job.model is not None
+    gpu = find_gpu("cuda") if job.device == "cuda" else None
+    try:
+        found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words))
+    except NoEstimateError as error:
+        return None, [f"Cost was not predicted: {error}"]
+    return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), []
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
@@ -242,7 +258,9 @@ def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.n
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
-    counts = trained.classifier.counts()
+    from thriftune.models.sources import weight_files
+
+    counts, layers, cut = trained.classifier.counts(), len(trained.classifier.layers), trained.classifier.cut
     prefix = trained.examples["train"].prefix
     prefix_seconds = 0.0 if prefix is None else prefix.seconds
     return Cost(
@@ -264,6 +282,12 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
         reasons=dict(_reasons(meter, job.device == "cuda", prefix is not None)),
+        step_seconds=meter.step_seconds,
+        pass_seconds=meter.pass_seconds,
+        layers=layers,
+        gradient_layers=layers - (cut or 0),
+        pretrained_bytes=sum(path.stat().st_size for path in weight_files(trained.classifier.path)),
+        adapter=trained.classifier.peft is not None,
     )
 
 
@@ -274,6 +298,8 @@ def _reasons(meter: CostMeter, cuda: bool, prefix: bool) -> Iterator[tuple[str, 
     if not cuda:
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:
-        yield "memory", "not measured by category on a GPU"
+        yield "memory", "the probe saw more than the allocator handed out"
+    if meter.pass_seconds is None:
+        yield "pass_seconds", "the method changes the input, so there is no forward without it"
     if meter.energy_joules is None:
         yield "energy_joules", "the GPU does not report it" if cuda else "no GPU that reports it"

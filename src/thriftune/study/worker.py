@@ -58,6 +58,7 @@ def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         validation=outcome.scores.get("validation"),
         test=outcome.scores.get("test"),
         cost=outcome.cost,
+        predicted=outcome.predicted,
         search=outcome.search,
         notes=outcome.notes,
     )

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
+from thriftune.models.device import device_kind
 from thriftune.models.kernels.build import build
 
 
@@ -21,7 +22,7 @@ def usable(*tensors: torch.Tensor) -> bool:
     """Whether the kernels take these tensors: on a CPU, all float32 or all float64, outside of autocast."""
     first = tensors[0]
     return (
-        first.device.type in ("cpu", "meta")
+        device_kind(first.device) in ("cpu", "meta")
         and all(tensor.dtype == first.dtype for tensor in tensors)
         and first.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
@@ -69,45 +70,30 @@ class Attention:
     window: int = -1
     """Keys farther away than this are not seen; -1: all are."""
 
-    def _arguments(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> _Attention:
-        return _Attention(
-            *(_address(part) for part in (query, key, value, self.starts, self.lengths)),
-            len(self.starts),
-            self.heads,
-            key.shape[1] // self.heads,
-            query.stride(0),
-            key.stride(0),
-            self.first_only,
-            self.window,
-            self.scale,
-            self.rate,
-            self.seed,
-            torch.get_num_threads(),
-        )
-
     def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
-        out = query.new_empty(query.shape)
-        if not _is_shape(query):
-            _library(query).attend(byref(self._arguments(query, key, value)), _address(out))
+        out: torch.Tensor = torch.ops.thriftune.attention(query, key, value, *self._rest())
         return out
 
     def backward(
         self, grad: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Gradients of query, key and value, with the strides of those and side by side where those are."""
-        if query.stride(0) == 3 * query.shape[1]:
-            grad_query, grad_key, grad_value = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
-        else:
-            grad_query = query.new_empty(query.shape)
-            pair = key.stride(0) == 2 * key.shape[1]
-            joint = key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1) if pair else None
-            grad_key, grad_value = joint or (key.new_empty(key.shape), value.new_empty(value.shape))
-        if not _is_shape(query):
-            arguments = self._arguments(query, key, value)
-            addresses = map(_address, (grad, grad_query, grad_key, grad_value))
-            _library(query).attend_backward(byref(arguments), *addresses)
-        return grad_query, grad_key, grad_value
+        out: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+        out = torch.ops.thriftune.attention_backward(query, key, value, *self._rest(), grad)
+        return out
+
+    def _rest(self) -> tuple[Any, ...]:
+        return (
+            self.starts,
+            self.lengths,
+            self.heads,
+            self.scale,
+            self.rate,
+            self.seed,
+            self.first_only,
+            self.window,
+        )
 
 
 def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -121,9 +107,7 @@ def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
     """mask * x / (1 - rate), the mask being a function of the seed: its own backward."""
-    out = torch.empty_like(x)
-    if not _is_shape(x):
-        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, torch.get_num_threads())
+    out: torch.Tensor = torch.ops.thriftune.dropout(x, rate, seed)
     return out
 
 
@@ -137,12 +121,9 @@ def add_norm(
     seed: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """LayerNorm of residual + dropout(x), all (rows, hidden), and what its backward needs: the sum, mean and scale."""
-    out, total = torch.empty_like(x), torch.empty_like(x)
-    mean, scale = x.new_empty(len(x)), x.new_empty(len(x))
-    if not _is_shape(x):
-        tensors = map(_address, (x, residual, weight, bias, out, total, mean, scale))
-        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, torch.get_num_threads())
-    return out, total, mean, scale
+    out: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    out = torch.ops.thriftune.add_norm(x, residual, weight, bias, eps, rate, seed)
+    return out
 
 
 def add_norm_backward(
@@ -156,13 +137,116 @@ def add_norm_backward(
     trained: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of x and residual, and of weight and bias where those are `trained`."""
-    grad_residual = torch.empty_like(grad)
-    grad_x = torch.empty_like(grad) if rate > 0.0 else grad_residual
-    grad_weight, grad_bias = (torch.empty_like(weight), torch.empty_like(weight)) if trained else (None, None)
-    if not _is_shape(grad):
-        tensors = (grad, total, mean, scale, weight, grad_residual, grad_x, grad_weight, grad_bias)
+    grads = torch.ops.thriftune.add_norm_backward(grad, total, mean, scale, weight, rate, seed, trained)
+    grad_x = grads[1] if rate > 0.0 else grads[0]
+    return grad_x, grads[0], grads[-2] if trained else None, grads[-1] if trained else None
+
+
+# The operators. Each runs for tensors with data and, on the meta device, gives shapes.
+
+
+def _attention_arguments(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    heads: int,
+    scale: float,
+    rate: float,
+    seed: int,
+    first_only: bool,
+    window: int,
+) -> _Attention:
+    addresses = map(_address, (query, key, value, starts, lengths))
+    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0))
+    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> torch.Tensor:
+    out = query.new_empty(query.shape)
+    if not query.is_meta:
+        _library(query).attend(byref(_attention_arguments(query, key, value, *rest)), _address(out))
+    return out
+
+
+def _attention_backward(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest_and_grad: Any
+) -> tuple[torch.Tensor, ...]:
+    *rest, grad = rest_and_grad
+    if query.stride(0) == 3 * query.shape[1]:
+        grads = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
+    elif key.stride(0) == 2 * key.shape[1]:
+        grads = (query.new_empty(query.shape), *key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1))
+    else:
+        grads = tuple(part.new_empty(part.shape) for part in (query, key, value))
+    if not query.is_meta:
+        arguments = _attention_arguments(query, key, value, *rest)
+        _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads)))
+    return grads
+
+
+def _dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, torch.get_num_threads())
+    return out
+
+
+def _add_norm(
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    rate: float,
+    seed: int,
+) -> tuple[torch.Tensor, ...]:
+    made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
+    if not x.is_meta:
+        tensors = map(_address, (x, residual, weight, bias, *made))
+        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, torch.get_num_threads())
+    return made
+
+
+def _add_norm_backward(
+    grad: torch.Tensor,
+    total: torch.Tensor,
+    mean: torch.Tensor,
+    scale: torch.Tensor,
+    weight: torch.Tensor,
+    rate: float,
+    seed: int,
+    trained: bool,
+) -> list[torch.Tensor]:
+    made = [torch.empty_like(grad) for _ in range(2 if rate > 0.0 else 1)]
+    made += [torch.empty_like(weight) for _ in range(2 if trained else 0)]
+    if not grad.is_meta:
+        parameters = made[-2:] if trained else (None, None)
+        tensors = (grad, total, mean, scale, weight, made[0], made[1] if rate > 0.0 else made[0], *parameters)
         _library(grad).add_norm_backward(*map(_address, tensors), *grad.shape, rate, seed, torch.get_num_threads())
-    return grad_x, grad_residual, grad_weight, grad_bias
+    return made
+
+
+_REST = "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window"
+_OPERATORS = {
+    f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
+    f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad) -> (Tensor, Tensor, Tensor)": (
+        _attention_backward
+    ),
+    "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
+    "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed)"
+    " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
+    "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
+    " bool trained) -> Tensor[]": _add_norm_backward,
+}
+# As operators they are seen by what counts memory and work.
+_fragment = torch.library.Library("thriftune", "FRAGMENT")
+for _schema, _function in _OPERATORS.items():
+    _name = _schema.split("(", maxsplit=1)[0]
+    _fragment.define(_schema)
+    _fragment.impl(_name, _function, "CPU")
+    _fragment.impl(_name, _function, "Meta")
 
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {

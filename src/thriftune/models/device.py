@@ -1,0 +1,26 @@
+"""Which code path a device takes: its own, or the one that an estimate asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+
+_pretended: ContextVar[str | None] = ContextVar("pretended device", default=None)
+
+
+def device_kind(device: torch.device) -> str:
+    """cpu or cuda (or another device's type): what the engine chooses its code by."""
+    return _pretended.get() or device.type
+
+
+@contextmanager
+def pretend(kind: str) -> Iterator[None]:
+    """Makes tensors without data take the path of another device."""
+    token = _pretended.set(kind)
+    try:
+        yield
+    finally:
+        _pretended.reset(token)

@@ -1,0 +1,40 @@
+"""What the terminal shows of an estimate."""
+
+from __future__ import annotations
+
+from thriftune.analysis import format as f
+from thriftune.results.record import Forecast
+
+
+def rows(cells: list[Forecast]) -> list[dict[str, str]]:
+    """The table that the terminal shows: short heading to value."""
+
+    def row(cell: Forecast) -> dict[str, str]:
+        predicted, memory = cell.predicted, cell.predicted.memory
+        out = {
+            "Cell": cell.name,
+            "Batch": str(cell.batch_size),
+            "Memory": f.size(predicted.peak_memory_bytes),
+            "Weights": f.size(memory.weights),
+            "Activations": f.size(memory.activations),
+            "Trained": f.short_count(predicted.trained_parameters),
+            "Stored": f.size(predicted.stored_bytes),
+            "GFLOP/sample": f.number(predicted.flops_per_sample / 1e9),
+            "Time": "–" if predicted.train_seconds is None else f.seconds(predicted.train_seconds),
+        }
+        if cell.fits is not None:
+            out |= {"Fits": "yes" if cell.fits else "no", "Largest batch": str(cell.largest_batch_size)}
+        return out
+
+    return [row(cell) for cell in cells]
+
+
+def remarks(cells: list[Forecast]) -> list[str]:
+    """What the table does not say."""
+    reasons = dict.fromkeys(r for cell in cells for r in cell.predicted.reasons.values())
+    return [
+        "All numbers are predicted, none is measured. Memory: "
+        "the peak of a training step"
+        + (" (CPU: live tensors)." if all(cell.device == "cpu" for cell in cells) else " (GPU: allocated bytes)."),
+        *(f"Time is not predicted: {reason}." for reason in reasons),
+    ]

@@ -1,0 +1,179 @@
+"""Predicts what a study's runs will cost, before anything is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thriftune.folders import cache_folder
+from thriftune.methods.base import TransformerMethod
+from thriftune.results.record import Prediction
+from thriftune.study.environment import environment
+from thriftune.study.plan import PlannedRun
+
+if TYPE_CHECKING:
+    from thriftune.cost.cuda import Gpu
+    from thriftune.cost.estimate import Cell, Estimate
+    from thriftune.cost.machine import Machine
+
+NO_RECORD = "this machine was not probed; thriftune estimate does it"
+TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
+
+
+def cell_of(
+    run: PlannedRun, folder: Path, lengths: np.ndarray, classes: int, gpu: Gpu | None, words: int | None = None
+) -> Cell:
+    """A run of a study as an estimate takes it; `lengths` are the tokens of its training texts, (texts,).
+
+    `words`: distinct token ids of its training and validation texts, where they are known.
+    """
+    from thriftune.cost.estimate import Cell
+    from thriftune.engine.batches import typical_batch, widest_batch
+
+    assert isinstance(run.method, TransformerMethod)
+    widest = lengths[widest_batch(lengths, run.protocol, run.seed)]
+    typical = lengths[typical_batch(lengths, run.protocol, run.seed)]
+    return Cell(
+        model=folder,
+        method=run.method,
+        protocol=run.protocol,
+        lengths=tuple(int(length) for length in widest),
+        head=run.head,
+        classes=classes,
+        gpu=gpu,
+        typical=tuple(int(length) for length in typical),
+        tokens=int(lengths.sum()),
+        words=words,
+    )
+
+
+def prediction(
+    found: Estimate, run: PlannedRun, texts: int | None, machine: Machine | None, reason: str = NO_RECORD
+) -> Prediction:
+    """An estimate with the times that a machine takes for it.
+
+    `texts`: how many training texts there are; without them, or without a machine, times are unknown, and
+    `reason` says why.
+    """
+    times: dict[str, float | None] = dict.fromkeys(TIMES)
+    if machine is not None and texts is not None:
+        assert isinstance(run.method, TransformerMethod)
+        seen = texts * run.protocol.epochs * len(run.method.learning_rates)
+        train = machine.seconds(found.work) * seen / found.texts
+        prefix = machine.seconds(found.prefix_work) * texts / found.prefix_texts
+        times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": seen / (train + prefix)}
+    return Prediction(
+        peak_memory_bytes=found.peak_memory_bytes,
+        memory=found.memory,
+        trained_parameters=found.trained_parameters,
+        head_parameters=found.head_parameters,
+        total_parameters=found.total_parameters,
+        stored_bytes=found.stored_bytes,
+        delta_bytes=found.delta_bytes,
+        flops_per_sample=found.flops_per_sample,
+        prefix_flops_per_sample=found.prefix_flops_per_sample,
+        **times,
+        reasons={name: reason for name, value in times.items() if value is None},
+    )
+
+
+def machine_path(device: str, hidden: int) -> Path:
+    """Where the speeds of this machine for models of some hidden size are kept."""
+    about = environment(device)
+    parts = [about.get(key) for key in ("torch", "processor", "threads", "gpu")] + [hidden]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return cache_folder() / "machines" / f"{key}.json"
+
+
+def known_machine(device: str, folder: Path) -> Machine | None:
+    """This machine's speeds from an earlier probe; None where there was none."""
+    from thriftune.cost.machine import Machine
+
+    return Machine.load(machine_path(device, _hidden(folder)))
+
+
+def probed_machine(device: str, folder: Path, report: Callable[[], None]) -> Machine:
+    """This machine's speeds for a model: known from before, or probed now and kept."""
+    from thriftune.cost.machine import probe_machine
+
+    known = known_machine(device, folder)
+    if known is not None:
+        return known
+    report()
+    machine = probe_machine(device, _hidden(folder))
+    machine.save(machine_path(device, _hidden(folder)))
+    return machine
+
+
+def _hidden(folder: Path) -> int:
+    """The hidden size to probe with: the model's, as far as it is quick to run."""
+    from thriftune.models.load import load_config
+
+    return min(1024, -(-int(getattr(load_config(folder), "hidden_size", 768)) // 64) * 64)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Whether a cell fits into some memory."""
+
+    fits: bool
+    largest_batch_size: int
+    """0 where not even one text fits."""
+
+
+def room(cell_with: Callable[[int], Cell], peak: int, batch: int, limit: int, most: int) -> Room:
+    """How a cell fits into `limit` bytes: `cell_with` makes it for a batch size, `peak` is what `batch` needs.
+
+    The largest batch size, at most `most`, is found by interpolation and halving on the estimate itself.
+    """
+    from thriftune.cost.estimate import peak_bytes
+
+    known = {batch: peak}
+
+    def need(size: int) -> int:
+        if size not in known:
+            known[size] = peak_bytes(cell_with(size))
+        return known[size]
+
+    low, high = 0, most + 1
+    if peak <= limit:
+        low = min(batch, most)
+    else:
+        high = min(batch, high)
+    if low == 0 and high > 1:
+        if need(1) > limit:
+            return Room(peak <= limit, 0)
+        low = 1
+    while high - low > 1:
+        guess = _between(known, limit, low, high)
+        if need(guess) <= limit:
+            low = guess
+        else:
+            high = guess
+    return Room(peak <= limit, low)
+
+
+def _between(known: dict[int, int], limit: int, low: int, high: int) -> int:
+    """A size between two bounds: where a line through the nearest known sizes meets the limit, kept off the bounds."""
+    below, above = sorted(known, key=lambda size: (abs(known[size] - limit), size))[:2] if len(known) > 1 else (0, 0)
+    if below == above or known[below] == known[above]:
+        return min(high - 1, max(low + 1, 2 * low))
+    slope = (known[above] - known[below]) / (above - below)
+    guess = int(below + (limit - known[below]) / slope)
+    return min(high - 1, max(low + 1, guess))
+
+
+def resized(run: PlannedRun, batch_size: int | None, tokens: int | None) -> PlannedRun:
+    """The run with another batch size, and with texts of `tokens` tokens each."""
+    protocol = run.protocol
+    if batch_size is not None:
+        protocol = replace(protocol, batch_size=batch_size)
+    if tokens is not None:
+        protocol = replace(protocol, max_tokens=tokens)
+    return replace(run, protocol=protocol)

@@ -1,0 +1,158 @@
+"""`thriftune estimate`: from a study to what its cells would cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.study.small_study import ALL_METHODS, small_study
+from tests.tiny_models import model_folder
+from typer.testing import CliRunner
+
+from thriftune import cli
+from thriftune.cost.machine import Machine, fit
+from thriftune.cost.work import Work
+from thriftune.errors import InputError
+from thriftune.report.forecast import rows
+from thriftune.results.record import Prediction, RunRecord
+from thriftune.study import predict
+from thriftune.study.amounts import parse_bytes
+from thriftune.study.config import Study, study_to_yaml
+from thriftune.study.execute import compare
+from thriftune.study.forecast import Question, document, estimate
+
+
+def asked(study: Study, **question: Any) -> list[Any]:
+    return estimate(study, Question(**{"probe": False, "device": "cpu"} | question))
+
+
+def test_a_run_costs_what_the_estimate_said(tmp_path: Path) -> None:
+    study = small_study(tmp_path, methods=[*ALL_METHODS[4:6], "tfidf"])
+    cells = {cell.name: cell.predicted for cell in asked(study)}
+    for run in compare(study, tmp_path / "out", isolate=False).runs:
+        if run.model is None:
+            assert run.predicted is None
+            continue
+        assert run.predicted is not None
+        assert run.cost is not None
+        assert run.predicted.peak_memory_bytes == pytest.approx(run.cost.peak_memory_bytes, rel=0.05)
+        for name in ("trained_parameters", "head_parameters", "total_parameters", "stored_bytes", "delta_bytes"):
+            assert getattr(run.predicted, name) == getattr(run.cost, name) == getattr(cells[run.cell], name), name
+        assert cells[run.cell].peak_memory_bytes == run.predicted.peak_memory_bytes
+        assert RunRecord.from_json(json.loads(json.dumps(run.to_json()))) == run
+
+
+def test_what_fits_and_the_largest_batch(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    (free,) = asked(study, batch_size=16)
+    (cell,) = asked(study, batch_size=16, memory_bytes=free.predicted.peak_memory_bytes - 1)
+    assert cell.fits is False
+    assert 1 <= cell.largest_batch_size < 16
+
+    def peak(size: int) -> int:
+        return int(asked(study, batch_size=size)[0].predicted.peak_memory_bytes)
+
+    limit = free.predicted.peak_memory_bytes - 1
+    assert peak(cell.largest_batch_size) <= limit < peak(cell.largest_batch_size + 1)
+    (roomy,) = asked(study, memory_bytes=10**12)
+    assert roomy.fits
+    assert roomy.largest_batch_size == 75, "all training texts"
+    assert asked(study, memory_bytes=1000)[0].largest_batch_size == 0
+
+
+def test_tokens_need_no_data(tmp_path: Path) -> None:
+    study = small_study(tmp_path, methods=ALL_METHODS[2:5])
+    (tmp_path / "pairs.csv").unlink()
+    cells = asked(study, tokens=20, batch_size=4)
+    assert [cell.name for cell in cells] == ["head_only", "top_layers 1", "lora r8 all"]
+    assert cells[0].predicted.train_seconds is None
+    assert "without data" in cells[0].predicted.reasons["train_seconds"]
+
+
+def test_models_and_devices_can_be_given(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    models = (str(model_folder("bert")), str(model_folder("distilbert")))
+    cells = asked(study, models=models, tokens=16, device="t4")
+    assert [cell.model for cell in cells] == list(models)
+    assert all(cell.fits and cell.largest_batch_size > 1000 for cell in cells), "a T4 has 16 GB"
+    assert rows(cells)[0]["Fits"] == "yes"
+
+
+def test_padding_to_the_longest_allowed_needs_no_tokenizer(tmp_path: Path) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    (folder / "config.json").write_text((model_folder("bert") / "config.json").read_text())
+    study = small_study(tmp_path, models=[str(folder)], protocol={"padding": "max", "max_tokens": 32, "device": "cpu"})
+    assert asked(study)[0].predicted.peak_memory_bytes > 0
+    with pytest.raises(InputError, match="no tokenizer"):
+        asked(small_study(tmp_path, models=[str(folder)], protocol={"max_tokens": 32, "device": "cpu"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--memory", "8 potatoes"], "no amount of memory"),
+        (["--memory", "0GB"], "no amount of memory"),
+        (["--batch-size", "0"], "at least one text"),
+        (["--batch-size", "100000"], "is impossible: there are 75"),
+        (["--device", "gtx9999"], "gtx9999"),
+        (["--tokens", "500"], "positions for 64"),
+        (["--tokens", "1"], "at least 4 tokens"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_message(arguments: list[str], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(study_to_yaml(small_study(tmp_path)), encoding="utf-8")
+    done = CliRunner().invoke(cli.app, ["estimate", str(path), "--no-probe", *arguments])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("Error:") == 1
+    assert not done.stdout
+
+
+def test_json_is_one_document(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(study_to_yaml(small_study(tmp_path)), encoding="utf-8")
+    done = CliRunner().invoke(cli.app, ["estimate", str(path), "--no-probe", "--device", "cpu", "--json"])
+    assert done.exit_code == 0
+    (cell,) = json.loads(done.stdout)["cells"]
+    predicted = cell["predicted"]
+    assert sum(predicted["memory"].values()) == predicted["peak_memory_bytes"] > 0
+    assert predicted["trained_parameters"] > 0
+    assert predicted["stored_bytes"] > 0
+    assert predicted["flops_per_sample"] > 0
+    assert predicted["train_seconds"] is None
+    assert "--no-probe" in predicted["train_seconds_reason"]
+    assert Prediction.from_json(predicted).to_json() == predicted
+
+
+def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "known_machine", lambda device, folder: Machine(1e-9, 1e-9, 0.0, 0.0))
+    study = small_study(tmp_path)
+    (cell,) = asked(study, probe=True)
+    flops = cell.predicted.flops_per_sample
+    assert cell.predicted.train_seconds == pytest.approx(flops * 1e-9 * 75 * 2), "75 texts, two epochs"
+    assert cell.predicted.prefix_seconds == 0
+    assert not cell.predicted.reasons
+    assert document(study, Question(), [cell])["cells"][0]["predicted"]["train_seconds"] > 0
+
+
+def test_unit_times_are_found_and_never_negative() -> None:
+    rng = np.random.default_rng(0)
+    true = np.array([2e-11, 1e-10, 2e-10, 5e-6])
+    units = (10**10, 10**9, 10**9, 10**3)
+    works = [Work(*(int(u * unit) for u, unit in zip(rng.random(4), units, strict=True))) for _ in range(12)]
+    machine = Machine(*true)
+    found = fit(works, [machine.seconds(work) for work in works])
+    assert np.allclose([found.matrix_flop, found.batched_flop, found.moved_byte, found.operation], true, rtol=1e-6)
+    noisy = fit(works[:4], list(rng.random(4)))
+    assert min(noisy.matrix_flop, noisy.batched_flop, noisy.moved_byte, noisy.operation) >= 0
+
+
+def test_amounts_of_memory() -> None:
+    assert parse_bytes("8GB") == 8 * 10**9
+    assert parse_bytes(" 1.5 gib ") == 3 * 2**29
