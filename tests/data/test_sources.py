@@ -294,7 +294,7 @@ def test_a_wrong_delimiter_shows_the_columns_found(write: Write) -> None:
 
 
 SOURCES = {
-    "missing file": ("nowhere/a.csv", "data.source nowhere/a.csv is not found"),
+    "missing file": ("nowhere/a.csv", "nowhere/a.csv is not found"),
     "unknown demo": ("demo:snil", 'demo dataset "snil" is not known; did you mean "snli"'),
     "empty hub name": ("hub:", "names no dataset"),
     "unknown split": ({"train": "a.csv", "tset": "b.csv"}, '"tset" is not known; did you mean "test"'),

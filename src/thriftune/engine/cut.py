@@ -53,19 +53,27 @@ def run_prefix(
     protocol: Protocol,
     cache: PrefixCache,
     report: Callable[[str, int, int], None] | None = None,
+    further: dict[str, Examples] | None = None,
 ) -> dict[str, Examples]:
     """The splits with their prefixes, and the classifier without the weights that only those needed.
 
     Where there is nothing constant below the cut, or the prefixes do not fit into the cache, the splits come back
-    as they are and the frozen layers run in every step.
+    as they are and the frozen layers run in every step. `further` examples come back too; whether they fit decides
+    only whether their own prefixes lie in the cache or in memory.
     """
+    further = further or {}
     if not has_constant_prefix(classifier, protocol):
-        return splits
-    if not cache.make_room(sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values())):
-        return splits
+        return splits | further
+    needed = sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values())
+    if not cache.make_room(needed):
+        return splits | further
     out = {}
     for name, examples in splits.items():
         out[name] = replace(examples, prefix=_prefix(classifier, examples, cache.folder, name, report))
+    for name, examples in further.items():
+        needed += prefix_bytes(classifier, examples.tokens)
+        folder = cache.folder if cache.make_room(needed) else None
+        out[name] = replace(examples, prefix=_prefix(classifier, examples, folder, name, report))
     release(classifier)
     return out
 

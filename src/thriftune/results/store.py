@@ -115,6 +115,7 @@ class Store:
         self.report_path = path / "report.html"
         self.test_path = path / "test.parquet"
         self.figures_path = path / "figures"
+        self.robustness_path = path / "robustness"
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of one run."""
@@ -123,6 +124,22 @@ class Store:
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
         write_atomic(self.test_path, frame.write_parquet)
+
+    def write_robustness(self, frames: dict[str, pl.DataFrame]) -> None:
+        """Writes `robustness/NAME.parquet`, columns as in `test.parquet`; those of other names go."""
+        for path in set(self.robustness_path.glob("*.parquet")) - {self._robustness_file(name) for name in frames}:
+            path.unlink()
+        for name, frame in frames.items():
+            write_atomic(self._robustness_file(name), frame.write_parquet)
+
+    def read_robustness(self, name: str) -> pl.DataFrame:
+        """Reads one further test set."""
+        import polars as pl
+
+        return pl.read_parquet(self._robustness_file(name))
+
+    def _robustness_file(self, name: str) -> Path:
+        return self.robustness_path / f"{name}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
         """Writes `results.json`."""
@@ -172,6 +189,15 @@ class Results:
         import polars as pl
 
         return pl.read_parquet(self.store.test_path)
+
+    def robustness(self, name: str) -> pl.DataFrame:
+        """The texts of a further test set, columns as in `test`."""
+        return self.store.read_robustness(name)
+
+    def robustness_runs(self, name: str) -> list[RunRecord]:
+        """The done runs that were scored on the rows which that set holds now."""
+        wanted = self.study.robustness[name].fingerprint
+        return [run for run in self.done if run.robustness_fingerprints.get(name) == wanted]
 
     def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
         """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""

@@ -51,15 +51,22 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
 
     from thriftune.engine.train import DivergedError
 
-    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
-    if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(_usable_processors())
+    use_machine(job)
     try:
         return _run(job, folder, emit)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
+
+
+def use_machine(job: Job) -> None:
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
+    if job.device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(_usable_processors())
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
@@ -78,12 +85,12 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     emit(RunProgress(planned.name, "evaluating"))
     scores: dict[str, Scores] = {}
     evaluate_seconds = meter.evaluate_seconds + sum(
-        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split != "train"
+        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split in EVALUATED
     )
-    for split in (s for s in EVALUATED if s in frames):
+    for split in job.evaluated:
         started = time.perf_counter()
-        probabilities = _probabilities(classifier, examples[split], job)
-        evaluate_seconds += time.perf_counter() - started
+        probabilities = probabilities_of(classifier, examples[split], job)
+        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(examples[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     epochs, notes = finite_epochs(trained.fit.epochs)
@@ -121,9 +128,11 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         emit(RunProgress(planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
         started = time.perf_counter()
-        classifier = _load(job, planned.method)
+        classifier = load(job)
         load_seconds += time.perf_counter() - started
-        cut_examples = _run_prefix(job, classifier, examples, emit)
+        splits = {name: part for name, part in examples.items() if name not in job.robustness}
+        further = {name: part for name, part in examples.items() if name in job.robustness}
+        cut_examples = run_prefixes(job, classifier, splits, further, emit)
         before = meter.train_seconds
         try:
             result = _fit(job, classifier, rate, cut_examples, meter, emit)
@@ -166,22 +175,26 @@ def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]
     return points, notes
 
 
-def _load(job: Job, method: TransformerMethod) -> Classifier:
+def load(job: Job) -> Classifier:
+    """The pretrained model as the run's method changes it, on the run's device."""
     import torch
 
     from thriftune.models.load import load_classifier
 
     planned = job.planned
     assert job.model is not None
+    assert isinstance(planned.method, TransformerMethod)
     classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed)
-    method.apply(classifier, torch.Generator().manual_seed(planned.seed))
+    planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
     classifier.network.to(job.device)
     if classifier.input_tuner and classifier.peft is not None:
         classifier.peft.to(job.device)
     return classifier
 
 
-def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Examples]:
+def run_prefixes(
+    job: Job, classifier: Classifier, splits: dict[str, Examples], further: dict[str, Examples], emit: Emit
+) -> dict[str, Examples]:
     """Runs the frozen layers below the cut once, or finds what they gave before."""
     from thriftune.engine.cut import PrefixCache, run_prefix
 
@@ -190,7 +203,7 @@ def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples],
     def report(split: str, done: int, total: int) -> None:
         emit(RunProgress(planned.name, "prefix", step=done, steps=total))
 
-    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder()), report)
+    return run_prefix(classifier, splits, planned.protocol, PrefixCache(cache_folder()), report, further)
 
 
 def _fit(
@@ -213,7 +226,7 @@ def _fit(
     return fit(task, [meter, ProgressHook(planned, meter, emit)])
 
 
-def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
+def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
     from thriftune.engine.predict import log_softmax, predict
     from thriftune.engine.train import DivergedError
