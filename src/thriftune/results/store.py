@@ -55,6 +55,7 @@ class RunFolder:
         self.history_path = path / "history.jsonl"
         self.model_path = path / "model"
         self.error_path = path / "error.txt"
+        self.dynamics_path = path / "dynamics.parquet"
 
     @property
     def complete(self) -> bool:
@@ -90,6 +91,16 @@ class RunFolder:
         steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
         return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
 
+    def write_dynamics(self, frame: pl.DataFrame) -> None:
+        """Writes `dynamics.parquet`: columns example, epoch, p_true."""
+        write_atomic(self.dynamics_path, frame.write_parquet)
+
+    def read_dynamics(self) -> pl.DataFrame | None:
+        """Reads `dynamics.parquet`; None where the run has none (baselines)."""
+        import polars as pl
+
+        return pl.read_parquet(self.dynamics_path) if self.dynamics_path.exists() else None
+
     def predictions_path(self, name: str) -> Path:
         """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
         return self.path / "predictions" / f"{name}.parquet"
@@ -114,6 +125,7 @@ class Store:
         self.results_path = path / "results.json"
         self.report_path = path / "report.html"
         self.test_path = path / "test.parquet"
+        self.train_path = path / "train.parquet"
         self.figures_path = path / "figures"
         self.robustness_path = path / "robustness"
 
@@ -124,6 +136,10 @@ class Store:
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
         write_atomic(self.test_path, frame.write_parquet)
+
+    def write_train(self, frame: pl.DataFrame) -> None:
+        """Writes `train.parquet`: example, text column(s), label (its name)."""
+        write_atomic(self.train_path, frame.write_parquet)
 
     def write_robustness(self, frames: dict[str, pl.DataFrame]) -> None:
         """Writes `robustness/NAME.parquet`, columns as in `test.parquet`; those of other names go."""
@@ -189,6 +205,17 @@ class Results:
         import polars as pl
 
         return pl.read_parquet(self.store.test_path)
+
+    @cached_property
+    def train(self) -> pl.DataFrame | None:
+        """The training texts: example, text column(s), label; None where an earlier release left none."""
+        import polars as pl
+
+        return pl.read_parquet(self.store.train_path) if self.store.train_path.exists() else None
+
+    def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
+        """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""
+        return self.store.run(run.run_id).read_dynamics()
 
     def robustness(self, name: str) -> pl.DataFrame:
         """The texts of a further test set, columns as in `test`."""

@@ -105,6 +105,8 @@ class _Progress:
         write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
         dataset = self.prepared.dataset
         self.store.write_test(_text_frame(dataset, dataset.splits["test"]))
+        train = _text_frame(dataset, dataset.splits["train"])
+        self.store.write_train(train.select("example", *dataset.text_columns, "label"))
         self.store.write_robustness(
             {name: _text_frame(dataset, further.frame) for name, further in dataset.robustness.items()}
         )

@@ -22,6 +22,8 @@ from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_l
 from thriftune.study.scores import score
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from thriftune.cost.meter import CostMeter
     from thriftune.engine.batches import Examples
     from thriftune.engine.protocol import Protocol
@@ -37,6 +39,8 @@ class Trained:
     examples: dict[str, Examples]
     """The splits, with the output of the frozen layers where that was computed once."""
     fit: Fit
+    dynamics: np.ndarray
+    """Probability of each training text's true label, (epochs, texts)."""
     learning_rate: float
     search: list[SearchPoint]
     load_seconds: float
@@ -95,6 +99,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
+    folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
     notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
@@ -120,7 +125,7 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
     assert isinstance(planned.method, TransformerMethod)
     rates = planned.method.learning_rates
     kept = job.out / "best.safetensors"
-    best: tuple[float, float, Fit] | None = None
+    best: tuple[float, float, Fit, np.ndarray] | None = None
     search: list[SearchPoint] = []
     notes: list[str] = []
     load_seconds, texts = 0.0, 0
@@ -135,7 +140,7 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         cut_examples = run_prefixes(job, classifier, splits, further, emit)
         before = meter.train_seconds
         try:
-            result = _fit(job, classifier, rate, cut_examples, meter, emit)
+            result, dynamics = _fit(job, classifier, rate, cut_examples, meter, emit)
         except DivergedError as error:
             if len(rates) == 1:
                 raise
@@ -143,7 +148,7 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
             continue
         texts += result.texts
         if len(rates) == 1:
-            return Trained(classifier, cut_examples, result, rate, [], load_seconds, texts, [])
+            return Trained(classifier, cut_examples, result, dynamics, rate, [], load_seconds, texts, [])
         if result.validation is None:
             raise InputError(f"{planned.name}: a search over learning rates needs a validation split.")
         validation = result.validation
@@ -153,13 +158,27 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         search.append(SearchPoint(rate, validation.accuracy, validation.loss, meter.train_seconds - before))
         value = score_of(validation, planned.protocol.select)
         if best is None or value > best[0]:
-            best = (value, rate, result)
+            best = (value, rate, result, dynamics)
             save_trained(classifier, kept)
     if best is None:
         raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
     load_trained(classifier, kept)
     kept.unlink()
-    return Trained(classifier, cut_examples, best[2], best[1], search, load_seconds, texts, notes)
+    return Trained(classifier, cut_examples, best[2], best[3], best[1], search, load_seconds, texts, notes)
+
+
+def dynamics_frame(train: pl.DataFrame, true_probability: np.ndarray) -> pl.DataFrame:
+    """Training dynamics as they go to disk: example, epoch (1-based), p_true; epoch by epoch in the split's order."""
+    import polars as pl
+
+    epochs, texts = true_probability.shape
+    return pl.DataFrame(
+        {
+            "example": np.tile(train["example"].to_numpy(), epochs),
+            "epoch": np.repeat(np.arange(1, epochs + 1, dtype=np.int32), texts),
+            "p_true": true_probability.ravel(),
+        }
+    )
 
 
 def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]]:
@@ -208,7 +227,8 @@ def run_prefixes(
 
 def _fit(
     job: Job, classifier: Classifier, rate: float, examples: dict[str, Examples], meter: CostMeter, emit: Emit
-) -> Fit:
+) -> tuple[Fit, np.ndarray]:
+    from thriftune.engine.dynamics import Dynamics
     from thriftune.engine.train import Task, fit
     from thriftune.study.watch import ProgressHook
 
@@ -223,7 +243,8 @@ def _fit(
         checkpoint=job.out / "epoch.safetensors",
         after_step=getattr(planned.method, "after_step", None),
     )
-    return fit(task, [meter, ProgressHook(planned, meter, emit)])
+    dynamics = Dynamics()
+    return fit(task, [meter, ProgressHook(planned, meter, emit), dynamics]), dynamics.true_probability
 
 
 def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
