@@ -96,7 +96,10 @@ def _sentences(
     total = len(label)
     if not len(order):
         return ["By the runs' predictions cleanlab flags no test text as likely labelled wrongly."]
-    whose = "the one good run" if runs == 1 else f"at least {ceil(VOTES * runs)} of the {runs} good runs"
+    votes = ceil(VOTES * runs)
+    whose = "the one good run" if runs == 1 else f"all {runs} good runs"
+    if votes < runs:
+        whose = f"at least {votes} of the {runs} good runs"
     out = [
         f"By the predictions of {whose} cleanlab flags {f.count(len(order))} of {f.count(total)} test texts "
         f"({f.percent(len(order) / total)}) as likely labelled wrongly. How many of them truly are is not known: "
