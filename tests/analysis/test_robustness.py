@@ -150,7 +150,7 @@ class TestPanel:
         turned = frame["label"].replace_strict(labels, labels[1:] + labels[:1])
         results.store.run(run.run_id).write_predictions("again", frame.with_columns(turned.alias("predicted")))
         sentences = _panel(results).sentences
-        assert "top_layers 2 most" in sentences[1]
+        assert "top_layers 2 loses most" in sentences[1]
         assert "their intervals do not overlap" in sentences[1]
 
     def test_sets_that_changed_since_are_left_out(self, tmp_path: Path) -> None:

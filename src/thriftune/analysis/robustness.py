@@ -132,9 +132,11 @@ def _extremes(lines: list[Line]) -> list[str]:
     ranked = sorted(lines, key=lambda line: line.drop.value)
     least, most = ranked[0], ranked[-1]
     apart = "their intervals do not overlap" if least.drop.high < most.drop.low else "their intervals overlap"
+    gains = [line.drop.value < 0 for line in (least, most)]
     return [
-        f"{least.cell.name} loses least ({_points(least.drop)} points, 95% interval {_span(least.drop)}), "
-        f"{most.cell.name} most ({_points(most.drop)}, {_span(most.drop)}); {apart}."
+        f"{least.cell.name} {'gains most' if gains[0] else 'loses least'} ({_points(least.drop)} points, 95% interval "
+        f"{_span(least.drop)}), {most.cell.name} {'gains least' if gains[1] else 'loses most'} "
+        f"({_points(most.drop)}, {_span(most.drop)}); {apart}."
     ]
 
 

@@ -57,9 +57,10 @@ def _sentences(
 ) -> list[str]:
     runs, total = wrong.shape
     chance = float(np.prod(wrong.mean(axis=1)))
+    few = f.percent(chance) if chance >= 5e-4 else "less than 0.1%"
     out = [
         f"{f.count(len(rows))} of {f.count(total)} test texts ({f.percent(len(rows) / total)}) are wrong in all "
-        f"{runs} runs that learned; with independent errors it would be {f.percent(chance)}."
+        f"{runs} runs that learned; with independent errors it would be {few}."
     ]
     if len(rows):
         counts = np.bincount(read[0].label[rows], minlength=len(results.labels))
