@@ -103,6 +103,22 @@ class TestLabelErrors:
         poor = Results(results.store, replace(results.study, runs=weak))
         assert [run.name for run in label_errors.good_runs(poor)] == [run.name for run in runs[1:]]
 
+    def test_runs_that_err_too_often_judge_no_labels(self, tmp_path: Path) -> None:
+        results = write(tmp_path, Variant(troubled=False, texts=400)).load()
+        for run in comparable(results):
+            frame = results.predictions(run)
+            turned = {
+                f"p_{b}": frame[f"p_{a}"] for a, b in zip(CALM.labels, CALM.labels[1:] + CALM.labels[:1], strict=True)
+            }
+            mixed = [
+                pl.when(pl.col("example") % 2 == 0).then(values).otherwise(pl.col(name)).alias(name)
+                for name, values in turned.items()
+            ]
+            results.store.run(run.run_id).write_predictions("test", frame.with_columns(mixed))
+        panel = label_errors.build(results)
+        assert isinstance(panel, NotApplicable)
+        assert "err too often" in panel.reason
+
 
 class TestUnanimous:
     def test_counts(self, studies: dict[str, Results]) -> None:

@@ -63,7 +63,8 @@ def build(results: Results) -> Panel | NotApplicable:
                 results, "ambiguous", "highest variability first", np.argsort(-variability), confidence, variability
             ),
         ]
-    charts = [_map(i, each) for i, each in enumerate(found[:MAPS])]
+    spans = _span([each.variability for each in found]), _span([each.confidence for each in found])
+    charts = [_map(i, each, spans) for i, each in enumerate(found[:MAPS])]
     return Panel(_sentences(results, found, confidence), tables, charts, _notes(found))
 
 
@@ -154,10 +155,14 @@ def _texts(
     return Table(f"dynamics-{name}", f"Training texts, {how} (means over the runs).", columns, cells)
 
 
-def _map(index: int, each: Dynamics) -> Chart:
-    counts, xs, ys = np.histogram2d(
-        each.variability, each.confidence, bins=(BINS, BINS), range=((0.0, 0.5), (0.0, 1.0))
-    )
+def _span(values: list[Floats]) -> tuple[float, float]:
+    """The range of all runs' values, so that their maps can be compared; never of no width."""
+    low, high = min(float(each.min()) for each in values), max(float(each.max()) for each in values)
+    return low, max(high, low + 1e-3)
+
+
+def _map(index: int, each: Dynamics, spans: tuple[tuple[float, float], tuple[float, float]]) -> Chart:
+    counts, xs, ys = np.histogram2d(each.variability, each.confidence, bins=(BINS, BINS), range=spans)
     rows = [
         {
             "x": chart.short(xs[i]),
@@ -174,6 +179,8 @@ def _map(index: int, each: Dynamics) -> Chart:
         chart.tip("count", "texts", ","),
     ]
     spec = chart.density(rows, x_title="variability", y_title="confidence", tooltip=tips)
+    for channel, span in zip("xy", spans, strict=True):
+        spec["encoding"][channel]["scale"] = {"domain": [chart.short(value) for value in span]}
     description = (
         f"Map of {f.count(each.true_probability.shape[1])} training texts of {each.run.name}: mean probability of the "
         "true label over the epochs against its standard deviation. Colour: how many texts, on a log scale."

@@ -26,6 +26,8 @@ NEAR = 0.05
 """A run whose accuracy is further below the best takes too many of its own errors for label errors."""
 VOTES = 0.75
 """The share of the runs that must flag a text; fewer votes list more right labels, all of ten runs miss too many."""
+MOST = 0.2
+"""Runs that would call more of the labels wrong than this are too weak to judge labels."""
 ROWS = 100
 
 
@@ -51,6 +53,11 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("No fine-tuned run that learned gives probabilities.")
     label = read[0].label
     found = find(label, [each.probabilities for each in read if each.probabilities is not None])
+    if found.flagged.mean() > MOST:
+        return NotApplicable(
+            f"The runs err too often to judge labels: by their predictions {f.percent(float(found.flagged.mean()), 0)} "
+            "of the test labels would be wrong."
+        )
     order = np.flatnonzero(found.flagged)
     order = order[np.argsort(found.quality[order], kind="stable")]
     tables = [_table(results, found, label, order[:ROWS], len(order))] if len(order) else []

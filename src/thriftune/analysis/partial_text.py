@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from thriftune.analysis import format as f
 from thriftune.analysis import predictions
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
-from thriftune.analysis.runs import above_majority, interval, is_baseline, learned, majority_share
+from thriftune.analysis.runs import above_majority, interval, is_baseline, majority_share
 from thriftune.analysis.statistics import wilson
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -27,7 +27,7 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("The texts have one column, so no method can see a part.")
     partial = {run.run_id: seen for run in results.done if (seen := _seen(run, columns)) != columns}
     parts = [run for run in results.done if run.run_id in partial]
-    whole = [run for run in results.done if run.run_id not in partial and learned(run)]
+    whole = [run for run in results.done if run.run_id not in partial and above_majority(_test(run))]
     if not parts:
         return NotApplicable(
             "No method sees one text column alone; tfidf with text: COLUMN would say how far that column goes."
