@@ -112,7 +112,7 @@ BAD = {
     "unclosed quote": ("a.csv", 'text,label\n"abc,x\nd,y\n', "line 3: unexpected end of data"),
     "broken json": ("a.jsonl", '{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
     "json array": ("a.json", '[{"text": "a"}]\n', "line 1 is a JSON list"),
-    "nested values": ("a.jsonl", '{"text": ["a"]}\n', 'column "text" holds nested values'),
+    "nested values": ("a.jsonl", '{"text": [["a"]]}\n', 'column "text" holds nested values'),
     "half a character": ("a.jsonl", '{"text": "\\ud83d"}\n', "half a character"),
     "not parquet": ("a.parquet", "text", "not a readable parquet file"),
 }

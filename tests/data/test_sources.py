@@ -258,7 +258,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "regression": (dict.fromkeys(("train", "validation", "test"), HALVES), {}, r"fractions such as 0\.5"),
     "no usable row": ({"test": rows(4, text=lambda i: " ")}, {}, r'No usable row is left in test .*blank "text": 4'),
     "no labelled train row": ({"train": rows(4, label=lambda i: None)}, {}, "No usable row is left in train"),
-    "nested text": ({"test": rows(4, text=lambda i: ["a"])}, {}, "nested values"),
+    "nested text": ({"test": rows(4, text=lambda i: ["a"])}, {}, "List.*plain values"),
     "too few of a class": (
         {"test": None, "train": rows(21, label=lambda i: "b" if i == 3 else "ac"[i % 2])},
         {"split": SplitSettings(test=0.2)},
@@ -294,7 +294,7 @@ def test_a_wrong_delimiter_shows_the_columns_found(write: Write) -> None:
 
 
 SOURCES = {
-    "missing file": ("nowhere/a.csv", "data.source nowhere/a.csv is not found"),
+    "missing file": ("nowhere/a.csv", "nowhere/a.csv is not found"),
     "unknown demo": ("demo:snil", 'demo dataset "snil" is not known; did you mean "snli"'),
     "empty hub name": ("hub:", "names no dataset"),
     "unknown split": ({"train": "a.csv", "tset": "b.csv"}, '"tset" is not known; did you mean "test"'),
@@ -317,3 +317,14 @@ def test_folders_that_do_not_fit(write: Write, tmp_path: Path) -> None:
     write("two/train_b.csv", "text,label\n")
     with pytest.raises(InputError, match=r"several files for train: train_a\.csv, train_b\.csv"):
         load(tmp_path / "two")
+
+
+def test_annotators_lists_are_carried(write: Write) -> None:
+    content = rows(12, text=lambda i: f"t {i}")
+    for number, row in enumerate(content):
+        row["votes"] = ["a", "b"][: 1 + number % 2]
+    data = load(write("a.jsonl", content), split=THIRDS, keep=("votes",))
+    for row in data.splits["test"].iter_rows(named=True):
+        assert row["votes"] == ["a", "b"][: 1 + row["example"] % 2]
+    with pytest.raises(InputError, match='grouping column "votes" holds List'):
+        load(write("b.jsonl", content), split=SplitSettings(test=0.3, validation=0.3, group_by="votes"))

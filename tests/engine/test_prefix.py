@@ -14,6 +14,7 @@ from tests.tiny_models import KINDS, model_folder
 from thriftune.engine.batches import Examples
 from thriftune.engine.cut import PrefixCache, has_constant_prefix, run_prefix
 from thriftune.engine.predict import predict
+from thriftune.engine.prefix import prefix_bytes
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.train import Task, fit
 from thriftune.methods import find
@@ -109,13 +110,30 @@ def test_where_nothing_is_constant_there_is_no_prefix(method: str, settings: dic
     classifier = made("bert", method, **settings)
     data = splits(classifier)
     assert not has_constant_prefix(classifier, protocol)
-    assert run_prefix(classifier, data, protocol, PrefixCache(None)) is data
+    assert run_prefix(classifier, data, protocol, PrefixCache(None)) == data
+
+
+def test_further_examples_go_to_memory_where_the_cache_is_too_small_for_them(tmp_path: Path) -> None:
+    classifier = made()
+    data, further = splits(classifier), {"hard": examples(classifier, 30, seed=5)}
+    needed = sum(prefix_bytes(classifier, part.tokens) for part in data.values())
+    whole = run_prefix(classifier, data, PROTOCOL, PrefixCache(tmp_path / "a"), None, further)
+    tight = run_prefix(made(), data, PROTOCOL, PrefixCache(tmp_path / "b", limit_bytes=needed + 1), None, further)
+    assert {name: part.prefix.mapped for name, part in whole.items() if part.prefix} == dict.fromkeys(whole, True)
+    assert {name: part.prefix.mapped for name, part in tight.items() if part.prefix} == {
+        name: name != "hard" for name in whole
+    }
+    for name, part in whole.items():
+        other = tight[name].prefix
+        assert part.prefix is not None
+        assert other is not None
+        np.testing.assert_array_equal(part.prefix.values, other.values)
 
 
 def test_a_cache_that_is_too_small_is_done_without(tmp_path: Path) -> None:
     classifier = made()
     data = splits(classifier)
-    assert run_prefix(classifier, data, PROTOCOL, PrefixCache(tmp_path, limit_bytes=100)) is data
+    assert run_prefix(classifier, data, PROTOCOL, PrefixCache(tmp_path, limit_bytes=100)) == data
     assert not list(tmp_path.glob("*.npy"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from tests.report.further import votes, write_dynamics, write_robustness
 
 from thriftune.results.record import (
     Box,
@@ -64,6 +65,8 @@ class Variant:
     baselines: bool = True
     published: bool = False
     epochs: int = 3
+    annotators: bool = False
+    """Whether single annotators' labels are kept, and a baseline sees the last text column alone."""
 
 
 VARIANTS = {
@@ -71,7 +74,12 @@ VARIANTS = {
     "two-labels": Variant(labels=("ham", "spam"), columns=("text",), troubled=False, baselines=False),
     "seeds": Variant(labels=tuple("abcde"), seeds=2, models=("demo:minilm", "bert-base-uncased"), columns=("text",)),
     "nasty": Variant(
-        labels=NASTY, columns=('<b>pre"mise</b>', "=1+1"), name=NASTY[0], suffix=f" {NASTY[1]}", models=(NASTY[2],)
+        labels=NASTY,
+        columns=('<b>pre"mise</b>', "=1+1"),
+        name=NASTY[0],
+        suffix=f" {NASTY[1]}",
+        models=(NASTY[2],),
+        annotators=True,
     ),
 }
 METHODS: dict[str, tuple[float, float, float, dict[str, Any]]] = {
@@ -95,7 +103,9 @@ def write(out: Path, variant: Variant, seed: int = 0) -> Store:
         draws = rng.zipf(1.3, (variant.texts, 12)) % len(WORDS)
         frame[column] = [" ".join(WORDS[i] for i in row) for row in draws]
     label_names = [variant.labels[i] for i in truth]
-    store.write_test(pl.DataFrame(frame | {"label": label_names}))
+    own = np.random.default_rng(seed + 1)
+    kept = votes(label_names, variant.labels, own) if variant.annotators else {}
+    store.write_test(pl.DataFrame(frame | {"label": label_names} | kept))
     runs = []
     for model in variant.models:
         for method in METHODS:
@@ -105,6 +115,10 @@ def write(out: Path, variant: Variant, seed: int = 0) -> Store:
         runs += [_lost(store, variant, truth, rng), _failed(variant)]
     if variant.baselines:
         runs += [_baseline(store, variant, name, truth, rng) for name in ("tfidf", "majority")]
+    if variant.annotators:
+        runs.append(_baseline(store, variant, "part", truth, own))
+    write_dynamics(store, variant, runs, own)
+    further = write_robustness(store, variant, runs)
     study = StudyResults(
         name=variant.name,
         study={"name": variant.name},
@@ -119,6 +133,7 @@ def write(out: Path, variant: Variant, seed: int = 0) -> Store:
         if variant.published
         else {},
         environment={"thriftune": "0.1.0", "python": "3.11.2", "packages": {"torch": "2.13.0"}, "gpu": None},
+        robustness=further,
     )
     store.write_results(study)
     return store
@@ -244,7 +259,7 @@ def _baseline(store: Store, variant: Variant, name: str, truth: np.ndarray, rng:
         name=name + variant.suffix,
         cell=name + variant.suffix,
         model=None,
-        method={"name": name},
+        method={"name": "tfidf", "text": list(variant.columns[-1:])} if name == "part" else {"name": name},
         seed=0,
         protocol=_protocol(variant),
         cost=cost,

@@ -65,11 +65,19 @@ class TestContract:
 
     def test_what_is_on_disk(self, whole: Results) -> None:
         out = whole.store.path
-        assert {path.name for path in out.iterdir()} == {"study.yaml", "results.json", "test.parquet", "runs"}
+        assert {path.name for path in out.iterdir()} == {
+            "study.yaml",
+            "results.json",
+            "train.parquet",
+            "test.parquet",
+            "runs",
+        }
         assert {path.name for path in (out / "runs").iterdir()} == {run.run_id for run in whole.runs}
         for run in whole.runs:
             names = {path.name for path in (out / "runs" / run.run_id).iterdir()}
-            expected = {"run.json", "predictions", "model"} | ({"history.jsonl"} if run.model else set())
+            expected = {"run.json", "predictions", "model"} | (
+                {"history.jsonl", "dynamics.parquet"} if run.model else set()
+            )
             assert names == expected, run.name
             model = out / "runs" / run.run_id / "model"
             assert sum(p.stat().st_size for p in model.iterdir()) >= (run.cost.stored_bytes if run.cost else 0) > 0
@@ -140,6 +148,22 @@ class TestContract:
             assert kept.validation_accuracy == run.validation.accuracy
             assert kept.validation_loss == pytest.approx(run.validation.loss, rel=1e-5)
         assert whole.history(whole.runs[0]) == ([], [])
+
+    def test_training_dynamics(self, whole: Results) -> None:
+        train = whole.train
+        assert train is not None
+        assert train.columns == ["example", "premise", "hypothesis", "label"]
+        for run in whole.runs:
+            frame = whole.dynamics(run)
+            if run.model is None:
+                assert frame is None
+                continue
+            assert frame is not None
+            assert frame["epoch"].unique().sort().to_list() == [1, 2]
+            for point in whole.history(run)[1]:
+                epoch = frame.filter(pl.col("epoch") == point.epoch)
+                assert epoch["example"].to_list() == train["example"].to_list()
+                assert -epoch["p_true"].log().mean() == pytest.approx(point.train_loss, rel=1e-5)
 
     def test_the_report_is_written(self, whole: Results) -> None:
         page = write_report(whole.store.path).read_text(encoding="utf-8")
@@ -318,7 +342,13 @@ class TestFailures:
             compare(study, out, interrupt)
         results = Store(out).load()
         assert [run.status for run in results.runs] == ["done", "interrupted"]
-        assert {path.name for path in out.iterdir()} == {"study.yaml", "results.json", "test.parquet", "runs"}
+        assert {path.name for path in out.iterdir()} == {
+            "study.yaml",
+            "results.json",
+            "train.parquet",
+            "test.parquet",
+            "runs",
+        }
         assert [path.name for path in (out / "runs").iterdir()] == [results.runs[0].run_id]
         assert write_report(out).exists()
         events: list[Event] = []
@@ -351,6 +381,7 @@ class TestWhatStudiesAsk:
         assert {p.name for p in (tmp_path / "out" / "runs" / searched.run_id).iterdir()} == {
             "run.json",
             "history.jsonl",
+            "dynamics.parquet",
             "predictions",
             "model",
         }

@@ -38,6 +38,7 @@ def test_the_demo() -> None:
     assert names(load_study(None)) == [
         "majority",
         "tfidf",
+        "tfidf hypothesis only",
         "head_only",
         "top_layers 2",
         "lora r8 all",

@@ -306,6 +306,23 @@ def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
     return _base(rows, cell * len(labels)) | {"encoding": encoding, "layer": layers}
 
 
+def density(rows: list[Row], *, x_title: str, y_title: str, tooltip: list[Row]) -> Spec:
+    """Cells from `x` to `x2` and from `y` to `y2`, coloured by the logarithm of `count`."""
+    binned = {"type": "quantitative", "bin": {"binned": True}, "axis": {"tickCount": 5, "format": "~g"}}
+    scale = {"type": "log", "domainMin": 1}
+    return _base(rows, 220) | {
+        "mark": {"type": "rect"},
+        "encoding": {
+            "x": binned | {"field": "x", "title": x_title},
+            "x2": {"field": "x2"},
+            "y": binned | {"field": "y", "title": y_title},
+            "y2": {"field": "y2"},
+            "color": {"field": "count", "type": "quantitative", "scale": scale, "title": "texts"},
+            "tooltip": tooltip,
+        },
+    }
+
+
 def colour(series: list[str]) -> Spec:
     """The colour channel by `series`, stable across charts that name the same series."""
     return {

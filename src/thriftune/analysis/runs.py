@@ -106,8 +106,12 @@ def learned(run: RunRecord) -> bool:
         return False
     if is_baseline(run):
         return True
-    p = above_share(correct(run.test), run.test.texts, majority_share(run.test))
-    return p < LEARNED_LEVEL
+    return above_majority(run.test)
+
+
+def above_majority(scores: Scores) -> bool:
+    """Whether the accuracy is above the majority class share, by an exact one-sided binomial test at 5%."""
+    return above_share(correct(scores), scores.texts, majority_share(scores)) < LEARNED_LEVEL
 
 
 def comparable(results: Results) -> list[RunRecord]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from thriftune.results.record import Dropped
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+@dataclass(frozen=True)
+class FurtherTest:
+    """A further test set (a robustness set); `frame` is as the frames of a `Dataset`'s splits."""
+
+    source: str
+    """As the study file names it."""
+    frame: pl.DataFrame
+    dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...]
+    fingerprint: str
+    """SHA-256 over its name, used rows and labels."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +44,10 @@ class Dataset:
     """What a user should know about how the data was read: guesses, limits, columns ignored."""
     fingerprint: str
     """SHA-256 over the used rows and labels of all splits."""
+    robustness: dict[str, FurtherTest] = field(default_factory=dict)
+    """Further test sets by name; no part of the fingerprint."""
+
+    @property
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The splits and the further test sets, by name."""
+        return self.splits | {name: further.frame for name, further in self.robustness.items()}

@@ -65,7 +65,7 @@ def _json_object(path: Path, line: int, text: str) -> dict[str, Any]:
 
 
 def _mixed_frame(path: Path, columns: dict[str, list[Any]]) -> pl.DataFrame:
-    """Columns of one type keep it; numbers and strings in one column become strings."""
+    """Columns of one type keep it, lists of strings too; numbers and strings in one column become strings."""
     import polars as pl
 
     return pl.DataFrame([_series(path, name, values) for name, values in columns.items()])
@@ -75,9 +75,12 @@ def _series(path: Path, name: str, values: list[Any]) -> pl.Series:
     import polars as pl
 
     kinds = {type(value) for value in values if value is not None}
+    if kinds == {list} and all(isinstance(item, str | None) for value in values for item in value or ()):
+        return pl.Series(name, values, dtype=pl.List(pl.String))
     if kinds & {dict, list}:
         raise InputError(
-            f'{path}: column "{name}" holds nested values (lists or objects). Give a column of plain values.'
+            f'{path}: column "{name}" holds nested values (objects, or lists of other than strings). '
+            "Give a column of plain values."
         )
     if kinds == {bool}:
         return pl.Series(name, values, dtype=pl.Boolean)

@@ -96,7 +96,7 @@ def find_path(source: str, base: Path | None) -> Path:
     tried = " nor ".join(str(candidate.absolute()) for candidate in candidates)
     nearby = [entry.name for c in candidates if c.parent.is_dir() for entry in c.parent.iterdir()]
     raise InputError(
-        f"data.source {source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
+        f"{source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
         "Relative paths start at the study file's folder, then at the working directory. "
         "Other sources: demo:NAME, hub:OWNER/NAME."
     )

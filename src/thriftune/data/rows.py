@@ -69,7 +69,7 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
     columns.append(labels.alias("label"))
     columns += [_kept(source, resolved.get(name), out) for name, out in zip(names.keep, names.keep_out, strict=True)]
     if names.group is not None and names.group in resolved:
-        columns.append(source[resolved[names.group]].cast(pl.String).alias(GROUP))
+        columns.append(_text(source[resolved[names.group]], table.where, "grouping").alias(GROUP))
     frame = pl.DataFrame(columns)
     no_gold = without_gold(labels.drop_nulls().unique().to_list(), resolved[names.label], declared is not None)
     frame, dropped = _drop(frame, split, names.text_out, no_gold)
@@ -77,12 +77,12 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
     return Rows(frame=frame, dropped=dropped, unlabelled=unlabelled, where=table.where)
 
 
-def _text(column: pl.Series, where: str) -> pl.Series:
+def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
     import polars as pl
 
     if column.dtype.is_nested() or column.dtype == pl.Binary:
         raise InputError(
-            f'{where}: the text column "{column.name}" holds {column.dtype} values. Texts must be strings.'
+            f'{where}: the {role} column "{column.name}" holds {column.dtype} values. Give a column of plain values.'
         )
     return column.cast(pl.String)
 

@@ -54,7 +54,7 @@ def load_dataset(settings: DataSettings, base: Path | None = None) -> Dataset:
         splits=frames,
         dropped=tuple(dropped for part in rows.values() for dropped in part.dropped),
         notes=tuple(notes),
-        fingerprint=_fingerprint(frames, labels, names.text_out),
+        fingerprint=fingerprint(frames, labels, names.text_out),
     )
 
 
@@ -212,10 +212,10 @@ def _check_seen(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], why: s
         raise InputError(f'train has one label only, "{labels[min(seen)]}"{why}. It needs at least two.')
 
 
-def _fingerprint(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], text_columns: tuple[str, ...]) -> str:
+def fingerprint(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], text_columns: tuple[str, ...]) -> str:
+    """SHA-256 over label names and, in the order of the frames, their names, row numbers, labels and texts."""
     digest = hashlib.sha256(repr(labels).encode())
-    for split in SPLITS:
-        frame = frames[split]
+    for split, frame in frames.items():
         digest.update(f"{split} {frame.height}".encode())
         for name in ("example", "label"):
             digest.update(np.ascontiguousarray(frame[name].to_numpy(), dtype="<i8").tobytes())

@@ -40,23 +40,28 @@ def run_prefix(
     cache: PrefixCache,
     report: Report | None = None,
     peak_of: PeakOf | None = None,
+    further: dict[str, Examples] | None = None,
 ) -> dict[str, Examples]:
     """The splits with their prefixes, and the classifier without the weights that only those needed.
 
     Where there is nothing constant below the cut, or the prefixes do not fit into the cache, the splits come back
     as they are and the frozen layers run in every step. `peak_of` measures what computing them needs in memory.
+    `further` examples come back too; whether they fit decides only whether their own prefixes lie in the cache or
+    in memory.
     """
+    further = further or {}
     if not prefix_layers(classifier, splits, protocol, cache) or not _room(classifier, splits, cache):
         restore(classifier)
-        return splits
+        return splits | further
     out = {}
-    for name, examples in splits.items():
+    for name, examples in (splits | further).items():
 
         def rows_of(indices: np.ndarray, examples: Examples = examples) -> Rows:
             return packed_batch(examples.tokens, indices, classifier.device)
 
         progress = None if report is None else (lambda done, total, name=name: report(name, done, total))
-        prefix = prefix_of(classifier, examples.tokens, rows_of, cache.folder, progress, peak_of)
+        folder = cache.folder if name in splits or _room(classifier, splits | further, cache) else None
+        prefix = prefix_of(classifier, examples.tokens, rows_of, folder, progress, peak_of)
         out[name] = replace(examples, prefix=prefix)
     release(classifier)
     return out

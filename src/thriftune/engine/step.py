@@ -59,12 +59,14 @@ class Step:
         switch_recomputation(classifier, protocol)
         self.parameters = [p for _, p in classifier.trained()]
         self.labels = torch.from_numpy(examples.labels).to(classifier.device)
+        self.losses = torch.full((len(examples),), torch.nan, device=classifier.device)
+        """Every training text's loss when a step last saw it, dropout on, (texts,)."""
 
     def forward(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of shape (texts, classes) and the summed cross-entropy of some training texts."""
+        """Logits of shape (texts, classes) and the cross-entropies (texts,) of some training texts."""
         logits = logits_of(self.classifier, self.examples, indices, self.protocol)
         labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
-        return logits, nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        return logits, nn.functional.cross_entropy(logits.float(), labels, reduction="none")
 
     def __call__(self, batches: list[np.ndarray], learning_rate: float) -> StepResult:
         """Accumulates the mean gradient over the batches' texts, clips it and updates the parameters."""
@@ -72,10 +74,12 @@ class Step:
         loss = torch.zeros((), device=self.classifier.device)
         correct = torch.zeros((), device=self.classifier.device, dtype=torch.int64)
         for indices in batches:
-            logits, summed = self.forward(indices)
-            (summed / texts).backward()
-            loss += summed.detach()
-            labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
+            logits, losses = self.forward(indices)
+            (losses.sum() / texts).backward()
+            seen = torch.from_numpy(indices).to(self.labels.device)
+            self.losses[seen] = losses.detach()
+            loss += losses.detach().sum()
+            labels = self.labels[seen]
             correct += (logits.detach().argmax(dim=1) == labels).sum()
         self.update(learning_rate)
         return StepResult(loss, correct, texts)

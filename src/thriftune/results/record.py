@@ -225,6 +225,10 @@ class RunRecord:
     cost: Cost | None
     predicted: Prediction | None = None
     """None for baselines, and for runs that failed before it was made."""
+    robustness: dict[str, Scores] = field(default_factory=dict)
+    """Scores on further test sets, by name."""
+    robustness_fingerprints: dict[str, str] = field(default_factory=dict)
+    """Which rows those sets held: `RobustnessProfile.fingerprint` when they were scored."""
     search: list[SearchPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
@@ -233,7 +237,7 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         """The run as `run.json` holds it: scores under `metrics`, unknown numbers with their reason."""
         out = asdict(self)
-        out["metrics"] = {"test": out.pop("test"), "validation": out.pop("validation")}
+        out["metrics"] = {name: out.pop(name) for name in ("test", "validation", "robustness")}
         if self.cost is not None:
             out["cost"] = _with_reasons(out["cost"])
         if self.predicted is not None:
@@ -243,7 +247,7 @@ class RunRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"test", "validation", "cost", "predicted", "search"}
+        known = {f.name for f in fields(cls)} - {"test", "validation", "robustness", "cost", "predicted", "search"}
         cost = _without_reasons(data["cost"]) if data["cost"] is not None else None
         predicted = data.get("predicted")
         if cost is not None:
@@ -253,6 +257,7 @@ class RunRecord:
             **{key: value for key, value in data.items() if key in known},
             test=_scores(data["metrics"]["test"]),
             validation=_scores(data["metrics"]["validation"]),
+            robustness={name: _full_scores(scores) for name, scores in data["metrics"].get("robustness", {}).items()},
             cost=Cost(**cost) if cost is not None else None,
             predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
@@ -272,8 +277,10 @@ def _without_reasons(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scores(data: dict[str, Any] | None) -> Scores | None:
-    if data is None:
-        return None
+    return None if data is None else _full_scores(data)
+
+
+def _full_scores(data: dict[str, Any]) -> Scores:
     per_class = {label: ClassScores(**scores) for label, scores in data["per_class"].items()}
     return Scores(**{**data, "per_class": per_class})
 
@@ -400,6 +407,20 @@ class DataProfile:
 
 
 @dataclass(frozen=True)
+class RobustnessProfile:
+    """One further test set."""
+
+    source: str
+    """As the study file names it."""
+    rows: int
+    label_counts: dict[str, int]
+    dropped: list[Dropped]
+    notes: list[str]
+    fingerprint: str
+    """SHA-256 over its name, used rows and labels."""
+
+
+@dataclass(frozen=True)
 class StudyResults:
     """`results.json`: the whole study."""
 
@@ -413,24 +434,32 @@ class StudyResults:
     published: dict[str, dict[str, Any]]
     """Published numbers by run or cell name: keys as in `metrics.test` and `cost`."""
     environment: dict[str, Any]
+    robustness: dict[str, RobustnessProfile] = field(default_factory=dict)
+    """The further test sets by name."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """The study as `results.json` holds it."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         out["profile"] = asdict(self.profile)
+        out["robustness"] = {name: asdict(profile) for name, profile in self.robustness.items()}
         out["runs"] = [run.to_json() for run in self.runs]
         return out
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StudyResults:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"runs", "profile"}
+        known = {f.name for f in fields(cls)} - {"runs", "profile", "robustness"}
         return cls(
             **{key: value for key, value in data.items() if key in known},
             profile=_profile(data["profile"]),
             runs=[RunRecord.from_json(run) for run in data["runs"]],
+            robustness={name: _robustness(profile) for name, profile in data.get("robustness", {}).items()},
         )
+
+
+def _robustness(data: dict[str, Any]) -> RobustnessProfile:
+    return RobustnessProfile(**{**data, "dropped": [Dropped(**d) for d in data["dropped"]]})
 
 
 def _lengths(data: dict[str, Any]) -> Lengths:

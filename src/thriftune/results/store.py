@@ -55,6 +55,7 @@ class RunFolder:
         self.history_path = path / "history.jsonl"
         self.model_path = path / "model"
         self.error_path = path / "error.txt"
+        self.dynamics_path = path / "dynamics.parquet"
 
     @property
     def complete(self) -> bool:
@@ -90,6 +91,16 @@ class RunFolder:
         steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
         return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
 
+    def write_dynamics(self, frame: pl.DataFrame) -> None:
+        """Writes `dynamics.parquet`: columns example, epoch, p_true."""
+        write_atomic(self.dynamics_path, frame.write_parquet)
+
+    def read_dynamics(self) -> pl.DataFrame | None:
+        """Reads `dynamics.parquet`; None where the run has none (baselines)."""
+        import polars as pl
+
+        return pl.read_parquet(self.dynamics_path) if self.dynamics_path.exists() else None
+
     def predictions_path(self, name: str) -> Path:
         """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
         return self.path / "predictions" / f"{name}.parquet"
@@ -114,7 +125,9 @@ class Store:
         self.results_path = path / "results.json"
         self.report_path = path / "report.html"
         self.test_path = path / "test.parquet"
+        self.train_path = path / "train.parquet"
         self.figures_path = path / "figures"
+        self.robustness_path = path / "robustness"
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of one run."""
@@ -123,6 +136,26 @@ class Store:
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
         write_atomic(self.test_path, frame.write_parquet)
+
+    def write_train(self, frame: pl.DataFrame) -> None:
+        """Writes `train.parquet`: example, text column(s), label (its name)."""
+        write_atomic(self.train_path, frame.write_parquet)
+
+    def write_robustness(self, frames: dict[str, pl.DataFrame]) -> None:
+        """Writes `robustness/NAME.parquet`, columns as in `test.parquet`; those of other names go."""
+        for path in set(self.robustness_path.glob("*.parquet")) - {self._robustness_file(name) for name in frames}:
+            path.unlink()
+        for name, frame in frames.items():
+            write_atomic(self._robustness_file(name), frame.write_parquet)
+
+    def read_robustness(self, name: str) -> pl.DataFrame:
+        """Reads one further test set."""
+        import polars as pl
+
+        return pl.read_parquet(self._robustness_file(name))
+
+    def _robustness_file(self, name: str) -> Path:
+        return self.robustness_path / f"{name}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
         """Writes `results.json`."""
@@ -172,6 +205,26 @@ class Results:
         import polars as pl
 
         return pl.read_parquet(self.store.test_path)
+
+    @cached_property
+    def train(self) -> pl.DataFrame | None:
+        """The training texts: example, text column(s), label; None where an earlier release left none."""
+        import polars as pl
+
+        return pl.read_parquet(self.store.train_path) if self.store.train_path.exists() else None
+
+    def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
+        """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""
+        return self.store.run(run.run_id).read_dynamics()
+
+    def robustness(self, name: str) -> pl.DataFrame:
+        """The texts of a further test set, columns as in `test`."""
+        return self.store.read_robustness(name)
+
+    def robustness_runs(self, name: str) -> list[RunRecord]:
+        """The done runs that were scored on the rows which that set holds now."""
+        wanted = self.study.robustness[name].fingerprint
+        return [run for run in self.done if run.robustness_fingerprints.get(name) == wanted]
 
     def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
         """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""

@@ -36,10 +36,10 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     emit(RunProgress(job.planned.name, "evaluating"))
     scores = {}
     evaluate_seconds = 0.0
-    for split in (s for s in EVALUATED if s in frames):
+    for split in job.evaluated:
         started = time.perf_counter()
         probabilities = fitted.predict(texts[split])
-        evaluate_seconds += time.perf_counter() - started
+        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(label_ids(frames[split]), probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     folder.model_path.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ A value that equals its default is never called without effect, so a resolved st
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -22,6 +23,7 @@ from thriftune.study.settings import StudySettings
 
 Problems = Iterator[tuple[str, str]]
 
+SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 PUBLISHED_KEYS = (
     "accuracy",
     "macro_f1",
@@ -153,6 +155,20 @@ def _text(study: StudySettings) -> Problems:
             yield "data.source.train", "is missing; a source per split names at least train"
 
 
+def _robustness(study: StudySettings) -> Problems:
+    """Each set's name becomes a file name, beside those of the splits."""
+    seen: dict[str, str] = {}
+    for name in study.robustness:
+        at = f"robustness.{name}"
+        if not SET_NAME.fullmatch(name):
+            yield at, f"{shown(name)} is given; allowed: up to 64 letters, digits, hyphens and underscores (a-z, 0-9)"
+        elif name.lower() in SPLITS:
+            yield at, f"is the name of a split; splits are {', '.join(SPLITS)}: choose another name"
+        elif name.lower() in seen:
+            yield at, f"differs from {seen[name.lower()]} in capitals alone, which some file systems do not tell apart"
+        seen.setdefault(name.lower(), name)
+
+
 def _method_text(study: StudySettings) -> Problems:
     listed = [(f"methods.{i}.{m.NAME}", m) for i, m in enumerate(study.methods)]
     listed += [(f"runs.{i}.method.{run.method.NAME}", run.method) for i, run in enumerate(study.runs)]
@@ -196,6 +212,7 @@ CHECKS = (
     Check(("runs", "methods", "models", "seeds", "head"), _repeats),
     Check(("name", "runs"), _names),
     Check(("data",), _text),
+    Check(("robustness",), _robustness),
     Check(("data", "methods", "runs"), _method_text),
     Check(("published", "runs", "methods", "models", "seeds"), _published),
 )

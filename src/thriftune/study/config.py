@@ -30,7 +30,7 @@ from thriftune.study.reader import (
 from thriftune.study.settings import RunSettings, StudySettings
 from thriftune.study.yaml_text import dump_yaml, parse_yaml
 
-OMITTED_WHEN_EMPTY = ("models", "methods", "runs", "published")
+OMITTED_WHEN_EMPTY = ("models", "methods", "robustness", "runs", "published")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,8 @@ def study_to_yaml(study: Study, at: Path | None = None) -> str:
         source = data["data"]["source"]
         moved = {k: move.source(v) for k, v in source.items()} if isinstance(source, dict) else move.source(source)
         data["data"]["source"] = moved
+        if "robustness" in data:
+            data["robustness"] = {name: move.source(source) for name, source in data["robustness"].items()}
         if "models" in data:
             data["models"] = [move.model(name) for name in data["models"]]
         for run in data.get("runs", []):

@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
-from thriftune.results.record import RunRecord, StudyResults
+from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.store import Results, Store, write_text
 from thriftune.study.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.environment import environment
 from thriftune.study.events import RunFinished, RunStarted, StudyPlanned
+from thriftune.study.extend import missing_sets
 from thriftune.study.folder import WORK, alone_in, check_same_study
 from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.plan import PlannedRun, plan, run_id
@@ -64,19 +68,22 @@ class _Progress:
     def run(self, run: Execute, listen: Listener) -> None:
         """Executes what is not done yet, one run after the other."""
         records = {job.run_id: record for job in self.jobs if (record := self._done_before(job)) is not None}
+        whole = {
+            job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
+        }
         self._write_head()
         self._write_results(records)
         listen(
             StudyPlanned(
                 [job.planned.name for job in self.jobs],
-                [job.planned.name for job in self.jobs if job.run_id in records],
+                [job.planned.name for job in self.jobs if job.run_id in whole],
             )
         )
         for index, job in enumerate(self.jobs, start=1):
-            reused = job.run_id in records
+            reused = job.run_id in whole
             if not reused:
                 listen(RunStarted(job.planned.name, index, len(self.jobs)))
-                records[job.run_id] = run(job, listen)
+                records[job.run_id] = run(replace(job, done=job.run_id in records), listen)
                 self._write_results(records)
             listen(RunFinished(job.planned.name, records[job.run_id], reused))
 
@@ -86,6 +93,8 @@ class _Progress:
         found = folder.read_record() if folder.complete else None
         if found is None or found.status != "done":
             return None
+        if not job.planned.method.NEEDS_MODEL and missing_sets(job, found):
+            return None  # a baseline is fitted again sooner than read back
         named = replace(found, name=job.planned.name, cell=job.planned.cell)
         if named != found:
             folder.write_record(named)
@@ -94,7 +103,13 @@ class _Progress:
     def _write_head(self) -> None:
         """Writes what is known before the first run: the resolved study and the test texts."""
         write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
-        self.store.write_test(_test_frame(self.prepared))
+        dataset = self.prepared.dataset
+        self.store.write_test(_text_frame(dataset, dataset.splits["test"]))
+        train = _text_frame(dataset, dataset.splits["train"])
+        self.store.write_train(train.select("example", *dataset.text_columns, "label"))
+        self.store.write_robustness(
+            {name: _text_frame(dataset, further.frame) for name, further in dataset.robustness.items()}
+        )
 
     def _write_results(self, records: dict[str, RunRecord]) -> None:
         missing = "the study ended before this run was complete; the same compare resumes it"
@@ -108,6 +123,10 @@ class _Progress:
                 margin=self.study.margin,
                 published=self.study.published,
                 environment=environment("cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu"),
+                robustness={
+                    name: _robustness_profile(further, self.prepared.dataset.labels)
+                    for name, further in self.prepared.dataset.robustness.items()
+                },
             )
         )
 
@@ -116,7 +135,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
     device = device_type(run)
     weights = prepared.hashes.get(run.model) if run.model is not None else None
     key = run_id(run, study, prepared.dataset.fingerprint, weights, ENGINE_VERSION, device)
-    splits = prepared.dataset.splits
+    splits = prepared.dataset.frames
     return Job(
         planned=run,
         run_id=key,
@@ -127,6 +146,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         model=prepared.models.get(run.model) if run.model is not None else None,
         device=device,
         out=store.run(key).path,
+        robustness={name: further.fingerprint for name, further in prepared.dataset.robustness.items()},
     )
 
 
@@ -152,12 +172,23 @@ def _check_distinct(jobs: list[Job]) -> None:
             raise InputError(f'"{other}" and "{job.planned.name}" are the same run. Remove one of them.')
 
 
-def _test_frame(prepared: Prepared) -> pl.DataFrame:
+def _robustness_profile(further: FurtherTest, labels: tuple[str, ...]) -> RobustnessProfile:
+    counts = np.bincount(further.frame["label"].to_numpy(), minlength=len(labels))
+    return RobustnessProfile(
+        source=further.source,
+        rows=further.frame.height,
+        label_counts={label: int(count) for label, count in zip(labels, counts, strict=True)},
+        dropped=list(further.dropped),
+        notes=list(further.notes),
+        fingerprint=further.fingerprint,
+    )
+
+
+def _text_frame(dataset: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
+    """The texts of a split or further test set as they go to disk: labels by name, kept columns last."""
     import polars as pl
 
-    dataset = prepared.dataset
     names = pl.Series(list(dataset.labels), dtype=pl.String)
-    frame = dataset.splits["test"]
     label = names.gather(frame["label"]).alias("label")
     kept = [name for name in frame.columns if name not in ("example", "label", *dataset.text_columns)]
     return frame.with_columns(label).select("example", *dataset.text_columns, "label", *kept)

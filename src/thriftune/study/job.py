@@ -29,7 +29,7 @@ class Job:
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
     splits: dict[str, Path]
-    """Parquet files of the splits."""
+    """Parquet files of the splits and further test sets."""
     tokens: dict[str, Path]
     """Folders of tokens by split; empty for baselines."""
     model: Path | None
@@ -37,6 +37,15 @@ class Job:
     """cpu or cuda."""
     out: Path
     """The run's folder."""
+    robustness: dict[str, str]
+    """Fingerprints of the further test sets by name; their files are among splits and tokens."""
+    done: bool = False
+    """Whether the run is done but for further test sets that it has not been scored on."""
+
+    @property
+    def evaluated(self) -> list[str]:
+        """What is predicted and scored, in this order."""
+        return [name for name in (*EVALUATED, *self.robustness) if name in self.splits]
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The splits' texts and label ids."""

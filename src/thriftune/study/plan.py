@@ -128,7 +128,10 @@ def _difference(method: Method, group: list[Method]) -> str:
     flats = [other.flat() for other in group]
     keys = list(dict.fromkeys(key for flat in flats for key in flat))
     differing = [key for key in keys if any(flat.get(key) != flats[0].get(key) for flat in flats)]
-    return "".join(f" {key.replace('_', ' ')} {_words(method.flat().get(key))}" for key in differing)
+    own = method.flat()
+    seen = own["text"]
+    only = f" {_words(seen)} only" if "text" in differing and seen is not None else ""
+    return only + "".join(f" {key.replace('_', ' ')} {_words(own.get(key))}" for key in differing if key != "text")
 
 
 def _words(value: Any) -> str:

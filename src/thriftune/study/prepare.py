@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thriftune.data.dataset import Dataset
-from thriftune.data.sources import load_dataset
+from thriftune.data.robustness import load_with_robustness
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.results.record import DataProfile
@@ -107,9 +107,12 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
 
 
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
-    """Reads the data; raises `InputError` where it, or a method's choice of columns, cannot be used."""
+    """Reads the data and its further test sets.
+
+    Raises `InputError` where any of them, or a method's choice of columns, cannot be used.
+    """
     listener(Stage("reading data"))
-    dataset = load_dataset(study.data, study.folder)
+    dataset = load_with_robustness(study.data, study.robustness, study.folder)
     for run in runs:
         text_columns(dataset, run)
     return dataset
@@ -132,13 +135,17 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "splits").mkdir(exist_ok=True)
-    for split, frame in dataset.splits.items():
+    for split, frame in dataset.frames.items():
         frame.write_parquet(folder / "splits" / f"{split}.parquet")
     for (_, key), (_, by_split) in tokens.items():
         for split, encoded in by_split.items():
             encoded.save(folder / "tokens" / key / split)
     listener(Stage("profiling data"))
-    whole = {name: value for (name, key), value in tokens.items() if key in _whole_text_keys(study, runs)}
+    whole = {
+        name: (limit, {split: by_split[split] for split in dataset.splits})
+        for (name, key), (limit, by_split) in tokens.items()
+        if key in _whole_text_keys(study, runs)
+    }
     return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder)
 
 
@@ -152,14 +159,14 @@ def _tokenise(
     from thriftune.models.load import load_config, load_tokenizer, token_types
 
     wanted = {token_key(study, run): run for run in runs if run.model is not None}
-    total = len(wanted) * sum(frame.height for frame in dataset.splits.values())
+    total = len(wanted) * sum(frame.height for frame in dataset.frames.values())
     done = 0
     for key, run in wanted.items():
         assert run.model is not None
         path = models[run.model]
         tokenizer, types = load_tokenizer(path), token_types(load_config(path))
         by_split = {}
-        for split, frame in dataset.splits.items():
+        for split, frame in dataset.frames.items():
             listener(Stage("tokenising", done, total))
             by_split[split] = encode(
                 tokenizer,

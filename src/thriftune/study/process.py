@@ -12,6 +12,7 @@ from typing import Any
 
 from thriftune.results.record import RunRecord
 from thriftune.results.store import RunFolder
+from thriftune.study.extend import without_scores
 from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.worker import execute
 
@@ -84,9 +85,13 @@ def _died(job: Job, exit_code: int | None) -> RunRecord:
         status, why = "out_of_memory", "was killed, most likely because the machine ran out of memory"
     else:
         status, why = "failed", "broke off"
-    record = blank_record(job, status, f"the run's process {why} (exit code {exit_code})")  # type: ignore[arg-type]
+    message = f"the run's process {why} (exit code {exit_code})"
     folder = RunFolder(job.out)
-    folder.clear()
+    if job.done and folder.complete:
+        record = without_scores(job, message)
+    else:
+        record = blank_record(job, status, message)  # type: ignore[arg-type]
+        folder.clear()
     folder.write_record(record)
     return record
 

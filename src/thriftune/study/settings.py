@@ -40,6 +40,10 @@ class StudySettings(Settings):
     margin: float = setting(
         0.5, help="accuracy points within which two methods count as equivalent", minimum=0, maximum=100
     )
+    robustness: dict[str, str] = setting(
+        factory=dict,
+        help="further test sets with the same columns and labels, by name: {hard: hard.csv, revised: demo:cad-revised}",
+    )
     runs: tuple[RunSettings, ...] = setting((), help="single runs, instead of models and methods")
     published: dict[str, dict[str, Any]] = setting(
         factory=dict, help="published numbers to show beside the measured ones, by run name"

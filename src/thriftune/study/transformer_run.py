@@ -24,6 +24,8 @@ from thriftune.study.predict import cell_of, known_machine, prediction
 from thriftune.study.scores import score
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from thriftune.cost.meter import CostMeter
     from thriftune.engine.batches import Examples
     from thriftune.engine.protocol import Protocol
@@ -39,6 +41,8 @@ class Trained:
     examples: dict[str, Examples]
     """The splits, with the output of the frozen layers where that was computed once."""
     fit: Fit
+    dynamics: np.ndarray
+    """Probability of each training text's true label, (epochs, texts)."""
     learning_rate: float
     search: list[SearchPoint]
     load_seconds: float
@@ -53,15 +57,22 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
 
     from thriftune.engine.train import DivergedError
 
-    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
-    if job.device == "cpu":
-        use_all_processors()
+    use_machine(job)
     try:
         return _run(job, folder, emit)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
+
+
+def use_machine(job: Job) -> None:
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
+    if job.device == "cpu":
+        use_all_processors()
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
@@ -82,16 +93,17 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     emit(RunProgress(planned.name, "evaluating"))
     scores: dict[str, Scores] = {}
     evaluate_seconds = meter.evaluate_seconds + sum(
-        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split != "train"
+        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split in EVALUATED
     )
-    for split in (s for s in EVALUATED if s in frames):
+    for split in job.evaluated:
         started = time.perf_counter()
-        probabilities = _probabilities(classifier, examples[split], job)
-        evaluate_seconds += time.perf_counter() - started
+        probabilities = probabilities_of(classifier, examples[split], job)
+        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(examples[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
+    folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
     notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes, *unpredicted]
@@ -131,21 +143,23 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
     assert isinstance(planned.method, TransformerMethod)
     rates = planned.method.learning_rates
     kept = job.out / "best.safetensors"
-    best: tuple[float, float, Fit] | None = None
+    best: tuple[float, float, Fit, np.ndarray] | None = None
     search: list[SearchPoint] = []
     notes: list[str] = []
     load_seconds, texts = 0.0, 0
-    layers = _prefix_layers(job, planned.method, examples)
+    splits = {name: part for name, part in examples.items() if name not in job.robustness}
+    further = {name: part for name, part in examples.items() if name in job.robustness}
+    layers = _prefix_layers(job, planned.method, splits)
     for rate in rates:
         emit(RunProgress(planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
         started = time.perf_counter()
-        classifier = _load(job, planned.method, layers)
+        classifier = load(job, layers)
         load_seconds += time.perf_counter() - started
-        cut_examples = _run_prefix(job, classifier, examples, emit)
+        cut_examples = run_prefixes(job, classifier, splits, further, emit)
         before = meter.train_seconds
         try:
-            result = _fit(job, classifier, rate, cut_examples, meter, emit)
+            result, dynamics = _fit(job, classifier, rate, cut_examples, meter, emit)
         except DivergedError as error:
             if len(rates) == 1:
                 raise
@@ -153,7 +167,7 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
             continue
         texts += result.texts
         if len(rates) == 1:
-            return Trained(classifier, cut_examples, result, rate, [], load_seconds, texts, [])
+            return Trained(classifier, cut_examples, result, dynamics, rate, [], load_seconds, texts, [])
         if result.validation is None:
             raise InputError(f"{planned.name}: a search over learning rates needs a validation split.")
         validation = result.validation
@@ -163,13 +177,27 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         search.append(SearchPoint(rate, validation.accuracy, validation.loss, meter.train_seconds - before))
         value = score_of(validation, planned.protocol.select)
         if best is None or value > best[0]:
-            best = (value, rate, result)
+            best = (value, rate, result, dynamics)
             save_trained(classifier, kept)
     if best is None:
         raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
     load_trained(classifier, kept)
     kept.unlink()
-    return Trained(classifier, cut_examples, best[2], best[1], search, load_seconds, texts, notes)
+    return Trained(classifier, cut_examples, best[2], best[3], best[1], search, load_seconds, texts, notes)
+
+
+def dynamics_frame(train: pl.DataFrame, true_probability: np.ndarray) -> pl.DataFrame:
+    """Training dynamics as they go to disk: example, epoch (1-based), p_true; epoch by epoch in the split's order."""
+    import polars as pl
+
+    epochs, texts = true_probability.shape
+    return pl.DataFrame(
+        {
+            "example": np.tile(train["example"].to_numpy(), epochs),
+            "epoch": np.repeat(np.arange(1, epochs + 1, dtype=np.int32), texts),
+            "p_true": true_probability.ravel(),
+        }
+    )
 
 
 def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]]:
@@ -199,21 +227,27 @@ def _prefix_layers(job: Job, method: TransformerMethod, examples: dict[str, Exam
     return prefix_layers(shapes, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"))
 
 
-def _load(job: Job, method: TransformerMethod, without: int) -> Classifier:
-    """The pretrained classifier with its method; the lowest layers are left out where they run only once."""
+def load(job: Job, without: int = 0) -> Classifier:
+    """The pretrained model as the run's method changes it, on the run's device.
+
+    The `without` lowest layers are left out where they run only once.
+    """
     import torch
 
     from thriftune.models.load import load_classifier
 
     planned = job.planned
     assert job.model is not None
+    assert isinstance(planned.method, TransformerMethod)
     classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
-    method.apply(classifier, torch.Generator().manual_seed(planned.seed))
+    planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
     classifier.move(job.device)
     return classifier
 
 
-def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Examples]:
+def run_prefixes(
+    job: Job, classifier: Classifier, splits: dict[str, Examples], further: dict[str, Examples], emit: Emit
+) -> dict[str, Examples]:
     """Runs the frozen layers below the cut once, or finds what they gave before."""
     from thriftune.cost.memory import peak_of
     from thriftune.engine.cut import run_prefix
@@ -223,12 +257,14 @@ def _run_prefix(job: Job, classifier: Classifier, examples: dict[str, Examples],
     def report(split: str, done: int, total: int) -> None:
         emit(RunProgress(planned.name, "prefix", step=done, steps=total))
 
-    return run_prefix(classifier, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"), report, peak_of)
+    cache = PrefixCache(cache_folder() / "prefixes")
+    return run_prefix(classifier, splits, planned.protocol, cache, report, peak_of, further)
 
 
 def _fit(
     job: Job, classifier: Classifier, rate: float, examples: dict[str, Examples], meter: CostMeter, emit: Emit
-) -> Fit:
+) -> tuple[Fit, np.ndarray]:
+    from thriftune.engine.dynamics import Dynamics
     from thriftune.engine.train import Task, fit
     from thriftune.study.watch import ProgressHook
 
@@ -243,10 +279,11 @@ def _fit(
         checkpoint=job.out / "epoch.safetensors",
         after_step=getattr(planned.method, "after_step", None),
     )
-    return fit(task, [meter, ProgressHook(planned, meter, emit)])
+    dynamics = Dynamics()
+    return fit(task, [meter, ProgressHook(planned, meter, emit), dynamics]), dynamics.true_probability
 
 
-def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
+def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
     from thriftune.engine.predict import log_softmax, predict
     from thriftune.engine.train import DivergedError

@@ -11,17 +11,21 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import RunFolder, write_text
 from thriftune.study.baseline_run import run_baseline
 from thriftune.study.environment import environment
+from thriftune.study.extend import extend, without_scores
 from thriftune.study.job import Emit, Job, RunError, blank_record, first_line
 from thriftune.study.transformer_run import run_transformer
 
 
 def execute(job: Job, emit: Emit) -> RunRecord:
-    """Trains, tests, saves, and writes the run's record last.
+    """Trains, tests, saves, and writes the run's record last; a run that is done is only scored on further sets.
 
     A run that fails has a record too, with its status and message, and nothing else but the traceback of an
     unexpected error (`error.txt`). Interrupts pass through and leave nothing.
     """
     folder = RunFolder(job.out)
+    if job.done and (extended := _extended(job, folder, emit)) is not None:
+        folder.write_record(extended)
+        return extended
     folder.clear()
     try:
         record = _done(job, folder, emit)
@@ -48,6 +52,17 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     return record
 
 
+def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
+    """The record of a done run with its missing scores; a failure leaves the run as it was, with a note."""
+    folder.error_path.unlink(missing_ok=True)
+    try:
+        return extend(job, folder, emit)
+    except Exception as error:  # noqa: BLE001 - a further test set must not cost a trained model
+        write_text(folder.error_path, traceback.format_exc())
+        where = f"traceback in runs/{job.run_id}/{folder.error_path.name}"
+        return without_scores(job, f"{type(error).__name__}: {first_line(error)} ({where})")
+
+
 def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     run = run_baseline if isinstance(job.planned.method, Baseline) else run_transformer
     outcome = run(job, folder, emit)
@@ -59,6 +74,8 @@ def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         test=outcome.scores.get("test"),
         cost=outcome.cost,
         predicted=outcome.predicted,
+        robustness={name: outcome.scores[name] for name in job.robustness},
+        robustness_fingerprints=job.robustness,
         search=outcome.search,
         notes=outcome.notes,
     )

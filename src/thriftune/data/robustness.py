@@ -1,0 +1,95 @@
+"""Further test sets with the labels of a study's data: what a model meets beyond its own test split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thriftune.data.columns import column_problems, resolve, spellings
+from thriftune.data.dataset import Dataset, FurtherTest
+from thriftune.data.labels import canonical_names
+from thriftune.data.origins import read_source
+from thriftune.data.rows import Names, Rows, usable_rows
+from thriftune.data.settings import DataSettings
+from thriftune.data.sources import fingerprint, load_dataset
+from thriftune.data.table import Table
+from thriftune.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def load_with_robustness(settings: DataSettings, sources: dict[str, str], base: Path | None = None) -> Dataset:
+    """The data of a study with its further test sets, by name.
+
+    Raises `InputError` with the problems of the data and of every set together.
+    """
+    problems = []
+    dataset: Dataset | None = None
+    try:
+        dataset = load_dataset(settings, base)
+    except InputError as error:
+        problems.append(str(error))
+    sets = {}
+    for name, source in sources.items():
+        try:
+            sets[name] = load_set(name, source, settings, dataset.labels if dataset else None, base)
+        except InputError as error:
+            problems.append(f"robustness.{name}: {error}")
+    if dataset is None or problems:
+        raise InputError("\n".join(problems))
+    return replace(dataset, robustness=sets)
+
+
+def load_set(
+    name: str, source: str, settings: DataSettings, labels: tuple[str, ...] | None, base: Path | None = None
+) -> FurtherTest:
+    """One further test set: the test split of its source, or its only one, under the study's columns.
+
+    Labels are matched by name with the study's `labels`; None leaves them unchecked. Raises `InputError` for a
+    source that is not there, columns that it lacks, and labels that the study does not have.
+    """
+    columns = (*settings.text, settings.label)
+    tables, notes = read_source(source, base, spellings([*columns, *settings.keep]))
+    table = _test_table(tables, source)
+    if problems := column_problems(table, columns):
+        raise InputError(" ".join(problems))
+    names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=None)
+    rows = usable_rows(table, name, names, resolve(table, [*columns, *settings.keep]))
+    if not rows.frame.height:
+        raise InputError(f"{table.where} has no row with a label and a text.")
+    frame = rows.frame if labels is None else _with_label_ids(rows, labels)
+    return FurtherTest(
+        source=source,
+        frame=frame,
+        dropped=rows.dropped,
+        notes=(*notes, *table.notes),
+        fingerprint=fingerprint({name: frame}, labels, names.text_out) if labels is not None else "",
+    )
+
+
+def _test_table(tables: dict[str, Table], source: str) -> Table:
+    if "test" in tables:
+        return tables["test"]
+    if len(tables) > 1:
+        raise InputError(f"{source} holds the splits {', '.join(tables)}, none of them test. Give a single file.")
+    return next(iter(tables.values()))
+
+
+def _with_label_ids(rows: Rows, labels: tuple[str, ...]) -> pl.DataFrame:
+    import polars as pl
+
+    found = rows.frame["label"].unique().sort().to_list()
+    renamed = canonical_names(found)
+    known = {name: name if name in labels else renamed.get(name, name) for name in found}
+    unknown = [name for name in found if known[name] not in labels]
+    if unknown:
+        shown = ", ".join(f'"{name}"' for name in unknown[:8])
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        raise InputError(
+            f"{rows.where} has the label {shown}{more}, which the study's data lacks (it has {', '.join(labels)}). "
+            "A robustness set needs the same labels under the same names."
+        )
+    ids = {name: labels.index(known[name]) for name in found}
+    return rows.frame.with_columns(pl.col("label").replace_strict(ids, return_dtype=pl.Int32))
