@@ -15,7 +15,7 @@ import numpy as np
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
-from thriftune.results.store import RunFolder
+from thriftune.results.store import Embeddings, RunFolder
 from thriftune.study.environment import cache_folder, process_peak_bytes
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
@@ -82,10 +82,12 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     )
     for split in (s for s in EVALUATED if s in frames):
         started = time.perf_counter()
-        probabilities = _probabilities(classifier, examples[split], job)
+        probabilities, vectors = _probabilities(classifier, examples[split], job, embed=split == "test")
         evaluate_seconds += time.perf_counter() - started
         scores[split] = score(examples[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+        if vectors is not None:
+            folder.write_embeddings(vectors)
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
     stored = save_classifier(classifier, folder.model_path)
@@ -213,15 +215,26 @@ def _fit(
     return fit(task, [meter, ProgressHook(planned, meter, emit)])
 
 
-def _probabilities(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
-    """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
-    from thriftune.engine.predict import log_softmax, predict
+def _probabilities(
+    classifier: Classifier, examples: Examples, job: Job, embed: bool
+) -> tuple[np.ndarray, Embeddings | None]:
+    """Probabilities of shape (texts, classes), and the vectors of a sample if `embed`.
+
+    Raises `DivergedError` where the weights give no finite logits.
+    """
+    from thriftune.engine.predict import log_softmax, predict, predict_and_embed, sampled_texts
     from thriftune.engine.train import DivergedError
 
-    logits = predict(classifier, examples, job.planned.protocol)
+    protocol, embeddings = job.planned.protocol, None
+    if embed:
+        rows = sampled_texts(len(examples))
+        logits, vectors = predict_and_embed(classifier, examples, protocol, rows)
+        embeddings = Embeddings(rows, vectors)
+    else:
+        logits = predict(classifier, examples, protocol)
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
-    return np.asarray(np.exp(log_softmax(logits)))
+    return np.asarray(np.exp(log_softmax(logits))), embeddings
 
 
 def _usable_processors() -> int:
