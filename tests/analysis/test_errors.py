@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_matrix
 from scipy.stats import binomtest, false_discovery_control, fisher_exact
 from sklearn.feature_extraction.text import CountVectorizer
 from tests.analysis.planted import LABELS, errors, planted_slice, planted_word, texts
-from tests.report.synthetic import sure, write_runs
+from tests.report.synthetic import Variant, sure, write, write_runs
 
-from thriftune.analysis import error_words, slices, surest
+from thriftune.analysis import error_map, error_words, slices, surest
+from thriftune.analysis.clusters import regions
 from thriftune.analysis.enrichment import LEVEL, adjusted, enrichment
+from thriftune.analysis.error_map import keywords
 from thriftune.analysis.error_matrix import error_matrix
 from thriftune.analysis.negation import language
 from thriftune.analysis.panel import Panel
@@ -132,6 +137,28 @@ def test_error_matrix_takes_the_runs_that_learned(tmp_path: Path) -> None:
     assert (matrix.taken_for(1) == by_hand).all()
 
 
+@pytest.mark.slow
+def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
+    """All panels on errors together: 30 seconds on two processors, 1 GB on top of what the libraries take."""
+    write(tmp_path, Variant(texts=100_000, seeds=3, troubled=False, baselines=True))
+    code = f"""
+import resource, time
+from pathlib import Path
+from thriftune.analysis import calibration, confidence, error_map, error_words, slices, surest, words
+from thriftune.results.store import Store
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+results, before, started = Store(Path({str(tmp_path)!r})).load(), memory(), time.process_time()
+for module in (words, error_words, slices, surest, error_map, confidence, calibration):
+    module.build(results)
+print(time.process_time() - started, memory() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, grown = map(float, done.stdout.split())
+    assert seconds < 60
+    assert grown < 1e9
+
+
 def _named_first(tmp_path: Path, seeds: range) -> tuple[int, int]:
     words = slice_count = 0
     for seed in seeds:
@@ -211,3 +238,68 @@ def test_surest_errors_lead_by_probability(tmp_path: Path) -> None:
         total += max(row[f"p_{name}"] for name in LABELS if name != true) - row[f"p_{true}"]
     assert table.rows[0]["lead"] == pytest.approx(total / 3, rel=1e-4)
     assert LEVEL < 0.05
+
+
+def blobs(rng: np.random.Generator, rates: tuple[float, ...], count: int = 1500) -> tuple[np.ndarray, ...]:
+    """Points around random centres, errors at a rate for each centre, and the centre of each point."""
+    centre = rng.integers(0, len(rates), count)
+    points = rng.normal(0, 4, (len(rates), 8))[centre] + rng.normal(0, 0.6, (count, 8))
+    return points, rng.random(count) < np.asarray(rates)[centre], centre
+
+
+class TestRegions:
+    def test_the_crowded_one_comes_first(self) -> None:
+        named = 0
+        for seed in range(20):
+            points, wrong, centre = blobs(np.random.default_rng([1, seed]), (0.15, 0.15, 0.45, 0.15))
+            found = regions(points, wrong)
+            named += found.p[0] <= LEVEL and (centre[found.region == 0] == 2).mean() > 0.9
+        assert named >= 19
+
+    def test_noise_gives_none(self) -> None:
+        named = 0
+        for seed in range(60):
+            points, wrong, _ = blobs(np.random.default_rng([2, seed]), (0.2, 0.2, 0.2, 0.2), 800)
+            named += bool((regions(points, wrong).p <= LEVEL).any())
+        assert named <= 3
+
+    def test_rates_come_from_the_texts_between(self) -> None:
+        points, wrong, _ = blobs(np.random.default_rng(3), (0.1, 0.5))
+        found = regions(points, wrong)
+        fresh = np.arange(len(wrong)) % 2 == 1
+        for i, numbers in enumerate(zip(found.numbers.texts, found.numbers.errors, strict=True)):
+            inside = fresh & (found.region == i)
+            assert numbers == (inside.sum(), (inside & wrong).sum())
+        clear = found.p <= LEVEL
+        assert clear.any()
+        for each in (found.numbers.low[clear], found.numbers.low[~clear]):
+            assert (np.diff(each) <= 0).all()
+        assert (np.diff(clear.astype(int)) <= 0).all()
+
+    def test_few_errors_form_no_cluster(self) -> None:
+        found = regions(np.zeros((30, 2)), np.arange(30) < 3)
+        assert len(found.p) == 0
+        assert set(found.region) == {-1}
+
+    def test_keywords(self) -> None:
+        rng = np.random.default_rng(4)
+        inside = np.arange(200) < 60
+        held = (rng.random((200, 40)) < 0.2).astype(np.float32)
+        held[:, 7] = inside & (rng.random(200) < 0.7)
+        assert keywords(csr_matrix(held), inside) == [7]
+        assert keywords(csr_matrix(held[:, :5]), inside) == []
+
+
+def test_the_map_draws_a_stated_sample_of_the_best_run(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    results = study(tmp_path, texts(1400, rng), errors(1400, rng, runs=2), rng)
+    panel = built(error_map, results)
+    rows = panel.charts[0].spec["data"]["values"]
+    best = max(results.done, key=lambda run: run.test.accuracy if run.test else 0)
+    assert best.name in panel.charts[0].title
+    assert len(rows) == error_map.MAP_TEXTS
+    frame = results.predictions(best)
+    wrong = int((frame["label"] != frame["predicted"]).sum())
+    assert sum(row["true"] != row["predicted"] for row in rows) == min(wrong, 500)
+    assert all((row["series"] == "right") == (row["true"] == row["predicted"]) for row in rows)
+    assert len(panel.sentences) == 2

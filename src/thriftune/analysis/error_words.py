@@ -236,6 +236,6 @@ def _notes(matrix: ErrorMatrix) -> list[str]:
         "compared; each counts once per text. Lift: the error rate of the texts with the word over that of all texts "
         "compared.",
         "One-sided Fisher tests; p values adjusted after Benjamini and Hochberg over all words of a table, shown up to "
-        f"{f.number(LEVEL)}. Over all texts, a word of the harder labels rises with them; the tables by label and by "
+        f"{LEVEL:g}. Over all texts, a word of the harder labels rises with them; the tables by label and by "
         "confusion hold the true label fixed. A word that goes with errors need not cause them.",
     ]

@@ -203,7 +203,7 @@ def _notes(matrix: ErrorMatrix, tried: int) -> list[str]:
     return [
         matrix.whose,
         f"Tried: {tried:,} groups of at least {MIN_TEXTS} texts, by one property or by two. Found: one-sided Fisher "
-        f"tests at {f.number(LEVEL)} after Bonferroni's correction for all of them; a pair must also have more errors "
+        f"tests at {LEVEL:g} after Bonferroni's correction for all of them; a pair must also have more errors "
         "than either of its two parts. Ranked by the lower end of the lift's interval, so that few texts weigh less.",
         "Numbers are divided at quintiles; neighbouring ranges are also tried together. Negations are recognised in "
         "English, German, French, Spanish, Italian, Portuguese and Dutch.",
