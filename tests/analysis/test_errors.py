@@ -206,11 +206,6 @@ def _findings_in_noise(tmp_path: Path, seeds: range) -> tuple[int, int]:
     return words, found
 
 
-def test_noise_gives_no_finding(tmp_path: Path) -> None:
-    assert max(_findings_in_noise(tmp_path, range(15))) <= 1
-
-
-@pytest.mark.slow
 def test_noise_gives_no_finding_in_ninety_five_of_a_hundred(tmp_path: Path) -> None:
     assert max(_findings_in_noise(tmp_path, range(100))) <= 5
 
@@ -237,7 +232,6 @@ def test_surest_errors_lead_by_probability(tmp_path: Path) -> None:
         true = row.pop("label")
         total += max(row[f"p_{name}"] for name in LABELS if name != true) - row[f"p_{true}"]
     assert table.rows[0]["lead"] == pytest.approx(total / 3, rel=1e-4)
-    assert LEVEL < 0.05
 
 
 def blobs(rng: np.random.Generator, rates: tuple[float, ...], count: int = 1500) -> tuple[np.ndarray, ...]:

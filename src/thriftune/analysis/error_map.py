@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from thriftune.analysis import chart, error_chart
 from thriftune.analysis import format as f
@@ -65,15 +66,17 @@ def build(results: Results) -> Panel | NotApplicable:
     matrix = error_matrix(results)
     if matrix is None:
         return NotApplicable("No run learned, so its errors have no place of their own.")
-    samples = [found for i in range(len(matrix.runs)) if (found := _sample(results, matrix, i)) is not None]
-    if not samples:
-        return NotApplicable("No run kept vectors of its test texts.")
+    with threadpool_limits(1):  # on a busy machine more threads wait for each other, for minutes in t-SNE
+        samples = [found for i in range(len(matrix.runs)) if (found := _sample(results, matrix, i)) is not None]
+        if not samples:
+            return NotApplicable("No run kept vectors of its test texts.")
+        best = max(samples, key=lambda sample: sample.run.test.accuracy if sample.run.test else 0.0)
+        charts = [_chart(results, best)]
     known = vocabulary(results)
     either = known.either
     rows = [row for sample in samples for row in _rows(results, sample, either, known.words)]
     tables = [Table("error-regions", _caption(rows), COLUMNS, rows)] if rows else []
-    best = max(samples, key=lambda sample: sample.run.test.accuracy if sample.run.test else 0.0)
-    return Panel(_sentences(samples, rows), tables, [_chart(results, best)], _notes(samples))
+    return Panel(_sentences(samples, rows), tables, charts, _notes(samples))
 
 
 def _sample(results: Results, matrix: ErrorMatrix, i: int) -> Sample | None:
