@@ -21,14 +21,19 @@ def intervals(rows: list[Row], *, x_title: str, reference: float, tooltip: list[
                 "y2": {"value": "height"},
             },
         },
-        {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}}},
+        {
+            "mark": {"type": "rule", "strokeWidth": 2, "color": {"expr": "ink"}},
+            "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}},
+        },
         {
             "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
             "encoding": {"x": x | {"field": "value"}},
         },
     ]
     for layer in layers[1:]:
-        layer["encoding"] |= {"y": {"field": "name", "type": "nominal", "sort": order, "title": None}}
+        layer["encoding"] |= {
+            "y": {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"labelLimit": 230}}
+        }
         layer["encoding"]["tooltip"] = tooltip
     return base(rows, 20 * len(rows)) | {"layer": layers}
 

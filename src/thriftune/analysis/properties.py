@@ -42,7 +42,7 @@ def parts(results: Results, known: Vocabulary) -> list[Part]:
         out += ranges(f"length of {column}", words, "{} words")
     if len(columns) == 2:
         first, second = columns
-        out += ranges(f"overlap with {first}", overlap(known, first, second), f"{{}} of {second}'s words", f.percent)
+        out += ranges(f"overlap with {first}", overlap(known, first, second), f"{{}} of {second}'s words", _rounded)
     for column in columns:
         out += _flags(frame[column].cast(pl.String).fill_null(""), column, known)
     out += values("label", frame["label"].cast(pl.String), "label {}")
@@ -50,6 +50,10 @@ def parts(results: Results, known: Vocabulary) -> list[Part]:
         if column not in (*columns, "example", "label"):
             out += kept(column, frame[column])
     return out
+
+
+def _rounded(share: float) -> str:
+    return f.percent(share, 0)
 
 
 def overlap(known: Vocabulary, first: str, second: str) -> NDArray[np.float64]:
