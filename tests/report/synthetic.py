@@ -32,7 +32,7 @@ from thriftune.results.record import (
     StudyResults,
     TokenLengths,
 )
-from thriftune.results.store import Store
+from thriftune.results.store import Embeddings, Store
 
 COMMON = (
     "man woman people wearing shirt young red blue street dog playing outside ball water group standing child "
@@ -275,18 +275,12 @@ def _record(
     history: bool = True,
     **settings: Any,
 ) -> RunRecord:
-    predicted = probabilities.argmax(axis=1)
-    labels = np.asarray(variant.labels, dtype=object)
-    frame = pl.DataFrame(
-        {
-            "example": np.arange(len(truth)),
-            "label": pl.Series([*labels[truth]]),
-            "predicted": pl.Series([*labels[predicted]]),
-        }
-        | {f"p_{label}": probabilities[:, i] for i, label in enumerate(variant.labels)}
-    )
+    frame = predictions_frame(truth, probabilities, variant.labels)
     folder = store.run(settings["run_id"])
     folder.write_predictions("test", frame)
+    folder.write_predictions("validation", frame[: len(frame) // 2])
+    if settings["model"] is not None:
+        folder.write_embeddings(_embeddings(probabilities))
     test = scores(truth, probabilities, variant.labels)
     if history:
         folder.write_history(_history(variant.epochs, test.accuracy))
@@ -304,6 +298,66 @@ def _record(
     )
     folder.write_record(record)
     return record
+
+
+def predictions_frame(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> pl.DataFrame:
+    """Predictions as a run writes them."""
+    names = np.asarray(labels, dtype=object)
+    return pl.DataFrame(
+        {
+            "example": np.arange(len(truth)),
+            "label": pl.Series([*names[truth]], dtype=pl.String),
+            "predicted": pl.Series([*names[probabilities.argmax(axis=1)]], dtype=pl.String),
+        }
+        | {f"p_{label}": probabilities[:, i] for i, label in enumerate(labels)}
+    )
+
+
+def write_runs(out: Path, texts: dict[str, Any], labels: tuple[str, ...], runs: dict[str, np.ndarray]) -> Store:
+    """A folder with given test texts, columns "label" (ids) included, and each run's probabilities on them."""
+    rng = np.random.default_rng(0)
+    truth = np.asarray(texts["label"])
+    columns = tuple(name for name in ("text", "premise", "hypothesis") if name in texts)
+    variant = Variant(labels=labels, columns=columns, texts=len(truth))
+    store = Store(out)
+    named = {"label": pl.Series([labels[i] for i in truth], dtype=pl.String)}
+    store.write_test(pl.DataFrame({"example": np.arange(len(truth))} | texts | named))
+    records = [
+        _record(
+            store,
+            variant,
+            truth,
+            probabilities,
+            run_id=f"run-{i}",
+            name=name,
+            cell=name,
+            model="demo:minilm",
+            method={"name": "full"},
+            seed=0,
+            protocol=_protocol(variant),
+            cost=_cost("full", 60.0, 1.0, rng),
+        )
+        for i, (name, probabilities) in enumerate(runs.items())
+    ]
+    profile = _profile(variant, truth, rng)
+    store.write_results(StudyResults("planted", {"name": "planted"}, profile, records, 0.5, {}, {}))
+    return store
+
+
+def sure(truth: np.ndarray, wrong: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """Probabilities of a run that errs on certain texts alone."""
+    noise = rng.dirichlet(np.full(classes, 2.0), len(truth))
+    taken = np.where(wrong, (truth + rng.integers(1, classes, len(truth))) % classes, truth)
+    noise[np.arange(len(truth)), taken] += 1.2
+    return noise / noise.sum(axis=1, keepdims=True)
+
+
+def _embeddings(probabilities: np.ndarray) -> Embeddings:
+    """Vectors that follow the probabilities, with noise."""
+    rng = np.random.default_rng(1)
+    rows = np.arange(min(len(probabilities), 5000))
+    vectors = probabilities[rows] @ rng.normal(0, 2, (probabilities.shape[1], 16)) + rng.normal(0, 0.2, (len(rows), 16))
+    return Embeddings(rows, vectors.astype(np.float16))
 
 
 def scores(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> Scores:

@@ -75,9 +75,8 @@ class TestContract:
         assert {path.name for path in (out / "runs").iterdir()} == {run.run_id for run in whole.runs}
         for run in whole.runs:
             names = {path.name for path in (out / "runs" / run.run_id).iterdir()}
-            expected = {"run.json", "predictions", "model"} | (
-                {"history.jsonl", "dynamics.parquet"} if run.model else set()
-            )
+            tuned = {"history.jsonl", "dynamics.parquet", "embeddings.npy", "embeddings_rows.npy"}
+            expected = {"run.json", "predictions", "model"} | (tuned if run.model else set())
             assert names == expected, run.name
             model = out / "runs" / run.run_id / "model"
             assert sum(p.stat().st_size for p in model.iterdir()) >= (run.cost.stored_bytes if run.cost else 0) > 0
@@ -116,6 +115,15 @@ class TestContract:
             test = whole.predictions(run)
             assert test["example"].to_list() == whole.test["example"].to_list()
             assert test["label"].to_list() == whole.test["label"].to_list()
+
+    def test_embeddings(self, whole: Results) -> None:
+        assert whole.embeddings(whole.runs[0]) is None
+        for run in (each for each in whole.runs if each.model is not None):
+            found = whole.embeddings(run)
+            assert found is not None
+            assert found.rows.tolist() == list(range(len(whole.test)))
+            assert found.vectors.shape == (len(whole.test), 32)
+            assert found.vectors.dtype == np.float16
 
     def test_costs(self, whole: Results) -> None:
         by_name = {run.name: run for run in whole.runs}

@@ -72,8 +72,8 @@ def bars(
     height = len(order) * (24 if groups == 1 else groups * 13 + 8)
     bar = {"mark": {"type": "bar"}, "encoding": encoding}
     if marks is None:
-        return _base(rows, height) | bar | {"encoding": {"y": y} | encoding}
-    return _base(rows, height) | {"encoding": {"y": y}, "layer": [bar, marks]}
+        return base(rows, height) | bar | {"encoding": {"y": y} | encoding}
+    return base(rows, height) | {"encoding": {"y": y}, "layer": [bar, marks]}
 
 
 def tick(field: str, x_title: str) -> Spec:
@@ -125,12 +125,12 @@ def boxes(
             }
         )
     height = len(order) * (len(series) * step + 8 if series else 30)
-    return _base(rows, height) | {"encoding": y, "layer": layers}
+    return base(rows, height) | {"encoding": y, "layer": layers}
 
 
 def histogram(rows: list[Row], *, x_title: str, tooltip: list[Row]) -> Spec:
     """Bars from `start` to `end` with height `count`."""
-    return _base(rows, 160) | {
+    return base(rows, 160) | {
         "mark": {"type": "bar", "binSpacing": 1},
         "encoding": {
             "x": {
@@ -187,7 +187,7 @@ def lines(
     layers.append({"mark": {"type": "line"}, "encoding": encoding | hue | dash})
     if points:
         layers.append({"mark": {"type": "point", "filled": True, "size": 40}, "encoding": encoding | hue | shape})
-    return _base(rows, height) | {"layer": layers}
+    return base(rows, height) | {"layer": layers}
 
 
 def log_lines(
@@ -227,7 +227,7 @@ def dots(
         "shape": _repeated(series, list(SHAPES), every=1),
         "tooltip": tooltip,
     }
-    return _base(rows, len(order) * 24) | {
+    return base(rows, len(order) * 24) | {
         "mark": {"type": "point", "size": 80, "strokeWidth": 2.5, "opacity": 1},
         "encoding": {"y": {"field": "name", "type": "nominal", "sort": order, "title": None, "axis": {"grid": True}}}
         | encoding,
@@ -303,7 +303,7 @@ def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
         "x": {"field": "predicted", "type": "nominal", "sort": labels, "title": "predicted", "axis": x_axis},
         "y": {"field": "true", "type": "nominal", "sort": labels, "title": "true", "axis": {"grid": False}},
     }
-    return _base(rows, cell * len(labels)) | {"encoding": encoding, "layer": layers}
+    return base(rows, cell * len(labels)) | {"encoding": encoding, "layer": layers}
 
 
 def density(rows: list[Row], *, x_title: str, y_title: str, tooltip: list[Row]) -> Spec:
@@ -365,7 +365,7 @@ def _repeated(series: list[str], values: list[Any], every: int = PALETTE_SIZE) -
     }
 
 
-def _base(rows: list[Row], height: int) -> Spec:
+def base(rows: list[Row], height: int) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": "container",

@@ -89,13 +89,23 @@ def _sentences(results: Results, gaps: Gaps) -> list[str]:
     medians = {name: float(np.median(values)) for name, (values, _) in gaps.items() if name in learned}
     if not medians:
         return ["No fine-tuned run that learned made errors with probabilities."]
+    sure = {name: float((gaps[name][0] > 0.9).mean()) for name in medians}
     most, least = max(medians, key=lambda n: medians[n]), min(medians, key=lambda n: medians[n])
     if len(medians) == 1:
-        return [f"{most} gave its wrong answers a median lead of {medians[most]:.2f} over the true label."]
+        text = f"{most} gave its wrong answers a median lead of {medians[most]:.2f} over the true label."
+        return [text, _certain(sure)]
     return [
         f"{most} is the most overconfident in its errors: a median lead of {medians[most]:.2f} for the wrong "
-        f"label over the true one; {least} the least, {medians[least]:.2f}."
+        f"label over the true one; {least} the least, {medians[least]:.2f}.",
+        _certain(sure),
     ]
+
+
+def _certain(sure: dict[str, float]) -> str:
+    """The runs by the share of their errors in which they were all but certain."""
+    ranked = sorted(sure, key=lambda name: -sure[name])
+    parts = [f"{name} {f.percent(sure[name], 0)}" for name in ranked]
+    return f"Errors made with near certainty (a lead above 0.9), the most first: {f.listing(parts)}."
 
 
 def _columns(series: str | None = None) -> list[Column]:

@@ -1,4 +1,4 @@
-"""A run's test predictions as arrays."""
+"""A run's predictions as arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thriftune.results.store import Results
 
 @dataclass(frozen=True)
 class Predictions:
-    """Label ids and probabilities in test-set order."""
+    """Label ids and probabilities in the order of the split."""
 
     label: NDArray[np.int64]
     """True label ids, shape (texts,)."""
@@ -29,9 +29,9 @@ class Predictions:
         return np.not_equal(self.label, self.predicted)
 
 
-def read(results: Results, run: RunRecord) -> Predictions:
-    """The run's test predictions."""
-    frame = results.predictions(run)
+def read(results: Results, run: RunRecord, name: str = "test") -> Predictions:
+    """The run's predictions on a split."""
+    frame = results.predictions(run, name)
     columns = [f"p_{label}" for label in results.labels]
     probabilities = None
     if all(column in frame.columns for column in columns):

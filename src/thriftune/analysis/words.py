@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
@@ -15,6 +14,7 @@ from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import comparable
 from thriftune.analysis.statistics import kendalls_w
+from thriftune.analysis.vocabulary import vocabulary
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -58,33 +58,20 @@ def build(results: Results) -> Panel | NotApplicable:
 def count(results: Results, runs: list[RunRecord], limit: int = WORDS_SHOWN) -> Counts:
     """Counts the `limit` words that most misclassified texts hold, summed over the runs."""
     wrong = np.stack([predictions.read(results, run).wrong for run in runs])
-    rows, words, vocabulary = _occurrences(results)
-    errors = np.stack([np.bincount(words, weights=each[rows], minlength=len(vocabulary)) for each in wrong])
-    texts = np.bincount(words, minlength=len(vocabulary))
-    names = np.asarray(vocabulary, dtype=object)
-    order = np.lexsort((names.astype(str), -texts, -errors.sum(axis=0)))[:limit] if vocabulary else ()
-    top = np.asarray([i for i in order if errors[:, i].sum() > 0], dtype=np.int64)
+    known = vocabulary(results)
+    held = known.either
+    errors = np.asarray(wrong.astype(np.float32) @ held)
+    texts = np.asarray(held.sum(axis=0)).ravel()
+    counted = np.array([len(word) > 1 and word not in ENGLISH_STOP_WORDS for word in known.words], dtype=bool)
+    order = np.lexsort((-texts, -errors.sum(axis=0)))  # alphabetical where both are equal
+    top = order[(counted & (errors.sum(axis=0) > 0))[order]][:limit]
     return Counts(
-        words=[vocabulary[i] for i in top],
+        words=[known.words[i] for i in top],
         texts=texts[top].astype(np.int64),
         errors=errors[:, top].astype(np.int64),
         text_total=wrong.shape[1],
         error_totals=wrong.sum(axis=1).astype(np.int64),
     )
-
-
-def _occurrences(results: Results) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-    texts = pl.concat_str(results.study.profile.text_columns, separator=" ", ignore_nulls=True)
-    frame = (
-        results.test.select(texts.str.to_lowercase().str.extract_all(r"\w\w+").list.unique().alias("word"))
-        .with_row_index("row")
-        .explode("word")
-        .drop_nulls()
-        .filter(~pl.col("word").is_in(list(ENGLISH_STOP_WORDS)))
-    )
-    vocabulary = frame["word"].unique().sort()
-    ids = frame.join(vocabulary.to_frame().with_row_index("id"), on="word", maintain_order="left")
-    return ids["row"].cast(pl.Int64).to_numpy(), ids["id"].cast(pl.Int64).to_numpy(), vocabulary.to_list()
 
 
 def _sentences(counts: Counts, runs: int) -> list[str]:

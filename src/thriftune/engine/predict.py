@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +15,9 @@ from thriftune.engine.batches import Examples, sorted_batches
 from thriftune.engine.forward import logits_of
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
+
+SAMPLED_TEXTS = 5000
+"""Vectors are kept of at most so many texts."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +37,65 @@ def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> n
     Texts run in batches of similar length, so that little is padded.
     """
     keep_freed_memory()
-    classifier.eval_mode()
-    lengths = examples.tokens.lengths
-    out = np.empty((len(lengths), len(classifier.labels)), dtype=np.float32)
-    with torch.inference_mode():
-        for indices in sorted_batches(lengths, protocol.batch_size):
-            out[indices] = logits_of(classifier, examples, indices, protocol).float().cpu().numpy()
+    out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
+    for indices, logits in _batches(classifier, examples, protocol):
+        out[indices] = logits
     return out
+
+
+def predict_and_embed(
+    classifier: Classifier, examples: Examples, protocol: Protocol, texts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The logits of all examples as `predict` gives them, and the vectors that the head read for some of them.
+
+    Such a vector is the first token's last hidden state (the tokens' mean, where the architecture's head averages).
+    The vectors have the shape (len(texts), hidden) and are float16, larger numbers cut to its range.
+    """
+    out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
+    place = np.full(len(examples), -1)
+    place[texts] = np.arange(len(texts))
+    vectors = np.empty((len(texts), classifier.config.hidden_size), dtype=np.float16)
+    limit = float(np.finfo(np.float16).max)
+    with _head_inputs(classifier) as seen:
+        for indices, logits in _batches(classifier, examples, protocol):
+            out[indices] = logits
+            rows = np.flatnonzero(place[indices] >= 0)
+            read = seen.pop()[torch.from_numpy(rows).to(classifier.device)]
+            vectors[place[indices[rows]]] = read.float().clamp(-limit, limit).cpu().numpy()
+    return out, vectors
+
+
+def sampled_texts(count: int) -> np.ndarray:
+    """Which of `count` texts have their vectors kept, in order; it depends on the count alone."""
+    if count <= SAMPLED_TEXTS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, SAMPLED_TEXTS, replace=False))
+
+
+def _batches(classifier: Classifier, examples: Examples, protocol: Protocol) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of text indices, longest first (which is how the packed path orders them too), and their logits."""
+    classifier.eval_mode()
+    for indices in sorted_batches(examples.tokens.lengths, protocol.batch_size):
+        with torch.inference_mode():
+            logits = logits_of(classifier, examples, indices, protocol)
+        yield indices, logits.float().cpu().numpy()
+
+
+@contextmanager
+def _head_inputs(classifier: Classifier) -> Iterator[list[torch.Tensor]]:
+    """A list that holds, after each forward, what the head's first module read: (texts, hidden)."""
+    seen: list[torch.Tensor] = []
+
+    def keep(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if not seen:
+            seen.append(inputs[0][:, 0] if inputs[0].ndim == 3 else inputs[0])
+
+    hooks = [module.register_forward_pre_hook(keep) for module in classifier.head_modules]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,18 @@ from thriftune.errors import InputError
 from thriftune.results.record import SCHEMA_VERSION, EpochPoint, RunRecord, StepPoint, StudyResults
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of some test texts, as one run's classification head read them."""
+
+    rows: np.ndarray
+    """Their rows in the test split, ascending: (texts,), int64."""
+    vectors: np.ndarray
+    """(texts, hidden), float16."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -44,6 +55,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array as .npy, atomically."""
+    import numpy as np
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # np.save would add a suffix to a path
+            np.save(file, array, allow_pickle=False)
+
+    write_atomic(path, write)
 
 
 class RunFolder:
@@ -114,6 +136,20 @@ class RunFolder:
         import polars as pl
 
         return pl.read_parquet(self.predictions_path(name))
+
+    def write_embeddings(self, embeddings: Embeddings) -> None:
+        """Writes `embeddings.npy`, and `embeddings_rows.npy` before it."""
+        write_array(self.path / "embeddings_rows.npy", embeddings.rows)
+        write_array(self.path / "embeddings.npy", embeddings.vectors)
+
+    def read_embeddings(self) -> Embeddings | None:
+        """Reads the embeddings; None where the run has none (baselines)."""
+        import numpy as np
+
+        if not (self.path / "embeddings.npy").exists():
+            return None
+        names = ("embeddings_rows.npy", "embeddings.npy")
+        return Embeddings(*(np.load(self.path / name, allow_pickle=False) for name in names))
 
 
 class Store:
@@ -229,6 +265,14 @@ class Results:
     def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
         """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""
         return self.store.run(run.run_id).read_predictions(name)
+
+    def has_predictions(self, run: RunRecord, name: str) -> bool:
+        """Whether a run has predictions of that name."""
+        return self.store.run(run.run_id).predictions_path(name).exists()
+
+    def embeddings(self, run: RunRecord) -> Embeddings | None:
+        """One run's vectors of a sample of the test texts; None where it has none."""
+        return self.store.run(run.run_id).read_embeddings()
 
     def history(self, run: RunRecord) -> tuple[list[StepPoint], list[EpochPoint]]:
         """One run's training curves; two empty lists for baselines."""

@@ -16,7 +16,7 @@ from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Prediction, Scores, SearchPoint
-from thriftune.results.store import RunFolder
+from thriftune.results.store import Embeddings, RunFolder
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
@@ -97,10 +97,12 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     )
     for split in job.evaluated:
         started = time.perf_counter()
-        probabilities = probabilities_of(classifier, examples[split], job)
+        probabilities, vectors = _probabilities(classifier, examples[split], job, embed=split == "test")
         evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(examples[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+        if vectors is not None:
+            folder.write_embeddings(vectors)
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
     folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
@@ -285,13 +287,29 @@ def _fit(
 
 def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
-    from thriftune.engine.predict import log_softmax, predict
+    return _probabilities(classifier, examples, job, embed=False)[0]
+
+
+def _probabilities(
+    classifier: Classifier, examples: Examples, job: Job, embed: bool
+) -> tuple[np.ndarray, Embeddings | None]:
+    """Probabilities of shape (texts, classes), and the vectors of a sample if `embed`.
+
+    Raises `DivergedError` where the weights give no finite logits.
+    """
+    from thriftune.engine.predict import log_softmax, predict, predict_and_embed, sampled_texts
     from thriftune.engine.train import DivergedError
 
-    logits = predict(classifier, examples, job.planned.protocol)
+    protocol, embeddings = job.planned.protocol, None
+    if embed:
+        rows = sampled_texts(len(examples))
+        logits, vectors = predict_and_embed(classifier, examples, protocol, rows)
+        embeddings = Embeddings(rows, vectors)
+    else:
+        logits = predict(classifier, examples, protocol)
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
-    return np.asarray(np.exp(log_softmax(logits)))
+    return np.asarray(np.exp(log_softmax(logits))), embeddings
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
