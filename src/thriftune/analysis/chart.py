@@ -215,6 +215,38 @@ def dots(
     }
 
 
+def intervals(
+    rows: list[Row], *, x_title: str, order: list[str], series: list[str], limit: float, tooltip: list[Row]
+) -> Spec:
+    """Points of `value` with lines from `low` to `high` by `name`; dashed lines stand at 0 and at ± the limit."""
+    x = {"type": "quantitative", "title": x_title, "axis": {"tickCount": 6}}
+    lines = {"values": [{"at": at} for at in sorted({-limit, 0.0, limit})]}
+    layers: list[Spec] = [
+        {
+            "data": lines,
+            "mark": {"type": "rule", "strokeDash": [4, 4], "opacity": 0.6, "color": {"expr": "ink"}, "tooltip": None},
+            "encoding": {"x": x | {"field": "at"}},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, "color": colour(series)},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+            "encoding": {
+                "x": x | {"field": "value"},
+                "color": colour(series),
+                "shape": _repeated(series, list(SHAPES), every=1),
+                "tooltip": tooltip,
+            },
+        },
+    ]
+    y = {"field": "name", "type": "nominal", "sort": order, "title": None}
+    for layer in layers[1:]:
+        layer["encoding"]["y"] = y
+    return _base(rows, max(60, len(order) * 24)) | {"layer": layers}
+
+
 def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
     """A confusion matrix: `count` written in cells coloured by `share`, rows `true`, columns `predicted`."""
     cell = min(48, max(12, 300 // max(1, len(labels))))

@@ -297,11 +297,17 @@ class StudyResults:
     published: dict[str, dict[str, Any]]
     """Published numbers by run or cell name: keys as in `metrics.test` and `cost`."""
     environment: dict[str, Any]
+    statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the analysis found, by panel (`verdicts`, `overlap`, ...); on disk each is a key of its own."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """The study as `results.json` holds it."""
+        """The study as `results.json` holds it; raises `ValueError` where a panel bears the name of a field."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
+        statistics = out.pop("statistics")
+        if taken := sorted(statistics.keys() & out.keys()):
+            raise ValueError(f"results.json has these keys already: {', '.join(taken)}")
+        out |= statistics
         out["profile"] = asdict(self.profile)
         out["runs"] = [run.to_json() for run in self.runs]
         return out
@@ -309,9 +315,10 @@ class StudyResults:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StudyResults:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"runs", "profile"}
+        known = {f.name for f in fields(cls)} - {"runs", "profile", "statistics"}
         return cls(
             **{key: value for key, value in data.items() if key in known},
+            statistics={key: value for key, value in data.items() if key not in {*known, "runs", "profile"}},
             profile=_profile(data["profile"]),
             runs=[RunRecord.from_json(run) for run in data["runs"]],
         )
