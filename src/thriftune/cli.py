@@ -203,9 +203,8 @@ def _print_summary(results: Results, report_path: Path) -> None:
         print_text(remark)
     for sentence in [*summary_sentences(results), *summary_notes(results)]:
         print_text(f"\n{sentence}")
-    print_text("\nVerdicts:")
-    for sentence in verdict_sentences(results):
-        print_text(sentence)
+    for number, sentence in enumerate(verdict_sentences(results)):
+        print_text(sentence if number else f"\nVerdicts:\n{sentence}")
     for run in results.runs:
         if run.status != "done":
             typer.echo(f"\n{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from thriftune.analysis.statistics import Floats
 
@@ -245,11 +245,14 @@ def bootstrap(
     """
     joint, counts = np.unique((label * classes + first) * classes + second, return_counts=True)
     true, a, b = joint // classes**2, joint // classes % classes, joint % classes
+    columns = [_indicator(true, classes)]
+    for given in (a, b):
+        columns += [_indicator(given, classes, given == true), _indicator(given, classes)]
+    table = sparse.hstack(columns, format="csr")
     rng = np.random.default_rng(seed)
     drawn = np.concatenate(
         [
-            rng.multinomial(len(label), counts / len(label), size=len(part)).astype(np.float64)
-            @ np.column_stack([np.eye(classes)[true], *(_cells(true, each, classes) for each in (a, b))])
+            rng.multinomial(len(label), counts / len(label), size=len(part)).astype(np.float64) @ table
             for part in np.array_split(np.arange(replicates), max(1, replicates * len(joint) // 4_000_000))
         ]
     )
@@ -263,7 +266,7 @@ def bootstrap(
     return accuracy[0] - accuracy[1], f1[0] - f1[1]
 
 
-def _cells(true: Ints, predicted: Ints, classes: int) -> Floats:
-    """Columns that count right answers and predictions by class, shape (joint cells, 2 classes)."""
-    given = np.eye(classes)[predicted]
-    return np.concatenate([given * (true == predicted)[:, None], given], axis=1)
+def _indicator(labels: Ints, classes: int, counted: NDArray[np.bool_] | None = None) -> sparse.csr_array:
+    """1 at each row's label where it is counted, shape (rows, classes)."""
+    rows = np.arange(len(labels)) if counted is None else np.flatnonzero(counted)
+    return sparse.csr_array((np.ones(len(rows)), (rows, labels[rows])), shape=(len(labels), classes))
