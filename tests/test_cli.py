@@ -60,6 +60,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             summary_remarks=lambda results: ["Baseline: one."],
             recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
             panel_rows=lambda panel: [{"Place": "1"}],
+            verdict_sentences=lambda results: ["full is better than lora."],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
         monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
@@ -72,7 +73,13 @@ class TestCompare:
         executed("done")
         result = run("compare")
         assert result.exit_code == 0
-        for part in ("full", "80.0%", "One sentence.", "Report: results-snli-demo/report.html"):
+        for part in (
+            "full",
+            "80.0%",
+            "One sentence.",
+            "Verdicts:\nfull is better than lora.\n",
+            "Report: results-snli-demo/report.html",
+        ):
             assert part in result.stdout
         assert "\x1b" not in result.output
         assert "1 run" in result.stderr

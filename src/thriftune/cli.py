@@ -126,7 +126,7 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Run every model and method of a study and write the report.
+    """Run every model and method of a study, write the report and print the verdicts.
 
     Runs that are done already are taken from the folder; the same command resumes an interrupted study.
     """
@@ -468,13 +468,21 @@ def _slug(text: str) -> str:
 
 def _print_summary(results: Results, report_path: Path) -> None:
     from thriftune.progress import print_table, print_text
-    from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
+    from thriftune.report.table import (
+        summary_notes,
+        summary_remarks,
+        summary_rows,
+        summary_sentences,
+        verdict_sentences,
+    )
 
     print_table(summary_rows(results))
     for remark in summary_remarks(results):
         print_text(remark)
     for sentence in [*summary_sentences(results), *summary_notes(results)]:
         print_text(f"\n{sentence}")
+    for number, sentence in enumerate(verdict_sentences(results)):
+        print_text(sentence if number else f"\nVerdicts:\n{sentence}")
     for run in results.runs:
         if run.status != "done":
             typer.echo(f"\n{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)

@@ -15,7 +15,7 @@ import vl_convert
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import classification, compute, confidence, curves, published, runs, summary, words
+from thriftune.analysis import classification, compute, confidence, curves, published, runs, seeds, summary, words
 from thriftune.analysis.panel import Chart, NotApplicable, Panel, PanelModule, discover
 from thriftune.report.theme import figure
 from thriftune.results.store import Results, Store
@@ -109,8 +109,7 @@ def test_classification_matches_scikit_learn(studies: dict[str, Results]) -> Non
 
 def test_seeds_are_averaged(studies: dict[str, Results]) -> None:
     results = studies["seeds"]
-    table = next(table for table in _applies(classification, results).tables if table.name == "seeds")
-    row = table.rows[0]
+    row = _applies(seeds, results).tables[0].rows[0]
     values = [run.test.accuracy for run in results.done if run.test and run.cell == row["cell"]]
     assert row["seeds"] == 2
     assert row["accuracy"] == pytest.approx(np.mean(values))

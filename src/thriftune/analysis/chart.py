@@ -201,7 +201,7 @@ def log_lines(
 
     encoding: Spec = {"x": axis("x", x_title), "y": axis("y", y_title), "tooltip": tooltip, "color": colour(series)}
     shape = {"shape": _repeated(series, list(SHAPES), every=1)}
-    return _base(rows, height) | {
+    return base(rows, height) | {
         "layer": [
             {"mark": {"type": "line"}, "encoding": encoding},
             {"mark": {"type": "point", "size": 50}, "encoding": encoding | shape},
@@ -263,7 +263,39 @@ def points(
         "mark": {"type": "text", "dy": -10, "fontSize": 10, "limit": 110, "color": {"expr": "ink"}, "tooltip": None},
         "encoding": {"text": {"field": "name", "type": "nominal"}},
     }
-    return _base(rows, height) | {"encoding": encoding, "layer": [point, label]}
+    return base(rows, height) | {"encoding": encoding, "layer": [point, label]}
+
+
+def intervals(
+    rows: list[Row], *, x_title: str, order: list[str], series: list[str], limit: float, tooltip: list[Row]
+) -> Spec:
+    """Points of `value` with lines from `low` to `high` by `name`; dashed lines stand at 0 and at ± the limit."""
+    x = {"type": "quantitative", "title": x_title, "axis": {"tickCount": 6}}
+    lines = {"values": [{"at": at} for at in sorted({-limit, 0.0, limit})]}
+    layers: list[Spec] = [
+        {
+            "data": lines,
+            "mark": {"type": "rule", "strokeDash": [4, 4], "opacity": 0.6, "color": {"expr": "ink"}, "tooltip": None},
+            "encoding": {"x": x | {"field": "at"}},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, "color": colour(series)},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+            "encoding": {
+                "x": x | {"field": "value"},
+                "color": colour(series),
+                "shape": _repeated(series, list(SHAPES), every=1),
+                "tooltip": tooltip,
+            },
+        },
+    ]
+    y = {"field": "name", "type": "nominal", "sort": order, "title": None}
+    for layer in layers[1:]:
+        layer["encoding"]["y"] = y
+    return base(rows, max(60, len(order) * 24)) | {"layer": layers}
 
 
 def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
@@ -310,7 +342,7 @@ def density(rows: list[Row], *, x_title: str, y_title: str, tooltip: list[Row]) 
     """Cells from `x` to `x2` and from `y` to `y2`, coloured by the logarithm of `count`."""
     binned = {"type": "quantitative", "bin": {"binned": True}, "axis": {"tickCount": 5, "format": "~g"}}
     scale = {"type": "log", "domainMin": 1}
-    return _base(rows, 220) | {
+    return base(rows, 220) | {
         "mark": {"type": "rect"},
         "encoding": {
             "x": binned | {"field": "x", "title": x_title},

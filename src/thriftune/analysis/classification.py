@@ -8,8 +8,6 @@ from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import (
-    Cell,
-    cells,
     comparable,
     correct,
     difference_sentence,
@@ -18,7 +16,6 @@ from thriftune.analysis.runs import (
     is_baseline,
     learned,
 )
-from thriftune.analysis.statistics import mean_and_deviation
 from thriftune.analysis.summary import performance, remark
 from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
@@ -47,13 +44,10 @@ CLASS_COLUMNS = [
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Scores with intervals, scores by class, confusion matrices, and means over seeds."""
+    """Scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
     tables = [Table("results", "Scores on the test texts.", COLUMNS, [_row(run) for run in results.runs])]
-    groups = cells(results.done)
-    if any(len(cell.runs) > 1 for cell in groups):
-        tables.append(_seeds(groups))
     scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
     tables += [_classes(i, run, test) for i, run, test in scored]
     charts = [_f1(results)]
@@ -78,32 +72,6 @@ def _row(run: RunRecord) -> dict[str, Any]:
     if run.validation is not None:
         out["validation"] = run.validation.accuracy
     return out
-
-
-def _seeds(groups: list[Cell]) -> Table:
-    columns = [
-        Column("cell", "Method"),
-        Column("seeds", "Seeds", "int"),
-        Column("accuracy", "Mean accuracy", "percent", higher_is_better=True),
-        Column("accuracy_sd", "± SD (points)", "number"),
-        Column("macro_f1", "Mean macro F1", "percent", higher_is_better=True),
-        Column("macro_f1_sd", "± SD (points)", "number"),
-        Column("lowest", "Lowest accuracy", "percent"),
-        Column("highest", "Highest accuracy", "percent"),
-    ]
-    rows = []
-    for cell in groups:
-        accuracies = [run.test.accuracy for run in cell.runs if run.test]
-        mean, deviation = mean_and_deviation(accuracies)
-        f1, f1_deviation = mean_and_deviation([run.test.macro_f1 for run in cell.runs if run.test])
-        row: dict[str, Any] = {"cell": cell.name, "seeds": len(cell.runs), "accuracy": mean, "macro_f1": f1}
-        row |= {"lowest": min(accuracies), "highest": max(accuracies)}
-        for name, value in (("accuracy_sd", deviation), ("macro_f1_sd", f1_deviation)):
-            row |= {name: None if value is None else 100 * value, f"{name}_reason": "one seed"}
-        row["unranked"] = not all(learned(run) for run in cell.runs)
-        rows.append(row)
-    caption = "Mean and sample standard deviation over seeds."
-    return Table("seeds", caption, columns, rows)
 
 
 def _classes(index: int, run: RunRecord, test: Scores) -> Table:

@@ -32,6 +32,22 @@ def points(difference: float) -> str:
     return f"{text} points"
 
 
+def signed_points(difference: float) -> str:
+    """A difference of two shares in points as "1.2" or "−0.4", without a unit."""
+    return _minus(f"{100 * difference + 0.0:.1f}".replace("-0.0", "0.0"))
+
+
+def points_range(low: float, high: float) -> str:
+    """Two differences of shares as "−0.4 to 1.2", in points."""
+    return f"{signed_points(low)} to {signed_points(high)}"
+
+
+def rounded_up(value: float) -> str:
+    """A size that something takes, with two significant digits, never too low: "12,000"."""
+    step = 10 ** max(0, len(str(int(value))) - 2)
+    return count(-(-value // step) * step)
+
+
 def count(value: float) -> str:
     """A whole number as "12,345"."""
     return _minus(f"{round(value):,}")

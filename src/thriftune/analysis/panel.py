@@ -67,6 +67,8 @@ class Panel:
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """How the numbers came about and what they do not say."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """What `results.json` keeps under the panel's name: plain values, fractions rather than points or percent."""
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,13 @@ def read(results: Results, run: RunRecord, name: str = "test") -> Predictions:
     if all(column in frame.columns for column in columns):
         found = frame.select(columns).cast(pl.Float64).to_numpy()
         probabilities = None if np.isnan(found).any() else found
-    return Predictions(
-        label=_ids(frame["label"], results.labels),
-        predicted=_ids(frame["predicted"], results.labels),
-        probabilities=probabilities,
-    )
+    label, predicted = label_ids(frame, results.labels)
+    return Predictions(label, predicted, probabilities)
+
+
+def label_ids(frame: pl.DataFrame, labels: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """True and predicted label ids of a table of predictions."""
+    return _ids(frame["label"], labels), _ids(frame["predicted"], labels)
 
 
 def _ids(names: pl.Series, labels: list[str]) -> NDArray[np.int64]:

@@ -144,22 +144,24 @@ def training_seconds(run: RunRecord) -> float | None:
     return run.cost.train_seconds + run.cost.prefix_seconds if run.cost else None
 
 
-def protocol(run: RunRecord) -> dict[str, str]:
+def protocol(run: RunRecord, machine: bool = True) -> dict[str, str]:
     """What the run shares or should share with others, as text by readable name; the machine included."""
     flat = _flatten(run.protocol)
     device = flat.pop("device", None)
     named = {PROTOCOL_NAMES.get(key, key.replace("_", " ")): _plain(value) for key, value in flat.items()}
     for key, value in _flatten(run.head).items():
         named[f"head {key.replace('_', ' ')}"] = _plain(value)
-    machine = {key: run.environment[key] for key in MACHINE_KEYS if key in run.environment}
+    if not machine:
+        return named
+    known = {key: run.environment[key] for key in MACHINE_KEYS if key in run.environment}
     if device is not None:
-        machine.setdefault("device", device)
-    return named | {key.replace("_", " "): _plain(value) for key, value in machine.items()}
+        known.setdefault("device", device)
+    return named | {key.replace("_", " "): _plain(value) for key, value in known.items()}
 
 
-def differing(runs: list[RunRecord]) -> dict[str, list[str]]:
+def differing(runs: list[RunRecord], machine: bool = True) -> dict[str, list[str]]:
     """Settings whose known values differ between fine-tuned runs: every distinct value, by readable name."""
-    settings = [protocol(run) for run in runs if not is_baseline(run)]
+    settings = [protocol(run, machine) for run in runs if not is_baseline(run)]
     names = dict.fromkeys(name for each in settings for name in each)
     values = {name: list(dict.fromkeys(each[name] for each in settings if name in each)) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}

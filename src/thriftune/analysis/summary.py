@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune.analysis import format as f
+from thriftune.analysis.judgement import Judgement, judge
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import (
     Cell,
@@ -77,12 +78,12 @@ def remark(run: RunRecord) -> str:
 
 
 def performance(results: Results) -> str:
-    """Which run classified best, and which others its interval overlaps."""
+    """Which method classified best, and the verdicts on it against the others."""
     ranked = sorted(cells(run for run in results.done if learned(run)), key=lambda cell: -cell.accuracy)
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
     parts = []
     if tuned:
-        parts += _ranking(ranked)
+        parts += _ranking(judge(results), ranked)
     elif results.done:
         parts.append("No fine-tuned run learned, so no method can be compared.")
     else:
@@ -102,10 +103,9 @@ def performance(results: Results) -> str:
     return " ".join(parts)
 
 
-def _ranking(ranked: list[Cell]) -> list[str]:
+def _ranking(judgement: Judgement, ranked: list[Cell]) -> list[str]:
     best, *others = ranked
     equal = [cell for cell in others if cell.accuracy == best.accuracy]
-    others = others[len(equal) :]
     if equal:
         names = [cell.name for cell in (best, *equal)]
         parts = [f"{f.listing(names)} classified best, with the same accuracy: {_accuracy(best)}."]
@@ -113,18 +113,31 @@ def _ranking(ranked: list[Cell]) -> list[str]:
         parts = [f"{best.name} classified best: {_accuracy(best)}."]
     if is_baseline(best.runs[0]):
         parts.append("No fine-tuned model was better than a classifier without a transformer.")
-    low = best.interval[0]
-    others = [cell for cell in others if not is_baseline(cell.runs[0])]
-    near = [cell for cell in others if cell.interval[1] >= low]
-    far = [cell for cell in others if cell.interval[1] < low]
-    if near:
-        names = [f"{cell.name} ({f.points(best.accuracy - cell.accuracy)} lower)" for cell in near]
-        whose = "whose interval overlaps" if len(near) == 1 else "whose intervals overlap"
-        parts.append(f"Next: {f.listing(names, 5)}, {whose} that of {best.name}.")
-    if far:
-        names = [f"{cell.name} (by {f.points(best.accuracy - cell.accuracy)})" for cell in far]
-        parts.append(f"Lower, beyond the intervals: {f.listing(names, 5)}.")
-    return parts
+    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
+    models = dict.fromkeys(cell.runs[0].model for cell in tuned)
+    groups = [[cell for cell in tuned if cell.runs[0].model == model] for model in models]
+    return [*parts, *(standing(judgement, group) for group in groups if len(group) > 1)]
+
+
+def standing(judgement: Judgement, group: list[Cell]) -> str:
+    """The verdicts on the most accurate method of one model against its other methods, most accurate first."""
+    top, *others = sorted(group, key=lambda cell: -cell.accuracy)
+    verdicts = {cell.name: judgement.between(top, cell) for cell in others}
+    found: dict[str, list[str]] = {}
+    for cell in others:
+        verdict = verdicts[cell.name]
+        outcome = verdict.against(top.name) if verdict else "no verdict"
+        apart = f" (by {f.points(verdict.accuracy.estimate)})" if verdict and outcome != "equivalent" else ""
+        found.setdefault(outcome, []).append(cell.name + apart)
+    words = {
+        "better": "better than {}",
+        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}",
+        "undecided": "above {}, but not by more than chance allows",
+        "no verdict": "not comparable with {}, which ran under another protocol",
+    }
+    parts = [text.format(f.listing(found[outcome], 5)) for outcome, text in words.items() if outcome in found]
+    single = any(verdict and verdict.claim == "trained models" for verdict in verdicts.values())
+    return f"{'Of the models trained here, ' if single else ''}{top.name} is {'; '.join(parts)}."
 
 
 def _accuracy(cell: Cell) -> str:
@@ -149,7 +162,7 @@ def cost(results: Results) -> str:
     groups = [cells(group) for group in by_model(runs).values()]
     if not groups:
         return "No fine-tuned run learned, so no costs are compared."
-    parts = [_cost_of_model(group) for group in groups]
+    parts = [_cost_of_model(judge(results), group) for group in groups]
     surprises = [found for group in groups if (found := parameter_surprise(group))]
     parts += [max(surprises)[1]] if surprises else []
     parts += _stored([cell for group in groups for cell in group])
@@ -157,14 +170,14 @@ def cost(results: Results) -> str:
     return " ".join([*parts, *dict.fromkeys(mixed)])
 
 
-def _cost_of_model(group: list[Cell]) -> str:
+def _cost_of_model(judgement: Judgement, group: list[Cell]) -> str:
     group = [cell for cell in group if cell.seconds is not None]
     if not group:
         return "Training time was not measured."
     if len(group) == 1:
         return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
     other = max(group, key=lambda cell: cell.accuracy)
-    near = [cell for cell in group if cell.interval[1] >= other.interval[0]]
+    near = [cell for cell in group if cell is other or _close(judgement, other, cell)]
     fast = min(near if len(near) > 1 else group, key=lambda cell: cell.seconds or 0)
     tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
     role = "one of the best classifiers" if tied else "the best classifier"
@@ -180,6 +193,12 @@ def _cost_of_model(group: list[Cell]) -> str:
         text += f", and at its peak needed {f.ratio(fast.memory / other.memory)} the memory"
         text += f" ({f.size(fast.memory)} against {f.size(other.memory)})"
     return " ".join([f"{text}.", *lightest(group, fast)])
+
+
+def _close(judgement: Judgement, best: Cell, cell: Cell) -> bool:
+    """Whether the best is not found to be better."""
+    verdict = judgement.between(best, cell)
+    return verdict is not None and verdict.against(best.name) != "better"
 
 
 def _stored(group: list[Cell]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,13 @@ class Section:
 def write_report(out: Path) -> Path:
     """Builds the report of a study's output folder and returns its path.
 
-    Raises `InputError` where the folder holds no results.
+    `results.json` then also holds what the panels computed. Raises `InputError` where the folder holds no results.
     """
     store = Store(out)
     results = store.load()
     sections, skipped = build(results)
+    statistics = {section.id: section.panel.statistics for section in sections if section.panel.statistics}
+    store.write_results(replace(results.study, statistics=statistics))
     write_text(store.report_path, page(results, sections, skipped))
     charts = [chart for section in sections for chart in section.panel.charts]
     write_figures(store.figures_path, charts)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from thriftune.analysis import format as f
+from thriftune.analysis import verdicts
 from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
@@ -93,6 +94,11 @@ def summary_sentences(results: Results) -> list[str]:
 def summary_notes(results: Results) -> list[str]:
     """What the comparison does not say: seeds, protocols, how the intervals are computed."""
     return notes(results)
+
+
+def verdict_sentences(results: Results) -> list[str]:
+    """What can be said of every pair of methods, and what no verdict rests on."""
+    return [f.plain(sentence) for sentence in verdicts.sentences(results)]
 
 
 def cell(column: Column, row: dict[str, Any]) -> str:

@@ -436,11 +436,17 @@ class StudyResults:
     environment: dict[str, Any]
     robustness: dict[str, RobustnessProfile] = field(default_factory=dict)
     """The further test sets by name."""
+    statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the analysis found, by panel (`verdicts`, `overlap`, ...); on disk each is a key of its own."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """The study as `results.json` holds it."""
+        """The study as `results.json` holds it; raises `ValueError` where a panel bears the name of a field."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
+        statistics = out.pop("statistics")
+        if taken := sorted(statistics.keys() & out.keys()):
+            raise ValueError(f"results.json has these keys already: {', '.join(taken)}")
+        out |= statistics
         out["profile"] = asdict(self.profile)
         out["robustness"] = {name: asdict(profile) for name, profile in self.robustness.items()}
         out["runs"] = [run.to_json() for run in self.runs]
@@ -449,9 +455,12 @@ class StudyResults:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StudyResults:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"runs", "profile", "robustness"}
+        known = {f.name for f in fields(cls)} - {"runs", "profile", "robustness", "statistics"}
         return cls(
             **{key: value for key, value in data.items() if key in known},
+            statistics={
+                key: value for key, value in data.items() if key not in {*known, "runs", "profile", "robustness"}
+            },
             profile=_profile(data["profile"]),
             runs=[RunRecord.from_json(run) for run in data["runs"]],
             robustness={name: _robustness(profile) for name, profile in data.get("robustness", {}).items()},
