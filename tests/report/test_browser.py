@@ -61,8 +61,9 @@ def test_charts_follow_the_colour_scheme(browser: Page, report: Path) -> None:
 def test_charts_have_text_alternatives(browser: Page, report: Path) -> None:
     browser.open(report, 800)
     assert browser.evaluate("document.querySelectorAll('.chart').length") > 10
-    labels = browser.evaluate("[...document.querySelectorAll('.chart')].map(c => c.getAttribute('aria-label'))")
-    assert all(label and ". " in label for label in labels)
+    assert browser.wait(DRAWN), browser.problems
+    labels = "[...document.querySelectorAll('.chart')].map(c => c.role === 'img' ? c.ariaLabel : null)"
+    assert all(label and ". " in label for label in browser.evaluate(labels))
     tables = "[...document.querySelectorAll('.chart-box')].every(c => c.querySelectorAll('details td').length > 0)"
     assert browser.evaluate(tables)
 

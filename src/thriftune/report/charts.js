@@ -20,8 +20,10 @@
   async function draw(element) {
     const theme = dark.matches ? "dark" : "light";
     const spec = themed(charts[element.dataset.chart], themes[theme], element.clientWidth);
+    spec.description = element.getAttribute("aria-label"); // Vega writes it onto the element, or removes what is there
     views.get(element)?.finalize();
     views.set(element, await vegaEmbed(element, spec, { actions: false, renderer: "svg", tooltip: { theme } }));
+    element.setAttribute("role", "img");
     element.style.minHeight = "";
   }
 

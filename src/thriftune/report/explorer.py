@@ -71,7 +71,7 @@ def _missed(results: Results, read: list[Predictions]) -> NDArray[np.bool_]:
     """Which texts a run that comparisons rest on got wrong, shape (texts,)."""
     chosen = {run.run_id for run in _chosen(results)}
     wrong = [each.wrong for run, each in zip(results.done, read, strict=True) if run.run_id in chosen]
-    return np.stack(wrong).any(axis=0)
+    return np.asarray(np.stack(wrong).any(axis=0), dtype=np.bool_)
 
 
 def _order(missed: NDArray[np.bool_]) -> NDArray[np.int64]:
