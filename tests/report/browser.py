@@ -103,9 +103,20 @@ class Page:
         return False
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """The value of a JavaScript expression; raises `RuntimeError` where it throws."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']['exception'].get('description')}")
         return result["result"].get("value")
+
+    def fill(self, selector: str, value: str) -> None:
+        """Gives the form control this value, as typing or choosing would."""
+        code = "e.value = v; e.dispatchEvent(new Event('input', {bubbles: true}))"
+        self.evaluate(f"((e, v) => {{ {code} }})(document.querySelector({json.dumps(selector)}), {json.dumps(value)})")
+
+    def click(self, selector: str) -> None:
+        """Clicks the first element that the selector finds."""
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
     def screenshot(self, path: Path, **clip: float) -> None:
         """Saves what is drawn of the page as a PNG."""
@@ -131,6 +142,8 @@ class Page:
             self.problems.append(" ".join(str(a.get("value", a.get("description"))) for a in params["args"]))
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.problems.append(params["entry"]["text"])
+        elif method == "Page.javascriptDialogOpening":
+            self.problems.append(f"dialog: {params['message']}")
         elif method == "Network.requestWillBeSent":
             url = params["request"]["url"]
             if not url.startswith(("file:", "data:", "about:", "blob:")):

@@ -14,6 +14,8 @@ from thriftune.results.store import write_text
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 DRAWN = "document.documentElement.dataset.drawn === 'true'"
+FOLDED = "[...document.querySelectorAll('details:not([open]) .chart')]"
+OPEN_ALL = "document.querySelectorAll('main details').forEach(each => { each.open = true })"
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_opens(browser: Page, report: Path, width: int, scheme: str) -> None:
     browser.open(report, width, scheme=scheme)
     assert browser.wait(DRAWN), browser.problems
+    assert browser.evaluate(f"{FOLDED}.length") > 0
+    assert browser.evaluate(f"{FOLDED}.every(c => !c.querySelector('svg'))"), "folded charts take no time"
+    browser.evaluate(OPEN_ALL)
+    assert browser.wait(f"{DRAWN} && document.querySelectorAll('.chart:not(:has(svg))').length === 0"), browser.problems
     assert browser.problems == []
     assert browser.evaluate("innerWidth") == width
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
@@ -50,6 +56,39 @@ def test_charts_follow_the_colour_scheme(browser: Page, report: Path) -> None:
     light = browser.evaluate(fill)
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert browser.wait(f"{DRAWN} && {fill} !== '{light}'"), browser.problems
+
+
+def test_charts_have_text_alternatives(browser: Page, report: Path) -> None:
+    browser.open(report, 800)
+    assert browser.evaluate("document.querySelectorAll('.chart').length") > 10
+    assert browser.wait(DRAWN), browser.problems
+    labels = "[...document.querySelectorAll('.chart')].map(c => c.role === 'img' ? c.ariaLabel : null)"
+    assert all(label and ". " in label for label in browser.evaluate(labels))
+    tables = "[...document.querySelectorAll('.chart-box')].every(c => c.querySelectorAll('details td').length > 0)"
+    assert browser.evaluate(tables)
+
+
+def test_panels_fold(browser: Page, report: Path) -> None:
+    browser.open(report, 1280)
+    opened = "document.querySelectorAll('details.panel[open]').length"
+    panels = browser.evaluate(opened)
+    assert panels > 8
+    browser.click("#fold-all")
+    assert browser.evaluate(opened) == 0
+    assert browser.wait("document.getElementById('fold-all').textContent === 'Open all panels'")
+    browser.click("nav a[href='#compute']")
+    assert browser.evaluate("document.querySelector('#compute > details').open")
+    assert browser.evaluate(opened) == 1
+
+
+def test_contents_fold_away_on_a_phone(browser: Page, report: Path) -> None:
+    browser.open(report, 400)
+    shown = "document.querySelector('nav details').open"
+    assert not browser.evaluate(shown)
+    browser.click("nav summary")
+    assert browser.evaluate(shown)
+    browser.click("nav a[href='#storage']")
+    assert not browser.evaluate(shown)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 116
+GROUP = "data"
 TITLE = "Annotators' agreement"
 QUESTION = "Are the errors on texts whose label the annotators disagreed about?"
 

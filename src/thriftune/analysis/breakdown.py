@@ -14,6 +14,7 @@ from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
 ORDER = 52
+GROUP = "cost"
 TITLE = "Where the cost comes from"
 QUESTION = "What are memory and time spent on, and why does one method need more than another?"
 

@@ -18,6 +18,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 103
+GROUP = "errors"
 TITLE = "Calibration"
 QUESTION = "When a run says 90%, is it right nine times in ten?"
 

@@ -21,6 +21,7 @@ from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
 ORDER = 20
+GROUP = "performance"
 TITLE = "Classification"
 QUESTION = "How well does each method classify the test texts, and each class?"
 

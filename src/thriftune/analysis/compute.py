@@ -24,6 +24,7 @@ from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
 ORDER = 50
+GROUP = "cost"
 TITLE = "Compute"
 QUESTION = "How much memory and time does each method take?"
 

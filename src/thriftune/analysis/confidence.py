@@ -16,6 +16,7 @@ from thriftune.analysis.statistics import Floats, tukey
 from thriftune.results.store import Results
 
 ORDER = 100
+GROUP = "errors"
 TITLE = "Confidence of errors"
 QUESTION = "How sure was each run of the answers that it got wrong?"
 

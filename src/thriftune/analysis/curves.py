@@ -14,6 +14,7 @@ from thriftune.results.record import EpochPoint, RunRecord, StepPoint
 from thriftune.results.store import Results
 
 ORDER = 40
+GROUP = "performance"
 TITLE = "Training"
 QUESTION = "How did training go, and did any run overfit?"
 

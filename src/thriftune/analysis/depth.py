@@ -14,6 +14,7 @@ from thriftune.analysis.runs import Cell, by_model, cells, comparable
 from thriftune.results.store import Results
 
 ORDER = 54
+GROUP = "cost"
 TITLE = "Depth or method"
 QUESTION = "Does cost follow how deep a method trains, or what it trains there?"
 

@@ -19,6 +19,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 115
+GROUP = "data"
 TITLE = "Training dynamics"
 QUESTION = "Which training texts are easy, which hard, and which does training keep changing its mind about?"
 

@@ -11,6 +11,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 1000
+GROUP = "setup"
 TITLE = "Environment"
 QUESTION = "On what did the study run, under which protocol, and what went wrong?"
 

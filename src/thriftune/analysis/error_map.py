@@ -22,6 +22,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 96
+GROUP = "errors"
 TITLE = "Map of errors"
 QUESTION = "Do a model's errors lie together in its own vectors, and what do they share?"
 

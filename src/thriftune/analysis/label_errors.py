@@ -19,6 +19,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 114
+GROUP = "data"
 TITLE = "Likely label errors"
 QUESTION = "Which test texts may be labelled wrongly?"
 

@@ -13,6 +13,7 @@ from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
 ORDER = 90
+GROUP = "errors"
 TITLE = "Labels of errors"
 QUESTION = "On which labels do the runs err, and what do they predict instead?"
 

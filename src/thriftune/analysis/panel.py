@@ -1,6 +1,6 @@
 """What a panel is, and how the panels are found.
 
-A panel answers one question. It is one file in this folder with `ORDER`, `TITLE`, `QUESTION` and
+A panel answers one question. It is one file in this folder with `ORDER`, `GROUP`, `TITLE`, `QUESTION` and
 `build(results)`; a file without `ORDER` is a helper.
 """
 
@@ -15,6 +15,9 @@ from thriftune.results.store import Results
 
 Kind = Literal["text", "int", "number", "percent", "bytes", "seconds", "ratio"]
 """How a column's numbers are written; percent values are shares from 0 to 1."""
+
+Group = Literal["answers", "performance", "cost", "errors", "data", "setup"]
+"""The parts of the report, in reading order."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class PanelModule(Protocol):
 
     __name__: str
     ORDER: int
+    """Its place; within its group, the lowest comes first."""
+    GROUP: Group
     TITLE: str
     QUESTION: str
 

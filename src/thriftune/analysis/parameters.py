@@ -13,6 +13,7 @@ from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
 ORDER = 30
+GROUP = "cost"
 TITLE = "Parameters"
 QUESTION = "How many parameters does each method train?"
 

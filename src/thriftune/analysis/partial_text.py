@@ -16,6 +16,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 117
+GROUP = "data"
 TITLE = "What part of the text is needed"
 QUESTION = "How much of the accuracy comes from one part of the text alone?"
 

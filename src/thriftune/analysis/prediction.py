@@ -11,6 +11,7 @@ from thriftune.results.record import Cost, Prediction, RunRecord
 from thriftune.results.store import Results
 
 ORDER = 62
+GROUP = "cost"
 TITLE = "Prediction and measurement"
 QUESTION = "How well were the costs predicted before the runs began?"
 

@@ -9,6 +9,7 @@ from thriftune.results.record import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
 
 ORDER = 10
+GROUP = "data"
 TITLE = "Data"
 QUESTION = "What were the models trained and tested on?"
 

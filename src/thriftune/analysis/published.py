@@ -11,6 +11,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 70
+GROUP = "performance"
 TITLE = "Published and measured"
 QUESTION = "Do the measurements agree with the published ones?"
 

@@ -11,6 +11,7 @@ from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.results.store import Results
 
 ORDER = 56
+GROUP = "answers"
 TITLE = "Recommendation"
 QUESTION = "Which method should I take?"
 

@@ -18,6 +18,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 112
+GROUP = "performance"
 TITLE = "Robustness"
 QUESTION = "How much accuracy does each method lose on further test sets?"
 TEST = "test"

@@ -18,6 +18,7 @@ from thriftune.analysis.vocabulary import vocabulary
 from thriftune.results.store import Results
 
 ORDER = 86
+GROUP = "errors"
 TITLE = "Where the errors are"
 QUESTION = "Which kinds of texts are got wrong more often than others?"
 

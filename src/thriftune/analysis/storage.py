@@ -12,6 +12,7 @@ from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
 ORDER = 60
+GROUP = "cost"
 TITLE = "Storage"
 QUESTION = "How much must be stored for each trained model, and for many tasks on one pretrained model?"
 

@@ -27,6 +27,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 0
+GROUP = "answers"
 TITLE = "Summary"
 QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
 

@@ -15,6 +15,7 @@ from thriftune.analysis.statistics import Floats
 from thriftune.results.store import Results
 
 ORDER = 93
+GROUP = "errors"
 TITLE = "Surest errors"
 QUESTION = "Which texts were got wrong with the most confidence?"
 

@@ -16,6 +16,7 @@ from thriftune.analysis.texts import text_cells, text_columns
 from thriftune.results.store import Results
 
 ORDER = 113
+GROUP = "data"
 TITLE = "Wrong in every run"
 QUESTION = "Which test texts does every run get wrong?"
 

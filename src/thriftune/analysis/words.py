@@ -19,6 +19,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 ORDER = 80
+GROUP = "errors"
 TITLE = "Words in errors"
 QUESTION = "Which words do the misclassified texts hold, and are they the same for every method?"
 

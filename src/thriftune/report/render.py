@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from thriftune.analysis.format import plain
-from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table, discover
+from thriftune.analysis import format as f
+from thriftune.analysis.panel import Chart, Column, Group, Table
+from thriftune.report import explorer
+from thriftune.report.section import GROUPS, Section, build
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.store import Results, Store, write_text
@@ -24,6 +25,8 @@ ROWS_OPEN = 24
 """Longer tables are folded after so many rows."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
+ANSWERS: tuple[Group, ...] = ("performance", "cost", "errors")
+"""What the summary's first sentences answer, in their order."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,6 @@ class Cell:
     title: str | None
     numeric: bool
     best: bool
-
-
-@dataclass(frozen=True)
-class Section:
-    """One panel with its place in the page."""
-
-    id: str
-    title: str
-    question: str
-    panel: Panel
 
 
 def write_report(out: Path) -> Path:
@@ -70,19 +63,6 @@ def write_figures(folder: Path, charts: list[Chart]) -> None:
         write_text(folder / f"{chart.name}.svg", vl_convert.vegalite_to_svg(figure(chart.spec)))
 
 
-def build(results: Results) -> tuple[list[Section], list[tuple[str, str]]]:
-    """All panels that apply, and the title and reason of those that do not."""
-    sections, skipped = [], []
-    for module in discover():
-        answer = module.build(results)
-        if isinstance(answer, NotApplicable):
-            skipped.append((module.TITLE, answer.reason))
-        else:
-            name = module.__name__.rsplit(".", 1)[-1]
-            sections.append(Section(name, module.TITLE, module.QUESTION, answer))
-    return sections, skipped
-
-
 def page(results: Results, sections: list[Section], skipped: list[tuple[str, str]]) -> str:
     """The HTML of the report."""
     environment = jinja2.Environment(
@@ -92,19 +72,41 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["plain"] = plain
-    environment.globals.update(cells=cells, data_table=data_table, rows_open=ROWS_OPEN)
+    environment.filters["plain"] = f.plain
+    environment.globals.update(cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN)
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
+    found = explorer.build(results)
+    scripts = [vl_convert.javascript_bundle(), _own("charts.js")]  # type: ignore[call-arg]
+    if found:
+        scripts += [_own("vendor/dataTables.min.js"), _own("texts.js"), _own("explorer.js")]
     return environment.get_template("page.html.jinja").render(
         study=results.study,
         runs=results.runs,
         sections=sections,
+        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in GROUPS.items()],
+        answers=[(group, GROUPS[group]) for group in ANSWERS],
+        explorer=found,
         skipped=skipped,
-        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        bundle=_bundle(),
+        css=Markup(_own("page.css")),  # noqa: S704 - our own file
+        scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),
     )
+
+
+def _own(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _inline(code: str) -> Markup:
+    """A script of ours or of a library as it can stand inside a script element."""
+    return Markup(code.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - no user text in it
+
+
+def _height(chart: Chart) -> int:
+    """Pixels to keep free until the chart is drawn: the plotting area, an axis and a legend."""
+    height = chart.spec.get("height")
+    return (height if isinstance(height, int) else 200) + 60
 
 
 def embedded_json(data: Any) -> Markup:
@@ -113,12 +115,6 @@ def embedded_json(data: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - escaped above
-
-
-@cache
-def _bundle() -> Markup:
-    code = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return Markup(code.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704 - the library
 
 
 def cells(table: Table) -> Iterator[list[Cell]]:

@@ -1,0 +1,282 @@
+"""The explorer in a real browser, against the same questions answered by polars."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.report.browser import CHROMIUM, Page
+from tests.report.synthetic import VARIANTS, Variant, write
+
+from thriftune.analysis import predictions
+from thriftune.analysis.runs import comparable
+from thriftune.report.render import build, page
+from thriftune.results.store import Results, Store, write_text
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+READY = "document.getElementById('explorer').dataset.ready === 'true'"
+ODD = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "=cmd()",
+    "+1",
+    '-1 and "quotes", commas',
+    "@SUM(A1)",
+    "\tTab first",
+    "\rReturn first",
+    "two\nlines",
+    " = after a space",
+    "plain &amp; simple \u2028 end",
+)
+
+
+def report(store: Store) -> Results:
+    results = store.load()
+    write_text(store.report_path, page(results, *build(results)))
+    return results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    store = write(tmp_path_factory.mktemp("study"), VARIANTS["nasty"])
+    frame = store.load().test
+    first, *_ = store.load().study.profile.text_columns
+    texts = [*ODD, "long " * 200, *frame[first].to_list()[len(ODD) + 1 :]]
+    store.write_test(frame.with_columns(pl.Series(first, texts)))
+    return report(store)
+
+
+@pytest.fixture(scope="module")
+def answers(results: Results) -> pl.DataFrame:
+    """One row per test text: search, label id, and each compared run's answer, confidence and whether it is wrong."""
+    text = pl.concat_str(results.study.profile.text_columns, separator="\n").str.to_lowercase()
+    columns: dict[str, Any] = {"example": results.test["example"], "search": results.test.select(text).to_series()}
+    for i, run in enumerate(comparable(results)):
+        read = predictions.read(results, run)
+        assert read.probabilities is not None
+        sure = np.rint(1000 * read.probabilities[np.arange(len(read.label)), read.predicted]) / 1000
+        columns |= {"label": read.label, f"answer{i}": read.predicted, f"sure{i}": sure, f"wrong{i}": read.wrong}
+    frame = pl.DataFrame(columns)
+    return frame.with_columns(count=pl.sum_horizontal(pl.col("^wrong.$").cast(pl.Int64)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with Page() as browser:
+        yield browser
+
+
+@pytest.fixture
+def explorer(browser: Page, results: Results) -> Page:
+    browser.open(results.store.report_path, 1280)
+    return ready(browser)
+
+
+def ready(browser: Page) -> Page:
+    browser.evaluate("document.getElementById('explorer').scrollIntoView()")
+    assert browser.wait(READY), browser.problems
+    return browser
+
+
+def status(browser: Page) -> str:
+    return browser.evaluate("document.getElementById('explorer-status').textContent")
+
+
+def column(browser: Page, number: int) -> list[str]:
+    """What the cells of a column show on this page of the table."""
+    return browser.evaluate(
+        f"[...document.querySelectorAll('#explorer tbody tr')].map(row => row.cells[{number}].innerText)"
+    )
+
+
+def finds(browser: Page, count: int, total: int = 600) -> None:
+    text = f"{total} texts" if count == total else f"{count} of {total} texts"
+    assert browser.wait(f"document.getElementById('explorer-status').textContent === '{text}'", 5), (
+        text,
+        status(browser),
+        browser.problems,
+    )
+
+
+def condition(browser: Page, number: int = 1, **values: str) -> None:
+    for name, value in values.items():
+        browser.fill(f"#explorer-conditions .condition:nth-child({number}) [name={name}]", value)
+
+
+def test_search(explorer: Page, answers: pl.DataFrame) -> None:
+    explorer.fill("[name=search]", "STREET  dog")
+    expected = answers.filter(pl.col("search").str.contains("street") & pl.col("search").str.contains("dog"))
+    assert 0 < len(expected) < 300
+    finds(explorer, len(expected))
+    marks = "[...new Set([...document.querySelectorAll('#explorer mark')].map(m => m.textContent))].sort()"
+    assert explorer.evaluate(marks) == ["dog", "street"]
+    explorer.fill("[name=search]", "(no.such*text")
+    finds(explorer, 0)
+    assert "No text meets all conditions." in explorer.evaluate("document.querySelector('#explorer tbody').innerText")
+    assert explorer.evaluate("document.getElementById('explorer-download').disabled")
+    explorer.click("#explorer-form [type=reset]")
+    finds(explorer, 600)
+    assert explorer.problems == []
+
+
+AGREEMENTS = {
+    "right": pl.col("count") == 0,
+    "wrong": pl.col("count") == 3,
+    "split": pl.col("count").is_between(1, 2),
+    "same": (pl.col("count") == 3)
+    & (pl.col("answer0") == pl.col("answer1"))
+    & (pl.col("answer0") == pl.col("answer2")),
+    "differ": (pl.col("answer0") != pl.col("answer1")) | (pl.col("answer0") != pl.col("answer2")),
+}
+
+
+@pytest.mark.parametrize("kind", AGREEMENTS)
+def test_agreement_and_label(explorer: Page, answers: pl.DataFrame, kind: str) -> None:
+    expected = answers.filter(AGREEMENTS[kind])
+    assert 0 < len(expected) < 600
+    explorer.fill("[name=agreement]", kind)
+    finds(explorer, len(expected))
+    explorer.fill("[name=label]", "1")
+    finds(explorer, len(expected.filter(pl.col("label") == 1)))
+
+
+def test_conditions_on_runs(explorer: Page, answers: pl.DataFrame) -> None:
+    first = pl.col("wrong0") & pl.col("sure0").is_between(0.6, 0.9)
+    condition(explorer, run="0", answer="wrong", low="0.6", high="0.9")
+    finds(explorer, len(answers.filter(first)))
+    explorer.click("#explorer-add")
+    condition(explorer, 2, run="1", answer="right")
+    finds(explorer, len(answers.filter(first & ~pl.col("wrong1"))))
+    condition(explorer, 2, answer="2")
+    finds(explorer, len(answers.filter(first & (pl.col("answer1") == 2))))
+    explorer.click("#explorer-conditions .condition [name=remove]")
+    finds(explorer, len(answers.filter(pl.col("answer1") == 2)))
+    condition(explorer, run="any", answer="wrong", low="0.8")
+    sure = [pl.col(f"wrong{i}") & (pl.col(f"sure{i}") >= 0.8) for i in range(3)]
+    finds(explorer, len(answers.filter(pl.any_horizontal(sure))))
+    condition(explorer, run="every")
+    finds(explorer, len(answers.filter(pl.all_horizontal(sure))))
+
+
+def test_sorting(explorer: Page, answers: pl.DataFrame) -> None:
+    assert column(explorer, 3) == ["3 of 3"] * 10
+    explorer.click("#explorer thead th:nth-child(1)")
+    assert column(explorer, 0) == [str(i) for i in range(10)]
+    explorer.click("#explorer thead th:nth-child(1)")
+    assert column(explorer, 0) == [str(i) for i in range(599, 589, -1)]
+    signed = pl.when("wrong0").then(-pl.col("sure0")).otherwise(pl.col("sure0"))
+    order = answers.sort(signed, "example")
+    explorer.click("#explorer thead th:nth-child(5)")
+    assert column(explorer, 0) == [str(i) for i in order["example"].head(10)]
+    assert all(text.startswith("wrong:") for text in column(explorer, 4))
+    explorer.click("#explorer thead th:nth-child(5)")
+    order = answers.sort(-signed, "example")
+    assert column(explorer, 0) == [str(i) for i in order["example"].head(10)]
+    explorer.click("#explorer thead th:nth-child(2)")
+    sort = "document.querySelector('#explorer thead th:nth-child(2)').getAttribute('aria-sort')"
+    assert explorer.evaluate(sort) == "ascending"
+    shown = "[...document.querySelectorAll('#explorer .texts > div:first-child [dir]')].map(e => e.textContent)"
+    texts = explorer.evaluate(shown)
+    assert len(texts) == 10
+    order = f"(({{compare}}) => {shown}.sort(compare))(new Intl.Collator(undefined, {{numeric: true}}))"
+    assert explorer.evaluate(order) == texts
+
+
+def test_paging(explorer: Page) -> None:
+    explorer.click("#explorer thead th:nth-child(1)")
+    explorer.click("#explorer .dt-paging-button.next")
+    assert column(explorer, 0) == [str(i) for i in range(10, 20)]
+    code = "(e => { e.value = '100'; e.dispatchEvent(new Event('change', {bubbles: true})) })"
+    explorer.evaluate(f"{code}(document.querySelector('#explorer .dt-length select'))")
+    assert len(column(explorer, 0)) == 100
+    explorer.fill("[name=search]", "dog")
+    explorer.wait("document.getElementById('explorer-status').textContent !== '600 texts'")
+    assert int(column(explorer, 0)[0]) < 10, "a new filter shows its first page"
+
+
+def test_chosen_runs(explorer: Page, results: Results, answers: pl.DataFrame) -> None:
+    titles = "[...document.querySelectorAll('#explorer thead th')].map(head => head.innerText.trim())"
+    names = [run.name for run in comparable(results)]
+    assert explorer.evaluate(titles)[4:] == names
+    explorer.click("#explorer-runs label:nth-child(2) input")
+    assert explorer.evaluate(titles)[4:] == [names[0], names[2]]
+    explorer.fill("[name=agreement]", "wrong")
+    finds(explorer, len(answers.filter(pl.col("wrong0") & pl.col("wrong2"))))
+    assert explorer.problems == []
+
+
+def test_text_is_shown_as_text(explorer: Page) -> None:
+    explorer.click("#explorer thead th:nth-child(1)")
+    cells = column(explorer, 1)
+    assert ODD[0] in cells[0]
+    assert "=cmd()" in cells[1]
+    assert "plain &amp; simple" in cells[9]
+    assert explorer.evaluate("document.querySelectorAll('#explorer :is(script, img, b, i)').length") == 0
+    explorer.click("#explorer .dt-paging-button.next")
+    length = "document.querySelector('#explorer tbody .texts').innerText.length"
+    assert explorer.evaluate(length) < 700
+    explorer.click("#explorer tbody button")
+    assert explorer.evaluate(length) > 1000
+    assert explorer.problems == []
+
+
+def test_download(explorer: Page, results: Results, answers: pl.DataFrame, tmp_path: Path) -> None:
+    explorer.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    explorer.fill("[name=label]", str(answers["label"][1]))
+    expected = answers.filter(pl.col("label") == answers["label"][1])
+    finds(explorer, len(expected))
+    explorer.click("#explorer thead th:nth-child(1)")
+    explorer.click("#explorer-download")
+    rows = list(csv.reader(io.StringIO(_downloaded(tmp_path), newline="")))
+    runs = [run.name for run in comparable(results)]
+    first, second = results.study.profile.text_columns
+    head = ["row", first, f"'{second}", "true label", "wrong runs"]
+    assert rows[0] == [*head, *(name for run in runs for name in (run, f"{run}: confidence"))]
+    assert [int(row[0]) for row in rows[1:]] == expected["example"].to_list()
+    texts = dict(enumerate(results.test[first]))
+    for row in rows[1:]:
+        text = texts[int(row[0])]
+        assert row[1] == (f"'{text}" if text.lstrip(" ")[0] in "=+-@\t\r" else text)
+        assert float(row[6]) == expected.filter(example=int(row[0]))["sure0"].item()
+        assert not any(cell.lstrip(" ").startswith(tuple("=+-@\t\r")) for cell in row)
+    assert "1" in {row[0] for row in rows}, "the formula was among them"
+    assert explorer.problems == []
+
+
+def _downloaded(folder: Path) -> str:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        found = [path for path in folder.iterdir() if path.suffix == ".csv"]
+        if found:
+            return found[0].read_bytes().decode("utf-8-sig")
+        time.sleep(0.05)
+    raise AssertionError(f"no download; {list(folder.iterdir())}")
+
+
+@pytest.mark.slow
+def test_quick_at_20000_texts_and_10_runs(browser: Page, tmp_path: Path) -> None:
+    report(write(tmp_path, Variant(seeds=3, texts=20_000, baselines=False)))
+    browser.open(tmp_path / "report.html", 1280)
+    ready(browser)
+    heads = [f"document.querySelector('#explorer thead th:nth-child({i})')" for i in (1, 2, 5)]
+    assert max(_seconds(browser, f"{head}.click()") for head in heads) < 0.5
+    typed = "form.elements.search.value = 'dog street'; form.dispatchEvent(new Event('input'))"
+    assert _seconds(browser, typed) < 1.0
+
+
+def _seconds(browser: Page, action: str) -> float:
+    """Seconds until the table shows what the action asked for."""
+    code = f"""new Promise((resolve) => {{
+        const form = document.getElementById('explorer-form');
+        const started = performance.now();
+        const body = document.querySelector('#explorer tbody');
+        new MutationObserver(() => resolve(performance.now() - started)).observe(body, {{childList: true}});
+        {action};
+    }})"""
+    return browser.evaluate(code) / 1000
