@@ -14,7 +14,15 @@ aten = torch.ops.aten
 BATCHED = {aten.bmm, aten.baddbmm}
 CPU_ATTENTION = aten._scaled_dot_product_flash_attention_for_cpu
 CPU_ATTENTION_BACKWARD = aten._scaled_dot_product_flash_attention_for_cpu_backward
-FREE = {aten.detach, aten.empty, aten.empty_like, aten.new_empty, aten.empty_strided, aten._local_scalar_dense}
+FREE = {
+    torch.ops.prim.device,
+    aten.detach,
+    aten.empty,
+    aten.empty_like,
+    aten.new_empty,
+    aten.empty_strided,
+    aten._local_scalar_dense,
+}
 """Operators that touch no data."""
 GATHERS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 """Operators that read no more of their source than they give back."""
