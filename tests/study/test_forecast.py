@@ -46,7 +46,7 @@ def test_a_run_costs_what_the_estimate_said(tmp_path: Path) -> None:
 
 
 def test_what_fits_and_the_largest_batch(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
+    study = small_study(tmp_path, methods=ALL_METHODS[2:3])
     (free,) = asked(study, batch_size=16)
     (cell,) = asked(study, batch_size=16, memory_bytes=free.predicted.peak_memory_bytes - 1)
     assert cell.fits is False
@@ -73,7 +73,7 @@ def test_tokens_need_no_data(tmp_path: Path) -> None:
 
 
 def test_models_and_devices_can_be_given(tmp_path: Path) -> None:
-    study = small_study(tmp_path)
+    study = small_study(tmp_path, methods=ALL_METHODS[3:4])
     models = (str(model_folder("bert")), str(model_folder("distilbert")))
     cells = asked(study, models=models, tokens=16, device="t4")
     assert [cell.model for cell in cells] == list(models)
