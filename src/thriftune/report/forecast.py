@@ -11,6 +11,7 @@ def rows(cells: list[Forecast]) -> list[dict[str, str]]:
 
     def row(cell: Forecast) -> dict[str, str]:
         predicted, memory = cell.predicted, cell.predicted.memory
+        seconds = (predicted.train_seconds, predicted.prefix_seconds)
         out = {
             "Cell": cell.name,
             "Batch": str(cell.batch_size),
@@ -20,7 +21,7 @@ def rows(cells: list[Forecast]) -> list[dict[str, str]]:
             "Trained": f.short_count(predicted.trained_parameters),
             "Stored": f.size(predicted.stored_bytes),
             "GFLOP/sample": f.number(predicted.flops_per_sample / 1e9),
-            "Time": "–" if predicted.train_seconds is None else f.seconds(predicted.train_seconds),
+            "Time": "–" if seconds[0] is None or seconds[1] is None else f.seconds(seconds[0] + seconds[1]),
         }
         if cell.fits is not None:
             out |= {"Fits": "yes" if cell.fits else "no", "Largest batch": str(cell.largest_batch_size)}
