@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.engine import batches, cut, forward, prefix, step
-from thriftune.models import attention, dropout, linear, rows
+from thriftune.engine import allocator, batches, cut, forward, prefix, step, vocabulary
+from thriftune.models import attention, dropout, kernels, linear, rows
 from thriftune.models.families import discover
 
 ALL = ("top_layers 2", "lora all", "full")
@@ -120,6 +120,10 @@ def _plain_attention(
     return torch.cat(out)
 
 
+def _plain_project(modules: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(linear.linear(module, x) for module in modules)
+
+
 def _plain_optimizer(classifier: Any, settings: Any, learning_rate: float) -> torch.optim.AdamW:
     groups = step.parameter_groups(classifier, settings)
     betas = (settings.beta1, settings.beta2)
@@ -137,12 +141,18 @@ TECHNIQUES: dict[str, Technique] = {
         lambda: {prefix.release: lambda classifier: None}, ("top_layers 2",)
     ),
     "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
-    "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, ALL),
+    "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
+    "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
+    "the words that occur alone": Technique(
+        lambda: {vocabulary.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)
+    ),
+    "frozen projections as one": Technique(lambda: {linear.project: _plain_project}, ("lora all",)),
+    "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, ()),
     "fused packed attention": Technique(lambda: {attention.packed_attention: _plain_attention}, ALL),
     "padding by gathers": Technique(lambda: {rows.pad: _plain_pad, rows.unpad: _plain_unpad}, ()),
     "lean LoRA": Technique(lambda: {linear._plain_lora: lambda module: None}, ("lora all",)),
     "dropout masks as bits": Technique(
-        lambda: {dropout.dropout: _plain_dropout, dropout.dropout_add: _plain_dropout_add}, ALL
+        lambda: {dropout.dropout: _plain_dropout, dropout.dropout_add: _plain_dropout_add}, ()
     ),
     "fused AdamW": Technique(lambda: {step.build_optimizer: _plain_optimizer}, ALL),
 }
