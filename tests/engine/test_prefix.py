@@ -117,8 +117,8 @@ def test_further_examples_go_to_memory_where_the_cache_is_too_small_for_them(tmp
     classifier = made()
     data, further = splits(classifier), {"hard": examples(classifier, 30, seed=5)}
     needed = sum(prefix_bytes(classifier, part.tokens) for part in data.values())
-    whole = run_prefix(classifier, data, PROTOCOL, PrefixCache(tmp_path / "a"), None, further)
-    tight = run_prefix(made(), data, PROTOCOL, PrefixCache(tmp_path / "b", limit_bytes=needed + 1), None, further)
+    whole = run_prefix(classifier, data, PROTOCOL, PrefixCache(tmp_path / "a"), further=further)
+    tight = run_prefix(made(), data, PROTOCOL, PrefixCache(tmp_path / "b", limit_bytes=needed + 1), further=further)
     assert {name: part.prefix.mapped for name, part in whole.items() if part.prefix} == dict.fromkeys(whole, True)
     assert {name: part.prefix.mapped for name, part in tight.items() if part.prefix} == {
         name: name != "hard" for name in whole

@@ -31,7 +31,8 @@ def step_of(kind: str, method: str, protocol: Protocol) -> Step:
 def loss_and_gradients(kind: str, method: str, protocol: Protocol) -> tuple[float, list[torch.Tensor | None]]:
     step = step_of(kind, method, protocol)
     torch.manual_seed(5)
-    _, loss = step.forward(INDICES)
+    _, losses = step.forward(INDICES)
+    loss = losses.sum()
     loss.backward()
     return loss.item(), [p.grad for p in step.parameters]
 

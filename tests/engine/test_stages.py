@@ -135,7 +135,7 @@ def test_what_is_in_the_cache_is_not_read_again(tmp_path: Path, monkeypatch: pyt
 def test_without_room_for_the_prefix_the_weights_come_back() -> None:
     classifier, whole = (made(model_folder("bert"), "lora", lazy=lazy) for lazy in (True, False))
     data = splits(classifier)
-    assert run_prefix(classifier, data, PROTOCOL, PrefixCache(None, limit_bytes=10)) is data
+    assert run_prefix(classifier, data, PROTOCOL, PrefixCache(None, limit_bytes=10))["train"] is data["train"]
     assert not any(absent(module) for module in below(classifier))
     np.testing.assert_array_equal(
         predict(classifier, data["validation"], PROTOCOL), predict(whole, data["validation"], PROTOCOL)

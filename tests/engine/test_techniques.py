@@ -78,5 +78,5 @@ def test_switching_off_reaches_the_engine() -> None:
         classifier = made("bert", "lora top", torch.float64)
         data = {"train": examples(classifier, 6, max_tokens=48)}
         with switched_off(technique):
-            assert run_prefix(classifier, data, PACKED, PrefixCache(None)) is data
+            assert run_prefix(classifier, data, PACKED, PrefixCache(None))["train"] is data["train"]
         assert run_prefix(classifier, data, PACKED, PrefixCache(None))["train"].prefix is not None

@@ -47,7 +47,7 @@ def test_every_text_and_answer_is_there(results: Results) -> None:
     assert [data["labels"][i] for i in data["label"]] == [name.replace("\u202e", "") for name in results.test["label"]]
     for field, column in zip(data["texts"], results.study.profile.text_columns, strict=True):
         assert field == {"name": column, "values": results.test[column].to_list()}
-    assert len(data["runs"]) == len(results.done) == 6
+    assert len(data["runs"]) == len(results.done) > 4
     for packed, run in zip(data["runs"], results.done, strict=True):
         read = predictions.read(results, run)
         assert read.probabilities is not None

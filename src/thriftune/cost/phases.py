@@ -60,9 +60,9 @@ def _phases(step: Step, batches: list[np.ndarray]) -> dict[str, float]:
     found = dict.fromkeys(StepSeconds.__annotations__, 0.0)
     for indices in batches:
         found["data"] += _timed(step, partial(batch_of, step.classifier, step.examples, indices, step.protocol))[0]
-        forward, (_, summed) = _timed(step, partial(step.forward, indices))
+        forward, (_, losses) = _timed(step, partial(step.forward, indices))
         found["forward"] += forward
-        found["backward"] += _timed(step, (summed / texts).backward)[0]
+        found["backward"] += _timed(step, (losses.sum() / texts).backward)[0]
     found["optimizer"], _ = _timed(step, partial(step.update, 0.0))
     return found
 
@@ -72,8 +72,8 @@ def _passes(step: Step, batches: list[np.ndarray], depth: list[nn.Parameter]) ->
     seconds = 0.0
     with _without_method(step.classifier, depth):
         for indices in batches:
-            forward, (_, summed) = _timed(step, partial(step.forward, indices))
-            seconds += forward + _timed(step, summed.backward)[0]
+            forward, (_, losses) = _timed(step, partial(step.forward, indices))
+            seconds += forward + _timed(step, losses.sum().backward)[0]
         for parameter in step.classifier.root.parameters():
             parameter.grad = None
     return seconds
