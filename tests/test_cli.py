@@ -32,6 +32,12 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(cli.app, list(arguments))
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are cut to the terminal; the tests read whole words."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

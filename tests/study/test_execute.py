@@ -390,6 +390,8 @@ class TestWhatStudiesAsk:
             "run.json",
             "history.jsonl",
             "dynamics.parquet",
+            "embeddings.npy",
+            "embeddings_rows.npy",
             "predictions",
             "model",
         }

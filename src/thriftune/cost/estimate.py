@@ -157,6 +157,11 @@ def _classifier(cell: Cell) -> Classifier:
     if classifier.config.pad_token_id is None:  # decoders; a batch cannot be classified without one
         classifier.config.pad_token_id = 0
     cell.method.apply(classifier, torch.Generator().manual_seed(0))
+    if classifier.input_tuner:
+        raise NoEstimateError(
+            f"{cell.method.label} on {cell.model.name} cannot be estimated: PEFT makes what it changes in the input "
+            "from the values of its weights."
+        )
     return classifier
 
 

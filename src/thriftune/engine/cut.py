@@ -53,14 +53,17 @@ def run_prefix(
     if not prefix_layers(classifier, splits, protocol, cache) or not _room(classifier, splits, cache):
         restore(classifier)
         return splits | further
+    everything = splits | further
+    all_fit = cache.fits(sum(prefix_bytes(classifier, part.tokens) for part in everything.values()))
+    all_fit = all_fit and _room(classifier, everything, cache)
     out = {}
-    for name, examples in (splits | further).items():
+    for name, examples in everything.items():
 
         def rows_of(indices: np.ndarray, examples: Examples = examples) -> Rows:
             return packed_batch(examples.tokens, indices, classifier.device)
 
         progress = None if report is None else (lambda done, total, name=name: report(name, done, total))
-        folder = cache.folder if name in splits or _room(classifier, splits | further, cache) else None
+        folder = cache.folder if name in splits or all_fit else None
         prefix = prefix_of(classifier, examples.tokens, rows_of, folder, progress, peak_of)
         out[name] = replace(examples, prefix=prefix)
     release(classifier)
