@@ -23,6 +23,7 @@ from thriftune.data.settings import DataSettings
 from thriftune.data.sources import load_dataset
 from thriftune.data.tokens import Tokens, encode
 from thriftune.engine import step as step_module
+from thriftune.engine import vocabulary
 from thriftune.engine.batches import Examples, training_batches, widest_batch
 from thriftune.engine.cache import PrefixCache
 from thriftune.engine.cut import run_prefix
@@ -245,8 +246,10 @@ def memory(job: Job) -> dict[str, float]:
         with switched_off(job.technique):
             cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(Path(folder)))
             classifier.train_mode(False)
+            _, (train, *_) = vocabulary.narrow(classifier, [cut["train"]], job.protocol)
+            assert train is not None
             optimizer = step_module.build_optimizer(classifier, job.protocol.optimizer, rate)
-            peak, parts = probe(Step(classifier, cut["train"], job.protocol, optimizer), [widest])
+            peak, parts = probe(Step(classifier, train, job.protocol, optimizer), [widest])
     return {"peak_memory_bytes": peak, **vars(parts)}
 
 
