@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from thriftune.engine import allocator, batches, cut, forward, prefix, step, vocabulary
-from thriftune.models import attention, dropout, kernels, linear, rows
+from thriftune.models import activation, attention, dropout, kernels, linear, pooling, rows
 from thriftune.models.families import discover
 
 ALL = ("top_layers 2", "lora all", "full")
@@ -141,6 +141,10 @@ TECHNIQUES: dict[str, Technique] = {
         lambda: {prefix.release: lambda classifier: None}, ("top_layers 2",)
     ),
     "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
+    "no keys and values in the last layer": Technique(
+        lambda: {pooling.can_pool: lambda key, value, hidden: False}, ALL
+    ),
+    "compiled GELU": Technique(lambda: {activation.activate: lambda function, x: function(x)}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(

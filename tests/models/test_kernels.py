@@ -172,3 +172,98 @@ def test_a_compiler_that_fails_is_a_reason_not_an_error(tmp_path: object) -> Non
     environment = {**os.environ, "CC": "false", "THRIFTUNE_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "false failed" in done.stdout
+
+
+def plain_pool(query: torch.Tensor, rows: torch.Tensor, pool: kernels.Pool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by torch's operations, one text at a time."""
+    out = []
+    for text, (start, length) in enumerate(zip(pool.starts.tolist(), pool.lengths.tolist(), strict=True)):
+        own = rows[start : start + length]
+        out.append((query[:, text] @ own.t() * pool.scale).softmax(-1) @ own)
+    return torch.stack(out, dim=1), query.new_ones(query.shape[1], query.shape[0])
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    heads=st.integers(1, 7),
+    vectors=st.integers(1, 5),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_pooling_and_its_gradients_are_torchs(lengths: list[int], heads: int, vectors: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    starts, sizes = layout(lengths)
+    query = torch.randn(heads, len(lengths), 8 * vectors, dtype=dtype, requires_grad=True)
+    rows = torch.randn(sum(lengths), 8 * vectors, dtype=dtype, requires_grad=True)
+    pool = kernels.Pool(starts, sizes, 0.3, 0.0, 0)
+    expected, ones = plain_pool(query, rows, pool)
+    above = torch.randn_like(expected)
+    gradients = torch.autograd.grad((expected * above).sum(), [query, rows])
+    parts = [query.detach(), rows.detach()]
+    found, sums = pool.forward(*parts)
+    torch.testing.assert_close(found, expected.detach(), **TOLERANCE[dtype])
+    torch.testing.assert_close(sums, ones, **TOLERANCE[dtype])
+    # Without dropout the sums are constant, so a gradient from above changes nothing.
+    for from_sums in (torch.zeros_like(sums), torch.randn_like(sums)):
+        grads = pool.backward(above, from_sums, *parts, rows_too=True)
+        for ours, theirs in zip(grads, gradients, strict=True):
+            torch.testing.assert_close(
+                ours, theirs, **{**TOLERANCE[dtype], "atol": 1e-4 if dtype.itemsize == 4 else 1e-12}
+            )
+    assert pool.backward(above, ones, *parts, rows_too=False)[1] is None
+
+
+@needs_kernels
+def test_pooling_drops_as_often_as_asked_and_its_gradients_agree() -> None:
+    """With the mask fixed by the seed, both outputs are smooth functions: finite differences are the reference."""
+    torch.manual_seed(0)
+    starts, sizes = layout([7, 3, 1])
+    pool = kernels.Pool(starts, sizes, 0.5, 0.3, seed=123456789012345)
+    query, rows = torch.randn(3, 3, 8, dtype=torch.float64), torch.randn(11, 8, dtype=torch.float64)
+    above, above_sums = torch.randn(3, 3, 8, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
+
+    def value(query: torch.Tensor, rows: torch.Tensor) -> float:
+        out, sums = pool.forward(query, rows)
+        return float((out * above).sum() + (sums * above_sums).sum())
+
+    grads = pool.backward(above, above_sums, query, rows, rows_too=True)
+    for place, (tensor, grad) in enumerate(zip((query, rows), grads, strict=True)):
+        direction = torch.randn_like(tensor)
+        ends = [[query, rows], [query, rows]]
+        ends[0][place], ends[1][place] = tensor + 1e-6 * direction, tensor - 1e-6 * direction
+        slope = (value(*ends[0]) - value(*ends[1])) / 2e-6
+        assert grad is not None
+        assert slope == pytest.approx(float((grad * direction).sum()), rel=1e-5)
+    many = kernels.Pool(*layout([1] * 4000), 1.0, 0.3, seed=5)
+    _, sums = many.forward(torch.zeros(8, 4000, 8), torch.ones(4000, 8))
+    assert (sums == 0).float().mean() == pytest.approx(0.3, abs=0.01)
+    assert sums[sums > 0].unique().tolist() == pytest.approx([1 / 0.7])
+
+
+@needs_kernels
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_and_its_gradient_are_torchs(dtype: torch.dtype) -> None:
+    x = torch.cat([torch.linspace(-12, 12, 4001, dtype=dtype), torch.tensor([0.0, -0.0, 100.0, -100.0], dtype=dtype)])
+    x.requires_grad_(True)
+    expected = nn.functional.gelu(x)
+    grad = torch.randn_like(expected)
+    (gradient,) = torch.autograd.grad((expected * grad).sum(), x)
+    tolerance = {"rtol": 1e-6, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-13, "atol": 1e-14}
+    torch.testing.assert_close(kernels.gelu(x.detach()), expected.detach(), **tolerance)
+    torch.testing.assert_close(kernels.gelu_backward(grad, x.detach()), gradient, **tolerance)
+    assert kernels.gelu(torch.tensor([torch.nan], dtype=dtype)).isnan().all()
+
+
+@needs_kernels
+def test_only_the_exact_gelu_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.activations import ACT2FN
+
+    from thriftune.models import activation
+
+    seen = []
+    monkeypatch.setattr(kernels, "gelu", lambda x: seen.append(x) or nn.functional.gelu(x))
+    x = torch.randn(5, 8)
+    for name in ("gelu", "gelu_new", "relu", "silu", "gelu_pytorch_tanh"):
+        torch.testing.assert_close(activation.activate(ACT2FN[name], x), ACT2FN[name](x))
+    assert len(seen) == 1

@@ -26,7 +26,12 @@ FREE = {
 """Operators that touch no data."""
 GATHERS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 """Operators that read no more of their source than they give back."""
-KERNEL_PRODUCTS = {"thriftune::attention": 2, "thriftune::attention_backward": 5}
+KERNEL_PRODUCTS = {
+    "thriftune::attention": 2,
+    "thriftune::attention_backward": 5,
+    "thriftune::pool": 2,
+    "thriftune::pool_backward": 5,
+}
 """The compiled attention's operators, and how many products of scores' size each computes."""
 OPTIMISERS = {aten._fused_adamw_}
 """Operators that write what they read and return nothing."""
@@ -65,7 +70,8 @@ class CountWork(TorchDispatchMode):
             return out
         matrix, batched, moved = 0, 0, 0
         if func.name() in KERNEL_PRODUCTS:
-            batched = KERNEL_PRODUCTS[func.name()] * _product_flops(*args)
+            product = _pool_flops if "pool" in func.name() else _attention_flops
+            batched = KERNEL_PRODUCTS[func.name()] * product(*args)
         elif packet in BATCHED or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
             batched = _flops(packet, args, kwargs, out)
         elif packet in flop_registry:
@@ -94,11 +100,16 @@ def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
     return int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))
 
 
-def _product_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:
+def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:
     """Of one product of queries and keys inside each text, over all heads; `rest` as the operator has it."""
     first_only = rest[4]
     pairs = sum(length * (1 if first_only else length) for length in lengths.tolist())
     return int(2 * pairs * key.shape[1])
+
+
+def _pool_flops(query: Any, rows: Any, *rest: Any) -> int:
+    """Of one product of every head's query with its text's rows."""
+    return int(2 * query.shape[0] * rows.numel())
 
 
 def _bytes(values: Any) -> int:

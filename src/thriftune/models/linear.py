@@ -82,6 +82,21 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return updated
 
 
+def affine(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+    """The weight (out, in) and bias with which `module(x)` is a product; None where it is more than that."""
+    if torch.is_autocast_enabled(x.device.type):
+        return None
+    if type(module) is nn.Linear:
+        return module.weight, module.bias
+    adapter = _plain_lora(module)
+    lora: Any = module
+    if adapter is None or rate_of(lora.lora_dropout[adapter]) > 0.0:
+        return None
+    down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
+    weight = torch.addmm(lora.base_layer.weight, up, down, alpha=float(lora.scaling[adapter]))
+    return weight, lora.base_layer.bias
+
+
 def _plain_lora(module: nn.Module) -> str | None:
     """The adapter's name where a module is PEFT's ordinary LoRA layer over a frozen Linear, ready to train."""
     from peft.tuners.lora import Linear as LoraLinear

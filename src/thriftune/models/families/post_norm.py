@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models.activation import activate
 from thriftune.models.attention import Bias, first_rows, packed_attention
 from thriftune.models.dropout import rate_of
 from thriftune.models.linear import linear, project
 from thriftune.models.norm import add_norm
+from thriftune.models.pooling import can_pool, pooled_attention
 from thriftune.models.rows import Rows
 
 
@@ -63,23 +65,28 @@ def post_norm_layer(
 ) -> torch.Tensor:
     """One layer over packed rows (rows, hidden); with `first_only` its output is (texts, hidden)."""
     residual = first_rows(hidden, rows) if first_only else hidden
-    if first_only:
-        query, (key, value) = linear(parts.query, residual), project((parts.key, parts.value), hidden)
-    else:
-        query, key, value = project((parts.query, parts.key, parts.value), hidden)
-    attended = packed_attention(
-        query,
-        key,
-        value,
-        rows,
-        parts.heads,
-        parts.scale,
-        rate_of(parts.attention_dropout),
-        first_only,
-        bias,
-    )
-    attended = linear(parts.attention_output, attended)
+    attended = linear(parts.attention_output, _attended(parts, hidden, residual, rows, first_only, bias))
     attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
     middle = add_norm(parts.attention_norm, attended, residual, attended_rate)
-    fed = linear(parts.down, parts.activation(linear(parts.up, middle)))
+    fed = linear(parts.down, activate(parts.activation, linear(parts.up, middle)))
     return add_norm(parts.output_norm, fed, middle, rate_of(parts.down_dropout))
+
+
+def _attended(
+    parts: LayerParts,
+    hidden: torch.Tensor,
+    first: torch.Tensor,
+    rows: Rows,
+    first_only: bool,
+    bias: Bias | None,
+) -> torch.Tensor:
+    """What the heads found, before the output projection; `first` holds the first tokens' rows if `first_only`."""
+    rate = rate_of(parts.attention_dropout)
+    if first_only and bias is None and can_pool(parts.key, parts.value, hidden):
+        query = linear(parts.query, first)
+        return pooled_attention(query, parts.key, parts.value, hidden, rows, parts.heads, parts.scale, rate)
+    if first_only:
+        query, (key, value) = linear(parts.query, first), project((parts.key, parts.value), hidden)
+    else:
+        query, key, value = project((parts.query, parts.key, parts.value), hidden)
+    return packed_attention(query, key, value, rows, parts.heads, parts.scale, rate, first_only, bias)

@@ -1,4 +1,4 @@
-"""Compiled passes over packed rows for CPUs: attention, LayerNorm after a residual, and dropout.
+"""Compiled passes over packed rows for CPUs: attention, LayerNorm after a residual, GELU and dropout.
 
 They save less than torch's operations do and read each tensor once; `usable` says where they apply. Fake and meta
 tensors pass through as shapes, so that a step's memory can be counted without running it.
@@ -96,6 +96,57 @@ class Attention:
         )
 
 
+class _Pool(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("query", "rows", "starts", "lengths")),
+        *((name, c_int64) for name in ("texts", "heads", "width")),
+        ("scale", c_double),
+        ("rate", c_double),
+        ("seed", c_uint64),
+        ("threads", c_int),
+    )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A query per head of each text on its rows themselves: softmax(scale q rows') with dropout, times the rows."""
+
+    starts: torch.Tensor
+    """(texts,) first row of each text, int64."""
+    lengths: torch.Tensor
+    """(texts,) tokens of each text, int64."""
+    scale: float
+    rate: float
+    seed: int
+
+    def forward(self, query: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(heads, texts, hidden) like the queries, and the sums of the kept weights, (texts, heads)."""
+        out: tuple[torch.Tensor, torch.Tensor] = torch.ops.thriftune.pool(query, rows, *self._rest())
+        return out
+
+    def backward(
+        self, grad: torch.Tensor, grad_sums: torch.Tensor, query: torch.Tensor, rows: torch.Tensor, rows_too: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Gradients of the queries and, if `rows_too`, of the rows."""
+        grads = torch.ops.thriftune.pool_backward(query, rows, *self._rest(), grad, grad_sums, rows_too)
+        return grads[0], grads[1] if rows_too else None
+
+    def _rest(self) -> tuple[Any, ...]:
+        return self.starts, self.lengths, self.scale, self.rate, self.seed
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """x Phi(x)."""
+    out: torch.Tensor = torch.ops.thriftune.gelu(x)
+    return out
+
+
+def gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The gradient of `gelu` at x, times grad."""
+    out: torch.Tensor = torch.ops.thriftune.gelu_backward(grad, x)
+    return out
+
+
 def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Query, key and value as `Attention` takes them: views of one joint projection as they are, others contiguous."""
     widths = {(tensor.stride(0), tensor.stride(1)) for tensor in tensors[1:]}
@@ -186,6 +237,50 @@ def _attention_backward(
     return grads
 
 
+def _pool_arguments(
+    query: torch.Tensor,
+    rows: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+    rate: float,
+    seed: int,
+) -> _Pool:
+    heads, texts, width = query.shape
+    addresses = map(_address, (query, rows, starts, lengths))
+    return _Pool(*addresses, texts, heads, width, scale, rate, seed, torch.get_num_threads())
+
+
+def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    out, sums = torch.empty_like(query), query.new_empty(query.shape[1], query.shape[0])
+    if not query.is_meta:
+        _library(query).pool(byref(_pool_arguments(query, rows, *rest)), _address(out), _address(sums))
+    return out, sums
+
+
+def _pool_backward(query: torch.Tensor, rows: torch.Tensor, *rest_and_grads: Any) -> list[torch.Tensor]:
+    *rest, grad, grad_sums, rows_too = rest_and_grads
+    made = [torch.empty_like(query), *([torch.empty_like(rows)] if rows_too else [])]
+    if not query.is_meta:
+        tensors = (grad, grad_sums, made[0], made[1] if rows_too else None)
+        _library(query).pool_backward(byref(_pool_arguments(query, rows, *rest)), *map(_address, tensors))
+    return made
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).gelu(_address(x), _address(out), x.numel(), torch.get_num_threads())
+    return out
+
+
+def _gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(grad)
+    if not x.is_meta:
+        _library(x).gelu_backward(*map(_address, (grad, x, out)), x.numel(), torch.get_num_threads())
+    return out
+
+
 def _dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
     out = torch.empty_like(x)
     if not x.is_meta:
@@ -229,11 +324,18 @@ def _add_norm_backward(
 
 
 _REST = "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window"
+_POOL = "Tensor starts, Tensor lengths, float scale, float rate, int seed"
 _OPERATORS = {
     f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
     f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad) -> (Tensor, Tensor, Tensor)": (
         _attention_backward
     ),
+    f"pool(Tensor query, Tensor rows, {_POOL}) -> (Tensor, Tensor)": _pool,
+    f"pool_backward(Tensor query, Tensor rows, {_POOL}, Tensor grad, Tensor grad_sums, bool rows_too) -> Tensor[]": (
+        _pool_backward
+    ),
+    "gelu(Tensor x) -> Tensor": _gelu,
+    "gelu_backward(Tensor grad, Tensor x) -> Tensor": _gelu_backward,
     "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
     "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed)"
     " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
@@ -252,6 +354,10 @@ for _schema, _function in _OPERATORS.items():
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "attend": (POINTER(_Attention), c_void_p),
     "attend_backward": (POINTER(_Attention), *[c_void_p] * 4),
+    "pool": (POINTER(_Pool), c_void_p, c_void_p),
+    "pool_backward": (POINTER(_Pool), *[c_void_p] * 4),
+    "gelu": (c_void_p, c_void_p, c_int64, c_int),
+    "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
     "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int),
     "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int),

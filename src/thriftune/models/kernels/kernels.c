@@ -405,3 +405,186 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
   }
   free(offsets);
 }
+
+/* ---- attention of one query per head on the rows themselves, inside each text ---- */
+
+typedef struct {
+  const REAL *query, *rows;
+  const int64_t *starts, *lengths;
+  int64_t texts, heads, width;
+  double scale, rate;
+  uint64_t seed;
+  int threads;
+} Pool;
+
+/* The first element of dropout's count for each text, and the most columns in `widest`. */
+static int64_t *pool_offsets(const Pool *a, int64_t *widest) {
+  int64_t *out = malloc((size_t)(a->texts + 1) * sizeof(int64_t));
+  out[0] = *widest = 0;
+  for (int64_t t = 0; t < a->texts; t++) {
+    const int64_t columns = round_up(a->lengths[t], 2 * LANES);
+    out[t + 1] = out[t] + a->heads * columns;
+    *widest = columns > *widest ? columns : *widest;
+  }
+  return out;
+}
+
+/* c (heads, columns) = the products of one text's vectors (heads, texts, width) with its rows, `turned`. */
+static void pool_products(const Pool *a, const REAL *vectors, int64_t text, const REAL *turned, int64_t columns,
+                          REAL factor, REAL *out) {
+  for (int64_t head = 0; head < a->heads; head += 4) {
+    const REAL *from[4];
+    REAL *c[4];
+    for (int r = 0; r < 4; r++) {
+      const int64_t place = head + r < a->heads ? head + r : a->heads - 1;
+      from[r] = vectors + (place * a->texts + text) * a->width;
+      c[r] = out + place * columns;
+    }
+    product(from, 1, turned, columns, a->width, c, columns, factor);
+  }
+}
+
+/* One text's vectors (heads, texts, width) = weights (heads, columns) times its rows. */
+static void pool_sums(const Pool *a, const REAL *weights, int64_t columns, int64_t text, REAL *vectors) {
+  for (int64_t head = 0; head < a->heads; head += 4) {
+    const REAL *from[4];
+    REAL *c[4];
+    for (int r = 0; r < 4; r++) {
+      const int64_t place = head + r < a->heads ? head + r : a->heads - 1;
+      from[r] = weights + place * columns;
+      c[r] = vectors + (place * a->texts + text) * a->width;
+    }
+    product(from, 1, a->rows + a->starts[text] * a->width, a->width, a->lengths[text], c, a->width, 1);
+  }
+}
+
+/* out (heads, texts, width) = dropout(softmax(scale query rows')) rows; sums (texts, heads) of the kept weights. */
+void pool(const Pool *a, REAL *out, REAL *sums) {
+  int64_t widest, *offsets = pool_offsets(a, &widest);
+  const Dropout d = dropout_of(a->seed, a->rate);
+#pragma omp parallel num_threads(a->threads)
+  {
+    REAL *turned = malloc((size_t)(widest * (a->width + a->heads)) * sizeof(REAL));
+    REAL *weights = turned + widest * a->width;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t text = 0; text < a->texts; text++) {
+      const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
+      transpose(a->rows + a->starts[text] * a->width, a->width, length, a->width, turned, columns);
+      pool_products(a, a->query, text, turned, columns, (REAL)a->scale, weights);
+      for (int64_t head = 0; head < a->heads; head++) {
+        REAL *p = weights + head * columns;
+        vec kept = {0};
+        softmax(p, 0, length, columns);
+        for (int64_t j = 0; j < columns; j += LANES) {
+          if (a->rate > 0) store(p + j, load(p + j) * keep((uint32_t)(offsets[text] + head * columns + j), d));
+          kept += load(p + j);
+        }
+        sums[text * a->heads + head] = total(kept);
+      }
+      pool_sums(a, weights, columns, text, out);
+    }
+    free(turned);
+  }
+  free(offsets);
+}
+
+/* Gradients of pool, of its queries and (or NULL) its rows. The weights are computed again. */
+void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL *grad_query, REAL *grad_rows) {
+  int64_t widest, *offsets = pool_offsets(a, &widest);
+  const Dropout d = dropout_of(a->seed, a->rate);
+#pragma omp parallel num_threads(a->threads)
+  {
+    REAL *turned = malloc((size_t)(widest * (a->width + 2 * a->heads) + 4 * a->width) * sizeof(REAL));
+    REAL *weights = turned + widest * a->width, *scores = weights + widest * a->heads;
+    REAL *spare = scores + widest * a->heads;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t text = 0; text < a->texts; text++) {
+      const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
+      const int64_t first = a->starts[text] * a->width;
+      transpose(a->rows + first, a->width, length, a->width, turned, columns);
+      pool_products(a, a->query, text, turned, columns, (REAL)a->scale, weights);
+      pool_products(a, grad, text, turned, columns, 1, scores);
+      for (int64_t head = 0; head < a->heads; head++) {
+        REAL *p = weights + head * columns, *s = scores + head * columns;
+        const REAL above = grad_sums[text * a->heads + head], scale = (REAL)a->scale;
+        vec sum = {0};
+        softmax(p, 0, length, columns);
+        for (int64_t j = 0; j < columns; j += LANES) {
+          vec kept = load(s + j) + above;
+          if (a->rate > 0) kept *= keep((uint32_t)(offsets[text] + head * columns + j), d);
+          store(s + j, kept);
+          sum += kept * load(p + j);
+        }
+        const REAL mean = total(sum);
+        for (int64_t j = 0; j < columns; j += LANES) {
+          store(s + j, load(p + j) * (load(s + j) - mean) * scale);
+          if (a->rate > 0) store(p + j, load(p + j) * keep((uint32_t)(offsets[text] + head * columns + j), d));
+        }
+      }
+      pool_sums(a, scores, columns, text, grad_query);
+      for (int64_t row = 0; grad_rows && row < length; row += 4) {
+        const REAL *from[2][4];
+        REAL *c[4], *other[4];
+        for (int r = 0; r < 4; r++) {
+          const int64_t place = row + r < length ? row + r : length - 1;
+          from[0][r] = weights + place;
+          from[1][r] = scores + place;
+          c[r] = grad_rows + first + place * a->width;
+          other[r] = spare + r * a->width;
+        }
+        const int64_t apart = a->texts * a->width, own = text * a->width;
+        product(from[0], columns, grad + own, apart, a->heads, c, a->width, 1);
+        product(from[1], columns, a->query + own, apart, a->heads, other, a->width, 1);
+        for (int r = 0; r < 4 && row + r < length; r++)
+          for (int64_t j = 0; j < a->width; j += LANES) store(c[r] + j, load(c[r] + j) + load(other[r] + j));
+      }
+    }
+    free(turned);
+  }
+  free(offsets);
+}
+
+/* ---- GELU, x Phi(x) (Hendrycks & Gimpel 2016, arXiv:1606.08415) ---- */
+
+/* Phi(x); its density is e / sqrt(2 pi), e = exp(-x^2 / 2). In float from erfc(z) = exp(-z^2) times a polynomial of
+   1 / (1 + 0.4 z), fitted for the smallest error, 3e-8, over z = |x| / sqrt(2). */
+static inline vec normal(vec x, vec e) {
+  if (IS_FLOAT) {
+    const ivec sign = (ivec)x & INT32_MIN;
+    const vec t = 1 / (1 + (vec)((ivec)x ^ sign) * (REAL)(0.4 * M_SQRT1_2));
+    vec tail = t * (REAL)-0.2002590899735187 + (REAL)0.709146731424956;
+    tail = tail * t + (REAL)-0.3709070171672959;
+    tail = tail * t + (REAL)0.46827345942721654;
+    tail = tail * t + (REAL)0.16182383629085983;
+    tail = tail * t + (REAL)0.23192205238775085;
+    tail *= t * e * (REAL)0.5;
+    const ivec below = (ivec)x < 0;
+    return (vec)(((ivec)tail & below) | ((ivec)(1 - tail) & ~below));
+  }
+  for (int64_t i = 0; i < LANES; i++) x[i] = erfc(-x[i] * M_SQRT1_2) / 2;
+  return x;
+}
+
+static inline vec gelu_of(vec x) { return x * normal(x, vexp(x * x * (REAL)-0.5)); }
+
+static inline vec gelu_gradient(vec grad, vec x) {
+  const vec e = vexp(x * x * (REAL)-0.5);
+  return grad * (normal(x, e) + x * e * (REAL)(M_2_SQRTPI * M_SQRT1_2 / 2));
+}
+
+/* out = gelu(x). */
+void gelu(const REAL *x, REAL *out, int64_t count, int threads) {
+  const int64_t whole = count / LANES;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < whole; i++) store(out + i * LANES, gelu_of(load(x + i * LANES)));
+  for (int64_t i = whole * LANES; i < count; i++) out[i] = gelu_of(all(x[i]))[0];
+}
+
+/* out = the gradient of gelu at x, times grad. */
+void gelu_backward(const REAL *grad, const REAL *x, REAL *out, int64_t count, int threads) {
+  const int64_t whole = count / LANES;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t i = 0; i < whole; i++)
+    store(out + i * LANES, gelu_gradient(load(grad + i * LANES), load(x + i * LANES)));
+  for (int64_t i = whole * LANES; i < count; i++) out[i] = gelu_gradient(all(grad[i]), all(x[i]))[0];
+}

@@ -1,0 +1,41 @@
+"""The feed-forward's activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.activations import GELUActivation
+
+from thriftune.models import kernels
+
+
+class _Gelu(torch.autograd.Function):
+    """x Phi(x), in one compiled pass; saves x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous()
+        ctx.save_for_backward(x)
+        return kernels.gelu(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return kernels.gelu_backward(grad.contiguous(), *ctx.saved_tensors)
+
+
+def activate(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """`function(x)`, an exact GELU by the compiled kernel where it applies."""
+    if _is_gelu(function) and kernels.usable(x):
+        out: torch.Tensor = _Gelu.apply(x)
+        return out
+    return function(x)
+
+
+def _is_gelu(function: Any) -> bool:
+    """Whether an activation is GELU without approximation, in transformers' or torch's module."""
+    if type(function) is nn.GELU:
+        return bool(function.approximate == "none")
+    return type(function) is GELUActivation and function.act is nn.functional.gelu
