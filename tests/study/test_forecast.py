@@ -45,6 +45,28 @@ def test_a_run_costs_what_the_estimate_said(tmp_path: Path) -> None:
         assert RunRecord.from_json(json.loads(json.dumps(run.to_json()))) == run
 
 
+def test_a_prediction_that_breaks_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(cell: Any) -> None:
+        raise ValueError("no such operator")
+
+    monkeypatch.setattr("thriftune.cost.estimate.estimate", breaks)
+    (run,) = compare(small_study(tmp_path), tmp_path / "out", isolate=False).runs
+    assert run.status == "done"
+    assert run.predicted is None
+    assert run.notes[0] == "Cost was not predicted: ValueError: no such operator"
+
+
+def test_a_run_that_runs_out_of_memory_has_its_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("thriftune.study.transformer_run.train", too_large)
+    (run,) = compare(small_study(tmp_path), tmp_path / "out", isolate=False).runs
+    assert run.status == "out_of_memory"
+    assert run.predicted is not None
+    assert run.predicted.peak_memory_bytes > 0
+
+
 def test_what_fits_and_the_largest_batch(tmp_path: Path) -> None:
     study = small_study(tmp_path, methods=ALL_METHODS[2:3])
     (free,) = asked(study, batch_size=16)

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from thriftune.cost.cuda import GRANULE, CudaKernels, Gpu
-from thriftune.cost.memory import make_state, step_peak
+from thriftune.cost.memory import prepare, step_peak
 from thriftune.cost.shapes import leave_memory, materialise, without_data
 from thriftune.cost.work import CountWork, Work
 from thriftune.data.tokens import Tokens
@@ -117,8 +117,13 @@ def estimate(cell: Cell) -> Estimate:
         prefix_work = Work() if cut is None else _prefix_work(classifier, _examples(classifier, typical, None), cut)
         if cut is not None:
             leave_memory(classifier, cut)
-        work = _step_work(_step(classifier, cell, typical, cut), cell, len(typical))
-        peak, memory = step_peak(_step(classifier, cell, cell.lengths, cut), _batches(cell), _granule(cell))
+        step = _step(classifier, cell, (*cell.lengths, *typical), cut)
+        widest, usual = np.split(np.arange(len(step.examples)), [len(cell.lengths)])
+        counter = CountWork()
+        if typical != cell.lengths:
+            _count_step(step, [usual] * cell.protocol.accumulate, counter)
+        beside = counter if typical == cell.lengths else None
+        peak, memory = step_peak(step, [widest] * cell.protocol.accumulate, _granule(cell), beside)
     if cell.gpu is not None:
         peak += cell.gpu.workspaces
         memory = replace(memory, other=memory.other + cell.gpu.workspaces)
@@ -130,7 +135,7 @@ def estimate(cell: Cell) -> Estimate:
         total_parameters=counts.total,
         stored_bytes=stored,
         delta_bytes=delta,
-        work=work,
+        work=counter.work,
         texts=len(typical) * cell.protocol.accumulate,
         prefix_work=prefix_work,
         prefix_texts=len(typical),
@@ -145,7 +150,8 @@ def peak_bytes(cell: Cell) -> int:
         cut = _cut(classifier, cell)
         if cut is not None:
             leave_memory(classifier, cut)
-        peak, _ = step_peak(_step(classifier, cell, cell.lengths, cut), _batches(cell), _granule(cell))
+        batches = [np.arange(len(cell.lengths))] * cell.protocol.accumulate
+        peak, _ = step_peak(_step(classifier, cell, cell.lengths, cut), batches, _granule(cell))
     return peak + (0 if cell.gpu is None else cell.gpu.workspaces)
 
 
@@ -185,10 +191,6 @@ def _granule(cell: Cell) -> int:
     return 1 if cell.gpu is None else GRANULE
 
 
-def _batches(cell: Cell) -> list[np.ndarray]:
-    return [np.arange(len(cell.lengths))] * cell.protocol.accumulate
-
-
 def _cut(classifier: Classifier, cell: Cell) -> int | None:
     """How many frozen layers run once for all; None where they run in every step."""
     if not has_constant_prefix(classifier, cell.protocol):
@@ -224,14 +226,10 @@ def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None)
     return replace(examples, prefix=prefix)
 
 
-def _step_work(step: Step, cell: Cell, texts: int) -> Work:
-    make_state(step)
-    with torch.no_grad():
-        step.forward(np.arange(texts))  # what happens once only is no work of a step
-    with CountWork() as counter:
-        step([np.arange(texts)] * cell.protocol.accumulate, 0.0)
-    work: Work = counter.work
-    return work
+def _count_step(step: Step, batches: list[np.ndarray], counter: CountWork) -> None:
+    prepare(step, batches[0])
+    with counter:
+        step(batches, 0.0)
 
 
 def _prefix_work(classifier: Classifier, examples: Examples, cut: int) -> Work:

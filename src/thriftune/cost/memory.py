@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -17,69 +18,76 @@ from thriftune.engine.step import Step
 from thriftune.results.record import Memory
 
 
-@dataclass
-class _Live:
-    """A storage that is alive."""
-
-    size: int
-    in_backward: bool
-    """Whether it came into being while gradients were computed."""
-
-
 class LiveBytes(TorchDispatchMode):
     """Adds up the bytes of all tensor storages that operations create while it is active, and their peak.
 
     Storages that were there before count once they are passed to `add`. Memory that an operation takes and
-    frees inside its own kernel is not seen.
+    frees inside its own kernel is not seen. Each storage has a number, by order of appearance.
     """
 
-    def __init__(
-        self, at: int | None = None, snapshot: Callable[[LiveBytes], None] | None = None, granule: int = 1
-    ) -> None:
+    def __init__(self, granule: int = 1) -> None:
         super().__init__()
-        self.live: dict[int, _Live] = {}
         self.current = 0
         self.peak = 0
-        self.peak_index = 0
-        self.operations = 0
+        self.sizes: list[int] = []
+        """Bytes by storage number."""
+        self.in_backward: list[bool] = []
+        """Whether a storage came into being while gradients were computed, by number."""
         self._granule = granule
-        self._at = at
-        self._snapshot = snapshot
+        self._live: dict[int, int] = {}
         self._references: dict[int, weakref.ref[Any]] = {}
+        self._log: list[int] = []
+        self._peak_at = 0
 
     def add(self, tensors: Iterable[torch.Tensor]) -> None:
         """Counts tensors that exist already."""
         for tensor in tensors:
             self._count(tensor)
 
+    def numbers(self, tensors: Iterable[torch.Tensor | None]) -> set[int]:
+        """Numbers of the storages that some living tensors have now."""
+        keys = (tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None)
+        return {self._live[key] for key in keys if key in self._live}
+
+    def at_peak(self) -> set[int]:
+        """Numbers of the storages that were alive at the peak."""
+        alive: set[int] = set()
+        for event in self._log[: self._peak_at]:
+            if event >= 0:
+                alive.add(event)
+            else:
+                alive.remove(~event)
+        return alive
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation and counts the storages of its results."""
         out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, torch.Tensor):
-                self._count(leaf)
-        self.operations += 1
+        if isinstance(out, torch.Tensor):
+            self._count(out)
+        else:
+            self.add(leaf for leaf in tree_leaves(out) if isinstance(leaf, torch.Tensor))
         if self.current > self.peak:
-            self.peak, self.peak_index = self.current, self.operations
-        if self.operations == self._at and self._snapshot is not None:
-            self._snapshot(self)
+            self.peak, self._peak_at = self.current, len(self._log)
         return out
 
     def _count(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self.live:
+        if key in self._live:
             return
-        size = -(-storage.nbytes() // self._granule) * self._granule
-        self.live[key] = _Live(size, torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
-        self.current += size
+        number = self._live[key] = len(self.sizes)
+        self.sizes.append(-(-storage.nbytes() // self._granule) * self._granule)
+        self.in_backward.append(torch._C._current_graph_task_id() != -1)  # type: ignore[attr-defined]
+        self.current += self.sizes[number]
+        self._log.append(number)
         self._references[key] = weakref.ref(storage, partial(self._forget, key))
 
     def _forget(self, key: int, _: object) -> None:
         self._references.pop(key, None)
-        gone = self.live.pop(key, None)
-        if gone is not None:
-            self.current -= gone.size
+        number = self._live.pop(key, None)
+        if number is not None:
+            self.current -= self.sizes[number]
+            self._log.append(~number)
 
 
 def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
@@ -91,21 +99,41 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
         return step_peak(step, batches)
 
 
-def step_peak(step: Step, batches: list[Any], granule: int = 1) -> tuple[int, Memory]:
+def step_peak(
+    step: Step, batches: list[Any], granule: int = 1, beside: AbstractContextManager[object] | None = None
+) -> tuple[int, Memory]:
     """Peak live tensor bytes of a training step, each storage rounded up to whole granules, and what they are for.
 
-    Two steps run, after the optimiser's state has come into being: one finds the peak, one looks at it.
+    The optimiser's state comes into being first; then one step runs, inside `beside` too where that is given.
     """
+    prepare(step, batches[0])
+    counter = LiveBytes(granule)
+    root, prefix = step.classifier.root, step.examples.prefix
+    weights = [t for t in (*root.parameters(), *root.buffers()) if t.device.type != "meta"]
+    cache = [torch.from_numpy(prefix.values)] if prefix is not None and not prefix.mapped else []
+    parts = {"weights": weights, "optimizer": _optimizer_state(step), "cache": cache}
+    for tensors in parts.values():
+        counter.add(tensors)
+    numbers = {name: counter.numbers(tensors) for name, tensors in parts.items()}
+
+    def before_update(*_: object) -> None:
+        numbers["gradients"] = counter.numbers(parameter.grad for parameter in step.parameters)
+
+    hook = step.optimizer.register_step_pre_hook(before_update)
+    try:
+        with counter, beside or nullcontext():
+            step(batches, 0.0)
+    finally:
+        hook.remove()
+    return counter.peak, _by_category(counter, numbers)
+
+
+def prepare(step: Step, batch: np.ndarray) -> None:
+    """Does what happens once only: the optimiser's state, frozen projections that move together."""
     if not step.optimizer.state:
         make_state(step)
     with torch.no_grad():
-        step.forward(batches[0])  # what happens once only (frozen projections move together) is done before
-    finder = LiveBytes(granule=granule)
-    _run(step, batches, finder)
-    found: list[Memory] = []
-    looker = LiveBytes(finder.peak_index, lambda counter: found.append(_by_category(step, counter)), granule)
-    _run(step, batches, looker)
-    return finder.peak, found[0]
+        step.forward(batch[:1])
 
 
 def peak_of(weights: Sequence[torch.Tensor], work: Callable[[], object]) -> int:
@@ -134,44 +162,16 @@ def make_state(step: Step) -> None:
     step.optimizer.zero_grad(set_to_none=True)
 
 
-def _run(step: Step, batches: list[Any], counter: LiveBytes) -> None:
-    root = step.classifier.root
-    present = [t for t in (*root.parameters(), *root.buffers()) if t.device.type != "meta"]
-    counter.add([*present, *_optimizer_state(step)])
-    prefix = step.examples.prefix
-    if prefix is not None and not prefix.mapped:
-        counter.add([torch.from_numpy(prefix.values)])
-    with counter:
-        step(batches, 0.0)
-
-
 def _optimizer_state(step: Step) -> list[torch.Tensor]:
     states = step.optimizer.state.values()
     return [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
 
 
-def _keys(tensors: Iterable[torch.Tensor | None]) -> set[int]:
-    return {tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None}
-
-
-def _by_category(step: Step, counter: LiveBytes) -> Memory:
-    root = step.classifier.root
-    weights = _keys([*root.parameters(), *root.buffers()])
-    optimizer = _keys(_optimizer_state(step))
-    gradients = _keys(p.grad for p in step.parameters)
-    prefix = step.examples.prefix
-    cache = _keys([torch.from_numpy(prefix.values)] if prefix is not None and not prefix.mapped else [])
+def _by_category(counter: LiveBytes, numbers: dict[str, set[int]]) -> Memory:
+    """Bytes at the peak; `numbers` are the storages of the parts that are known, the first one that has it counts."""
     sums = dict.fromkeys(("weights", "gradients", "optimizer", "activations", "cache", "other"), 0)
-    for key, live in counter.live.items():
-        if key in weights:
-            name = "weights"
-        elif key in optimizer:
-            name = "optimizer"
-        elif key in cache:
-            name = "cache"
-        elif key in gradients:
-            name = "gradients"
-        else:
-            name = "other" if live.in_backward else "activations"
-        sums[name] += live.size
+    for number in counter.at_peak():
+        rest = "other" if counter.in_backward[number] else "activations"
+        name = next((name for name, part in numbers.items() if number in part), rest)
+        sums[name] += counter.sizes[number]
     return Memory(**sums)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
@@ -19,39 +20,38 @@ from thriftune.engine.train import synchronize
 from thriftune.models.classifier import Classifier
 from thriftune.results.record import PassSeconds, StepSeconds
 
-ROUNDS = (3, 9)
+ROUNDS = (2, 9)
 """The fewest and the most times that each thing is timed."""
-ENOUGH_SECONDS = 3.0
+ENOUGH_SECONDS = 0.5
 """After so long no further round starts, once there are the fewest."""
 
 
 def probe_seconds(step: Step, batches: list[np.ndarray]) -> tuple[StepSeconds, PassSeconds | None]:
     """The seconds that a step on `batches` takes, by phase and by how far gradients go: the least of some rounds.
 
-    The least is what the work takes where nothing else disturbs it. The rounds interleave what is compared; the
-    first warms up. Weights, optimiser state and random numbers are restored. The passes are None where the method
+    The least is what the work takes where nothing else disturbs it. The rounds interleave what is compared; a step on
+    one text warms up. Weights, optimiser state and random numbers are restored. The passes are None where the method
     changes the input (prompt learning), so that there is no forward without it.
     """
     depth = _depth(step.classifier)
     rounds: list[dict[str, float]] = []
-    started = time.perf_counter()
     with restored(step):
-        for done in range(ROUNDS[1] + 1):
-            if done > ROUNDS[0] and time.perf_counter() - started > ENOUGH_SECONDS:
-                break
+        _phases(step, [batches[0][:1]])
+        started = time.perf_counter()
+        while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() - started < ENOUGH_SECONDS):
             found = _phases(step, batches)
             if depth:
-                found |= {"head": _passes(step, batches, []), "reach": _passes(step, batches, depth)}
+                found |= _passes(step, batches, depth)
             rounds.append(found)
-    least = {name: min(found[name] for found in rounds[1:]) for name in rounds[0]}
+    least = {name: min(found[name] for found in rounds) for name in rounds[0]}
     data = least["data"]
     phases = StepSeconds(data, least["forward"] - data, least["backward"], least["optimizer"])
     if depth is None:
         return phases, None
     if not depth:
         return phases, PassSeconds(phases.forward + phases.backward, 0.0, 0.0)
-    head, reach = least["head"] - data, least["reach"] - data
-    return phases, PassSeconds(head, reach - head, phases.forward + phases.backward - reach)
+    head, reach = least["head"] - data, least["reach"]
+    return phases, PassSeconds(head, reach, phases.forward + phases.backward - head - reach)
 
 
 def _phases(step: Step, batches: list[np.ndarray]) -> dict[str, float]:
@@ -67,16 +67,27 @@ def _phases(step: Step, batches: list[np.ndarray]) -> dict[str, float]:
     return found
 
 
-def _passes(step: Step, batches: list[np.ndarray], depth: list[nn.Parameter]) -> float:
-    """Making the batches, forward and backward without the method: only the head and `depth` get gradients."""
-    seconds = 0.0
+def _passes(step: Step, batches: list[np.ndarray], depth: list[nn.Parameter]) -> dict[str, float]:
+    """A step's passes without the method, making the batches included: gradients go to the head and to `depth` alone.
+
+    The head's backward runs once by itself and once more in the whole one, of which it is subtracted.
+    """
+    found = {"head": 0.0, "reach": 0.0}
+    head = [p for module in step.classifier.head_modules for p in module.parameters()]
     with _without_method(step.classifier, depth):
         for indices in batches:
             forward, (_, losses) = _timed(step, partial(step.forward, indices))
-            seconds += forward + _timed(step, losses.sum().backward)[0]
+            loss = losses.sum()
+            above = 0.0
+            if trained := [p for p in head if p.requires_grad]:
+                above, _ = _timed(
+                    step, partial(torch.autograd.grad, loss, trained, retain_graph=True, allow_unused=True)
+                )
+            found["head"] += forward + above
+            found["reach"] += _timed(step, loss.backward)[0] - above
         for parameter in step.classifier.root.parameters():
             parameter.grad = None
-    return seconds
+    return found
 
 
 def _timed(step: Step, work: Callable[[], Any]) -> tuple[float, Any]:

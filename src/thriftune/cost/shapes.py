@@ -14,12 +14,16 @@ from torch.utils._pytree import tree_leaves
 
 from thriftune.models.classifier import Classifier
 
+DEVICE = torch.ops.prim.device.default
+
 
 class _RealIndices(TorchDispatchMode):
     """Operations on real tensors alone (token ids, masks, places of rows) run for real: code looks at their values."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Computes where nothing fake goes in; leaves everything else to the fake mode below."""
+        if func is DEVICE and isinstance(args[0], FakeTensor):
+            return args[0].fake_device  # asked of every tensor many times over
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         if not tensors or any(isinstance(tensor, FakeTensor) for tensor in tensors):
             return func(*args, **(kwargs or {}))
@@ -67,6 +71,8 @@ def _like(tensor: torch.Tensor, made: dict[int, torch.Tensor]) -> torch.Tensor:
     """A tensor of the same shape, strides and storage size; tensors that share a storage go on sharing it."""
     storage = tensor.untyped_storage()
     if storage._cdata not in made:
-        made[storage._cdata] = torch.empty(storage.nbytes(), dtype=torch.uint8)
-    base = made[storage._cdata].view(tensor.dtype)
-    return base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        if storage.nbytes() == tensor.numel() * tensor.element_size():
+            made[storage._cdata] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+            return made[storage._cdata]
+        made[storage._cdata] = torch.empty(storage.nbytes() // tensor.element_size(), dtype=tensor.dtype)
+    return made[storage._cdata].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())

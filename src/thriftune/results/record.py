@@ -224,7 +224,7 @@ class RunRecord:
     validation: Scores | None
     cost: Cost | None
     predicted: Prediction | None = None
-    """None for baselines, and for runs that failed before it was made."""
+    """None for baselines, and where a note says why."""
     robustness: dict[str, Scores] = field(default_factory=dict)
     """Scores on further test sets, by name."""
     robustness_fingerprints: dict[str, str] = field(default_factory=dict)

@@ -74,4 +74,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
     )
-    return Outcome(None, None, scores, cost, None, [], [])
+    return Outcome(None, None, scores, cost, [], [])

@@ -22,6 +22,7 @@ from thriftune.study.extend import missing_sets
 from thriftune.study.folder import WORK, alone_in, check_same_study
 from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.plan import PlannedRun, plan, run_id
+from thriftune.study.predict import Predictor
 from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
 from thriftune.study.process import run_in_process
 from thriftune.study.worker import execute
@@ -79,11 +80,15 @@ class _Progress:
                 [job.planned.name for job in self.jobs if job.run_id in whole],
             )
         )
+        predictor = Predictor()
         for index, job in enumerate(self.jobs, start=1):
             reused = job.run_id in whole
             if not reused:
                 listen(RunStarted(job.planned.name, index, len(self.jobs)))
-                records[job.run_id] = run(replace(job, done=job.run_id in records), listen)
+                done = job.run_id in records
+                predicted, why = (None, None) if done else predictor.of(job)
+                ready = replace(job, predicted=predicted, unpredicted=why, done=done)
+                records[job.run_id] = run(ready, listen)
                 self._write_results(records)
             listen(RunFinished(job.planned.name, records[job.run_id], reused))
 

@@ -39,6 +39,9 @@ class Job:
     """The run's folder."""
     robustness: dict[str, str]
     """Fingerprints of the further test sets by name; their files are among splits and tokens."""
+    predicted: Prediction | None = None
+    unpredicted: str | None = None
+    """Why there is no prediction, where there should be one."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 
@@ -62,7 +65,6 @@ class Outcome:
     best_epoch: int | None
     scores: dict[str, Scores]
     cost: Cost
-    predicted: Prediction | None
     search: list[SearchPoint]
     notes: list[str]
 
@@ -94,6 +96,8 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         test=None,
         validation=None,
         cost=None,
+        predicted=job.predicted,
+        notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
     )
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Prediction
 from thriftune.study.environment import environment
+from thriftune.study.job import Job, first_line
 from thriftune.study.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -81,6 +83,44 @@ def prediction(
         **times,
         reasons={name: reason for name, value in times.items() if value is None},
     )
+
+
+class Predictor:
+    """Predicts the runs of a study one by one, in the process that starts them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[Path, tuple[np.ndarray, int]] = {}
+
+    def of(self, job: Job) -> tuple[Prediction | None, str | None]:
+        """What a run should cost, from its configuration alone; or nothing, and why.
+
+        A prediction that breaks costs no run: whatever goes wrong is the reason.
+        """
+        from thriftune.cost.cuda import find_gpu
+        from thriftune.cost.estimate import estimate
+
+        if job.model is None:
+            return None, None
+        lengths, words = self._read(job)
+        gpu = find_gpu("cuda") if job.device == "cuda" else None
+        try:
+            found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words))
+        except InputError as error:
+            return None, str(error)
+        except Exception as error:  # noqa: BLE001 - the run itself may well work
+            return None, f"{type(error).__name__}: {first_line(error)}"
+        return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), None
+
+    def _read(self, job: Job) -> tuple[np.ndarray, int]:
+        """Tokens of each training text, (texts,), and the distinct token ids of training and validation."""
+        from thriftune.data.tokens import Tokens
+
+        path = job.tokens["train"]
+        if path not in self._texts:
+            tokens = {split: Tokens.load(job.tokens[split]) for split in ("train", "validation") if split in job.tokens}
+            ids = np.concatenate([each.ids for each in tokens.values()])
+            self._texts[path] = np.asarray(tokens["train"].lengths), len(np.unique(ids))
+        return self._texts[path]
 
 
 def machine_path(device: str, hidden: int) -> Path:

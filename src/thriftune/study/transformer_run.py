@@ -15,12 +15,11 @@ from thriftune.engine.cache import PrefixCache
 from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Cost, EpochPoint, Prediction, Scores, SearchPoint
+from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
 from thriftune.results.store import Embeddings, RunFolder
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
-from thriftune.study.predict import cell_of, known_machine, prediction
 from thriftune.study.scores import score
 
 if TYPE_CHECKING:
@@ -85,8 +84,6 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     frames = job.frames()
     tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
     examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
-    seen = np.concatenate([tokens[split].ids for split in ("train", "validation") if split in tokens])
-    predicted, unpredicted = predict(job, np.asarray(tokens["train"].lengths), len(np.unique(seen)))
     meter = CostMeter(tokens["train"].lengths, planned.seed)
     trained = train(job, examples, meter, emit)
     classifier, examples = trained.classifier, trained.examples
@@ -108,22 +105,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes, *unpredicted]
-    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, predicted, trained.search, notes)
-
-
-def predict(job: Job, lengths: np.ndarray, words: int) -> tuple[Prediction | None, list[str]]:
-    """What the run should cost, from its configuration alone; or nothing and a note that says why."""
-    from thriftune.cost.cuda import find_gpu
-    from thriftune.cost.estimate import NoEstimateError, estimate
-
-    assert job.model is not None
-    gpu = find_gpu("cuda") if job.device == "cuda" else None
-    try:
-        found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words))
-    except NoEstimateError as error:
-        return None, [f"Cost was not predicted: {error}"]
-    return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), []
+    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
+    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:

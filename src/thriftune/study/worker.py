@@ -66,16 +66,16 @@ def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
 def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     run = run_baseline if isinstance(job.planned.method, Baseline) else run_transformer
     outcome = run(job, folder, emit)
+    blank = blank_record(job, "done", None)
     return replace(
-        blank_record(job, "done", None),
+        blank,
         learning_rate=outcome.learning_rate,
         best_epoch=outcome.best_epoch,
         validation=outcome.scores.get("validation"),
         test=outcome.scores.get("test"),
         cost=outcome.cost,
-        predicted=outcome.predicted,
         robustness={name: outcome.scores[name] for name in job.robustness},
         robustness_fingerprints=job.robustness,
         search=outcome.search,
-        notes=outcome.notes,
+        notes=[*blank.notes, *outcome.notes],
     )
