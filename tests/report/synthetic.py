@@ -48,6 +48,21 @@ NASTY = (
 )
 
 
+ODD = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "=cmd()",
+    "+1",
+    '-1 and "quotes", commas',
+    "@SUM(A1)",
+    "\tTab first",
+    "\rReturn first",
+    "two\nlines",
+    " = after a space",
+    "plain &amp; simple \u2028 end",
+)
+"""Texts that a page or a spreadsheet might take for more than text."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """What a synthetic study looks like."""
