@@ -111,7 +111,7 @@ def _sample(results: Results, matrix: ErrorMatrix, i: int) -> Sample | None:
 def _rows(results: Results, sample: Sample, held: csr_matrix, words: list[str]) -> list[dict[str, Any]]:
     n = sample.regions.numbers
     out = []
-    for i in range(min(REGIONS_SHOWN, len(n.texts))):
+    for i in range(min(REGIONS_SHOWN, sample.findings)):
         inside = sample.wrong & (sample.regions.region == i)
         shared = keywords(held[sample.rows[sample.wrong]], inside[sample.wrong])
         row: dict[str, Any] = {"run": sample.run.name, "region": i + 1, "errors": int(inside.sum())}
@@ -147,7 +147,7 @@ def _confusion(labels: list[str], sample: Sample, inside: NDArray[np.bool_]) -> 
 
 
 def _caption(rows: list[dict[str, Any]]) -> str:
-    caption = "Regions where errors cluster: findings first, then by the lower end of the lift's interval."
+    caption = "Regions with more errors than elsewhere beyond chance, by the lower end of the lift's interval."
     return f"{caption} Up to {REGIONS_SHOWN} for each run." if max(r["region"] for r in rows) > 1 else caption
 
 
