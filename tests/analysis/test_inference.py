@@ -35,13 +35,19 @@ def test_mcnemar_is_statsmodels(b: int, c: int) -> None:
 def test_holm_is_statsmodels() -> None:
     rng = np.random.default_rng(0)
     for number in (1, 2, 7, 20):
-        for _ in range(20):
+        for _ in range(4):
             p = rng.beta(0.4, 3, number)
             adjusted, levels = inference.holm(list(p))
             rejected, expected, _, _ = multipletests(p, method="holm")
             assert adjusted == pytest.approx(expected)
             assert [a < 1 - level for a, level in zip(p, levels, strict=True)] == list(rejected)
     assert inference.holm([]) == ([], [])
+
+
+def macro_f1(label: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """As scikit-learn's, which takes milliseconds."""
+    both = np.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    return float(np.mean(2 * both.diagonal() / (both.sum(axis=0) + both.sum(axis=1))))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 9])
@@ -66,10 +72,7 @@ def test_intervals_are_the_paired_bootstraps(classes: int) -> None:
         by_hand.append(
             [
                 np.mean(first[rows] == label[rows]) - np.mean(second[rows] == label[rows]),
-                *(
-                    f1_score(label[rows], first[rows], average="macro")
-                    - f1_score(label[rows], second[rows], average="macro"),
-                ),
+                macro_f1(label[rows], first[rows], classes) - macro_f1(label[rows], second[rows], classes),
             ]
         )
     contributions = [[run == label for run in (first, second)]]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis import robustness
+from thriftune.analysis import robustness_drops as robustness
 from thriftune.analysis.drops import families, independent_drop, paired_drop
 from thriftune.analysis.panel import NotApplicable, Panel
 from thriftune.data.robustness import load_with_robustness
@@ -132,7 +132,11 @@ class TestPanel:
                 run = next(run for run in results.done if run.name == row["cell"])
                 assert run.test is not None
                 assert row["accuracy"] == pytest.approx(run.robustness[name].accuracy)
-                assert row["drop"] == pytest.approx(100 * (run.test.accuracy - run.robustness[name].accuracy))
+                assert row["drop"] == pytest.approx(run.test.accuracy - run.robustness[name].accuracy)
+        again = _panel(results).statistics["sets"][0]
+        assert (again["name"], again["reference"], again["paired"]) == ("again", "test", True)
+        for method in again["methods"]:
+            assert method["drop_interval_95"][0] <= method["drop"] <= method["drop_interval_95"][1]
 
     def test_seeds_are_averaged(self, studies: dict[str, Results]) -> None:
         results = studies["seeds"]
@@ -150,8 +154,8 @@ class TestPanel:
         turned = frame["label"].replace_strict(labels, labels[1:] + labels[:1])
         results.store.run(run.run_id).write_predictions("again", frame.with_columns(turned.alias("predicted")))
         sentences = _panel(results).sentences
-        assert "top_layers 2 loses most" in sentences[1]
-        assert "their intervals do not overlap" in sentences[1]
+        assert "top_layers 2 loses most" in sentences[0]
+        assert "their intervals do not overlap" in sentences[0]
 
     def test_sets_that_changed_since_are_left_out(self, tmp_path: Path) -> None:
         import dataclasses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 import time
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from thriftune.analysis.hypotheses import Pair, less_computation, median_interva
 from thriftune.analysis.judgement import judge
 from thriftune.analysis.panel import NotApplicable, Panel
 from thriftune.analysis.runs import cells
-from thriftune.report.render import write_report
 from thriftune.results.record import StudyResults
 from thriftune.results.store import Results
 
@@ -70,10 +69,10 @@ def test_runs_that_support_no_verdict_are_named(plain: Results) -> None:
     (text,) = [text for text in verdicts.sentences(plain) if text.startswith("No verdict rests on")]
     assert "lora r64 (did not learn" in text
     assert "full on xxl (out of memory)" in text
-    assert "full against lora r8 (under different protocols: batch size 8 and 32)" in text
+    assert re.search(r"lora r8 against full .*\(under different protocols: batch size 8 and 32\)", text)
     named = {name for verdict in judge(plain).verdicts for name in (verdict.first.name, verdict.second.name)}
     assert not named & {"lora r64", "full on xxl", "majority"}
-    assert ("full", "lora r8") not in {(v.first.name, v.second.name) for v in judge(plain).verdicts}
+    assert ("lora r8", "full") not in {(v.first.name, v.second.name) for v in judge(plain).verdicts}
     assert "not comparable with full, which ran under another protocol" in summary.performance(plain)
 
 
@@ -96,11 +95,12 @@ def test_a_lost_seed_is_mentioned(repeated: Results) -> None:
 def test_a_method_with_one_seed_among_repeated_ones(repeated: Results) -> None:
     runs = [run for run in repeated.runs if run.cell != "full" or run.seed == 0]
     results = _with(repeated, runs)
-    claims = {(v.first.name, v.second.name): v.claim for v in judge(results).verdicts if not v.baseline}
-    assert claims == {
+    pairs = [verdict for verdict in judge(results).verdicts if not verdict.baseline]
+    assert all(verdict.first.accuracy >= verdict.second.accuracy for verdict in pairs)
+    assert {tuple(sorted((v.first.name, v.second.name))): v.claim for v in pairs} == {
         ("full seed 0", "top_layers 2"): "trained models",
         ("full seed 0", "lora r8"): "trained models",
-        ("top_layers 2", "lora r8"): "methods",
+        ("lora r8", "top_layers 2"): "methods",
     }
     assert "pairs with full seed 0: one seed" in verdicts.sentences(results)[0]
     assert "One seed: full seed 0" in _panel(seeds.build(results)).sentences[1]
@@ -117,7 +117,7 @@ def test_pooled_spread_is_the_residual_deviation(repeated: Results) -> None:
 
 
 def test_overlap_stands_beside_that_of_seeds(plain: Results, repeated: Results) -> None:
-    assert "is not known: no two methods of a model were repeated" in overlap.sentences(plain)[0]
+    assert "is not known: it takes two methods of a model with two seeds or more" in overlap.sentences(plain)[0]
     found = overlap.overlap(repeated)
     assert found is not None
     assert len(found.pairs("seeds")) == 9
@@ -146,9 +146,9 @@ def test_models_are_compared_with_methods(tmp_path: Path) -> None:
 
 def test_hypotheses_are_about_lora(repeated: Results) -> None:
     panel = _panel(hypotheses.build(repeated))
-    answers = {row["name"]: row["answer"] for row in panel.tables[0].rows}
+    answers = {each["name"]: each["answer"] for each in panel.statistics["hypotheses"]}
     assert answers["Less computation"] == "refuted", "lora takes more time and memory than the top layers"
-    assert [(row["light"], row["heavy"]) for row in panel.tables[1].rows] == [
+    assert [(row["light"], row["heavy"]) for row in panel.tables[0].rows] == [
         ("lora r8", "full"),
         ("lora r8", "top_layers 2"),
     ]
@@ -186,18 +186,6 @@ def test_median_interval_covers() -> None:
     for number in (12, 80, 501):
         ends = [median_interval(np.sort(rng.exponential(size=number))) for _ in range(400)]
         assert 0.93 <= np.mean([low <= np.log(2) <= high for low, high in ends]) <= 1
-
-
-def test_results_json_carries_the_statistics(tmp_path: Path) -> None:
-    store = write(tmp_path, VARIANTS["two-labels"])
-    assert store.load().study.statistics == {}
-    write_report(tmp_path)
-    data = json.loads(store.results_path.read_text(encoding="utf-8"))
-    pair = data["verdicts"]["pairs"][0]
-    assert pair["outcome"] in verdicts.OUTCOMES
-    assert pair["accuracy"]["interval_90"][0] <= pair["accuracy"]["difference"] <= pair["accuracy"]["interval_90"][1]
-    assert {"seeds", "overlap", "hypotheses"} <= data.keys()
-    assert store.load().study.statistics["verdicts"] == data["verdicts"]
 
 
 def test_a_panel_cannot_take_a_fields_place(plain: Results) -> None:

@@ -32,7 +32,7 @@ def votes(label_names: list[str], labels: tuple[str, ...], rng: np.random.Genera
 
 def write_dynamics(store: Store, variant: Variant, runs: list[RunRecord], rng: np.random.Generator) -> None:
     """train.parquet, and dynamics of every fine-tuned run that is done."""
-    texts = 400
+    texts = variant.training_texts
     frame = {"example": np.arange(texts)} | {
         column: [f"training text {i} of {column}" for i in range(texts)] for column in variant.columns
     }
@@ -52,7 +52,7 @@ def write_dynamics(store: Store, variant: Variant, runs: list[RunRecord], rng: n
 
 
 def write_robustness(store: Store, variant: Variant, runs: list[RunRecord]) -> dict[str, RobustnessProfile]:
-    """Two further sets for every done run: the first 150 test texts again, and 100 others shuffled beyond pairing.
+    """Two further sets for every done run: the first test texts again, and others, two thirds as many, beyond pairing.
 
     Replaces the records in `runs` by ones with scores.
     """
@@ -60,9 +60,10 @@ def write_robustness(store: Store, variant: Variant, runs: list[RunRecord]) -> d
 
     test = pl.read_parquet(store.test_path)
     names = pl.col(variant.columns)
+    first, last = variant.further_texts, 2 * variant.further_texts // 3
     sets = {
-        "again": test.head(150),
-        "other": test.tail(100).with_columns(names + " and more of it"),
+        "again": test.head(first),
+        "other": test.tail(last).with_columns(names + " and more of it"),
     }
     if len(variant.columns) > 1:  # a revision keeps one of the two texts
         sets["again"] = sets["again"].with_columns(pl.col(variant.columns[0]) + " revised")
@@ -73,7 +74,7 @@ def write_robustness(store: Store, variant: Variant, runs: list[RunRecord]) -> d
         found = {}
         for name, frame in sets.items():
             whole = store.run(run.run_id).read_predictions("test")
-            rows = whole.head(150) if name == "again" else whole.tail(100)
+            rows = whole.head(first) if name == "again" else whole.tail(last)
             store.run(run.run_id).write_predictions(name, rows)
             truth = np.array([variant.labels.index(label) for label in rows["label"]])
             assert rows["label"].to_list() == frame["label"].to_list()

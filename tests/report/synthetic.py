@@ -48,6 +48,21 @@ NASTY = (
 )
 
 
+ODD = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "=cmd()",
+    "+1",
+    '-1 and "quotes", commas',
+    "@SUM(A1)",
+    "\tTab first",
+    "\rReturn first",
+    "two\nlines",
+    " = after a space",
+    "plain &amp; simple \u2028 end",
+)
+"""Texts that a page or a spreadsheet might take for more than text."""
+
+
 @dataclass(frozen=True)
 class Variant:
     """What a synthetic study looks like."""
@@ -67,6 +82,10 @@ class Variant:
     epochs: int = 3
     annotators: bool = False
     """Whether single annotators' labels are kept, and a baseline sees the last text column alone."""
+    training_texts: int = 400
+    further_texts: int = 150
+    """Of the larger robustness set."""
+    hidden: int = 16
 
 
 VARIANTS = {
@@ -280,7 +299,7 @@ def _record(
     folder.write_predictions("test", frame)
     folder.write_predictions("validation", frame[: len(frame) // 2])
     if settings["model"] is not None:
-        folder.write_embeddings(_embeddings(probabilities))
+        folder.write_embeddings(_embeddings(probabilities, variant.hidden))
     test = scores(truth, probabilities, variant.labels)
     if history:
         folder.write_history(_history(variant.epochs, test.accuracy))
@@ -352,12 +371,12 @@ def sure(truth: np.ndarray, wrong: np.ndarray, classes: int, rng: np.random.Gene
     return noise / noise.sum(axis=1, keepdims=True)
 
 
-def _embeddings(probabilities: np.ndarray) -> Embeddings:
+def _embeddings(probabilities: np.ndarray, hidden: int) -> Embeddings:
     """Vectors that follow the probabilities, with noise."""
     rng = np.random.default_rng(1)
     rows = np.arange(min(len(probabilities), 5000))
-    vectors = probabilities[rows] @ rng.normal(0, 2, (probabilities.shape[1], 16)) + rng.normal(0, 0.2, (len(rows), 16))
-    return Embeddings(rows, vectors.astype(np.float16))
+    vectors = probabilities[rows] @ rng.normal(0, 2, (probabilities.shape[1], hidden))
+    return Embeddings(rows, (vectors + rng.normal(0, 0.2, (len(rows), hidden))).astype(np.float16))
 
 
 def scores(truth: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> Scores:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.report.browser import CHROMIUM, Page
-from tests.report.synthetic import VARIANTS, write
 
-from thriftune.report.render import build, page
-from thriftune.results.store import write_text
+from thriftune.results.store import Results
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 DRAWN = "document.documentElement.dataset.drawn === 'true'"
@@ -18,18 +15,9 @@ FOLDED = "[...document.querySelectorAll('details:not([open]) .chart')]"
 OPEN_ALL = "document.querySelectorAll('main details').forEach(each => { each.open = true })"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with Page() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("nasty")
-    results = write(out, VARIANTS["nasty"]).load()
-    write_text(results.store.report_path, page(results, *build(results)))
-    return results.store.report_path
+@pytest.fixture
+def report(nasty: Results) -> Path:
+    return nasty.store.report_path
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,63 +12,34 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.report.browser import CHROMIUM, Page
-from tests.report.synthetic import VARIANTS, Variant, write
+from tests.report.synthetic import ODD, Variant, write
 
 from thriftune.analysis import predictions
 from thriftune.analysis.runs import comparable
 from thriftune.report.render import build, page
-from thriftune.results.store import Results, Store, write_text
+from thriftune.results.store import Results, write_text
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 READY = "document.getElementById('explorer').dataset.ready === 'true'"
-ODD = (
-    "<script>alert(1)</script><img src=x onerror=alert(2)>",
-    "=cmd()",
-    "+1",
-    '-1 and "quotes", commas',
-    "@SUM(A1)",
-    "\tTab first",
-    "\rReturn first",
-    "two\nlines",
-    " = after a space",
-    "plain &amp; simple \u2028 end",
-)
 
 
-def report(store: Store) -> Results:
-    results = store.load()
-    write_text(store.report_path, page(results, *build(results)))
-    return results
+@pytest.fixture
+def results(nasty: Results) -> Results:
+    return nasty
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    store = write(tmp_path_factory.mktemp("study"), VARIANTS["nasty"])
-    frame = store.load().test
-    first, *_ = store.load().study.profile.text_columns
-    texts = [*ODD, "long " * 200, *frame[first].to_list()[len(ODD) + 1 :]]
-    store.write_test(frame.with_columns(pl.Series(first, texts)))
-    return report(store)
-
-
-@pytest.fixture(scope="module")
-def answers(results: Results) -> pl.DataFrame:
+def answers(nasty: Results) -> pl.DataFrame:
     """One row per test text: search, label id, and each compared run's answer, confidence and whether it is wrong."""
-    text = pl.concat_str(results.study.profile.text_columns, separator="\n").str.to_lowercase()
-    columns: dict[str, Any] = {"example": results.test["example"], "search": results.test.select(text).to_series()}
-    for i, run in enumerate(comparable(results)):
-        read = predictions.read(results, run)
+    text = pl.concat_str(nasty.study.profile.text_columns, separator="\n").str.to_lowercase()
+    columns: dict[str, Any] = {"example": nasty.test["example"], "search": nasty.test.select(text).to_series()}
+    for i, run in enumerate(comparable(nasty)):
+        read = predictions.read(nasty, run)
         assert read.probabilities is not None
         sure = np.rint(1000 * read.probabilities[np.arange(len(read.label)), read.predicted]) / 1000
         columns |= {"label": read.label, f"answer{i}": read.predicted, f"sure{i}": sure, f"wrong{i}": read.wrong}
     frame = pl.DataFrame(columns)
     return frame.with_columns(count=pl.sum_horizontal(pl.col("^wrong.$").cast(pl.Int64)))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with Page() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -261,7 +231,9 @@ def _downloaded(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_quick_at_20000_texts_and_10_runs(browser: Page, tmp_path: Path) -> None:
-    report(write(tmp_path, Variant(seeds=3, texts=20_000, baselines=False)))
+    store = write(tmp_path, Variant(seeds=3, texts=20_000, baselines=False))
+    results = store.load()
+    write_text(store.report_path, page(results, *build(results)))
     browser.open(tmp_path / "report.html", 1280)
     ready(browser)
     heads = [f"document.querySelector('#explorer thead th:nth-child({i})')" for i in (1, 2, 5)]

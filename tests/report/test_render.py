@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.report.synthetic import NASTY, VARIANTS, write
 
-from thriftune.analysis.panel import Column, Table
+from thriftune.analysis.panel import Column, Panel, Table, discover
+from thriftune.analysis.verdicts import OUTCOMES
 from thriftune.errors import InputError
-from thriftune.report.render import build, cells, embedded_json, page, write_report
+from thriftune.report.render import cells, embedded_json, trimmed, write_report
 from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
 from thriftune.results.store import Results, Store
 
 
 @pytest.fixture(scope="module")
-def nasty(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return write(tmp_path_factory.mktemp("nasty"), VARIANTS["nasty"]).load()
+def html(nasty: Results) -> str:
+    return nasty.store.report_path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def html(nasty: Results) -> str:
-    return page(nasty, *build(nasty))
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a report to which every panel about the results has something to say."""
+    out = tmp_path_factory.mktemp("written")
+    store = write(out, replace(VARIANTS["two-labels"], columns=("first", "second"), annotators=True))
+    assert store.load().study.statistics == {}
+    assert write_report(out) == out / "report.html"
+    return out
 
 
 class Reader(HTMLParser):
@@ -97,7 +104,17 @@ def test_best_values() -> None:
     marks = [[c.best for c in row] for row in cells(Table("t", "", columns, rows))]
     assert marks == [[False, True, True], [False, True, False], *([[False] * 3] * 3)]
     last = list(cells(Table("t", "", columns, rows)))[-1]
-    assert [(c.text, c.title) for c in last[1:]] == [("not measured", "no test"), ("–", None)]
+    assert [(c.text, c.title) for c in last[1:]] == [("no test", "no test"), ("–", None)]
+    rows[-1]["a_reason"] = "the validation split is empty"
+    assert list(cells(Table("t", "", columns, rows)))[-1][1].text == "not known"
+
+
+def test_columns_without_a_word_are_left_out() -> None:
+    columns = [Column("run", "Run"), Column("n", "N", "int"), Column("remark", "Remark")]
+    table = Table("t", "", columns, [{"run": "", "n": None, "remark": ""}])
+    assert trimmed(table).columns == columns[:2]
+    table.rows.append({"run": "", "n": None, "remark": "baseline"})
+    assert trimmed(table).columns == columns
 
 
 def test_terminal_rows(nasty: Results) -> None:
@@ -113,19 +130,32 @@ def test_terminal_rows(nasty: Results) -> None:
     assert summary_notes(nasty)
 
 
-def test_report_and_figures_are_written(tmp_path: Path) -> None:
-    write(tmp_path, VARIANTS["two-labels"])
-    path = write_report(tmp_path)
-    assert path == tmp_path / "report.html"
-    figures = sorted(each.name for each in (tmp_path / "figures").iterdir())
+def test_report_and_figures_are_written(written: Path) -> None:
+    path = written / "report.html"
+    figures = sorted(each.name for each in (written / "figures").iterdir())
     assert "peak-memory.svg" in figures
     assert all(re.fullmatch(r"[a-z0-9-]+\.svg", name) for name in figures)
-    assert (tmp_path / "figures" / "storage.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (written / "figures" / "storage.svg").read_text(encoding="utf-8").startswith("<svg")
     again = path.read_bytes()
-    (tmp_path / "figures" / "of-an-earlier-study.svg").touch()
-    write_report(tmp_path)
+    (written / "figures" / "of-an-earlier-study.svg").touch()
+    write_report(written)
     assert path.read_bytes() == again
-    assert sorted(each.name for each in (tmp_path / "figures").iterdir()) == figures
+    assert sorted(each.name for each in (written / "figures").iterdir()) == figures
+
+
+def test_results_json_carries_the_statistics(written: Path) -> None:
+    data = json.loads((written / "results.json").read_text(encoding="utf-8"))
+    pair = data["verdicts"]["pairs"][0]
+    assert pair["outcome"] in OUTCOMES
+    assert pair["accuracy"]["interval_90"][0] <= pair["accuracy"]["difference"] <= pair["accuracy"]["interval_90"][1]
+    results = Store(written).load()
+    assert results.study.statistics["verdicts"] == data["verdicts"]
+    compared = {
+        module.__name__.rsplit(".", 1)[-1]
+        for module in discover()
+        if module.GROUP in ("performance", "errors", "data") and isinstance(module.build(results), Panel)
+    }
+    assert compared - data.keys() == {"classification", "curves", "labels"}, "what the runs' records hold anyway"
 
 
 def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:

@@ -68,7 +68,23 @@ def build(results: Results) -> Panel | NotApplicable:
         f"{f.count(int((~known).sum()))} texts with fewer than two are left out.",
         "Error rates are means over the runs that learned; intervals are Wilson's for one run's mean rate.",
     ]
-    return Panel(_sentences(groups, wrong, supported & wrong, known), [table], [_chart(runs, groups, wrong)], notes)
+    errors = int((wrong & known).sum())
+    statistics: dict[str, Any] = {
+        "columns": votes.columns,
+        "error_rates": [_statistics(runs, name, texts, wrong) for name, texts in groups.items()],
+        "errors_that_an_annotator_gave": int((supported & wrong & known).sum()) / errors if errors else None,
+    }
+    if not errors:
+        statistics["errors_that_an_annotator_gave_reason"] = "there are no errors"
+    sentences = _sentences(groups, wrong, supported & wrong, known)
+    return Panel(sentences, [table], [_chart(runs, groups, wrong)], notes, statistics)
+
+
+def _statistics(runs: list[RunRecord], name: str, texts: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, Any]:
+    rates = {run.run_id: float(rate) for run, rate in zip(runs, wrong[:, texts].mean(axis=1), strict=True)}
+    total, rate = int(texts.sum()), float(wrong[:, texts].mean())
+    interval = list(wilson(round(rate * total), total))
+    return {"agreement": name, "texts": total, "error_rate": rate, "interval_95": interval, "by_run": rates}
 
 
 def read_votes(test: pl.DataFrame, labels: list[str], texts: list[str]) -> Votes | None:

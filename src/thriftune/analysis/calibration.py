@@ -12,7 +12,7 @@ from thriftune.analysis import chart, error_chart, predictions
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.reliability import BINS, Bins, bins, brier, overconfidence, scaled, temperature
-from thriftune.analysis.runs import learned
+from thriftune.analysis.runs import above_majority
 from thriftune.analysis.statistics import Floats
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -25,12 +25,12 @@ QUESTION = "When a run says 90%, is it right nine times in ten?"
 NO_VALIDATION = "there are no validation predictions to fit a temperature on"
 COLUMNS = [
     Column("run", "Run"),
-    Column("over", "Overconfidence, points", "number"),
+    Column("over", "Overconfidence, points", "points"),
     Column("interval", "95% interval"),
     Column("ece", "Calibration error", "percent", higher_is_better=False),
     Column("brier", "Brier score", "number", higher_is_better=False),
     Column("temperature", "Temperature", "number"),
-    Column("over_after", "Overconfidence, scaled", "number"),
+    Column("over_after", "Overconfidence, scaled", "points"),
     Column("ece_after", "Calibration error, scaled", "percent", higher_is_better=False),
     Column("brier_after", "Brier score, scaled", "number", higher_is_better=False),
 ]
@@ -59,7 +59,7 @@ class Calibration:
 def build(results: Results) -> Panel | NotApplicable:
     """Calibration errors, Brier scores and reliability diagrams, the most overconfident run first."""
     found, silent = [], []
-    for run in (run for run in results.done if learned(run)):
+    for run in (run for run in results.done if run.test is not None and above_majority(run.test)):
         read = predictions.read(results, run)
         if read.probabilities is None:
             silent.append(run.name)
@@ -74,7 +74,24 @@ def build(results: Results) -> Panel | NotApplicable:
     after = {each.run.name: each.after for each in found if each.after is not None}
     if after:
         charts.append(_chart(results, after, "reliability-scaled", "after temperature scaling"))
-    return Panel(_sentences(found), tables, charts, _notes(silent))
+    statistics = {"bins": BINS, "runs": [_statistics(each) for each in found]}
+    return Panel(_sentences(found), tables, charts, _notes(silent), statistics)
+
+
+def _statistics(each: Calibration) -> dict[str, Any]:
+    out: dict[str, Any] = {"run": each.run.run_id, "as_trained": _plain(each.before), "temperature": each.temperature}
+    out["scaled"] = None if each.after is None else _plain(each.after)
+    return out | ({f"{name}_reason": NO_VALIDATION for name in ("temperature", "scaled")} if each.after is None else {})
+
+
+def _plain(state: State) -> dict[str, Any]:
+    mean, low, high = state.over
+    return {
+        "overconfidence": mean,
+        "overconfidence_interval_95": [low, high],
+        "expected_calibration_error": state.bins.error,
+        "brier_score": state.brier,
+    }
 
 
 def _calibration(results: Results, run: RunRecord, probabilities: Floats, label: NDArray[np.int64]) -> Calibration:
@@ -93,13 +110,13 @@ def _state(probabilities: Floats, label: NDArray[np.int64]) -> State:
 
 
 def _row(each: Calibration) -> dict[str, Any]:
-    mean, low, high = (100 * end for end in each.before.over)
-    row: dict[str, Any] = {"run": each.run.name, "over": mean, "interval": f"{f.number(low)} to {f.number(high)}"}
+    mean, low, high = each.before.over
+    row: dict[str, Any] = {"run": each.run.name, "over": mean, "interval": f.points_range(low, high)}
     row |= {"ece": each.before.bins.error, "brier": each.before.brier}
     if each.after is None:
         reasons = ("temperature", "over_after", "ece_after", "brier_after")
         return row | {f"{name}_reason": NO_VALIDATION for name in reasons}
-    row |= {"temperature": each.temperature, "over_after": 100 * each.after.over[0]}
+    row |= {"temperature": each.temperature, "over_after": each.after.over[0]}
     return row | {"ece_after": each.after.bins.error, "brier_after": each.after.brier}
 
 
@@ -127,12 +144,12 @@ def _ranking(found: list[Calibration]) -> str:
     if over:
         first = over[0]
         text = f"{first.run.name} is the most overconfident" if len(found) > 1 else f"{first.run.name} is overconfident"
-        mean, low, high = (100 * end for end in first.before.over)
-        text += f": {f.number(mean)} points surer than it is right ({f.number(low)} to {f.number(high)})"
-        rest = [f"{each.run.name} ({f.number(100 * each.before.over[0])})" for each in over[1:]]
+        mean, low, high = first.before.over
+        text += f": {f.points(mean)} surer than it is right (95% interval {f.points_range(low, high)})"
+        rest = [f"{each.run.name} ({f.signed_points(each.before.over[0])})" for each in over[1:]]
         parts.append(f"{text}{'; then ' + f.listing(rest) if rest else ''}.")
     if under:
-        names = [f"{each.run.name} ({f.number(100 * each.before.over[0])})" for each in reversed(under)]
+        names = [f"{each.run.name} ({f.signed_points(each.before.over[0])})" for each in reversed(under)]
         parts.append(f"Less sure than right: {f.listing(names)}.")
     if not parts:
         who = "The run's" if len(found) == 1 else "No run's"

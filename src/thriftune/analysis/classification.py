@@ -16,7 +16,7 @@ from thriftune.analysis.runs import (
     is_baseline,
     learned,
 )
-from thriftune.analysis.summary import performance, remark
+from thriftune.analysis.summary import remark
 from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
@@ -56,11 +56,12 @@ def build(results: Results) -> Panel | NotApplicable:
     notes = [
         "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind. They do not cover "
         "another seed's training.",
-        "Loss is the mean cross-entropy in nats. Macro F1 weighs every class alike.",
+        "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
+        "that every class counts alike.",
     ]
     if sentence := difference_sentence(comparable(results)):
         notes.insert(0, sentence)
-    return Panel([performance(results), *_best_and_worst(results)], tables, charts, notes)
+    return Panel(_sentences(results), tables, charts, notes)
 
 
 def _row(run: RunRecord) -> dict[str, Any]:
@@ -124,15 +125,26 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str]) -> C
     return Chart(f"confusion-{f.slug(index, run.name)}", run.name, description, spec, small=True)
 
 
-def _best_and_worst(results: Results) -> list[str]:
+def _sentences(results: Results) -> list[str]:
     runs = [run for run in results.done if learned(run) and not is_baseline(run) and run.test]
-    if not runs or len(results.labels) < 2:
+    if not runs:
+        return ["No fine-tuned run learned."]
+    scores = [(run.test.accuracy, run.test.macro_f1) for run in runs if run.test]
+    accuracy, macro_f1 = (f.percent_range(min(each), max(each)) for each in zip(*scores, strict=True))
+    who = runs[0].name if len(runs) == 1 else f"The {len(runs)} fine-tuned runs that learned"
+    verb = "has" if len(runs) == 1 else "have"
+    return [f"{who} {verb} an accuracy of {accuracy} and a macro F1 of {macro_f1}.", *_best_and_worst(results, runs)]
+
+
+def _best_and_worst(results: Results, runs: list[RunRecord]) -> list[str]:
+    if len(results.labels) < 2:
         return []
     means = {
         label: sum(run.test.per_class[label].f1 for run in runs if run.test) / len(runs) for label in results.labels
     }
     ranked = sorted(results.labels, key=lambda label: means[label])
     low, high = ranked[0], ranked[-1]
+    mean = "F1" if len(runs) == 1 else "mean F1"
     return [
-        f"The easiest class is {high} (mean F1 {f.percent(means[high])}), the hardest {low} ({f.percent(means[low])})."
+        f"The easiest class is {high} ({mean} {f.percent(means[high])}), the hardest {low} ({f.percent(means[low])})."
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from thriftune.analysis import chart
@@ -18,7 +19,6 @@ from thriftune.analysis.runs import (
     protocol,
     training_seconds,
 )
-from thriftune.analysis.summary import cost as cost_sentence
 from thriftune.analysis.summary import remark
 from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
@@ -49,23 +49,45 @@ OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes",
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Costs with each row's protocol, ratios, and bars for time and throughput."""
+    """Costs with the protocol, ratios, and bars for time and throughput."""
     costs = [(run, run.cost) for run in results.runs if run.cost is not None]
     if not costs:
         return NotApplicable("No run finished, so nothing was measured.")
     tables = [_costs(costs), *_ratio_tables(results)]
     charts = [each for each in (_time(costs), _throughput(costs)) if each is not None]
-    return Panel([cost_sentence(results)], tables, charts, _notes(results, costs))
+    return Panel(_sentences(results), tables, charts, _notes(results, costs))
+
+
+def _sentences(results: Results) -> list[str]:
+    """For each model the range of training times and of peak memory, with the methods at its ends."""
+    out = []
+    groups = by_model(comparable(results))
+    for model, runs in groups.items():
+        group = cells(runs)
+        ranges = [
+            _range("training time", {c.name: c.seconds for c in group if c.seconds}, f.seconds),
+            _range("peak memory", {c.name: c.memory for c in group if c.memory}, f.size),
+        ]
+        text = f"{f'on {model}: ' if len(groups) > 1 else ''}{'; '.join(each for each in ranges if each)}."
+        out += [f"{text[0].upper()}{text[1:]}"] if any(ranges) else []
+    return out or ["No fine-tuned run that learned has costs to compare."]
+
+
+def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -> str:
+    if not values:
+        return ""
+    low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    if values[low] == values[high]:
+        return f"{what} {write(values[low])}"
+    ends = [f"{write(values[name])} ({name})" for name in (low, high)]
+    return f"{what} from {ends[0]} to {ends[1]}, {f.ratio(values[high] / values[low])} as much"
 
 
 def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
     known = {name for name in OPTIONAL if any(getattr(cost, name) for _, cost in costs)}
     columns = [column for column in COST_COLUMNS if column.name not in OPTIONAL or column.name in known]
     differs = differing([run for run, _ in costs])
-    stated = list(dict.fromkeys([*STATED, *differs]))
-    columns += [
-        Column(f"protocol{i}", name + (" (differs)" if name in differs else "")) for i, name in enumerate(stated)
-    ]
+    columns += [Column(f"protocol{i}", f"{name} (differs)") for i, name in enumerate(differs)]
     columns.append(Column("remark", "Remark"))
     rows = []
     for run, cost in costs:
@@ -74,10 +96,17 @@ def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
         row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
         row |= {f"{name}_reason": reason for name, reason in cost.reasons.items()}
         settings = {} if is_baseline(run) else protocol(run)
-        row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(stated)}
+        row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(differs)}
         rows.append(row)
-    caption = "Costs and the protocol of each row. Best values are marked among the fine-tuned runs that learned."
-    return Table("compute", caption, columns, rows)
+    caption = "Costs. Best values are marked among the fine-tuned runs that learned."
+    return Table("compute", f"{caption}{_shared([run for run, _ in costs], differs)}", columns, rows)
+
+
+def _shared(runs: list[RunRecord], differs: dict[str, list[str]]) -> str:
+    """The protocol that all fine-tuned runs share, as far as costs depend on it."""
+    settings = next((protocol(run) for run in runs if not is_baseline(run)), {})
+    parts = [f"{name} {settings[name]}" for name in STATED if name in settings and name not in differs]
+    return f" All fine-tuned runs: {', '.join(parts)}." if parts else ""
 
 
 def _ratio_tables(results: Results) -> list[Table]:

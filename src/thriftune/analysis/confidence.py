@@ -44,15 +44,25 @@ def build(results: Results) -> Panel | NotApplicable:
     drawn = results.labels if len(results.labels) <= LABELS_DRAWN else _most(gaps, results.labels)
     charts = [_overall(gaps), _classes(gaps, [row for row in by_class if row["series"] in drawn], drawn)]
     tables = [
-        Table("gaps", "Predicted minus true label's probability, over all errors.", _columns(), rows),
+        Table(
+            "gaps", "Lead: the predicted label's probability minus the true one's, over all errors.", _columns(), rows
+        ),
         Table("gaps-by-class", "The same by true label.", _columns("series"), by_class),
     ]
-    notes = ["The gap is 0 where both labels were equally probable, 1 where the run was certain of a wrong label."]
+    notes = ["The lead is 0 where both labels were equally probable, 1 where the run was certain of a wrong label."]
     if silent:
         notes.append(f"Without probabilities: {f.listing(silent)}.")
     if len(drawn) < len(results.labels):
         notes.append(f"The {LABELS_DRAWN} labels with the most errors are drawn; the table holds all.")
-    return Panel(_sentences(results, gaps), tables, charts, notes)
+    statistics = {"gaps": [_plain(row) for row in rows], "gaps_by_true_label": [_plain(row) for row in by_class]}
+    return Panel(_sentences(results, gaps), tables, charts, notes, statistics)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the tables as `results.json` holds it."""
+    label = {"true_label": row["series"]} if "series" in row else {}
+    named = {"errors": row["errors"], "lower_quartile": row["q1"], "median": row["median"], "upper_quartile": row["q3"]}
+    return {"run": row["name"]} | label | named | {"share_above_0.9": row["sure"]}
 
 
 def gap(read: Predictions) -> Floats:
@@ -91,15 +101,12 @@ def _sentences(results: Results, gaps: Gaps) -> list[str]:
     if not medians:
         return ["No fine-tuned run that learned made errors with probabilities."]
     sure = {name: float((gaps[name][0] > 0.9).mean()) for name in medians}
-    most, least = max(medians, key=lambda n: medians[n]), min(medians, key=lambda n: medians[n])
     if len(medians) == 1:
-        text = f"{most} gave its wrong answers a median lead of {medians[most]:.2f} over the true label."
-        return [text, _certain(sure)]
-    return [
-        f"{most} is the most overconfident in its errors: a median lead of {medians[most]:.2f} for the wrong "
-        f"label over the true one; {least} the least, {medians[least]:.2f}.",
-        _certain(sure),
-    ]
+        ((name, median),) = medians.items()
+        return [f"{name} gave its wrong answers a median lead of {median:.2f} over the true label.", _certain(sure)]
+    ranked = sorted(medians, key=lambda name: -medians[name])
+    parts = [f"{name} {medians[name]:.2f}" for name in ranked]
+    return [f"Median lead of the wrong label over the true one, the surest first: {f.listing(parts)}.", _certain(sure)]
 
 
 def _certain(sure: dict[str, float]) -> str:
@@ -116,7 +123,7 @@ def _columns(series: str | None = None) -> list[Column]:
         Column("q1", "Lower quartile", "number"),
         Column("median", "Median", "number"),
         Column("q3", "Upper quartile", "number"),
-        Column("sure", "Gap above 0.9", "percent"),
+        Column("sure", "Lead above 0.9", "percent"),
     ]
     return columns
 

@@ -67,7 +67,8 @@ def _sentences(histories: list[History]) -> list[str]:
     if rising:
         out.append(f"Validation loss rose again before the end, a sign of overfitting: {f.listing(rising)}.")
     if last:
-        out.append(f"Validation loss was lowest after the last epoch: {f.listing(last)}; more epochs might help.")
+        whose = f"in all {len(last)} runs" if len(last) > 1 and not rising else f"for {f.listing(last)}"
+        out.append(f"Validation loss was lowest after the last epoch {whose}: more epochs might help.")
     return out or ["Too few epochs to say how the validation loss moved."]
 
 

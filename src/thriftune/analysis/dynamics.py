@@ -65,8 +65,33 @@ def build(results: Results) -> Panel | NotApplicable:
             ),
         ]
     spans = _span([each.variability for each in found]), _span([each.confidence for each in found])
-    charts = [_map(i, each, spans) for i, each in enumerate(found[:MAPS])]
-    return Panel(_sentences(results, found, confidence), tables, charts, _notes(found))
+    best = max(found, key=lambda each: each.run.test.accuracy if each.run.test else 0.0)
+    drawn = [best, *(each for each in found if each is not best)][:MAPS]
+    charts = [_map(i, each, spans) for i, each in enumerate(drawn)]
+    statistics: dict[str, Any] = {
+        "runs": [
+            {
+                "run": each.run.run_id,
+                "epochs": len(each.true_probability),
+                "mean_confidence": float(each.confidence.mean()),
+                "mean_variability": float(each.variability.mean()),
+            }
+            | {f"above_half_{when}": share for when, share in _kinds(each).items()}
+            for each in found
+        ],
+        "mean_rank_correlation_of_confidence": _agreement(found),
+    }
+    if len(found) == 1:
+        statistics["mean_rank_correlation_of_confidence_reason"] = "one run"
+    return Panel(_sentences(results, found, confidence), tables, charts, _notes(found), statistics)
+
+
+def _agreement(found: list[Dynamics]) -> float | None:
+    """The mean rank correlation of the runs' confidence over pairs of runs; None with one run."""
+    if len(found) < 2:
+        return None
+    ranks = np.stack([rankdata(each.confidence) for each in found])
+    return float(np.corrcoef(ranks)[np.triu_indices(len(found), 1)].mean())
 
 
 def read(results: Results, run: RunRecord) -> Dynamics | None:
@@ -93,12 +118,11 @@ def _sentences(results: Results, found: list[Dynamics], confidence: Floats) -> l
         f"Training gave the true label more than half of the probability in every epoch for {text['always']} of the "
         f"training texts, in some epochs for {text['changing']}, and in none for {text['never']}."
     ]
-    if len(found) > 1:
-        ranks = np.stack([rankdata(each.confidence) for each in found])
-        correlation = np.corrcoef(ranks)[np.triu_indices(len(found), 1)]
+    correlation = _agreement(found)
+    if correlation is not None:
         out.append(
-            f"The runs {'agree' if correlation.mean() >= 0.5 else 'agree little'} on which texts are hard: mean rank "
-            f"correlation of their confidence {correlation.mean():.2f}."
+            f"The runs {'agree' if correlation >= 0.5 else 'agree little'} on which texts are hard: mean rank "
+            f"correlation of their confidence {correlation:.2f}."
         )
     hardest = np.argsort(confidence, kind="stable")[: max(1, len(confidence) // 20)]
     if results.train is not None:
@@ -108,7 +132,7 @@ def _sentences(results: Results, found: list[Dynamics], confidence: Floats) -> l
         share, base = float((labels[hardest] == top).mean()), float((labels == top).mean())
         out.append(
             f"Of the hardest twentieth {f.percent(share, 0)} are labelled {top} ({f.percent(base, 0)} of all). Labels "
-            "that training never believed are worth a look: some will be wrong."
+            "that training never believed are worth a look: some may be wrong."
         )
     return out
 
@@ -186,7 +210,8 @@ def _map(index: int, each: Dynamics, spans: tuple[tuple[float, float], tuple[flo
         f"Map of {f.count(each.true_probability.shape[1])} training texts of {each.run.name}: mean probability of the "
         "true label over the epochs against its standard deviation. Colour: how many texts, on a log scale."
     )
-    return Chart(f"dynamics-{f.slug(index, each.run.name)}", each.run.name, description, spec, small=True)
+    title = f"Training dynamics, {each.run.name}" if index == 0 else each.run.name
+    return Chart(f"dynamics-{f.slug(index, each.run.name)}", title, description, spec, small=index > 0)
 
 
 def _notes(found: list[Dynamics]) -> list[str]:
@@ -197,5 +222,5 @@ def _notes(found: list[Dynamics]) -> list[str]:
         f"step that saw the text. They rest on {f.listing([str(n) for n in epochs])} epochs; the fewer, the rougher."
     ]
     if len(found) > MAPS:
-        notes.append(f"The first {MAPS} of {len(found)} runs are drawn.")
+        notes.append(f"Drawn: the most accurate run and {MAPS - 1} more of {len(found)}.")
     return notes

@@ -37,6 +37,17 @@ class Enrichment:
         """Some of the groups."""
         return Enrichment(*(np.asarray(getattr(self, name))[index] for name in self.__dataclass_fields__))
 
+    def plain(self, index: Any = ()) -> dict[str, Any]:
+        """One group's figures as `results.json` holds them."""
+        one = self[index]
+        return {
+            "texts": int(one.texts),
+            "errors": int(one.errors),
+            "error_rate": float(one.rate),
+            "lift": float(one.lift),
+            "lift_interval_95": [float(one.low), float(one.high)],
+        }
+
 
 def enrichment(errors: Any, texts: Any, all_errors: Any, all_texts: Any) -> Enrichment:
     """Compares groups with `errors` among `texts` to a population of `all_errors` among `all_texts`.

@@ -58,9 +58,10 @@ def reliability(rows: list[Row], *, series: list[str], tooltip: list[Row]) -> Sp
 
 
 def scatter(rows: list[Row], *, series: list[str], tooltip: list[Row]) -> Spec:
-    """Points at `x` and `y`, which have no unit, by `series`."""
+    """Points at `x` and `y`, which have no unit, by `series`, the first of which stays in the background."""
     axis = {"labels": False, "ticks": False, "grid": False, "domain": False}
     place = {"type": "quantitative", "title": None, "axis": axis, "scale": {"zero": False}}
     encoding = {"x": place | {"field": "x"}, "y": place | {"field": "y"}, "color": colour(series), "tooltip": tooltip}
-    mark = {"type": "point", "filled": True, "size": 22, "opacity": 0.75}
-    return base(rows, 420) | {"mark": mark, "encoding": encoding}
+    faint = {"condition": {"test": f"datum.series === '{series[0]}'", "value": 0.3}, "value": 0.85}
+    mark = {"type": "point", "filled": True, "size": 26}
+    return base(rows, 420) | {"mark": mark, "encoding": encoding | {"opacity": faint}}

@@ -38,7 +38,7 @@ COLUMNS = [
     Column("errors", "Errors in it", "int"),
     Column("rate", "Error rate, unseen half", "percent"),
     Column("lift", "Lift", "number"),
-    Column("p", "Adjusted p", "number"),
+    Column("p", "Adjusted p", "p"),
     Column("confusion", "Most frequent confusion"),
     Column("words", "Words"),
 ]
@@ -61,9 +61,14 @@ class Sample:
         """Which of the texts the run got wrong."""
         return np.not_equal(self.label, self.predicted)
 
+    @property
+    def findings(self) -> int:
+        """How many regions, the first ones, have more errors than others beyond chance."""
+        return int((self.regions.p <= LEVEL).sum())
+
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Regions of each run's vectors with their words, and a map of the most accurate run's."""
+    """Regions of each run's vectors with their words, and one map: of the most accurate run with a finding."""
     matrix = error_matrix(results)
     if matrix is None:
         return NotApplicable("No run learned, so its errors have no place of their own.")
@@ -71,13 +76,27 @@ def build(results: Results) -> Panel | NotApplicable:
         samples = [found for i in range(len(matrix.runs)) if (found := _sample(results, matrix, i)) is not None]
         if not samples:
             return NotApplicable("No run kept vectors of its test texts.")
-        best = max(samples, key=lambda sample: sample.run.test.accuracy if sample.run.test else 0.0)
-        charts = [_chart(results, best)]
+        charts = [_chart(results, max(samples, key=_worth))]
     known = vocabulary(results)
     either = known.either
     rows = [row for sample in samples for row in _rows(results, sample, either, known.words)]
     tables = [Table("error-regions", _caption(rows), COLUMNS, rows)] if rows else []
-    return Panel(_sentences(samples, rows), tables, charts, _notes(samples))
+    statistics = {"level": LEVEL, "regions": [each for sample in samples for each in _statistics(sample)]}
+    return Panel(_sentences(samples, rows), tables, charts, _notes(samples), statistics)
+
+
+def _worth(sample: Sample) -> tuple[bool, float]:
+    """What orders the runs for the one map: whether there is a finding to see, then the accuracy."""
+    return bool(sample.findings), sample.run.test.accuracy if sample.run.test else 0.0
+
+
+def _statistics(sample: Sample) -> list[dict[str, Any]]:
+    """Every region of a run, with the figures of the texts that formed no cluster."""
+    numbers = sample.regions.numbers
+    return [
+        {"run": sample.run.run_id, "region": i + 1} | numbers.plain(i) | {"adjusted_p": float(sample.regions.p[i])}
+        for i in range(len(numbers.texts))
+    ]
 
 
 def _sample(results: Results, matrix: ErrorMatrix, i: int) -> Sample | None:
@@ -92,7 +111,7 @@ def _sample(results: Results, matrix: ErrorMatrix, i: int) -> Sample | None:
 def _rows(results: Results, sample: Sample, held: csr_matrix, words: list[str]) -> list[dict[str, Any]]:
     n = sample.regions.numbers
     out = []
-    for i in range(min(REGIONS_SHOWN, len(n.texts))):
+    for i in range(min(REGIONS_SHOWN, sample.findings)):
         inside = sample.wrong & (sample.regions.region == i)
         shared = keywords(held[sample.rows[sample.wrong]], inside[sample.wrong])
         row: dict[str, Any] = {"run": sample.run.name, "region": i + 1, "errors": int(inside.sum())}
@@ -128,22 +147,22 @@ def _confusion(labels: list[str], sample: Sample, inside: NDArray[np.bool_]) -> 
 
 
 def _caption(rows: list[dict[str, Any]]) -> str:
-    caption = "Regions where errors cluster: findings first, then by the lower end of the lift's interval."
+    caption = "Regions with more errors than elsewhere beyond chance, by the lower end of the lift's interval."
     return f"{caption} Up to {REGIONS_SHOWN} for each run." if max(r["region"] for r in rows) > 1 else caption
 
 
 def _sentences(samples: list[Sample], rows: list[dict[str, Any]]) -> list[str]:
     out = []
-    for sample in samples:
-        clear = int((sample.regions.p <= LEVEL).sum())
-        errors = f"{sample.run.name}: {int(sample.wrong.sum()):,} errors among {len(sample.rows):,} texts"
-        if not clear:
-            out.append(f"{errors}; no region has more of them than others beyond chance.")
-            continue
+    for sample in (each for each in samples if each.findings):
         first = next(row for row in rows if row["run"] == sample.run.name)
-        text = f"{errors} crowd in {f.plural(clear, 'region')}; in the first {f.percent(first['rate'])} of the texts "
-        text += f"are errors ({f.ratio(first['lift'])} the run's rate), mostly {first['confusion']}"
+        where = "one region" if sample.findings == 1 else f"{sample.findings} regions, in the first of which"
+        text = f"Errors of {sample.run.name} crowd in {where}{':' if sample.findings == 1 else ''} "
+        text += f"{f.percent(first['rate'])} of the texts are errors ({f.ratio(first['lift'])} the run's rate), "
+        text += f"mostly {first['confusion']}"
         out.append(f"{text}, with the words {first['words']}." if "beyond" not in first["words"] else f"{text}.")
+    if none := [sample.run.name for sample in samples if not sample.findings]:
+        runs = f"{'the ' if out else ''}{len(none)} {'other ' if out else ''}runs" if len(none) > 4 else f.listing(none)
+        out.append(f"In no region of {runs} are errors more frequent than elsewhere beyond chance.")
     return out
 
 
@@ -173,7 +192,7 @@ def _chart(results: Results, sample: Sample) -> Chart:
     spec = error_chart.scatter(rows, series=names, tooltip=[*tooltip, chart.tip("text", "text")])
     description = (
         f"Map of {len(drawn):,} test texts by {sample.run.name}'s own vectors (t-SNE): neighbours look alike to the "
-        f"model. {len(wrong):,} of them are errors."
+        f"model. {len(wrong):,} of them are errors; only regions beyond chance are marked."
     )
     return Chart("error-map", f"Map of errors, {sample.run.name}", description, spec)
 
@@ -182,7 +201,9 @@ def _series(sample: Sample, i: int) -> str:
     if not sample.wrong[i]:
         return "right"
     region = int(sample.regions.region[i])
-    return f"error, region {region + 1}" if 0 <= region < REGIONS_SHOWN else "error elsewhere"
+    if 0 <= region < min(REGIONS_SHOWN, sample.findings):
+        return f"error, region {region + 1}"
+    return "error elsewhere" if sample.findings else "error"
 
 
 def _notes(samples: list[Sample]) -> list[str]:

@@ -18,6 +18,7 @@ from thriftune.analysis.vocabulary import Vocabulary, vocabulary
 from thriftune.results.store import Results
 
 ORDER = 83
+GROUP = "errors"
 TITLE = "Words that go with errors"
 QUESTION = "Which words make an error more likely, beyond how common they are?"
 
@@ -86,14 +87,30 @@ def build(results: Results) -> Panel | NotApplicable:
     everything = search(held, [Group("all texts", whole, matrix.shared)])
     tables = [_overall(everything, names, held, matrix)] if len(everything.p) else []
     sentences = [_sentence(everything, names)]
+    statistics: dict[str, Any] = {"level": LEVEL, "tried": everything.tested}
+    statistics["words"] = [_plain(everything, names, i) for i in range(len(everything.p))]
     for family, title in ((by_label, "true label"), (by_confusion, "confusion")):
         groups = family(matrix, results.labels)
         found = search(held, groups) if groups else None
+        key = f"words_by_{title.replace(' ', '_')}"
+        statistics[key] = (
+            []
+            if found is None
+            else [
+                {title.replace(" ", "_"): groups[found.group[i]].name} | _plain(found, names, i)
+                for i in range(len(found.p))
+            ]
+        )
         if found is not None and len(found.p):
             tables.append(_grouped(title, groups, found, names))
             sentences.append(_group_sentence(title, groups, found, names))
     charts = [_chart(everything, names)] if len(everything.p) else []
-    return Panel(sentences, tables, charts, _notes(matrix))
+    return Panel(sentences, tables, charts, _notes(matrix), statistics)
+
+
+def _plain(found: Found, names: list[tuple[str, str]], i: int) -> dict[str, Any]:
+    word, column = names[found.word[i]]
+    return {"word": word, "column": column} | found.numbers.plain(i) | {"adjusted_p": float(found.p[i])}
 
 
 def by_label(matrix: ErrorMatrix, labels: list[str]) -> list[Group]:
@@ -176,7 +193,7 @@ def _columns(names: list[tuple[str, str]], rate: str) -> list[Column]:
         Column("rate", rate, "percent"),
         Column("lift", "Lift", "number"),
         Column("interval", "95% interval"),
-        Column("p", "Adjusted p", "number"),
+        Column("p", "Adjusted p", "p"),
     ]
 
 

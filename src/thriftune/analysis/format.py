@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-NOT_MEASURED = "not measured"
+UNKNOWN = "not known"
 
 
 def percent(share: float, digits: int = 1) -> str:
     """A share from 0 to 1 as "77.2%"."""
     return f"{100 * share:.{digits}f}%"
+
+
+def share(part: float) -> str:
+    """A share as "36%", with a digit more where it is below 10%: "6.0%"; below 0.1% as "<0.1%"."""
+    return "<0.1%" if 0 < part < 5e-4 else percent(part, 0 if part >= 0.0995 else 1)
 
 
 def bare_percent(share: float) -> str:
@@ -35,6 +40,11 @@ def points(difference: float) -> str:
 def signed_points(difference: float) -> str:
     """A difference of two shares in points as "1.2" or "−0.4", without a unit."""
     return _minus(f"{100 * difference + 0.0:.1f}".replace("-0.0", "0.0"))
+
+
+def p_value(value: float) -> str:
+    """A p value as "0.012"; what three digits cannot show is "<0.001"."""
+    return "<0.001" if value < 5e-4 else f"{value:.3f}"
 
 
 def points_range(low: float, high: float) -> str:

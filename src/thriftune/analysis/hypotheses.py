@@ -58,9 +58,10 @@ def build(results: Results) -> Panel | NotApplicable:
     classes, confidence = rank_classes(results, runs), rank_confidence(results, runs)
     sentences = [f"{each.name}: {each.answer}. {each.sentence}" for each in found]
     sentences += [text for text in (_class_sentence(classes, len(runs)), _confidence_sentence(confidence)) if text]
-    tables = [_hypotheses(found), _costs(chosen), _classes(classes), _confidence(confidence)]
+    tables = [_costs(chosen), _classes(classes), _confidence(confidence)]
     notes = [
         f"Compared: {_who(chosen)}. Pairs under different protocols are left out.",
+        f"Expected: {'; '.join(_lower(each.expected) for each in found)}.",
         "Supported and refuted are about all of these pairs: one pair against it refutes an expectation. Costs count "
         "as different from 10% on; those of one run are not free of the machine's noise.",
     ]
@@ -129,7 +130,7 @@ def less_computation(chosen: list[Pair]) -> Hypothesis:
     pair, (parameters, time, memory) = max(more or measured, key=lambda item: max(item[1][1:]))
     text = (
         f"Less of everything in {len(less)} of {f.plural(len(measured), 'pair')}, more of something in {len(more)}; "
-        f"{pair.light.name} trains {f.ratio(parameters)} the parameters of {pair.heavy.name}, with {f.ratio(time)} "
+        f"{pair.light.name} trains {f.share(parameters)} of the parameters of {pair.heavy.name}, with {f.ratio(time)} "
         f"the training time and {f.ratio(memory)} the peak memory."
     )
     return Hypothesis("Less computation", expected, answer, text)
@@ -244,10 +245,8 @@ def _who(chosen: list[Pair]) -> str:
     return "every two methods of a model, the one with fewer trained parameters first"
 
 
-def _hypotheses(found: list[Hypothesis]) -> Table:
-    columns = [Column("name", "Hypothesis"), Column("expected", "Expected"), Column("answer", "Outcome")]
-    rows = [{"name": each.name, "expected": each.expected, "answer": each.answer} for each in found]
-    return Table("hypotheses", "The three expectations.", columns, rows)
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _costs(chosen: list[Pair]) -> Table:
@@ -286,10 +285,7 @@ def _confidence(ranked: list[dict[str, Any]]) -> Table:
         Column("interval", "95% interval"),
         Column("mean_confidence", "Mean confidence", "percent"),
         Column("accuracy", "Accuracy", "percent"),
-        Column("over", "Confidence over accuracy, points", "number"),
+        Column("overconfidence", "Confidence over accuracy, points", "points"),
     ]
-    rows = [
-        row | {"interval": "{:.2f}–{:.2f}".format(*row["median_lead_interval_95"]), "over": 100 * row["overconfidence"]}
-        for row in ranked
-    ]
+    rows = [row | {"interval": "{:.2f}–{:.2f}".format(*row["median_lead_interval_95"])} for row in ranked]
     return Table("overconfidence", "Runs by how sure they were of their errors.", columns, rows)

@@ -100,7 +100,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All verdicts of a study, in the order of its runs, and what supports none."""
+    """All verdicts of a study, each model's most accurate method first, and what supports none."""
 
     verdicts: list[Verdict]
     unsupported: list[Unsupported]
@@ -127,9 +127,10 @@ def judge(results: Results) -> Judgement:
         group = cells(runs)
         known = {cell.name: _spread(model, cell, found, len(results.labels)) for cell in (*group, *baselines)}
         spreads += [known[cell.name] for cell in group]
-        pairs, lost = _pairs(group)
+        ranked = sorted(group, key=lambda cell: -cell.accuracy)
+        pairs, lost = _pairs(ranked)
         unsupported += lost
-        families = [pairs, [(cell, baseline) for cell in group for baseline in baselines]]
+        families = [pairs, [(cell, baseline) for baseline in baselines for cell in ranked]]
         for family in families:
             verdicts += _family(model, family, known, found, margin, len(results.labels))
     return Judgement(verdicts, unsupported, spreads, margin)
@@ -151,12 +152,17 @@ def _pairs(group: list[Cell]) -> tuple[list[tuple[Cell, Cell]], list[Unsupported
     for first, second in combinations(group, 2):
         settings = differing([*first.runs, *second.runs], machine=False)
         if settings:
-            parts = [f"{name} {' and '.join(values)}" for name, values in settings.items()]
+            parts = [f"{name} {' and '.join(sorted(found, key=_size))}" for name, found in settings.items()]
             reason = f"under different protocols: {f.listing(parts)}"
             lost.setdefault(reason, []).append(f"{first.name} against {second.name}")
         else:
             pairs.append((first, second))
     return pairs, [Unsupported(names, reason) for reason, names in lost.items()]
+
+
+def _size(value: str) -> tuple[int, str]:
+    """An order of settings that has 8 before 32, whichever run comes first."""
+    return len(value), value
 
 
 def _spread(model: str, cell: Cell, found: Outcomes, classes: int) -> Spread:

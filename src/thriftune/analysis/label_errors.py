@@ -62,7 +62,20 @@ def build(results: Results) -> Panel | NotApplicable:
     order = np.flatnonzero(found.flagged)
     order = order[np.argsort(found.quality[order], kind="stable")]
     tables = [_table(results, found, label, order[:ROWS], len(order))] if len(order) else []
-    return Panel(_sentences(results, found, label, order, len(read)), tables, notes=_notes(runs))
+    statistics = {
+        "runs": [run.run_id for run in runs],
+        "flagged": [
+            {
+                "example": results.test["example"][i],
+                "label": results.labels[label[i]],
+                "predicted": results.labels[found.suggested[i]],
+                "probability_of_label": float(found.quality[i]),
+            }
+            for i in order.tolist()
+        ],
+    }
+    sentences = _sentences(results, found, label, order, len(read))
+    return Panel(sentences, tables, notes=_notes(runs), statistics=statistics)
 
 
 def good_runs(results: Results) -> list[RunRecord]:
@@ -105,9 +118,9 @@ def _sentences(
     if not len(order):
         return ["By the runs' predictions cleanlab flags no test text as likely labelled wrongly."]
     votes = ceil(VOTES * runs)
-    whose = "the one good run" if runs == 1 else f"all {runs} good runs"
+    whose = "one run" if runs == 1 else f"all {runs} runs asked"
     if votes < runs:
-        whose = f"at least {votes} of the {runs} good runs"
+        whose = f"at least {votes} of the {runs} runs asked"
     out = [
         f"By the predictions of {whose} cleanlab flags {f.count(len(order))} of {f.count(total)} test texts "
         f"({f.percent(len(order) / total)}) as likely labelled wrongly. How many of them truly are is not known: "

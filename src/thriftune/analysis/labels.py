@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import comparable, correct
-from thriftune.analysis.summary import error_behaviour
 from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
@@ -31,7 +32,23 @@ def build(results: Results) -> Panel | NotApplicable:
     notes = []
     if len(labels) < len(results.labels):
         notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
-    return Panel([error_behaviour(results), *_predicted(results)], tables, charts, notes)
+    return Panel([*_rates(results), *_predicted(results)], tables, charts, notes)
+
+
+def _rates(results: Results) -> list[str]:
+    """Error rates of the labels, highest first, as means over the fine-tuned runs that learned."""
+    scores = [run.test for run in comparable(results) if run.test]
+    if not scores:
+        return []
+    means = {
+        label: float(np.mean([1 - test.per_class[label].recall for test in scores]))
+        for i, label in enumerate(results.labels)
+        if sum(scores[0].confusion[i])
+    }
+    ranked = sorted(means, key=lambda label: -means[label])
+    parts = [f"{label} {f.percent(means[label])}" for label in ranked]
+    whose = "" if len(scores) == 1 else ", mean of the runs that learned"
+    return [f"Error rate by true label{whose}: {f.listing(parts)}."]
 
 
 def counts(scores: Scores, by: str) -> list[int]:

@@ -142,6 +142,26 @@ def sentences(results: Results) -> list[str]:
     return [text for text in (_seeds_alone(found), _against_seeds(found, margin), _models(found)) if text]
 
 
+def brief(results: Results) -> list[str]:
+    """How often two methods of one model disagree, beside two seeds of one method, in a sentence; or none."""
+    found = overlap(results)
+    methods = found.disagreement("methods") if found else None
+    if found is None or methods is None:
+        return []
+    text = f"Two methods disagree (exactly one is right) on {f.percent(methods)} of the test texts"
+    seeds = found.disagreement("seeds")
+    if seeds is None or found.methods is None:
+        return [f"{text}; how often two seeds of one method would is not known without repeats."]
+    said = {
+        "supported": "methods err differently more than seeds do",
+        "refuted": "methods err as seeds do",
+        "undecided": "whether methods differ more than seeds do is undecided",
+    }
+    return [
+        f"{text}, two seeds of one method on {f.percent(seeds)}: {said[distinct(found, results.study.margin / 100)]}."
+    ]
+
+
 def distinct(found: Overlap, margin: float) -> Literal["supported", "refuted", "undecided"]:
     """Whether methods disagree more than seeds: refuted where by less than the margin, else by the 95% interval."""
     if found.methods is None:
@@ -167,8 +187,8 @@ def _against_seeds(found: Overlap, margin: float) -> str:
     text = f"Two methods on one model disagree on {f.percent(methods)} of the texts{_kappa(found, 'methods')}"
     if seeds is None or found.methods is None:
         return (
-            f"{text}. Whether that is more than two seeds of one method would is not known: no two methods of a "
-            "model were repeated."
+            f"{text}. Whether two seeds of one method would disagree less is not known: it takes two methods of a "
+            "model with two seeds or more."
         )
     text += f", two seeds of one method on {f.percent(seeds)}{_kappa(found, 'seeds')}."
     amount = f"by {f.signed_points(found.methods.estimate)} points"
@@ -238,7 +258,7 @@ def _row(found: Overlap, pair: tuple[int, int]) -> dict[str, Any]:
         "second": found.runs[pair[1]].name,
         "kind": KINDS[found.kinds[pair]],
         "kappa": found.agreement.kappa(*pair),
-        "kappa_reason": "one of them made no error",
+        "kappa_reason": "a run has no error",
         "disagree": (counts["only_first"] + counts["only_second"]) / texts,
     } | {name: n / texts for name, n in counts.items()}
 
@@ -272,6 +292,8 @@ def _chart(found: Overlap, kinds: Sequence[Kind]) -> Chart:
     tooltip = [chart.tip("first", "first run"), chart.tip("second", "second run"), chart.tip("value", "kappa", ".3f")]
     order = [KINDS[kind] for kind in kinds]
     spec = chart.dots(rows, x_title="kappa of the errors", order=order, series=order, tooltip=tooltip)
+    spec["encoding"]["color"]["legend"] = None  # the axis names them
+    spec["encoding"]["shape"]["legend"] = None
     description = "Points: agreement of two runs on which texts are wrong, by what the two differ in."
     return Chart("overlap", "Agreement on errors", description, spec)
 

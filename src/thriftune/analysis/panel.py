@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol, cast
 
 from thriftune.results.store import Results
 
-Kind = Literal["text", "int", "number", "percent", "bytes", "seconds", "ratio"]
-"""How a column's numbers are written; percent values are shares from 0 to 1."""
+Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio"]
+"""How a column's numbers are written; percent values are shares from 0 to 1, points their differences."""
 
 Group = Literal["answers", "performance", "cost", "errors", "data", "setup"]
 """The parts of the report, in reading order."""

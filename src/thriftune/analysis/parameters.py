@@ -7,8 +7,7 @@ from typing import Any
 from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.runs import by_model, cells, comparable, is_baseline
-from thriftune.analysis.summary import parameter_surprise
+from thriftune.analysis.runs import is_baseline
 from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
@@ -29,17 +28,13 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Trained, head and total parameters; and whether fewer were cheaper."""
+    """Trained, head and total parameters."""
     costs = [(run, run.cost) for run in results.runs if run.cost is not None and not is_baseline(run)]
     if not costs:
         return NotApplicable("No fine-tuned run finished.")
-    sentences = [_range(costs)]
-    for runs in by_model(comparable(results)).values():
-        if surprise := parameter_surprise(cells(runs)):
-            sentences.append(surprise[1])
     rows = [_row(run, cost) for run, cost in costs]
     table = Table("parameters", "Parameters of the fine-tuned runs.", COLUMNS, rows)
-    return Panel(sentences, [table], [_chart(costs)])
+    return Panel([_range(costs)], [table], [_chart(costs)])
 
 
 def _range(costs: list[tuple[RunRecord, Cost]]) -> str:
@@ -53,7 +48,7 @@ def _range(costs: list[tuple[RunRecord, Cost]]) -> str:
 
 def _share(cost: Cost) -> str:
     share = cost.trained_parameters / max(1, cost.total_parameters)
-    return f.percent(share, 1 if share >= 0.01 else 3)
+    return f.percent(share, 1 if share >= 0.001 else 3)
 
 
 def _row(run: RunRecord, cost: Cost) -> dict[str, Any]:

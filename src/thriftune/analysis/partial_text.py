@@ -35,12 +35,33 @@ def build(results: Results) -> Panel | NotApplicable:
         )
     sentences = [sentence for run in parts for sentence in _sentences(run, partial[run.run_id], whole, columns)]
     tables = [_scores(parts, partial, whole)]
-    tables += [_split(results, i, run, whole) for i, run in enumerate(parts) if whole and above_majority(_test(run))]
+    split = [run for run in parts if whole and above_majority(_test(run))]
+    tables += [_split(results, i, run, whole) for i, run in enumerate(split)]
     notes = [
         "A text that one column alone gives away may be easy for reasons that have nothing to do with the task: the "
         "accuracy on the texts that such a method gets wrong is the harder test (Gururangan et al., 2018)."
     ]
-    return Panel(sentences, tables, notes=notes)
+    statistics = {
+        "runs": [
+            {"run": run.run_id, "sees": partial.get(run.run_id, columns), "above_majority_class": _above(run)}
+            for run in [*parts, *whole]
+        ],
+        "accuracy_where_a_part_is_right_or_wrong": [
+            {"part": part.run_id} | _split_statistics(results, part, run) for part in split for run in whole
+        ],
+    }
+    return Panel(sentences, tables, notes=notes, statistics=statistics)
+
+
+def _above(run: RunRecord) -> float:
+    """Accuracy minus the majority class share."""
+    return float(_test(run).accuracy - majority_share(_test(run)))
+
+
+def _split_statistics(results: Results, part: RunRecord, run: RunRecord) -> dict[str, Any]:
+    row = _split_row(run, predictions.read(results, run).wrong, predictions.read(results, part).wrong)
+    out: dict[str, Any] = {"run": run.run_id, "where_right": row["easy"], "where_wrong": row["hard"]}
+    return out | {f"{name}_reason": "no such text" for name in ("where_right", "where_wrong") if out[name] is None}
 
 
 def _seen(run: RunRecord, columns: list[str]) -> list[str]:
@@ -96,7 +117,7 @@ def _scores(parts: list[RunRecord], partial: dict[str, list[str]], whole: list[R
         Column("sees", "Sees"),
         Column("accuracy", "Accuracy", "percent", higher_is_better=True),
         Column("interval", "95% interval"),
-        Column("above", "Points above the majority class", "number"),
+        Column("above", "Points above the majority class", "points"),
     ]
     rows = [
         {
@@ -104,7 +125,7 @@ def _scores(parts: list[RunRecord], partial: dict[str, list[str]], whole: list[R
             "sees": ", ".join(partial.get(run.run_id, ["all"])),
             "accuracy": _test(run).accuracy,
             "interval": f.percent_range(*interval(_test(run))),
-            "above": 100 * (_test(run).accuracy - majority_share(_test(run))),
+            "above": _above(run),
         }
         for run in [*parts, *whole]
     ]

@@ -10,7 +10,7 @@ from thriftune.results.store import Results
 
 ORDER = 10
 GROUP = "data"
-TITLE = "Data"
+TITLE = "Dataset"
 QUESTION = "What were the models trained and tested on?"
 
 LABELS_DRAWN = 40
@@ -68,10 +68,12 @@ def _truncated(model: str, max_tokens: int, shares: dict[str, float]) -> str:
 def _leak(shared: SharedText) -> str | None:
     parts = []
     if shared.exact:
-        parts.append(f"{f.count(shared.exact)} rows of {shared.second} stand in {shared.first} word for word")
+        verb = "stands" if shared.exact == 1 else "stand"
+        parts.append(f"{f.plural(shared.exact, 'row')} of {shared.second} {verb} in {shared.first} word for word")
     if shared.first_column:
         share = f"{f.count(shared.first_column)} of {f.count(shared.rows)} {shared.second} rows"
-        parts.append(f"{share} share their first text with {shared.first}")
+        verb = "shares its" if shared.first_column == 1 else "share their"
+        parts.append(f"{share} {verb} first text with {shared.first}")
     if not parts:
         return None
     many = max(shared.exact, shared.first_column or 0) >= FLATTERING * shared.rows

@@ -10,7 +10,7 @@ from thriftune.analysis.choice import Candidate, Limits, Ranked, measured, rank,
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.results.store import Results
 
-ORDER = 56
+ORDER = 3
 GROUP = "answers"
 TITLE = "Recommendation"
 QUESTION = "Which method should I take?"

@@ -23,9 +23,9 @@ COLUMNS = [
     Column("cell", "Method"),
     Column("seeds", "Seeds", "int"),
     Column("accuracy", "Mean accuracy", "percent", higher_is_better=True),
-    Column("accuracy_sd", "± SD (points)", "number"),
+    Column("accuracy_sd", "± SD, points", "points"),
     Column("macro_f1", "Mean macro F1", "percent", higher_is_better=True),
-    Column("macro_f1_sd", "± SD (points)", "number"),
+    Column("macro_f1_sd", "± SD, points", "points"),
     Column("lowest", "Lowest accuracy", "percent"),
     Column("highest", "Highest accuracy", "percent"),
     Column("lost", "Seeds left out", "int"),
@@ -51,8 +51,9 @@ def build(results: Results) -> Panel | NotApplicable:
     pooled = pool(judgement.spreads)
     rows = [_row(results, spread) for spread in judgement.spreads]
     charts = [_chart(judgement.spreads)] if pooled else []
-    notes = ["Mean and sample standard deviation over the seeds that learned."]
+    notes = []
     if pooled:
+        notes.append("SD: sample standard deviation over the seeds that learned.")
         notes.append(
             "The pooled spread takes all methods of a model to vary alike; its 95% interval is that of a variance "
             "(chi-squared). It holds the chance of single texts too, so that a small test set widens it."
@@ -69,8 +70,8 @@ def build(results: Results) -> Panel | NotApplicable:
             for each in pooled
         ],
     }
-    table = Table("seeds", "Every method over its seeds.", COLUMNS, rows)
-    return Panel(_sentences(judgement.spreads, pooled), [table], charts, notes, statistics)
+    tables = [Table("seeds", "Every method over its seeds.", COLUMNS, rows)] if pooled else []
+    return Panel(_sentences(judgement.spreads, pooled), tables, charts, notes, statistics)
 
 
 def pool(spreads: list[Spread]) -> list[Pooled]:
@@ -90,7 +91,7 @@ def _row(results: Results, spread: Spread) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": spread.cell.name, "seeds": spread.accuracy.seeds}
     for name, measure in (("accuracy", spread.accuracy), ("macro_f1", spread.macro_f1)):
         row[name] = float(measure.scores.mean())
-        row[f"{name}_sd"] = 100 * math.sqrt(measure.spread) if measure.seeds > 1 else None
+        row[f"{name}_sd"] = math.sqrt(measure.spread) if measure.seeds > 1 else None
         row[f"{name}_sd_reason"] = "one seed"
     row |= {"lowest": float(spread.accuracy.scores.min()), "highest": float(spread.accuracy.scores.max())}
     return row | {"lost": len(lost_seeds(results, spread.cell))}
@@ -107,8 +108,8 @@ def _sentences(spreads: list[Spread], pooled: list[Pooled]) -> list[str]:
     if single:
         who = "Every method ran with one seed" if len(single) == len(spreads) else f"One seed: {f.listing(single)}"
         out.append(
-            f"{who}. What cannot be known from it: how far another seed's model would lie from this one, and so "
-            "whether a difference between two such runs is the methods' or the seeds'. Three seeds or more tell."
+            f"{who}, so how far another seed's model would lie from this one is not known, nor whether a difference "
+            "between two such runs is the methods' or the seeds'. Three seeds or more tell."
         )
     return out
 

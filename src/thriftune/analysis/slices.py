@@ -32,10 +32,12 @@ class Slice:
     """Texts with one property or with both of two, and how their errors compare with those of all texts."""
 
     parts: tuple[Part, ...]
+    texts: Mask
+    """Those outside the slices found before it, shape (texts,)."""
     numbers: Enrichment
-    """Of shape (): on all texts."""
+    """Of shape (): of these texts against all that are outside the slices found before it."""
     p: float
-    """Bonferroni-adjusted, on the texts outside the slices found before it."""
+    """Bonferroni-adjusted."""
 
     @property
     def name(self) -> str:
@@ -71,9 +73,8 @@ def search(found: list[Part], wrong: Mask) -> tuple[list[Slice], int]:
         best = clear[np.argmax(numbers.low[clear])]
         a, b = int(i[best]), int(j[best])
         chosen = (found[a],) if a == b else (found[a], found[b])
-        inside = np.logical_and.reduce([part.texts for part in chosen])
-        whole = enrichment((inside & wrong).sum(), inside.sum(), wrong.sum(), len(wrong))
-        out.append(Slice(chosen, whole, float(min(1.0, p[best] * tried))))
+        inside = np.logical_and.reduce([left, *(part.texts for part in chosen)])
+        out.append(Slice(chosen, inside, numbers[best], float(min(1.0, p[best] * tried))))
         left &= ~inside
     return out, tried
 
@@ -103,11 +104,17 @@ def build(results: Results) -> Panel | NotApplicable:
     finest = [part for part in every if part.finest and part.texts.sum() >= MIN_TEXTS]
     tables = [_found(found, matrix)] if found else []
     charts = []
+    numbers = _numbers(finest, matrix.shared)
     if finest:
-        numbers = _numbers(finest, matrix.shared)
         tables.append(_by_property(finest, numbers, matrix))
         charts.append(_chart(finest, numbers, float(matrix.shared.mean())))
-    return Panel([_sentence(found, tried, matrix)], tables, charts, _notes(matrix, tried))
+    statistics = {
+        "level": LEVEL,
+        "tried": tried,
+        "found": [{"texts_with": each.name} | each.numbers.plain() | {"adjusted_p": each.p} for each in found],
+        "by_property": [{"texts_with": part.name} | numbers.plain(i) for i, part in enumerate(finest)],
+    }
+    return Panel([_sentence(found, tried, matrix)], tables, charts, _notes(matrix, tried), statistics)
 
 
 def _sentence(found: list[Slice], tried: int, matrix: ErrorMatrix) -> str:
@@ -121,7 +128,10 @@ def _sentence(found: list[Slice], tried: int, matrix: ErrorMatrix) -> str:
         f"{_interval(n)})."
     )
     more = len(found) - 1
-    return text + (f" Outside it, {f.plural(more, 'more group')} stand{'s' * (more == 1)} out." if more else "")
+    names = f.listing([each.name for each in found[1:]], 4)
+    return text + (
+        f" Outside it, {f.plural(more, 'more group')} stand{'s' * (more == 1)} out: {names}." if more else ""
+    )
 
 
 def _interval(n: Enrichment) -> str:
@@ -157,10 +167,9 @@ def _run_columns(matrix: ErrorMatrix) -> list[Column]:
 def _found(found: list[Slice], matrix: ErrorMatrix) -> Table:
     rows = []
     for each in found:
-        inside = np.logical_and.reduce([part.texts for part in each.parts])
-        rows.append(_row(each.name, each.numbers) | {"p": each.p} | _each(matrix, inside))
-    caption = "Groups with more errors than others; each stands out also without the texts of those above it."
-    columns = [*COLUMNS, Column("p", "Adjusted p", "number"), *_run_columns(matrix)]
+        rows.append(_row(each.name, each.numbers) | {"p": each.p} | _each(matrix, each.texts))
+    caption = "Groups with more errors than others, each without the texts of those above it: figures and lift are so."
+    columns = [*COLUMNS, Column("p", "Adjusted p", "p"), *_run_columns(matrix)]
     return Table("slices", caption, columns, rows)
 
 

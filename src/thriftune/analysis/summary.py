@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune.analysis import format as f
+from thriftune.analysis import overlap
 from thriftune.analysis.judgement import Judgement, judge
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import (
@@ -189,10 +190,9 @@ def _cost_of_model(judgement: Judgement, group: list[Cell]) -> str:
     times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
     close = len(near) > 1 and len(near) < len(group) and role != "the slowest"
     who = f"Among those close in accuracy {fast.name}" if close else fast.name
-    text = f"{who} trained {_faster(fast, other)} than {other.name}, {role} ({times})"
+    text = f"{who} trained {_faster(fast, other)} {other.name}, {role} ({times})"
     if fast.memory and other.memory:
-        text += f", and at its peak needed {f.ratio(fast.memory / other.memory)} the memory"
-        text += f" ({f.size(fast.memory)} against {f.size(other.memory)})"
+        text += f", and its memory peaked at {f.size(fast.memory)} against {f.size(other.memory)}"
     return " ".join([f"{text}.", *lightest(group, fast)])
 
 
@@ -212,8 +212,8 @@ def _stored(group: list[Cell]) -> list[str]:
 
 def _faster(fast: Cell, slow: Cell) -> str:
     if not fast.seconds:
-        return "faster"
-    return f"{f.ratio((slow.seconds or 0) / fast.seconds)} faster"
+        return "faster than"
+    return f"{f.ratio((slow.seconds or 0) / fast.seconds)} as fast as"
 
 
 def lightest(group: list[Cell], fast: Cell) -> list[str]:
@@ -244,7 +244,7 @@ def parameter_surprise(group: list[Cell]) -> tuple[float, str] | None:
                 costs += [f"{f.ratio(memory)} the memory"] if memory else []
                 text = (
                     f"Fewer trained parameters did not mean cheaper: {a.name} trains "
-                    f"{f.ratio(a.parameters / b.parameters)} the parameters of {b.name}, "
+                    f"{f.share(a.parameters / b.parameters)} of the parameters of {b.name}, "
                     f"with {' and '.join(costs)}."
                 )
                 worst = (max(time, memory), text)
@@ -256,10 +256,14 @@ def _peak(cell: Cell) -> str:
 
 
 def error_behaviour(results: Results) -> str:
-    """On which true label the runs err most, and which confusion is the most frequent."""
+    """Whether methods err on other texts than seeds do, on which label the runs err most, and what for."""
     runs = [run for run in comparable(results) if run.test and correct(run.test) < run.test.texts]
     if not runs:
         return "No fine-tuned run that learned made errors to compare."
+    return " ".join([*overlap.brief(results), _labels(results, runs)])
+
+
+def _labels(results: Results, runs: list[RunRecord]) -> str:
     hardest: dict[str, list[float]] = {}
     names: dict[str, list[str]] = {}
     for run in runs:
@@ -272,7 +276,7 @@ def error_behaviour(results: Results) -> str:
         whose = "its" if len(runs) == 1 else "their"
         base = f.percent(_support(runs[0], results.labels, label))
         text = f"{who} most on texts labelled {label}: {_span(shares)} of {whose} errors"
-        text += f" ({base} of the test texts have this label)."
+        text += f" ({base} of the test texts)."
     else:
         each = [
             f"{f.listing(names[label], 4)} on {label} ({_span(shares)} of errors)" for label, shares in hardest.items()

@@ -52,7 +52,13 @@ def build(results: Results) -> Panel | NotApplicable:
         "The lead is the largest probability of a wrong label minus the true label's; below 0 where a run was right. "
         "Look here for labels that are wrong, and for texts that fool every method."
     ]
-    return Panel(_sentences(matrix, mean), [Table("surest-errors", caption, columns, rows)], [], notes)
+    statistics = {
+        "runs": [run.run_id for run in matrix.runs],
+        "texts_with_lead_above_0.9": int((mean > CERTAIN).sum()),
+        "examples": [{"example": results.test["example"][int(i)], "mean_lead": float(mean[i])} for i in order],
+    }
+    table = Table("surest-errors", caption, columns, rows)
+    return Panel([_sentence(matrix, mean)], [table], [], notes, statistics)
 
 
 def lead(probabilities: Floats, label: NDArray[np.int64]) -> Floats:
@@ -76,11 +82,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= CHARACTERS else f"{text[: CHARACTERS - 1].rstrip()}…"
 
 
-def _sentences(matrix: ErrorMatrix, mean: Floats) -> list[str]:
+def _sentence(matrix: ErrorMatrix, mean: Floats) -> str:
     certain = int((mean > CERTAIN).sum())
-    every = int(matrix.wrong.all(axis=0).sum())
-    who = "the run" if len(matrix.runs) == 1 else f"the {len(matrix.runs)} runs, on average,"
-    text = f"{f.plural(certain, 'text')} gave {who} a lead above {CERTAIN} for a wrong label."
-    if len(matrix.runs) == 1:
-        return [text]
-    return [text, f"{f.plural(every, 'text')} (of {len(mean):,}) were got wrong by every run."]
+    how = "" if len(matrix.runs) == 1 else f"on average over the {len(matrix.runs)} runs, "
+    texts = f"{f.plural(certain, 'text')} of {len(mean):,}" if certain else "no text"
+    verb = "has" if certain <= 1 else "have"
+    text = f"{how}{texts} {verb} a wrong label that leads the true one by more than {CERTAIN}"
+    return f"{text[0].upper()}{text[1:]}; the widest lead is {float(mean.max()):.2f}."

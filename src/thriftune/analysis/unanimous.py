@@ -40,7 +40,13 @@ def build(results: Results) -> Panel | NotApplicable:
         f"Runs: {f.listing([run.name for run in runs], 10)} (fine-tuned, learned). Independent: the product of the "
         "runs' error rates. Texts that all models fail on are hard, ambiguous or labelled wrongly."
     ]
-    return Panel(_sentences(results, read, wrong, rows, same), tables, notes=notes)
+    statistics = {
+        "runs": [run.run_id for run in runs],
+        "expected_if_independent": float(np.prod(wrong.mean(axis=1))),
+        "same_label": int(same[rows].sum()),
+        "examples": results.test["example"].gather(rows.tolist()).to_list(),
+    }
+    return Panel(_sentences(results, read, wrong, rows, same), tables, notes=notes, statistics=statistics)
 
 
 def _confidence(read: list[Predictions]) -> NDArray[np.float64] | None:

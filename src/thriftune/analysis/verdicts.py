@@ -185,17 +185,19 @@ def _table(verdicts: list[Verdict], several: bool) -> Table:
         Column("outcome", "is"),
         Column("second", "than, to or against"),
         *([Column("model", "Model")] if several else []),
-        Column("difference", "Accuracy, points", "number"),
-        Column("interval", "95% interval"),
+        Column("difference", "Accuracy, points", "points"),
         Column("adjusted", "Adjusted interval"),
-        Column("p", "Adjusted p", "number"),
-        Column("macro_f1", "Macro F1, points", "number"),
+        Column("p", "Adjusted p", "p"),
+        Column("macro_f1", "Macro F1, points", "points"),
         Column("macro_f1_interval", "95% interval"),
-        Column("mcnemar", "McNemar's p", "number"),
+        Column("mcnemar", "McNemar's p", "p"),
         Column("seeds", "Seeds"),
         Column("needed", "Needed"),
     ]
-    return Table("verdicts", "Every pair of methods: the first minus the second.", columns, [_row(v) for v in verdicts])
+    caption = (
+        "Every pair of methods, the more accurate first, then each against the baselines: the first minus the other."
+    )
+    return Table("verdicts", caption, columns, [_row(v) for v in verdicts])
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
@@ -205,11 +207,10 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "outcome": verdict.outcome,
         "second": verdict.second.name,
         "model": verdict.model,
-        "difference": 100 * verdict.accuracy.estimate,
-        "interval": f.points_range(*verdict.accuracy.interval(0.95)),
+        "difference": verdict.accuracy.estimate,
         "adjusted": f.points_range(*verdict.accuracy.interval(verdict.adjusted_level)),
         "p": verdict.adjusted_p,
-        "macro_f1": 100 * verdict.macro_f1.estimate,
+        "macro_f1": verdict.macro_f1.estimate,
         "macro_f1_interval": f.points_range(*verdict.macro_f1.interval(0.95)),
         "mcnemar": verdict.discordant.p if verdict.discordant else None,
         "mcnemar_reason": "several seeds",
@@ -252,7 +253,7 @@ def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> 
         rows,
         x_title="difference in accuracy, points",
         order=[row["name"] for row in rows],
-        series=["better", "equivalent", "undecided"],
+        series=[outcome for outcome in OUTCOMES if any(row["series"] == outcome for row in rows)],
         limit=100 * judgement.margin,
         tooltip=tooltip,
     )

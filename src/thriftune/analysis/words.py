@@ -53,7 +53,15 @@ def build(results: Results) -> Panel | NotApplicable:
         "scikit-learn's English stop words; each counts once per text.",
         "Raw counts mirror how common a word is in the corpus; only a lift away from 1 says more.",
     ]
-    return Panel(_sentences(counts, len(runs)), [_table(counts, runs)], [_chart(counts, runs)], notes)
+    statistics = {
+        "words": counts.words,
+        "texts": counts.texts.tolist(),
+        "errors": {run.run_id: row.tolist() for run, row in zip(runs, counts.errors, strict=True)},
+        "kendalls_w": kendalls_w(counts.errors.astype(np.float64)),
+        "correlation_with_all_texts": _base_correlation(counts),
+    }
+    statistics |= {f"{name}_reason": "one run, or no ranks" for name in list(statistics) if statistics[name] is None}
+    return Panel(_sentences(counts, len(runs)), [_table(counts, runs)], [_chart(counts, runs)], notes, statistics)
 
 
 def count(results: Results, runs: list[RunRecord], limit: int = WORDS_SHOWN) -> Counts:

@@ -22,9 +22,11 @@ from thriftune.results.store import Results, Store, write_text
 
 FOLDER = Path(__file__).parent
 ROWS_OPEN = 24
-"""Longer tables are folded after so many rows."""
+"""Longer tables scroll within a box of their own."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
+LEAD = "recommendation"
+"""The panel whose first sentence heads the page."""
 ANSWERS: tuple[Group, ...] = ("performance", "cost", "errors")
 """What the summary's first sentences answer, in their order."""
 
@@ -73,7 +75,7 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["plain"] = f.plain
-    environment.globals.update(cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN)
+    environment.globals.update(cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, trimmed=trimmed)
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
     found = explorer.build(results)
@@ -86,6 +88,8 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         sections=sections,
         groups=[(group, title, [s for s in sections if s.group == group]) for group, title in GROUPS.items()],
         answers=[(group, GROUPS[group]) for group in ANSWERS],
+        lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
+        lead_panel=LEAD,
         explorer=found,
         skipped=skipped,
         css=Markup(_own("page.css")),  # noqa: S704 - our own file
@@ -115,6 +119,16 @@ def embedded_json(data: Any) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - escaped above
+
+
+def trimmed(table: Table) -> Table:
+    """The table without columns that hold no word in any row, such as remarks where there are none."""
+    kept = [
+        column
+        for i, column in enumerate(table.columns)
+        if i == 0 or column.kind != "text" or any(row.get(column.name) != "" for row in table.rows)
+    ]
+    return replace(table, columns=kept)
 
 
 def cells(table: Table) -> Iterator[list[Cell]]:

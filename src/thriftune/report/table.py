@@ -16,6 +16,8 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "int": f.count,
     "number": f.number,
     "percent": f.percent,
+    "points": f.signed_points,
+    "p": f.p_value,
     "bytes": f.size,
     "seconds": f.seconds,
     "ratio": f.ratio,
@@ -101,11 +103,16 @@ def verdict_sentences(results: Results) -> list[str]:
     return [f.plain(sentence) for sentence in verdicts.sentences(results)]
 
 
+SHORT = 16
+"""Characters of a reason that fits a cell."""
+
+
 def cell(column: Column, row: dict[str, Any]) -> str:
-    """One value as text; an unknown number is "not measured" where a reason is known, else a dash."""
+    """One value as text; for an unknown number its reason, or "not known" where that is long, or a dash without one."""
     value = row.get(column.name)
     if value is None:
-        return f.NOT_MEASURED if f"{column.name}_reason" in row else "–"
+        reason = row.get(f"{column.name}_reason")
+        return "–" if reason is None else reason if len(reason) <= SHORT else f.UNKNOWN
     if column.kind == "text":
         return str(value)
     return WRITERS[column.kind](value)

@@ -57,7 +57,25 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("No finished run was scored on a robustness set.")
     sentences = [sentence for each in compared for sentence in _sentences(each)]
     tables = [_table(i, each) for i, each in enumerate(compared)]
-    return Panel(sentences, tables, [_chart(compared)], _notes(results, compared))
+    statistics = {"sets": [_statistics(each) for each in compared]}
+    return Panel(sentences, tables, [_chart(compared)], _notes(results, compared), statistics)
+
+
+def _statistics(compared: Comparison) -> dict[str, Any]:
+    methods = [
+        {
+            "method": line.cell.name,
+            "runs": [run.run_id for run in line.cell.runs],
+            "accuracy": line.accuracy,
+            "macro_f1": line.macro_f1,
+            "reference_accuracy": line.reference,
+            "drop": line.drop.value,
+            "drop_interval_95": [line.drop.low, line.drop.high],
+        }
+        for line in compared.lines
+    ]
+    paired = compared.groups is not None
+    return {"name": compared.name, "reference": compared.reference, "paired": paired, "methods": methods}
 
 
 def _comparisons(results: Results) -> list[Comparison]:
@@ -115,7 +133,7 @@ def _sentences(compared: Comparison) -> list[str]:
         f"{compared.name}: {who} {verb} {f.percent_range(min(accuracies), max(accuracies))} of its "
         f"{f.count(compared.texts)} texts correctly, {_difference(tuned)} on {where}."
     )
-    return [text, *_extremes(tuned), *_lost(compared, tuned)]
+    return [" ".join([text, *_extremes(tuned)]), *_lost(compared, tuned)]
 
 
 def _difference(lines: list[Line]) -> str:
@@ -164,7 +182,7 @@ def _table(index: int, compared: Comparison) -> Table:
         Column("interval", "95% interval"),
         Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
         Column("reference", f"Accuracy on {compared.reference}", "percent"),
-        Column("drop", "Drop (points)", "number", higher_is_better=False),
+        Column("drop", "Drop, points", "points", higher_is_better=False),
         Column("drop_interval", "95% interval of the drop"),
         Column("remark", "Remark"),
     ]
@@ -184,7 +202,7 @@ def _row(line: Line, compared: Comparison) -> dict[str, Any]:
         "interval": f.percent_range(*wilson(round(line.accuracy * compared.texts), compared.texts)),
         "macro_f1": line.macro_f1,
         "reference": line.reference,
-        "drop": 100 * line.drop.value,
+        "drop": line.drop.value,
         "drop_interval": _span(line.drop),
         "remark": "; ".join(
             part
