@@ -517,6 +517,13 @@ class TestProcesses:
         assert message in (run.message or "")
         assert RunFolder(tmp_path / "out" / "runs" / run.run_id).read_record() == run
 
+    def test_a_forked_process_that_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "_child", dying.is_killed_if_told)
+        monkeypatch.setenv("THRIFTUNE_TEST_KILL", "yes")  # after a server may have started with other variables
+        (run,) = execute.compare(small_study(tmp_path, methods=["head_only"]), tmp_path / "out").runs
+        assert run.status == "out_of_memory"
+        assert "exit code -9" in (run.message or "")
+
     def test_real_processes_give_what_one_process_gives(self, tmp_path: Path, whole: Results) -> None:
         study = small_study(tmp_path, methods=["majority", ALL_METHODS[3]], data={"keep": ["who"]})
         events: list[Event] = []

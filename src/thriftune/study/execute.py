@@ -24,7 +24,7 @@ from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.plan import PlannedRun, plan, run_id
 from thriftune.study.predict import Predictor
 from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
-from thriftune.study.process import run_in_process
+from thriftune.study.process import run_in_process, warm_up
 from thriftune.study.worker import execute
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compare(study: Study, out: Path, listener: Listener | None = None, isolate: 
             jobs = [_job(study, prepared, run, store) for run in runs]
             _check_distinct(jobs)
             progress = _Progress(study, prepared, jobs, store)
-            progress.run(run_in_process if isolate else execute, listen)
+            progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
         finally:
             shutil.rmtree(out / WORK, ignore_errors=True)
     return store.load()
@@ -66,12 +66,14 @@ class _Progress:
     jobs: list[Job]
     store: Store
 
-    def run(self, run: Execute, listen: Listener) -> None:
+    def run(self, run: Execute, listen: Listener, warm_up: Callable[[], None]) -> None:
         """Executes what is not done yet, one run after the other."""
         records = {job.run_id: record for job in self.jobs if (record := self._done_before(job)) is not None}
         whole = {
             job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
         }
+        if any(job.planned.method.NEEDS_MODEL for job in self.jobs if job.run_id not in whole):
+            warm_up()
         self._write_head()
         self._write_results(records)
         listen(
