@@ -165,6 +165,24 @@ def test_a_refusal_is_said_once_and_training_goes_on() -> None:
     assert note.endswith(": CUDA error: operation not permitted")
 
 
+def test_random_numbers_of_the_host_are_not_frozen() -> None:
+    """PEFT's LoKr and LoHa decide on the host which modules drop out."""
+    plain, other = step_of("bert", "lora"), step_of("bert", "lora")
+    steps, recorder = graphed(other)
+
+    def record(work: Any) -> Any:
+        torch.rand(1)
+        return work
+
+    recorder.record = record  # type: ignore[method-assign]
+    expected = run(plain, plain)
+    state = torch.get_rng_state()
+    np.testing.assert_allclose(run(other, steps), expected, rtol=0, atol=1e-5)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert steps.recorded == 0
+    assert "on the host" in steps.notes()[0]
+
+
 def test_graphs_of_weights_that_moved_are_forgotten() -> None:
     step = step_of("bert", "lora")
     steps, _ = graphed(step)

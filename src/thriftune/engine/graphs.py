@@ -184,13 +184,17 @@ class GraphedSteps:
     def _record(self, bucket: Bucket) -> None:
         if not self._replays:
             self._places = self._present_places()
+        random = torch.get_rng_state()
         try:
             self._replays[bucket] = self._recorder.record(partial(self._work, bucket))
+            if not torch.equal(random, torch.get_rng_state()):
+                raise RuntimeError("a module draws random numbers on the host, which a graph would freeze")
         except RuntimeError as error:
             # Graphs and eager steps must not draw from different generators, so those that there are go as well.
             self._replays.clear()
             self.step.optimizer.zero_grad(set_to_none=True)
             self.refusal = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            torch.set_rng_state(random)
 
     def _work(self, bucket: Bucket) -> None:
         """One whole step on the texts whose numbers lie in their place; its results go to theirs."""
