@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,17 +42,22 @@ def machine() -> dict[str, Any]:
     """Hardware, versions, commit and date that a result belongs to."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=HERE)
-    changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False, cwd=HERE)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": processor or platform.processor(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "peft")},
-        "commit": commit.stdout.strip(),
-        "uncommitted_changes": bool(changed.stdout.strip()),
+        "commit": said_by("git", "rev-parse", "HEAD"),
+        "uncommitted_changes": bool(said_by("git", "status", "--porcelain")),
     }
+
+
+def said_by(*command: str) -> str:
+    """What a program prints; nothing where it fails or is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE).stdout.strip()
 
 
 def save(name: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Path:

@@ -70,10 +70,17 @@ def batch_of(
 def logits_of(classifier: Classifier, examples: Examples, indices: np.ndarray, protocol: Protocol) -> torch.Tensor:
     """Logits (texts, classes) of some of the examples, in the order of the indices."""
     batch = batch_of(classifier, examples, indices, protocol)
+    if isinstance(batch, Packed):
+        return logits_of_rows(classifier, examples, batch.rows, batch.hidden, protocol)[batch.back]
     with autocast(classifier, protocol):
-        if not isinstance(batch, Packed):
-            return classifier.logits(batch)
-        bottom = 0 if examples.prefix is None else examples.prefix.layer
-        recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
-        logits = packed_logits(classifier, batch.rows, bottom, batch.hidden, recompute)
-    return logits[batch.back]
+        return classifier.logits(batch)
+
+
+def logits_of_rows(
+    classifier: Classifier, examples: Examples, rows: Rows, hidden: torch.Tensor | None, protocol: Protocol
+) -> torch.Tensor:
+    """Logits (texts, classes) of packed rows; `hidden` is their prefix where the examples have one."""
+    bottom = 0 if examples.prefix is None else examples.prefix.layer
+    recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
+    with autocast(classifier, protocol):
+        return packed_logits(classifier, rows, bottom, hidden, recompute)

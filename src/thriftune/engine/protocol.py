@@ -87,6 +87,11 @@ class Protocol(Settings):
     recompute: Literal["none", "layers"] = setting(
         "none", help="layers: keep no activations inside layers and run them again for gradients (less memory, slower)"
     )
+    gpu_prefix_gb: float = setting(
+        0.0,
+        help="GPU memory, in GB, for the output of the frozen layers; what is larger stays with the host (slower)",
+        minimum=0,
+    )
     keep: Literal["best", "last"] = setting(
         "best", help="test the weights of the epoch with the best validation score, or of the last"
     )
@@ -99,8 +104,10 @@ class Protocol(Settings):
     early_stopping: EarlyStopping | None = setting(None, help="stop early; null trains all epochs")
 
     def problems(self) -> list[tuple[str, str]]:
-        """`select` is read only when weights are picked by it; tf32 exists on GPUs alone."""
+        """tf32 and room for prefixes exist on GPUs alone."""
         found = []
         if self.device == "cpu" and self.precision == "tf32":
             found.append(("precision", "tf32 exists on GPUs alone; use fp32 with device cpu"))
+        if self.device == "cpu" and self.gpu_prefix_gb:
+            found.append(("gpu_prefix_gb", "has no effect with device cpu; remove it"))
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +48,26 @@ def build_optimizer(classifier: Classifier, settings: OptimizerSettings, learnin
     )
 
 
+def text_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy of each text, in nats and float32: (texts, classes), (texts,) -> (texts,)."""
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+class Steps(typing.Protocol):
+    """What the loop trains with: plain steps, or replayed ones."""
+
+    def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
+        """Steps on groups of batches of text numbers at these learning rates, each when it is asked for.
+
+        A result holds until the next one is asked for.
+        """
+        ...
+
+    def notes(self) -> list[str]:
+        """What the user should know about how the steps ran."""
+        ...
+
+
 class Step:
     """Runs steps on the training examples."""
 
@@ -65,8 +87,16 @@ class Step:
     def forward(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of shape (texts, classes) and the cross-entropies (texts,) of some training texts."""
         logits = logits_of(self.classifier, self.examples, indices, self.protocol)
-        labels = self.labels[torch.from_numpy(indices).to(self.labels.device)]
-        return logits, nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        return logits, text_losses(logits, self.labels[torch.from_numpy(indices).to(self.labels.device)])
+
+    def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
+        """Steps on groups of batches, each when it is asked for."""
+        for group, rate in zip(groups, rates, strict=True):
+            yield self(group, rate)
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
 
     def __call__(self, batches: list[np.ndarray], learning_rate: float) -> StepResult:
         """Accumulates the mean gradient over the batches' texts, clips it and updates the parameters."""
@@ -86,9 +116,13 @@ class Step:
 
     def update(self, learning_rate: float) -> None:
         """Clips the gradients that are there, updates the parameters and drops the gradients."""
-        if self.protocol.optimizer.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.protocol.optimizer.max_grad_norm, foreach=True)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+        self.apply()
+
+    def apply(self) -> None:
+        """`update` at the learning rate that the optimiser has."""
+        if self.protocol.optimizer.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.protocol.optimizer.max_grad_norm, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ import torch
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples, training_batches
 from thriftune.engine.checkpoint import load_trained, save_trained
+from thriftune.engine.graphs import steps_of
+from thriftune.engine.precision import use_precision
 from thriftune.engine.predict import QuickScores, quick_scores
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.readings import Readings
 from thriftune.engine.schedule import Schedule
-from thriftune.engine.step import Step, build_optimizer
+from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow
 from thriftune.models.classifier import Classifier
 from thriftune.results.record import EpochPoint, StepPoint
@@ -77,6 +81,8 @@ class Fit:
     """Of the kept weights."""
     texts: int
     """Texts seen, over all epochs."""
+    notes: list[str]
+    """What the user should know about how it was trained."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     """
     keep_freed_memory()
     protocol, classifier = task.protocol, task.classifier
+    use_precision(protocol)
     torch.manual_seed(task.seed)
     vocabulary, (train, validation) = narrow(classifier, [task.train, task.validation], protocol)
     task = replace(task, train=train or task.train, validation=validation)
@@ -115,7 +122,7 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
         task.checkpoint.unlink(missing_ok=True)
         if vocabulary is not None:
             vocabulary.restore(run.kept_decay)
-    return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts)
+    return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, run.steps.notes())
 
 
 class _Run:
@@ -125,6 +132,8 @@ class _Run:
         self.task = task
         self.hooks = hooks
         self.step = step
+        self.steps: Steps = step
+        self.readings = Readings()
         self.schedule = schedule
         self.steps_done = 0
         self.texts = 0
@@ -136,6 +145,7 @@ class _Run:
         self.stopping_best = math.inf
         self.stopping_bad = 0
         self.decay = self.kept_decay = 1.0
+        self._window_mean: float | None = None
         self._epoch = (0.0, 0.0, 0.0)
 
     def train(self) -> None:
@@ -144,6 +154,7 @@ class _Run:
         classifier.train_mode(protocol.frozen_dropout == "on")
         for hook in self.hooks:
             hook.train_started(self.step)
+        self.steps = steps_of(self.step, changed_between=self.task.after_step is not None)
         for epoch in range(1, protocol.epochs + 1):
             self.train_epoch(epoch)
             if self.evaluate_epoch(epoch):
@@ -173,13 +184,12 @@ class _Run:
         task, protocol, device = self.task, self.task.protocol, self.task.classifier.device
         batches = training_batches(len(task.train), protocol.batch_size, task.seed, epoch - 1)
         groups = [batches[i : i + protocol.accumulate] for i in range(0, len(batches), protocol.accumulate)]
+        rates = [task.learning_rate * self.schedule.factor(self.steps_done + i) for i in range(len(groups))]
         window = max(1, self.schedule.steps // LOSS_POINTS)
         total_loss, window_loss = torch.zeros((), device=device), torch.zeros((), device=device)
         correct = torch.zeros((), device=device, dtype=torch.int64)
-        window_texts, window_mean, texts = 0, None, 0
-        for group in groups:
-            rate = task.learning_rate * self.schedule.factor(self.steps_done)
-            result = self.step(group, rate)
+        window_texts, texts, self._window_mean = 0, 0, None
+        for rate, result in zip(rates, self.steps.epoch(groups, rates), strict=True):
             self.decay *= 1.0 - rate * protocol.optimizer.weight_decay
             self.steps_done += 1
             self.texts += result.texts
@@ -189,16 +199,23 @@ class _Run:
             correct += result.correct
             if task.after_step is not None:
                 task.after_step(task.classifier, self.steps_done)
-            if self.steps_done % window == 0 or group is groups[-1]:
-                window_mean = _finite(window_loss.item() / window_texts, self.steps_done)
+            if self.steps_done % window == 0 or texts == len(task.train):
+                point = partial(self._point, self.steps_done, epoch - 1 + texts / len(task.train), window_texts, rate)
+                self.readings.ask(window_loss, point)
                 total_loss += window_loss
                 window_loss, window_texts = torch.zeros((), device=device), 0
-                self.step_points.append(
-                    StepPoint(self.steps_done, epoch - 1 + texts / len(task.train), window_mean, rate)
-                )
+            self.readings.take()
             for hook in self.hooks:
-                hook.stepped(Progress(epoch, self.steps_done, self.schedule.steps, self.texts, window_mean))
+                hook.stepped(Progress(epoch, self.steps_done, self.schedule.steps, self.texts, self._window_mean))
+        self.readings.take(wait=True)
         return total_loss.item() / texts, correct.item() / texts
+
+    def _point(self, step: int, epoch: float, texts: int, rate: float, loss: float) -> None:
+        """A point of the history, from the sum of its window's losses; raises `DivergedError` where that is none."""
+        if not np.isfinite(loss):
+            raise DivergedError(f"the training loss became {loss / texts} by step {step}; try a smaller learning rate")
+        self._window_mean = loss / texts
+        self.step_points.append(StepPoint(step, epoch, self._window_mean, rate))
 
     def evaluate_epoch(self, epoch: int) -> bool:
         """Scores the validation texts, keeps the best weights; returns whether to stop early."""
@@ -257,9 +274,3 @@ def synchronize(device: torch.device) -> None:
     """Waits for a GPU's queued work, so that a clock read next tells the truth; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _finite(loss: float, step: int) -> float:
-    if not np.isfinite(loss):
-        raise DivergedError(f"the training loss became {loss} by step {step}; try a smaller learning rate")
-    return loss

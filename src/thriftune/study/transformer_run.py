@@ -67,9 +67,9 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
 
 def use_machine(job: Job) -> None:
     """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
-    import torch
+    from thriftune.engine.precision import use_precision
 
-    torch.backends.cuda.matmul.allow_tf32 = job.planned.protocol.precision == "tf32"
+    use_precision(job.planned.protocol)
     if job.device == "cpu":
         use_all_processors()
 
@@ -105,7 +105,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
     stored = save_classifier(classifier, folder.model_path)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    notes = [*classifier.notes, *_path_note(classifier, planned.protocol), *trained.notes, *notes]
+    path = _path_note(classifier, planned.protocol)
+    notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes]
     return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
 
 

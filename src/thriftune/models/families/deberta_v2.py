@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
-from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
 from thriftune.models.dropout import dropout, rate_of
 from thriftune.models.families.base import Family
@@ -56,6 +55,19 @@ def _skewed(x: torch.Tensor) -> torch.Tensor:
     return x.as_strided((*x.shape[:-1], width), stride, x.storage_offset() + width - 1)
 
 
+def log_buckets(distances: torch.Tensor, buckets: int, longest: int) -> torch.Tensor:
+    """Buckets of relative distances: single ones up to half of `buckets`, wider and wider ones beyond.
+
+    The same numbers as transformers' `make_log_bucket_position`, which copies a number from the host to the device on
+    its way and so cannot be captured in a CUDA graph.
+    """
+    middle = buckets // 2
+    far = distances.abs().masked_fill(distances.abs() < middle, middle - 1)
+    scale = torch.log(torch.tensor((longest - 1) / middle))
+    log = torch.ceil(torch.log(far / middle) / scale * (middle - 1)) + middle
+    return torch.where(far <= middle, distances.type_as(log), log * distances.sign()).long()
+
+
 class DebertaV2Family(Family):
     """Attention scores are content-content plus content-position plus position-content."""
 
@@ -92,8 +104,7 @@ class DebertaV2Family(Family):
         distances = torch.arange(1 - rows.width, rows.width, device=rows.ids.device)
         buckets = distances
         if attention.position_buckets > 0:
-            buckets = make_log_bucket_position(distances, attention.position_buckets, attention.max_relative_positions)
-            buckets = buckets.long()
+            buckets = log_buckets(distances, attention.position_buckets, attention.max_relative_positions)
         content = (buckets + span).clamp(0, 2 * span - 1)
         position = (-buckets + span).clamp(0, 2 * span - 1)
         reach = min(span, rows.width)
