@@ -1,7 +1,7 @@
-"""Predicted against measured: memory over families x methods x batch x padding, training time over the demo's methods.
+"""Predicted against measured: memory over families x methods x batch x padding, training time over the demo's runs.
 
     python benchmarks/estimate.py                 memory of random models of every family, and of MiniLM
-    python benchmarks/estimate.py --time          also training time on MiniLM (minutes; nothing else should run)
+    python benchmarks/estimate.py --time          training time of the demo's runs (minutes; nothing else should run)
     python benchmarks/estimate.py --gpu           allocated bytes on this machine's GPU, BERT-base and DistilBERT sizes
 
 Memory is measured by the probe that every run makes (CPU), or read from the allocator (GPU). Nothing is loaded to
@@ -12,30 +12,37 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import tempfile
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from arms import LABELS, METHODS, Job, texts_of
-from compare import run, save, table
+from arms import LABELS, METHODS
+from compare import save, table
 from transformers import AutoConfig
 
 from thriftune.cost.cuda import find_gpu
 from thriftune.cost.estimate import Cell, estimate
-from thriftune.cost.machine import probe_machine
 from thriftune.cost.memory import probe
 from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples, typical_batch, widest_batch
+from thriftune.engine.batches import Examples, widest_batch
 from thriftune.engine.cut import PrefixCache, run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
-from thriftune.models.load import has_tokenizer, load_tokenizer, skeleton, token_types
+from thriftune.models.load import skeleton, token_types
 from thriftune.models.sources import resolve_model
+from thriftune.study.config import load_study
 from thriftune.study.environment import use_all_processors
+from thriftune.study.execute import compare
+from thriftune.study.predict import probed_machine
+
+ROOT = Path(__file__).parent.parent
 
 ALL: dict[str, tuple[str, dict[str, Any]]] = {
     **METHODS,
@@ -76,21 +83,22 @@ PADDINGS = ("none", "longest", "max")
 
 
 def main() -> None:
-    """Measures, prints a table of errors and writes benchmarks/results/estimate.json."""
+    """Measures, prints a table of errors and writes it into benchmarks/results/."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--no-minilm", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--gpu", action="store_true")
-    parser.add_argument("--texts", type=int, default=1280)
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS), help="for --time")
+    parser.add_argument("--texts", type=int, default=3000, help="for --time")
+    parser.add_argument("--epochs", type=int, default=2, help="for --time")
     args = parser.parse_args()
+    if args.time:
+        rows = list(time_rows(args.texts, args.epochs))
+        print(table(rows, {"what": "", "method": "", "predicted": ".2f", "measured": ".2f", "error": "+.1%"}))
+        print(save("estimate-time", vars(args), rows))
+        return
     rows = list(gpu_rows() if args.gpu else memory_rows(args.families, not args.no_minilm))
     print(table(rows, {"model": "", "method": "", "batch": "", "padding": "", "predicted": ",", "error": "+.2%"}))
-    if args.time:
-        timed = list(time_rows(args.methods, args.texts))
-        print(table(timed, {"method": "", "predicted": ".2f", "measured": ".2f", "error": "+.1%"}))
-        rows += timed
     print(save("estimate-gpu" if args.gpu else "estimate", vars(args), rows))
 
 
@@ -162,41 +170,33 @@ def memory_row(model: str, folder: Path, method: str, protocol: Protocol, device
     }
 
 
-def time_rows(methods: list[str], texts: int) -> Iterator[dict[str, Any]]:
-    """Training seconds of our engine on MiniLM, one epoch, against the prediction after one probe of the machine."""
-    from thriftune.data.tokens import encode
-
+def time_rows(limit: int, epochs: int) -> Iterator[dict[str, Any]]:
+    """Training seconds of the demo's fine-tuned runs against their prediction, after one probe of the machine."""
+    small = [f"data.limit.{split}=500" for split in ("validation", "test")]  # evaluation is not predicted
+    changes = [f"data.limit.train={limit}", *small, f"protocol.epochs={epochs}"]
+    study = load_study(ROOT / "studies" / "demo.yaml", changes)
+    methods = tuple(method for method in study.methods if method.NEEDS_MODEL)
+    study = replace(study, methods=methods, robustness={})
     use_all_processors()
-    folder = resolve_model("demo:minilm")
-    assert has_tokenizer(folder)
-    machine = probe_machine("cpu", 384)
-    print(machine)
-    for method in methods:
-        name, settings = METHODS[method]
-        job = Job("ours", method, texts, epochs=1)
-        columns, _ = texts_of(job)
-        lengths = np.asarray(encode(load_tokenizer(folder), columns, 256, "segments").lengths)
-        protocol = Protocol(batch_size=job.batch_size, epochs=1)
-        widest, typical = widest_batch(lengths, protocol, 0), typical_batch(lengths, protocol, 0)
-        cell = Cell(
-            folder,
-            find(name)(**settings),
-            protocol,
-            tuple(int(n) for n in lengths[widest]),
-            classes=len(LABELS),
-            typical=tuple(int(n) for n in lengths[typical]),
-        )
-        found = estimate(cell)
-        predicted = machine.seconds(found.work) * texts / found.texts
-        measured = run({"arm": "ours", "method": method, "texts": texts, "epochs": 1})["train_seconds"]
-        yield {
-            "what": "time",
-            "method": method,
-            "predicted": predicted,
-            "measured": measured,
-            "error": predicted / measured - 1,
-            "work": found.work.__dict__,
-        }
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["THRIFTUNE_CACHE"] = folder
+        started = time.perf_counter()
+        probed_machine("cpu", resolve_model(study.models[0]), lambda: None)
+        probe_seconds = time.perf_counter() - started
+        for each in compare(study, Path(folder) / "out").runs:
+            assert each.predicted is not None
+            assert each.cost is not None
+            for what, key in {"training": "train_seconds", "frozen layers": "prefix_seconds"}.items():
+                predicted, measured = getattr(each.predicted, key), getattr(each.cost, key)
+                if measured:
+                    yield {
+                        "what": what,
+                        "method": each.cell,
+                        "predicted": predicted,
+                        "measured": measured,
+                        "error": predicted / measured - 1,
+                        "probe_seconds": probe_seconds,
+                    }
 
 
 if __name__ == "__main__":

@@ -1,62 +1,40 @@
-"""How fast this machine is at what a step consists of, from a probe of a few seconds."""
+"""What each kind of work takes on this machine, and how that follows from steps that were timed."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
-import torch
 
-from thriftune.cost.work import CountWork, Work
-from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
-from thriftune.engine.protocol import Protocol
-from thriftune.engine.step import Step, build_optimizer
-from thriftune.engine.train import synchronize
-from thriftune.methods import find
-from thriftune.methods.base import TransformerMethod
-from thriftune.models.load import skeleton
-
-HEAD_SIZE = 32
-LAYERS = 2
-VOCABULARY = 8192
-POINTS: tuple[tuple[str, dict[str, Any], str, int, int], ...] = (
-    # method, settings, padding, texts, tokens of the longest
-    ("full", {}, "none", 4, 40),
-    ("full", {}, "none", 32, 60),
-    ("full", {}, "longest", 16, 60),
-    ("lora", {}, "none", 32, 60),
-    ("lora", {}, "max", 8, 128),
-    ("top_layers", {"layers": 1}, "none", 8, 60),
-    ("top_layers", {"layers": 1}, "none", 32, 60),
-    ("head_only", {}, "none", 32, 60),
-)
-"""Steps that are timed: from a step that is all overhead to one that is all arithmetic."""
-SECONDS_PER_POINT = 1.0
-FEWEST_STEPS, MOST_STEPS = 3, 40
+from thriftune.cost.work import Work
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Seconds that each unit of work takes; their sum predicts a step's time."""
+    """What each kind of work takes; the sum predicts a step's time."""
 
-    matrix_flop: float
-    batched_flop: float
-    moved_byte: float
+    product: dict[str, float]
+    """Seconds per FLOP, by operator."""
+    moved: dict[str, float]
+    """Seconds per byte, by operator."""
+    other_product: float
+    """Seconds per FLOP of an operator that was not timed."""
+    other_moved: float
+    """Seconds per byte of one."""
     operation: float
+    """Seconds for each operation besides."""
+    step: float
+    """Seconds for each step besides: Python, the training loop."""
 
-    def seconds(self, work: Work) -> float:
-        """Predicted seconds."""
-        return float(_features(work) @ np.array([*asdict(self).values()]))
+    def seconds(self, work: Work, steps: int = 1) -> float:
+        """Predicted seconds of some steps together, or (`steps` 0) of a pass that is no step."""
+        products = sum(flops * self.product.get(name, self.other_product) for name, flops in work.products.items())
+        moved = sum(size * self.moved.get(name, self.other_moved) for name, size in work.moved.items())
+        return products + moved + self.operation * work.operations + self.step * steps
 
     def save(self, path: Path) -> None:
         """Writes JSON, by rename."""
@@ -74,83 +52,59 @@ class Machine:
             return None
 
 
-def _features(work: Work) -> np.ndarray:
-    return np.array([work.matrix_flops, work.batched_flops, work.moved_bytes, work.operations], dtype=np.float64)
+@dataclass
+class Timed:
+    """A step that was timed: its work, the seconds of its operators over some steps, and seconds of whole ones."""
+
+    work: Work
+    operators: dict[str, float]
+    operator_steps: int
+    steps: list[float]
 
 
-def probe_machine(device: str, hidden: int) -> Machine:
-    """Times a few steps of a small random encoder of some hidden size, in about ten seconds; no data is read."""
-    found = [(work, seconds) for work, seconds in _timed(torch.device(device), hidden)]
-    return fit([work for work, _ in found], [seconds for _, seconds in found])
+def fit(found: list[Timed], loop: float = 0.0) -> Machine:
+    """What explains the timed steps; `loop` are seconds that the training loop adds to each.
+
+    An operator's price is its time over its work in all of them. One factor for all prices and the seconds besides
+    for each operation and each step, none negative, then explain the whole steps with the least squared relative error.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    work = Counter[str]()
+    for each in found:
+        for name, taken in each.operators.items():
+            seconds[name] += taken
+        for name, amount in (*each.work.products.items(), *each.work.moved.items()):
+            work[name] += amount * each.operator_steps
+    products = {name for each in found for name in each.work.products}
+    product, moved = (
+        {name: seconds[name] / work[name] for name in work if work[name] and (name in products) == kind}
+        for kind in (True, False)
+    )
+    flop, byte = (sum(seconds[n] for n in kind) / max(1, sum(work[n] for n in kind)) for kind in (product, moved))
+    first = Machine(product, moved, flop, byte, 0.0, 0.0)
+    measured = np.array([np.median(each.steps) for each in found])
+    columns = np.array([[first.seconds(each.work), each.work.operations, 1.0] for each in found])
+    factor, operation, step = _weights(columns / measured[:, None])
+    return Machine(
+        {name: float(factor * price) for name, price in product.items()},
+        {name: float(factor * price) for name, price in moved.items()},
+        float(factor * flop),
+        float(factor * byte),
+        float(operation),
+        float(step) + loop,
+    )
 
 
-def fit(works: list[Work], seconds: list[float]) -> Machine:
-    """The unit times, none negative, that explain the seconds with the least squared relative error."""
-    measured = np.array(seconds)
-    relative = np.array([_features(work) for work in works]) / measured[:, None]
-    scale = np.abs(relative).max(axis=0)
+def _weights(columns: np.ndarray) -> np.ndarray:
+    """Weights of the columns, none negative, whose sum is nearest to one in every row; (columns,)."""
+    best, least = np.zeros(columns.shape[1]), np.inf
+    scale = np.abs(columns).max(axis=0)
     scale[scale == 0] = 1.0
-    best, least = np.zeros(4), np.inf
-    for count in range(1, 5):
-        for chosen in itertools.combinations(range(4), count):
-            columns = relative[:, chosen] / scale[list(chosen)]
-            solution = np.linalg.lstsq(columns, np.ones(len(measured)), rcond=None)[0]
-            error = float(((columns @ solution - 1.0) ** 2).sum())
+    for count in range(1, columns.shape[1] + 1):
+        for chosen in map(list, itertools.combinations(range(columns.shape[1]), count)):
+            solution = np.linalg.lstsq(columns[:, chosen] / scale[chosen], np.ones(len(columns)), rcond=None)[0]
+            error = float(((columns[:, chosen] / scale[chosen] @ solution - 1.0) ** 2).sum())
             if (solution >= 0).all() and error < least:
-                least, best = error, np.zeros(4)
-                best[list(chosen)] = solution / scale[list(chosen)]
-    return Machine(*(float(value) for value in best))
-
-
-def _timed(device: torch.device, hidden: int) -> Iterator[tuple[Work, float]]:
-    with TemporaryDirectory(prefix="thriftune-probe-") as name, torch.random.fork_rng(devices=[]):
-        folder = Path(name)
-        _write_config(folder, hidden)
-        for method, settings, padding, texts, longest in POINTS:
-            protocol = Protocol(batch_size=texts, max_tokens=longest, padding=padding)  # type: ignore[arg-type]
-            classifier = skeleton(folder, ("a", "b", "c"), device="cpu")
-            chosen = find(method)(**settings)
-            assert isinstance(chosen, TransformerMethod)
-            chosen.apply(classifier, torch.Generator().manual_seed(0))
-            classifier.network.to(device)
-            splits = {"train": _texts(texts, longest)}
-            examples = run_prefix(classifier, splits, protocol, PrefixCache(None))["train"]
-            classifier.train_mode(False)
-            optimizer = build_optimizer(classifier, protocol.optimizer, 1e-5)
-            step = Step(classifier, examples, protocol, optimizer)
-            batch = [np.arange(texts)]
-            step(batch, 1e-5)
-            with CountWork() as counter:
-                step(batch, 1e-5)
-            yield counter.work, _median_seconds(lambda step=step, batch=batch: step(batch, 1e-5), device)  # type: ignore[misc]
-
-
-def _median_seconds(step: Callable[[], object], device: torch.device) -> float:
-    seconds: list[float] = []
-    while len(seconds) < FEWEST_STEPS or (sum(seconds) < SECONDS_PER_POINT and len(seconds) < MOST_STEPS):
-        synchronize(device)
-        started = time.perf_counter()
-        step()
-        synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
-
-
-def _texts(count: int, longest: int) -> Examples:
-    """Texts whose lengths fall from the longest to a quarter of it."""
-    lengths = np.linspace(longest, longest // 4, count).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    ids = np.arange(offsets[-1], dtype=np.int32) % VOCABULARY
-    return Examples(Tokens(ids, np.zeros(len(ids), dtype=np.uint8), offsets, 0), np.arange(count) % 3)
-
-
-def _write_config(folder: Path, hidden: int) -> None:
-    from transformers import BertConfig
-
-    BertConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=hidden,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=max(1, hidden // HEAD_SIZE),
-        intermediate_size=4 * hidden,
-    ).save_pretrained(folder)
+                least, best = error, np.zeros(columns.shape[1])
+                best[chosen] = solution / scale[chosen]
+    return best

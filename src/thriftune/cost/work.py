@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 aten = torch.ops.aten
-BATCHED = {aten.bmm, aten.baddbmm}
 CPU_ATTENTION = aten._scaled_dot_product_flash_attention_for_cpu
 CPU_ATTENTION_BACKWARD = aten._scaled_dot_product_flash_attention_for_cpu_backward
 FREE = {
@@ -39,20 +39,23 @@ OPTIMISERS = {aten._fused_adamw_}
 
 @dataclass(frozen=True)
 class Work:
-    """Sums over the operations of a step or a pass."""
+    """Sums over the operations of a step or a pass, by operator."""
 
-    matrix_flops: int = 0
-    """Of products with a weight: two per multiply-add."""
-    batched_flops: int = 0
-    """Of many small products at once: attention."""
-    moved_bytes: int = 0
-    """Read and written by everything else, each operand once."""
+    products: dict[str, int] = field(default_factory=dict)
+    """FLOPs of matrix products and attention: two per multiply-add."""
+    moved: dict[str, int] = field(default_factory=dict)
+    """Bytes read and written by everything else, each operand once."""
     operations: int = 0
 
     @property
     def flops(self) -> int:
         """Of all matrix products."""
-        return self.matrix_flops + self.batched_flops
+        return sum(self.products.values())
+
+    @property
+    def moved_bytes(self) -> int:
+        """By everything that is no matrix product."""
+        return sum(self.moved.values())
 
 
 class CountWork(TorchDispatchMode):
@@ -60,36 +63,45 @@ class CountWork(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.work = Work()
+        self._products: Counter[str] = Counter()
+        self._moved: Counter[str] = Counter()
+        self._operations = 0
+
+    @property
+    def work(self) -> Work:
+        """What has run so far."""
+        return Work(dict(self._products), dict(self._moved), self._operations)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation and adds its work."""
         out = func(*args, **(kwargs or {}))
-        packet = func.overloadpacket
-        if func.is_view or packet in FREE:
-            return out
-        matrix, batched, moved = 0, 0, 0
-        if func.name() in KERNEL_PRODUCTS:
-            product = _pool_flops if "pool" in func.name() else _attention_flops
-            batched = KERNEL_PRODUCTS[func.name()] * product(*args)
-        elif packet in BATCHED or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
-            batched = _flops(packet, args, kwargs, out)
-        elif packet in flop_registry:
-            flops = _flops(packet, args, kwargs, out)
-            attention = "attention" in packet.__name__
-            matrix, batched = (0, flops) if attention else (flops, 0)
-        elif packet in GATHERS:
-            moved = 2 * _bytes(out)
-        else:
-            moved = _bytes((args, kwargs)) + _bytes((args, kwargs) if packet in OPTIMISERS else out)
-        done = self.work
-        self.work = Work(
-            done.matrix_flops + matrix,
-            done.batched_flops + batched,
-            done.moved_bytes + moved,
-            done.operations + 1,
-        )
+        if not is_free(func):
+            self.add(func, args, kwargs, out)
         return out
+
+    def add(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Adds the work of an operation that has run."""
+        name, packet = operator_name(func), func.overloadpacket
+        self._operations += 1
+        if name in KERNEL_PRODUCTS:
+            product = _pool_flops if "pool" in name else _attention_flops
+            self._products[name] += KERNEL_PRODUCTS[name] * product(*args)
+        elif packet in flop_registry or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
+            self._products[name] += _flops(packet, args, kwargs, out)
+        elif packet in GATHERS:
+            self._moved[name] += 2 * _bytes(out)
+        else:
+            self._moved[name] += _bytes((args, kwargs)) + _bytes((args, kwargs) if packet in OPTIMISERS else out)
+
+
+def is_free(func: Any) -> bool:
+    """Whether an operator touches no data."""
+    return func.is_view or func.overloadpacket in FREE
+
+
+def operator_name(func: Any) -> str:
+    """The operator without its overload: `aten::add` for `aten::add.Tensor`."""
+    return str(func._schema.name)
 
 
 def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:

@@ -68,7 +68,7 @@ def prediction(
         assert isinstance(run.method, TransformerMethod)
         seen = texts * run.protocol.epochs * len(run.method.learning_rates)
         train = machine.seconds(found.work) * seen / found.texts
-        prefix = machine.seconds(found.prefix_work) * texts / found.prefix_texts
+        prefix = machine.seconds(found.prefix_work, steps=0) * texts / found.prefix_texts
         times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": seen / (train + prefix)}
     return Prediction(
         peak_memory_bytes=found.peak_memory_bytes,
@@ -140,7 +140,7 @@ def known_machine(device: str, folder: Path) -> Machine | None:
 
 def probed_machine(device: str, folder: Path, report: Callable[[], None]) -> Machine:
     """This machine's speeds for a model: known from before, or probed now and kept."""
-    from thriftune.cost.machine import probe_machine
+    from thriftune.cost.probe import probe_machine
 
     known = known_machine(device, folder)
     if known is not None:
