@@ -75,6 +75,8 @@ def test_kept_weights_are_those_of_the_epoch_that_is_named(tmp_path: Path, keep:
     scores = [point.validation_accuracy for point in result.epochs]
     assert result.best_epoch == (5 if keep == "last" else 1 + scores.index(max(scores)))
     again = quick_scores(model, examples(model, 40, seed=9), protocol)
+    assert result.validation is not None
+    assert np.array_equal(again.logits, result.validation.logits), "they stand in for predictions on validation"
     assert again == result.validation
     assert again.accuracy == scores[result.best_epoch - 1]
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class QuickScores:
     accuracy: float
     macro_f1: float
     """Mean F1 over all classes; a class that is neither true nor predicted anywhere counts as 0."""
+    logits: np.ndarray = field(compare=False, repr=False)
+    """What they were computed from, (texts, classes): the kept weights' need not be computed again."""
 
 
 def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> np.ndarray:
@@ -117,4 +119,5 @@ def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol)
         loss=float(-log_softmax(logits)[np.arange(len(labels)), labels].mean()),
         accuracy=float((predicted == labels).mean()),
         macro_f1=float(f1.mean()),
+        logits=logits,
     )

@@ -94,7 +94,11 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     )
     for split in job.evaluated:
         started = time.perf_counter()
-        probabilities, vectors = _probabilities(classifier, examples[split], job, embed=split == "test")
+        kept = trained.fit.validation if split == "validation" else None
+        if kept is not None:
+            probabilities, vectors = _normalised(kept.logits), None
+        else:
+            probabilities, vectors = _probabilities(classifier, examples[split], job, embed=split == "test")
         evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(examples[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
@@ -281,8 +285,7 @@ def _probabilities(
 
     Raises `DivergedError` where the weights give no finite logits.
     """
-    from thriftune.engine.predict import log_softmax, predict, predict_and_embed, sampled_texts
-    from thriftune.engine.train import DivergedError
+    from thriftune.engine.predict import predict, predict_and_embed, sampled_texts
 
     protocol, embeddings = job.planned.protocol, None
     if embed:
@@ -291,9 +294,17 @@ def _probabilities(
         embeddings = Embeddings(rows, vectors)
     else:
         logits = predict(classifier, examples, protocol)
+    return _normalised(logits), embeddings
+
+
+def _normalised(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of shape (texts, classes); raises `DivergedError` where the logits are not finite."""
+    from thriftune.engine.predict import log_softmax
+    from thriftune.engine.train import DivergedError
+
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
-    return np.asarray(np.exp(log_softmax(logits))), embeddings
+    return np.asarray(np.exp(log_softmax(logits)))
 
 
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
