@@ -18,6 +18,7 @@ from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import LAYERS, model_folder
 
 from thriftune.errors import InputError
+from thriftune.models.kernels.build import build
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, RunFolder, Store
@@ -538,6 +539,7 @@ class TestProcesses:
         for run in results.runs:
             assert run.test == here[run.run_id].test
         assert "threads" not in results.runs[0].environment, "a baseline's process never loads torch"
+        assert results.runs[1].environment["kernels"] == (build().reason or "compiled")
 
     def test_ctrl_c_ends_the_run_and_leaves_no_half_of_it(self, tmp_path: Path) -> None:
         study = small_study(tmp_path, protocol={"epochs": 1000, "max_tokens": 32, "device": "cpu"})

@@ -24,9 +24,13 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
     if training:
         import torch
 
+        from thriftune.models.kernels.build import build
+
         out["threads"] = torch.get_num_threads()
         if device == "cuda":
             out["gpu"] = torch.cuda.get_device_name()
+        else:
+            out["kernels"] = build().reason or "compiled"
     return out
 
 

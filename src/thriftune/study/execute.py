@@ -129,7 +129,10 @@ class _Progress:
                 runs=runs,
                 margin=self.study.margin,
                 published=self.study.published,
-                environment=environment("cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu"),
+                environment=environment(
+                    "cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu",
+                    training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
+                ),
                 robustness={
                     name: _robustness_profile(further, self.prepared.dataset.labels)
                     for name, further in self.prepared.dataset.robustness.items()
