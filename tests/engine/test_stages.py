@@ -86,6 +86,45 @@ def test_the_same_bits_as_a_whole_model(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_deeper_cut_goes_on_from_a_shallower_one(
+    kind: str, streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values and cost are those of a cut from nothing; the layers below run once."""
+    if streamed:
+        monkeypatch.setattr(stages, "STREAMED_BYTES", 0)
+    folder = model_folder(kind)
+    shallow = with_prefixes(made(folder, "lora", lazy=True), tmp_path / "warm")["train"].prefix
+    expected = with_prefixes(made(folder, "head_only", lazy=True), tmp_path / "cold")["train"].prefix
+    bottoms: list[int | None] = []
+    run = stages._run
+    monkeypatch.setattr(stages, "_run", lambda c, stage, *rest: bottoms.append(stage.bottom) or run(c, stage, *rest))
+    deep = made(folder, "head_only", lazy=True)
+    found = run_prefix(deep, splits(deep), PROTOCOL, PrefixCache(tmp_path / "warm"))
+    prefix = found["train"].prefix
+    assert min(bottom for bottom in bottoms if bottom is not None) == shallow.layer
+    assert None not in bottoms
+    np.testing.assert_array_equal(prefix.values, expected.values)
+    assert prefix.seconds > shallow.seconds
+    assert prefix.layer == expected.layer > shallow.layer
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_a_cut_costs_does_not_depend_on_a_shallower_one(
+    streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if streamed:
+        monkeypatch.setattr(stages, "STREAMED_BYTES", 0)
+    folder = model_folder("bert")
+    with_prefixes(made(folder, "lora", lazy=True), tmp_path / "warm")
+    peaks = [
+        with_prefixes(made(folder, "head_only", lazy=True), tmp_path / name)["train"].prefix.peak_memory_bytes
+        for name in ("warm", "cold")
+    ]
+    assert peaks[0] == peaks[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_never_more_than_the_embeddings_or_one_layer_in_memory(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "STREAMED_BYTES", 0)
     classifier = made(model_folder(kind), "head_only", lazy=True)

@@ -20,7 +20,7 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Texts, gather, run_stages
+from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Start, Texts, gather, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.kernels.build import build
 from thriftune.models.rows import Rows
@@ -62,9 +62,9 @@ def prefix_of(
 ) -> Prefix:
     """The prefix of a classifier's frozen layers for some tokens, from the cache folder or computed into it.
 
-    Without a folder it is computed into memory. The batches that go through the layers depend on the tokens
-    alone, so the values are the same bits either way. `peak_of` measures the memory that it takes; a file whose
-    note does not say that is then computed again.
+    Without a folder it is computed into memory; with one, from the output of fewer layers where that is there. The
+    batches that go through the layers depend on the tokens alone, so the values are the same bits either way.
+    `peak_of` measures the memory that it takes; a file whose note does not say that is then computed again.
     """
     cut = classifier.cut
     if not cut:
@@ -86,15 +86,16 @@ def prefix_of(
     stored = _stored(path, shape, dtype, with_peak=peak_of is not None)
     if stored is not None:
         return prefix(*stored, reused=True, mapped=True)
+    start, before = _shallower(classifier, tokens, folder, dtype, with_peak=peak_of is not None)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished, spare = (path.with_suffix(f".{os.getpid()}{part}.tmp") for part in ("", ".between"))
     try:
         target = np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape)
-        seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of)
+        seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of, start)
         target.flush()
         del target
         note = {
-            "seconds": seconds,
+            "seconds": before + seconds,
             "peak_memory_bytes": peak,
             "crc32": _checksum(unfinished),
             "bytes": unfinished.stat().st_size,
@@ -118,15 +119,28 @@ def prefix_bytes(classifier: Classifier, tokens: Tokens) -> int:
     return rows * hidden * _dtype(classifier).itemsize
 
 
-def prefix_file(classifier: Classifier, tokens: Tokens) -> str:
-    """The name of a prefix's file: a hash over everything that its values depend on."""
+def _shallower(
+    classifier: Classifier, tokens: Tokens, folder: Path, dtype: np.dtype[Any], with_peak: bool
+) -> tuple[Start | None, float]:
+    """The output of the most layers below the cut that the folder holds, and the seconds that it took."""
+    shape = (len(tokens.ids), int(classifier.config.hidden_size))
+    for layer in range((classifier.cut or 0) - 1, 0, -1):
+        found = _stored(folder / prefix_file(classifier, tokens, layer), shape, dtype, with_peak)
+        if found is not None:
+            values, note = found
+            return Start(layer, values, note["peak_memory_bytes"]), note["seconds"]
+    return None, 0.0
+
+
+def prefix_file(classifier: Classifier, tokens: Tokens, layer: int | None = None) -> str:
+    """The name of a prefix's file: a hash over everything that its values depend on; by default of all that is cut."""
     digest = hashlib.sha256()
     for array in (tokens.ids, tokens.offsets, tokens.types):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
     parts = [
         weights_hash(classifier.path),
-        classifier.cut,
-        _first_only(classifier),
+        layer or classifier.cut,
+        layer is None and _first_only(classifier),
         str(_dtype(classifier)),
         torch.__version__,
         ENGINE_VERSION,

@@ -43,6 +43,18 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The output of some of the lowest layers, from before."""
+
+    layer: int
+    """How many layers it went through."""
+    values: np.ndarray
+    """(tokens, hidden)."""
+    peak: int | None
+    """Bytes that it needed at the peak; None where not measured."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """Neighbouring layers that run together."""
 
@@ -62,11 +74,13 @@ def run_stages(
     spare: Path | None,
     report: Report | None,
     peak_of: PeakOf | None,
+    start: Start | None = None,
 ) -> tuple[float, int | None]:
     """Writes the output of the `cut` lowest layers into `out` and returns its seconds and the peak memory in bytes.
 
     `out` is (tokens, hidden), or (texts, hidden) where only first tokens are read above; `spare` then is a file for
-    what lies between stages. The batches depend on the lengths alone. The peak counts no weights above the cut.
+    what lies between stages. The batches depend on the lengths alone. The peak counts no weights above the cut, and
+    is that of all the layers even where the lower ones ran before (`start`); the seconds are those of the rest.
     """
     keep_freed_memory()
     classifier.eval_mode()
@@ -74,23 +88,29 @@ def run_stages(
     largest = max(batches, key=lambda batch: int(texts.lengths[batch].sum() * texts.lengths[batch].max()))
     per_text = len(out) != texts.offsets[-1]
     stages = _stages(classifier, cut, int(texts.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
-    between = _between(out, texts, spare) if per_text and len(stages) > 1 else out
-    seconds, peak, done = 0.0, 0, 0
+    left = stages if start is None else _after(classifier, stages, cut, start.layer)
+    between = _between(out, texts, spare) if per_text and len(left) > 1 else out
+    source = None if start is None else start.values
+    seconds, done, peak = 0.0, 0, 0 if start is None else start.peak or 0
     with torch.inference_mode():
-        for stage in stages:
+        if peak_of is not None and left != stages and len(stages) == 1:
+            with _in_memory(classifier, stages[0].modules):
+                peak = max(peak, _probe(classifier, stages[0], texts, largest, None, peak_of))
+        for stage in left:
             started = time.perf_counter()
             with _in_memory(classifier, stage.modules):
-                if peak_of is not None:
+                if peak_of is not None and stage in stages:
                     seconds += time.perf_counter() - started
-                    peak = max(peak, _probe(classifier, stage, texts, largest, between, peak_of))
+                    peak = max(peak, _probe(classifier, stage, texts, largest, source, peak_of))
                     started = time.perf_counter()
+                last = stage is left[-1]
                 for indices in batches:
-                    hidden = _run(classifier, stage, texts, indices, between)
-                    last = stage.top == cut and stage is stages[-1]
+                    hidden = _run(classifier, stage, texts, indices, source)
                     _write(out if last else between, hidden, indices, None if last and per_text else texts.offsets)
                     done += int(texts.lengths[indices].sum())
                     if report is not None:
-                        report(done, len(stages) * int(texts.offsets[-1]))
+                        report(done, len(left) * int(texts.offsets[-1]))
+            source = between
             seconds += time.perf_counter() - started
     return seconds, None if peak_of is None else peak
 
@@ -118,6 +138,14 @@ def _stages(classifier: Classifier, cut: int, between_bytes: int, spare: Path | 
     return stages
 
 
+def _after(classifier: Classifier, stages: list[Stage], cut: int, layer: int) -> list[Stage]:
+    """The stages above a layer."""
+    if len(stages) > 1:
+        return [stage for stage in stages if stage.bottom is not None and stage.bottom >= layer]
+    lower = {id(module) for module in classifier.family.below(classifier.encoder, layer)}
+    return [Stage(layer, cut, [module for module in stages[0].modules if id(module) not in lower])]
+
+
 def _budget(device: torch.device) -> int:
     """Bytes of weights below the cut that may be in memory together."""
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else STREAMED_BYTES
@@ -138,20 +166,23 @@ def _in_memory(classifier: Classifier, modules: list[nn.Module]) -> Iterator[Non
             module.to("meta")
 
 
-def _run(classifier: Classifier, stage: Stage, texts: Texts, indices: np.ndarray, between: np.ndarray) -> torch.Tensor:
+def _run(
+    classifier: Classifier, stage: Stage, texts: Texts, indices: np.ndarray, source: np.ndarray | None
+) -> torch.Tensor:
     rows = texts.rows_of(indices)
     if stage.bottom is None:
         return prefix_output(classifier, rows, stage.top)
-    hidden = torch.from_numpy(gather(between, texts.offsets, indices)).to(classifier.device)
+    assert source is not None
+    hidden = torch.from_numpy(gather(source, texts.offsets, indices)).to(classifier.device)
     return prefix_output(classifier, rows, stage.top, stage.bottom, hidden)
 
 
 def _probe(
-    classifier: Classifier, stage: Stage, texts: Texts, largest: np.ndarray, between: np.ndarray, peak_of: PeakOf
+    classifier: Classifier, stage: Stage, texts: Texts, largest: np.ndarray, source: np.ndarray | None, peak_of: PeakOf
 ) -> int:
     """Peak bytes of a stage on its largest batch."""
     weights = [t for module in stage.modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
-    return peak_of(weights, lambda: _run(classifier, stage, texts, largest, between))
+    return peak_of(weights, lambda: _run(classifier, stage, texts, largest, source))
 
 
 def _batches(lengths: np.ndarray) -> list[np.ndarray]:
