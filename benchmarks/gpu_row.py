@@ -285,7 +285,6 @@ def speed(job: Job) -> dict[str, Any]:
     use_precision(job.protocol())
     with tempfile.TemporaryDirectory(dir=job.folder) as cache:
         examples = run_prefix(classifier, {"train": examples}, job.protocol(), PrefixCache(Path(cache)))["train"]
-        release()
         watch, notes = trained(job, job.protocol(), examples, classifier)
     prefix = examples.prefix
     found = {

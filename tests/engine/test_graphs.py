@@ -21,6 +21,7 @@ from torch import nn
 
 from thriftune.engine import graphs
 from thriftune.engine.batches import training_batches
+from thriftune.engine.buckets import bucket_of
 from thriftune.engine.graphs import GraphedSteps, steps_of, why_not
 from thriftune.engine.precision import use_precision
 from thriftune.engine.protocol import OptimizerSettings, Protocol
@@ -138,7 +139,7 @@ def test_a_shape_is_recorded_when_it_comes_often() -> None:
     seen: dict[Any, int] = {}
     for epoch in range(EPOCHS):
         for batch in training_batches(TEXTS, 6, 0, epoch):
-            bucket = steps.texts.bucket(batch)
+            bucket = bucket_of(step.examples.tokens.lengths[batch])
             seen[bucket] = seen.get(bucket, 0) + 1
     run(step, steps)
     often = [count for count in seen.values() if count >= graphs.RECORDED_VISIT]

@@ -29,17 +29,18 @@ class Bucket:
     texts: int
     """Real ones; one of spare rows follows."""
     rows: int
-    """Spare ones included, at least one and at most `width`."""
+    """Spare ones included, at least one and no more than the longest text has."""
     width: int
     """No text is longer."""
 
 
 def bucket_of(lengths: np.ndarray) -> Bucket:
-    """The bucket for texts of these lengths: rows and width rounded up to about an eighth, or to 16."""
+    """The bucket for texts of these lengths: rows and width rounded up by at most an eighth, or to 16."""
     longest, rows = int(lengths.max()), int(lengths.sum())
     width_step = max(WIDTH_STEP, _power_of_two(longest // 8))
     width = -(-longest // width_step) * width_step
-    step = min(_power_of_two(rows // 8), _power_of_two(width))
+    # The text of spare rows is no longer than the longest one, so that it needs no further position.
+    step = min(_power_of_two(rows // 8), _power_of_two(longest))
     return Bucket(len(lengths), rows // step * step + step, width)
 
 
@@ -68,7 +69,11 @@ class DeviceTexts:
         # Where only first tokens are read above the cut, a text is one row.
         per_text = prefix is not None and prefix.offsets is None
         self._lengths = np.ones(len(tokens), dtype=np.int64) if per_text else np.asarray(tokens.lengths)
-        self._offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(self._lengths)])).to(device)
+        ends = np.cumsum(self._lengths)
+        # The last text stands for the spare rows of any batch: longer than they are, its tokens the first ones.
+        self._begins = torch.from_numpy(np.append(ends - self._lengths, 0)).to(device)
+        self._sizes = torch.from_numpy(np.append(self._lengths, ends[-1])).to(device)
+        self._chosen = torch.full((largest_batch + 1,), len(tokens), device=device)
         self._ids = torch.zeros(0, dtype=torch.int32, device=device)
         self._types: torch.Tensor | None = None
         self._values: torch.Tensor | None = None
@@ -81,45 +86,49 @@ class DeviceTexts:
         else:
             self._feed = Feed(prefix, int(np.sort(self._lengths)[-largest_batch:].sum()), device)
 
-    def bucket(self, indices: np.ndarray) -> Bucket:
-        """The bucket of some texts."""
-        return bucket_of(self._lengths[indices])
+    def load(self, indices: np.ndarray, same: torch.Tensor) -> Bucket:
+        """Says which texts the next batch has, by their numbers here and, the `same`, on the device.
 
-    def load(self, indices: np.ndarray) -> None:
-        """Brings what the next batch needs from the host, without waiting for it."""
+        Brings what they need from the host, without waiting for it; returns their bucket.
+        """
+        self._chosen[: len(indices)].copy_(same)
+        if len(indices) < len(self._chosen) - 1:
+            self._chosen[len(indices) :].fill_(len(self._lengths))
         if self._feed is not None:
             self._feed.load(indices)
+        return bucket_of(self._lengths[indices])
 
-    def batch(self, indices: torch.Tensor, bucket: Bucket) -> Batch:
-        """Some texts, given by their numbers on the device, (texts,), in their order and in the bucket's shape.
+    def texts(self, bucket: Bucket) -> torch.Tensor:
+        """The numbers of the loaded texts, (texts,)."""
+        return self._chosen[: bucket.texts]
 
-        The host learns nothing about them, so that it need not wait, and a graph can hold this.
+    def batch(self, bucket: Bucket) -> Batch:
+        """The loaded texts in their order and in the bucket's shape.
+
+        It depends on what lies on the device alone: the host need not wait for it, and a graph can hold it.
         """
-        rows = torch.arange(bucket.rows, device=indices.device)
-        begins = self._offsets.index_select(0, indices)
-        ends = (self._offsets.index_select(0, indices + 1) - begins).cumsum(0)
-        starts = torch.nn.functional.pad(ends, (1, 0))
-        lengths = torch.nn.functional.pad(ends, (0, 1), value=bucket.rows) - starts
+        chosen = self._chosen[: bucket.texts + 1]
+        begins, sizes = self._begins.index_select(0, chosen), self._sizes.index_select(0, chosen)
+        ends = sizes.cumsum(0)
+        starts = ends - sizes
+        lengths = torch.minimum(sizes, bucket.rows - starts)
+        rows = torch.arange(bucket.rows, device=chosen.device)
         text = torch.searchsorted(ends, rows, right=True)
-        spare = text == bucket.texts
-        place = rows - starts.index_select(0, text)
-        source = torch.nn.functional.pad(begins, (0, 1)).index_select(0, text) + place
-        source = source.masked_fill(spare, 0)
-        mask = torch.arange(bucket.width, device=indices.device) < lengths.unsqueeze(1)
+        places = rows - starts.index_select(0, text)
+        source = places + begins.index_select(0, text)
         group = Group(
             first_row=0,
             rows=bucket.rows,
             first_text=0,
             texts=bucket.texts + 1,
             width=bucket.width,
-            slots=text * bucket.width + place,
-            mask=mask[:, None, None, :],
+            slots=torch.add(places, text, alpha=bucket.width),
+            mask=(torch.arange(bucket.width, device=chosen.device) < lengths.unsqueeze(1))[:, None, None, :],
         )
         packed = Rows(
-            ids=self._ids.index_select(0, source).long() if len(self._ids) else self._ids,
-            types=None if self._types is None else self._types.index_select(0, source).long(),
-            # Position tables may end before a text of spare rows does.
-            positions=place.masked_fill(spare, 0),
+            ids=self._ids.index_select(0, source) if len(self._ids) else self._ids,
+            types=None if self._types is None else self._types.index_select(0, source).int(),
+            positions=places,
             starts=starts,
             lengths=lengths,
             groups=(group,),

@@ -39,6 +39,10 @@ class Recorder(typing.Protocol):
         ...
 
 
+_failed: list[torch.cuda.CUDAGraph] = []
+"""Never freed: after a recording that failed torch's allocator may go on asking its graph what it records."""
+
+
 @cache
 def _recording_stream(device: torch.device) -> torch.cuda.Stream:
     """One for the process: cuBLAS keeps a workspace for every stream that it has seen."""
@@ -75,6 +79,7 @@ class CudaGraphs:
             ):
                 work()
         except RuntimeError as error:
+            _failed.append(graph)
             # The generator may be left waiting for the recording's end, and would refuse all further draws.
             generator.graphsafe_set_state(spare)
             # What went wrong first; the recording's end then only says that there was something.
@@ -123,7 +128,6 @@ class GraphedSteps:
         self._replays: dict[Bucket, Work] = {}
         self._visits: Counter[Bucket] = Counter()
         self._places: list[int] = []
-        self._indices = torch.zeros(protocol.batch_size, dtype=torch.int64, device=device)
         self._rate = torch.zeros((), device=device)
         self._loss = torch.zeros((), device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -143,10 +147,8 @@ class GraphedSteps:
         start = 0
         for number, batch in enumerate(batches):
             stop = start + len(batch)
-            self._indices[: len(batch)].copy_(order[start:stop])
             self._rate.copy_(rates_there[number])
-            self.texts.load(batch)
-            self._run(self.texts.bucket(batch))
+            self._run(self.texts.load(batch, order[start:stop]))
             start = stop
             yield StepResult(self._loss, self._correct, len(batch))
 
@@ -197,15 +199,16 @@ class GraphedSteps:
             torch.set_rng_state(random)
 
     def _work(self, bucket: Bucket) -> None:
-        """One whole step on the texts whose numbers lie in their place; its results go to theirs."""
-        step, here = self.step, self._indices[: bucket.texts]
-        batch = self.texts.batch(here, bucket)
+        """One whole step on the loaded texts; its results go to their places."""
+        step, here = self.step, self.texts.texts(bucket)
+        batch = self.texts.batch(bucket)
         logits = logits_of_rows(step.classifier, step.examples, batch.rows, batch.hidden, step.protocol)
         logits, labels = logits[: bucket.texts], step.labels.index_select(0, here)
         losses = text_losses(logits, labels)
-        (losses.sum() / bucket.texts).backward()
+        total = losses.sum()
+        (total / bucket.texts).backward()
         with torch.no_grad():
             step.losses.index_copy_(0, here, losses)
-            self._loss.copy_(losses.sum())
+            self._loss.copy_(total)
             self._correct.copy_((logits.argmax(dim=1) == labels).sum())
         step.apply()
