@@ -211,13 +211,33 @@ class TestCrossovers:
         result = run("crossovers", "--axis", "tokens", "--out", "made")
         assert result.exit_code == 0
         assert "Below about 500 tokens per batch lora needs less memory than top" in " ".join(result.stdout.split())
-        made = {path.name for path in (here / "made").iterdir()}
-        assert made == {"crossovers.json", "tokens-memory.svg", "tokens-time.svg"}
+        assert {path.name for path in (here / "made").iterdir()} == {"crossovers.json", "figures"}
+        figures = {path.name for path in (here / "made" / "figures").iterdir()}
+        assert figures == {"tokens-memory.svg", "tokens-time.svg"}
 
     def test_json(self) -> None:
         document = json.loads(run("crossovers", "--json").stdout)
-        assert list(document) == ["tokens", "depth", "size"]
-        assert len(document["size"]["points"]) == 4
+        assert list(document["axes"]) == ["tokens", "depth", "size"]
+        assert len(document["axes"]["size"]["points"]) == 4
+        assert "BERT-base" in document["setting"]
+
+    def test_the_report_shows_what_was_left_in_its_folder(self, here: Path) -> None:
+        from tests.report.synthetic import VARIANTS, write
+
+        from thriftune.analysis.crossovers import build
+        from thriftune.analysis.panel import NotApplicable, Panel
+        from thriftune.results.store import Store
+
+        write(here / "out", VARIANTS["plain"])
+        missing = build(Store(here / "out").load())
+        assert isinstance(missing, NotApplicable)
+        assert "thriftune crossovers --out out" in missing.reason
+        assert run("crossovers", "--axis", "tokens", "--out", "out").exit_code == 0
+        panel = build(Store(here / "out").load())
+        assert isinstance(panel, Panel)
+        assert "Below about 500 tokens per batch lora needs less memory than top" in panel.sentences[0]
+        assert "BERT-base" in panel.notes[0]
+        assert [chart.name for chart in panel.charts] == ["tokens-memory", "tokens-time"]
 
     @pytest.mark.parametrize(
         ("options", "message"),

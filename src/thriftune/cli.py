@@ -47,6 +47,7 @@ CROSSOVERS_EXAMPLES = """\b
 Examples:
   thriftune crossovers
   thriftune crossovers --axis tokens --tokens 128 --out crossovers
+  thriftune crossovers --model demo:minilm --out out/demo
   thriftune crossovers --axis size --device h100 --json
 """
 INIT_EXAMPLES = """\b
@@ -295,7 +296,11 @@ def crossovers(
     tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 64,
     device: Annotated[str, typer.Option(help="cpu, cuda or a GPU's name (h100).")] = "cpu",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the charts (SVG) and crossovers.json.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder for the charts (SVG) and crossovers.json; in that of a study, its report shows them.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -308,6 +313,7 @@ def crossovers(
     from thriftune.cost.cuda import find_gpu
     from thriftune.errors import unknown_name
     from thriftune.models.sources import resolve_model
+    from thriftune.study.predict import known_machine
 
     for name in axis or ():
         if name not in AXES:
@@ -317,6 +323,7 @@ def crossovers(
         batch_size=batch_size,
         text_tokens=tokens,
         gpu=None if device.lower() == "cpu" else find_gpu(device),
+        machine=(lambda folder: known_machine("cpu", folder)) if device.lower() == "cpu" else None,
     )
     setting.check()
     found = {
@@ -324,23 +331,26 @@ def crossovers(
         for name in dict.fromkeys(axis or AXES)
     }
     panels = {name: build(name, points) for name, points in found.items()}
-    document = {
+    held = setting.sentence(model, device)
+    axes = {
         name: {"sentences": panels[name].sentences, "points": [asdict(point) for point in points]}
         for name, points in found.items()
     }
+    document = {"setting": held, "axes": axes}
     if out is not None:
         from thriftune.report.render import write_figures
-        from thriftune.results.store import write_json
+        from thriftune.results.store import Store, write_json
 
-        write_json(out / "crossovers.json", document)
+        write_json(Store(out).crossovers_path, document)
         for panel in panels.values():
-            write_figures(out, panel.charts)
+            write_figures(Store(out).figures_path, panel.charts)
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
     from thriftune.progress import print_table, print_text
     from thriftune.report.table import panel_rows
 
+    print_text(f"\n{held}")
     for panel in panels.values():
         for table in panel.tables:
             print_text(f"\n{table.caption}")

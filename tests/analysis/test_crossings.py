@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import vl_convert
@@ -48,6 +49,16 @@ def test_a_method_without_points_at_some_places_is_compared_where_it_has_them() 
     kept = [point for point in some if point.method == "a" or point.x > 300]
     (found,) = crossings.crossings(kept, "peak_memory_bytes")
     assert found.x == pytest.approx(2000, rel=0.01)
+
+
+def test_time_is_in_seconds_where_all_are_known() -> None:
+    lines = {"a": lambda x: 1e6 * x, "b": lambda x: 2e9}
+    some = [replace(point, seconds_per_sample=0.001 if point.method == "a" else 0.002) for point in points(**lines)]
+    panel = crossings.build("tokens", some)
+    assert "training time per text on this machine" in panel.tables[1].caption
+    assert panel.tables[1].rows[0]["m1"] == 0.002
+    some[0] = replace(some[0], seconds_per_sample=None)
+    assert "GFLOP" in crossings.build("tokens", some).tables[1].caption
 
 
 @pytest.mark.parametrize("axis", list(crossings.AXES))

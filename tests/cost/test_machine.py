@@ -10,44 +10,61 @@ from thriftune.cost import probe
 from thriftune.cost.machine import Machine, Timed, fit
 from thriftune.cost.work import Work
 
-TRUE = Machine({"aten::mm": 2e-11, "aten::bmm": 1e-10}, {"aten::add": 2e-10}, 3e-11, 2e-10, 5e-6, 3e-4)
+TRUE = Machine(
+    call={"aten::mm": 1e-5, "aten::bmm": 2e-5, "aten::add": 5e-6, "aten::div": 4e-6},
+    unit={"aten::mm": 2e-11, "aten::bmm": 1e-10, "aten::add": 2e-10},
+    other_call=5e-6,
+    other_flop=3e-11,
+    other_byte=2e-10,
+    step=3e-4,
+)
+
+
+def work(mm: int, bmm: int, add: int, calls: int) -> Work:
+    names = ("aten::mm", "aten::bmm", "aten::add", "aten::div")
+    return Work({"aten::mm": mm, "aten::bmm": bmm}, {"aten::add": add, "aten::div": 8}, dict.fromkeys(names, calls))
+
+
 WORKS = [
-    Work({"aten::mm": 10**10, "aten::bmm": 10**8}, {"aten::add": 10**8}, 300),
-    Work({"aten::mm": 10**9, "aten::bmm": 10**8}, {"aten::add": 10**7}, 250),
-    Work({"aten::mm": 10**8, "aten::bmm": 10**7}, {"aten::add": 10**6}, 100),
-    Work({"aten::mm": 10**6}, {"aten::add": 10**5}, 50),
+    work(10**10, 10**8, 10**8, 40),
+    work(10**10, 10**9, 10**8, 10),
+    work(10**9, 10**8, 10**7, 20),
+    work(10**7, 10**7, 10**6, 1),
 ]
 
 
 def timed(work: Work, slower: float = 1.0) -> Timed:
     """A step as a clock would see it: its operators alone, and the whole."""
-    alone = {name: 2 * amount * TRUE.product[name] for name, amount in work.products.items()}
-    alone |= {name: 2 * amount * TRUE.moved[name] for name, amount in work.moved.items()}
-    return Timed(work, alone, 2, [slower * TRUE.seconds(work)] * 3)
+    alone = {name: count * TRUE.call[name] for name, count in work.calls.items()}
+    for name, amount in (*work.products.items(), *work.moved.items()):
+        alone[name] += amount * TRUE.unit.get(name, 0.0)
+    return Timed(work, alone, [slower * TRUE.seconds(work)] * 3)
 
 
 def test_prices_are_found() -> None:
-    found = fit([timed(work) for work in WORKS])
-    assert found.product == pytest.approx(TRUE.product)
-    assert found.moved == pytest.approx(TRUE.moved)
-    assert (found.operation, found.step) == pytest.approx((TRUE.operation, TRUE.step))
-    unseen = Work({"aten::mm": 10**9, "aten::addmm": 10**9}, {}, 2)
-    assert 0.02 < found.seconds(unseen) - TRUE.seconds(Work({"aten::mm": 10**9}, {}, 2)) < 0.03, "between mm and bmm"
+    found = fit([timed(each) for each in WORKS])
+    assert {name: found.unit[name] for name in TRUE.unit} == pytest.approx(TRUE.unit, rel=1e-3)
+    assert found.call == pytest.approx(TRUE.call, rel=1e-3)
+    assert found.step == pytest.approx(TRUE.step, rel=1e-3)
+    assert found.unit["aten::div"] == found.other_byte, "a few bytes tell nothing of many"
+    unseen = Work({"aten::addmm": 10**9}, {}, {"aten::addmm": 1})
+    assert TRUE.unit["aten::mm"] < found.seconds(unseen, steps=0) / 1e9 < TRUE.unit["aten::bmm"]
 
 
 def test_whole_steps_decide_and_nothing_is_negative() -> None:
-    found = fit([timed(work, slower=1.5) for work in WORKS], loop=1e-3)
-    assert found.seconds(WORKS[0]) == pytest.approx(1.5 * TRUE.seconds(WORKS[0]) + 1e-3)
-    odd = fit([timed(work, slower) for work, slower in zip(WORKS, (1.0, 0.7, 0.5, 0.1), strict=True)])
-    assert min(*odd.product.values(), *odd.moved.values(), odd.operation, odd.step) >= 0
+    found = fit([timed(each, slower=1.5) for each in WORKS], loop=1e-3)
+    for each in WORKS:
+        assert found.seconds(each) == pytest.approx(1.5 * TRUE.seconds(each) + 1e-3, rel=1e-3)
+    odd = fit([timed(each, slower) for each, slower in zip(WORKS, (1.0, 0.7, 0.5, 0.1), strict=True)])
+    assert min(*odd.call.values(), *odd.unit.values(), odd.step) >= 0
 
 
 def test_a_machine_is_probed_kept_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr(probe, "STEP_SECONDS", 0.0)
     machine = probe.probe_machine("cpu", 64)
-    assert machine.product["aten::mm"] > 0
-    assert machine.moved["aten::_fused_adamw_"] > 0
+    assert machine.unit["aten::mm"] > 0
+    assert machine.call["aten::_fused_adamw_"] > 0
     assert machine.seconds(WORKS[0]) > machine.seconds(WORKS[1]) > machine.seconds(WORKS[1], steps=0) * 0.99
     machine.save(tmp_path / "machine.json")
     assert Machine.load(tmp_path / "machine.json") == machine

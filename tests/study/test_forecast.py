@@ -151,7 +151,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 
 
 def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "known_machine", lambda device, folder: Machine({}, {}, 1e-9, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(predict, "known_machine", lambda device, folder: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
     study = small_study(tmp_path)
     (cell,) = asked(study, probe=True)
     flops = cell.predicted.flops_per_sample

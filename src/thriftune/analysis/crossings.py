@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 from thriftune.analysis import chart
 from thriftune.analysis import format as f
-from thriftune.analysis.panel import Chart, Column, Panel, Table
+from thriftune.analysis.panel import Chart, Column, Kind, Panel, Table
 from thriftune.results.record import AxisPoint
 
 AXES = {
@@ -16,9 +16,25 @@ AXES = {
     "depth": ("Depth", "layers", "layers with gradients (log scale)"),
     "size": ("Model size", "parameters", "parameters of the model (log scale)"),
 }
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is compared along an axis."""
+
+    what: str
+    better: str
+    title: str
+    kind: Kind
+    unit: str = ""
+    """Of a number: a word after it."""
+    divisor: float = 1.0
+
+
 QUANTITIES = {
-    "peak_memory_bytes": ("memory", "needs less memory"),
-    "flops_per_sample": ("time", "trains faster"),
+    "peak_memory_bytes": Quantity("memory", "needs less memory", "peak memory of a training step", "bytes"),
+    "seconds_per_sample": Quantity("time", "trains faster", "training time per text on this machine", "seconds"),
+    "flops_per_sample": Quantity("time", "trains faster", "training work per text", "number", "GFLOP", 1e9),
 }
 LEVEL = 0.01
 """Differences below this share count as none: two methods that run the same code do not cross."""
@@ -36,15 +52,17 @@ class Crossing:
 def build(axis: str, points: list[AxisPoint]) -> Panel:
     """Memory and work of every method along an axis: sentences on where they cross, one table and chart for each."""
     sentences, tables, charts = [], [], []
-    for key, (what, better) in QUANTITIES.items():
-        found = crossings(points, key)
-        sentences += [_sentence(axis, crossing, better) for crossing in found] or [_no_crossing(axis, what, points)]
+    timed = all(point.seconds_per_sample is not None for point in points)
+    for key in ("peak_memory_bytes", "seconds_per_sample" if timed else "flops_per_sample"):
+        found, quantity = crossings(points, key), QUANTITIES[key]
+        said = [_sentence(axis, crossing, quantity.better) for crossing in found]
+        sentences += said or [_no_crossing(axis, quantity.what, points)]
         tables.append(_table(axis, key, points))
         charts.append(_chart(axis, key, points))
     notes = [
-        "All numbers are predicted, none is measured. Time is compared by the arithmetic of training (FLOPs per text, "
-        "the frozen layers' single pass spread over three epochs), not by a clock. A place where lines cross is "
-        "interpolated between the places that were estimated."
+        "All numbers are predicted, none is measured. Time is this machine's, from its probe, where that is known for "
+        "all models of an axis, and else the arithmetic of training (FLOPs per text); the frozen layers' single pass "
+        "is spread over three epochs. A place where lines cross is interpolated between those that were estimated."
     ]
     return Panel(sentences, tables, charts, notes)
 
@@ -95,38 +113,36 @@ def _no_crossing(axis: str, what: str, points: list[AxisPoint]) -> str:
 
 def _table(axis: str, key: str, points: list[AxisPoint]) -> Table:
     methods = list(dict.fromkeys(point.method for point in points))
-    memory = key == "peak_memory_bytes"
+    quantity = QUANTITIES[key]
     columns = [Column("place", AXES[axis][0])]
-    columns += [Column(f"m{i}", name, "bytes" if memory else "number") for i, name in enumerate(methods)]
+    columns += [Column(f"m{i}", name, quantity.kind) for i, name in enumerate(methods)]
     rows = []
     for label in dict.fromkeys(point.label for point in sorted(points, key=lambda point: point.x)):
-        here = {point.method: getattr(point, key) for point in points if point.label == label}
-        values = {f"m{i}": here.get(name) if memory else _giga(here.get(name)) for i, name in enumerate(methods)}
-        rows.append({"place": label} | values)
-    title = "peak memory of a training step" if memory else "GFLOP of training per text"
-    return Table(f"{axis}-{QUANTITIES[key][0]}", f"{AXES[axis][0]}: predicted {title}.", columns, rows)
-
-
-def _giga(value: float | None) -> float | None:
-    return None if value is None else value / 1e9
+        here = {point.method: getattr(point, key) / quantity.divisor for point in points if point.label == label}
+        rows.append({"place": label} | {f"m{i}": here.get(name) for i, name in enumerate(methods)})
+    unit = f", {quantity.unit}" if quantity.unit else ""
+    return Table(f"{axis}-{quantity.what}", f"{AXES[axis][0]}: predicted {quantity.title}{unit}.", columns, rows)
 
 
 def _chart(axis: str, key: str, points: list[AxisPoint]) -> Chart:
-    memory = key == "peak_memory_bytes"
-    divisor, unit = chart.byte_unit(point.peak_memory_bytes for point in points) if memory else (1e9, "GFLOP per text")
+    quantity = QUANTITIES[key]
+    values = [getattr(point, key) / quantity.divisor for point in points]
+    units = {"bytes": chart.byte_unit, "seconds": chart.time_unit}
+    divisor, unit = units[quantity.kind](values) if quantity.kind in units else (1.0, f"{quantity.unit} per text")
+    writers = {"bytes": f.size, "seconds": f.seconds}
     rows = [
         {
             "x": point.x,
-            "y": chart.short(getattr(point, key) / divisor),
+            "y": chart.short(value / divisor),
             "series": point.method,
             "place": point.label,
-            "text": f.size(getattr(point, key)) if memory else f"{f.number(getattr(point, key) / 1e9)} GFLOP",
+            "text": writers.get(quantity.kind, lambda number: f"{f.number(number)} {quantity.unit}")(value),
         }
-        for point in sorted(points, key=lambda point: point.x)
+        for value, point in sorted(zip(values, points, strict=True), key=lambda pair: pair[1].x)
     ]
     tips = {"series": "method", "place": "at", "text": "predicted"}
     tooltip = [chart.tip(field, label) for field, label in tips.items()]
     series = list(dict.fromkeys(point.method for point in points))
     spec = chart.log_lines(rows, x_title=AXES[axis][2], y_title=unit, series=series, tooltip=tooltip)
-    title = f"{AXES[axis][0]}: predicted {'peak memory' if memory else 'work'}"
-    return Chart(f"{axis}-{QUANTITIES[key][0]}", title, f"Lines on log scales: {title.lower()}, one a method.", spec)
+    title = f"{AXES[axis][0]}: predicted {quantity.title}"
+    return Chart(f"{axis}-{quantity.what}", title, f"Lines on log scales: {title.lower()}, one a method.", spec)

@@ -10,6 +10,7 @@ from typing import Any
 
 from thriftune.cost.cuda import Gpu
 from thriftune.cost.estimate import Cell, estimate
+from thriftune.cost.machine import Machine
 from thriftune.cost.sizes import SIZES, write_config
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
@@ -50,6 +51,15 @@ class Setting:
     text_tokens: int = 64
     """Of every text."""
     gpu: Gpu | None = None
+    machine: Callable[[Path], Machine | None] | None = None
+    """This machine's speeds for a model, where they are known."""
+
+    def sentence(self, model: str | None, device: str) -> str:
+        """What is held still, for people; `model` and `device` as they were given."""
+        return (
+            f"Tokens and depth: {model or 'BERT-base'}; depth and size: batches of {self.batch_size}; texts of "
+            f"{self.text_tokens} tokens, two classes, on {device}."
+        )
 
     def check(self) -> None:
         """Raises `InputError` for a batch or texts that cannot be."""
@@ -125,6 +135,11 @@ def _point(axis: str, place: _Place, setting: Setting) -> AxisPoint | None:
         found = estimate(Cell(place.model, method, protocol, lengths, gpu=setting.gpu))
     except InputError:  # no biases, or fewer layers than the method trains
         return None
+    machine = setting.machine(place.model) if setting.machine is not None else None
+    seconds = None
+    if machine is not None:
+        once = machine.seconds(found.prefix_work, steps=0) / found.prefix_texts
+        seconds = machine.seconds(found.work) / found.texts + once / EPOCHS
     return AxisPoint(
         axis=axis,
         method=place.method,
@@ -132,4 +147,5 @@ def _point(axis: str, place: _Place, setting: Setting) -> AxisPoint | None:
         label=place.label,
         peak_memory_bytes=found.peak_memory_bytes,
         flops_per_sample=found.flops_per_sample + found.prefix_flops_per_sample / EPOCHS,
+        seconds_per_sample=seconds,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,29 +11,33 @@ import numpy as np
 
 from thriftune.cost.work import Work
 
+FEWEST_FLOPS, FEWEST_BYTES = 10**6, 10**5
+"""Of an operator in a call: where no step has more, its time is the call's."""
+
 
 @dataclass(frozen=True)
 class Machine:
-    """What each kind of work takes; the sum predicts a step's time."""
+    """What each operator takes; the sum predicts a step's time."""
 
-    product: dict[str, float]
-    """Seconds per FLOP, by operator."""
-    moved: dict[str, float]
-    """Seconds per byte, by operator."""
-    other_product: float
-    """Seconds per FLOP of an operator that was not timed."""
-    other_moved: float
+    call: dict[str, float]
+    """Seconds per call, by operator."""
+    unit: dict[str, float]
+    """Seconds per FLOP of a product, per byte of another operator."""
+    other_call: float
+    """Seconds per call of an operator that was not timed."""
+    other_flop: float
+    """Seconds per FLOP of one."""
+    other_byte: float
     """Seconds per byte of one."""
-    operation: float
-    """Seconds for each operation besides."""
     step: float
     """Seconds for each step besides: Python, the training loop."""
 
     def seconds(self, work: Work, steps: int = 1) -> float:
         """Predicted seconds of some steps together, or (`steps` 0) of a pass that is no step."""
-        products = sum(flops * self.product.get(name, self.other_product) for name, flops in work.products.items())
-        moved = sum(size * self.moved.get(name, self.other_moved) for name, size in work.moved.items())
-        return products + moved + self.operation * work.operations + self.step * steps
+        calls = sum(count * self.call.get(name, self.other_call) for name, count in work.calls.items())
+        products = sum(flops * self.unit.get(name, self.other_flop) for name, flops in work.products.items())
+        moved = sum(size * self.unit.get(name, self.other_byte) for name, size in work.moved.items())
+        return calls + products + moved + self.step * steps
 
     def save(self, path: Path) -> None:
         """Writes JSON, by rename."""
@@ -54,49 +57,79 @@ class Machine:
 
 @dataclass
 class Timed:
-    """A step that was timed: its work, the seconds of its operators over some steps, and seconds of whole ones."""
+    """A step that was timed: its work, the mean seconds of its operators, and the seconds of some whole steps."""
 
     work: Work
     operators: dict[str, float]
-    operator_steps: int
     steps: list[float]
 
 
 def fit(found: list[Timed], loop: float = 0.0) -> Machine:
     """What explains the timed steps; `loop` are seconds that the training loop adds to each.
 
-    An operator's price is its time over its work in all of them. One factor for all prices and the seconds besides
-    for each operation and each step, none negative, then explain the whole steps with the least squared relative error.
+    An operator's seconds are explained by its calls and its work in the steps that have it. One factor for all of them,
+    and seconds for each call and each step besides, then explain the whole steps. Nothing is negative, and the sum of
+    squared relative errors is least.
     """
-    seconds: dict[str, float] = defaultdict(float)
-    work = Counter[str]()
-    for each in found:
-        for name, taken in each.operators.items():
-            seconds[name] += taken
-        for name, amount in (*each.work.products.items(), *each.work.moved.items()):
-            work[name] += amount * each.operator_steps
-    products = {name for each in found for name in each.work.products}
-    product, moved = (
-        {name: seconds[name] / work[name] for name in work if work[name] and (name in products) == kind}
-        for kind in (True, False)
+    flop, call_of_products, product = _prices(found, product=True)
+    byte, call_of_rest, moved = _prices(found, product=False)
+    prices = product | moved
+    first = Machine(
+        call={name: call for name, (_, call) in prices.items()},
+        unit={name: unit for name, (unit, _) in prices.items()},
+        other_call=min(call_of_products, call_of_rest),
+        other_flop=flop,
+        other_byte=byte,
+        step=0.0,
     )
-    flop, byte = (sum(seconds[n] for n in kind) / max(1, sum(work[n] for n in kind)) for kind in (product, moved))
-    first = Machine(product, moved, flop, byte, 0.0, 0.0)
     measured = np.array([np.median(each.steps) for each in found])
-    columns = np.array([[first.seconds(each.work), each.work.operations, 1.0] for each in found])
-    factor, operation, step = _weights(columns / measured[:, None])
+    columns = np.array([[first.seconds(each.work), sum(each.work.calls.values()), 1.0] for each in found])
+    factor, call, step = (float(weight) for weight in _weights(columns / measured[:, None]))
     return Machine(
-        {name: float(factor * price) for name, price in product.items()},
-        {name: float(factor * price) for name, price in moved.items()},
-        float(factor * flop),
-        float(factor * byte),
-        float(operation),
-        float(step) + loop,
+        call={name: factor * seconds + call for name, seconds in first.call.items()},
+        unit={name: factor * seconds for name, seconds in first.unit.items()},
+        other_call=factor * first.other_call + call,
+        other_flop=factor * flop,
+        other_byte=factor * byte,
+        step=step + loop,
     )
+
+
+def _prices(found: list[Timed], product: bool) -> tuple[float, float, dict[str, tuple[float, float]]]:
+    """Seconds per unit and per call of one kind of operators together, and of each of them."""
+    fewest = FEWEST_FLOPS if product else FEWEST_BYTES
+    rows: dict[str, list[tuple[int, int, float]]] = {}
+    for each in found:
+        for name, amount in (each.work.products if product else each.work.moved).items():
+            rows.setdefault(name, []).append((amount, each.work.calls[name], each.operators[name]))
+    large = {name: row for name, row in rows.items() if max(amount / calls for amount, calls, _ in row) >= fewest}
+    small = [each for name, row in rows.items() if name not in large for each in row]
+    unit = _ratio([(amount, seconds) for row in large.values() for amount, _, seconds in row])
+    prices = {}
+    for name, row in rows.items():
+        if name in large:
+            columns = np.array([[amount / seconds, calls / seconds] for amount, calls, seconds in row])
+            first, second = _weights(columns)
+            prices[name] = (float(first), float(second))
+        else:
+            prices[name] = (unit, _ratio([(calls, seconds) for _, calls, seconds in row]))
+    return (
+        unit,
+        _ratio([(calls, seconds) for _, calls, seconds in small or [each for row in large.values() for each in row]]),
+        prices,
+    )
+
+
+def _ratio(pairs: list[tuple[int, float]]) -> float:
+    """Seconds over amounts, both summed."""
+    return sum(seconds for _, seconds in pairs) / max(1, sum(amount for amount, _ in pairs))
 
 
 def _weights(columns: np.ndarray) -> np.ndarray:
-    """Weights of the columns, none negative, whose sum is nearest to one in every row; (columns,)."""
+    """Weights of the columns, none negative, whose sum is nearest to one in every row; (columns,).
+
+    Of columns that do equally well the first ones are taken, and no more than are needed.
+    """
     best, least = np.zeros(columns.shape[1]), np.inf
     scale = np.abs(columns).max(axis=0)
     scale[scale == 0] = 1.0
@@ -104,7 +137,7 @@ def _weights(columns: np.ndarray) -> np.ndarray:
         for chosen in map(list, itertools.combinations(range(columns.shape[1]), count)):
             solution = np.linalg.lstsq(columns[:, chosen] / scale[chosen], np.ones(len(columns)), rcond=None)[0]
             error = float(((columns[:, chosen] / scale[chosen] @ solution - 1.0) ** 2).sum())
-            if (solution >= 0).all() and error < least:
+            if (solution >= 0).all() and error < least - 1e-9:
                 least, best = error, np.zeros(columns.shape[1])
                 best[chosen] = solution / scale[chosen]
     return best

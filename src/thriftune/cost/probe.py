@@ -125,19 +125,21 @@ def _time(points: list[_Point], device: torch.device) -> list[Timed]:
         point.run()
         with CountWork() as counter:
             point.run()
-        found.append(Timed(counter.work, defaultdict(float), 0, []))
-    started = time.perf_counter()
-    while not found[0].steps or time.perf_counter() - started < ENOUGH_SECONDS:
+        found.append(Timed(counter.work, defaultdict(float), []))
+    started, rounds = time.perf_counter(), 0
+    while not rounds or time.perf_counter() - started < ENOUGH_SECONDS:
+        rounds += 1
         for point, each in zip(points, found, strict=True):
             with TimeWork(device) as timer:
                 point.run()
             for name, seconds in timer.seconds.items():
                 each.operators[name] += seconds
-            each.operator_steps += 1
             until = time.perf_counter() + STEP_SECONDS
             each.steps.append(point.seconds())
             while time.perf_counter() < until:
                 each.steps.append(point.seconds())
+    for each in found:
+        each.operators = {name: seconds / rounds for name, seconds in each.operators.items()}
     return found
 
 

@@ -45,7 +45,7 @@ class Work:
     """FLOPs of matrix products and attention: two per multiply-add."""
     moved: dict[str, int] = field(default_factory=dict)
     """Bytes read and written by everything else, each operand once."""
-    operations: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def flops(self) -> int:
@@ -65,12 +65,12 @@ class CountWork(TorchDispatchMode):
         super().__init__()
         self._products: Counter[str] = Counter()
         self._moved: Counter[str] = Counter()
-        self._operations = 0
+        self._calls: Counter[str] = Counter()
 
     @property
     def work(self) -> Work:
         """What has run so far."""
-        return Work(dict(self._products), dict(self._moved), self._operations)
+        return Work(dict(self._products), dict(self._moved), dict(self._calls))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation and adds its work."""
@@ -82,7 +82,7 @@ class CountWork(TorchDispatchMode):
     def add(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Adds the work of an operation that has run."""
         name, packet = operator_name(func), func.overloadpacket
-        self._operations += 1
+        self._calls[name] += 1
         if name in KERNEL_PRODUCTS:
             product = _pool_flops if "pool" in name else _attention_flops
             self._products[name] += KERNEL_PRODUCTS[name] * product(*args)

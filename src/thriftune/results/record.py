@@ -133,6 +133,24 @@ class AxisPoint:
     peak_memory_bytes: int
     flops_per_sample: float
     """Of training; the frozen layers' single pass spread over the epochs."""
+    seconds_per_sample: float | None = None
+    """The same; None where this machine was not probed for a model of that width."""
+
+
+@dataclass(frozen=True)
+class Crossovers:
+    """What `thriftune crossovers` estimated, as `crossovers.json` holds it."""
+
+    setting: str
+    """What does not vary along an axis, in a sentence."""
+    points: dict[str, list[AxisPoint]]
+    """By axis."""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Crossovers:
+        """Reads `crossovers.json`; raises `KeyError` or `TypeError` on a file of another shape."""
+        axes = {axis: [AxisPoint(**point) for point in found["points"]] for axis, found in data["axes"].items()}
+        return cls(data["setting"], axes)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
-from thriftune.results.record import SCHEMA_VERSION, EpochPoint, RunRecord, StepPoint, StudyResults
+from thriftune.results.record import SCHEMA_VERSION, Crossovers, EpochPoint, RunRecord, StepPoint, StudyResults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,6 +164,7 @@ class Store:
         self.train_path = path / "train.parquet"
         self.figures_path = path / "figures"
         self.robustness_path = path / "robustness"
+        self.crossovers_path = path / "crossovers.json"
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of one run."""
@@ -248,6 +249,13 @@ class Results:
         import polars as pl
 
         return pl.read_parquet(self.store.train_path) if self.store.train_path.exists() else None
+
+    @cached_property
+    def crossovers(self) -> Crossovers | None:
+        """What `thriftune crossovers --out` left here; None where it was not asked."""
+        if not self.store.crossovers_path.exists():
+            return None
+        return Crossovers.from_json(json.loads(self.store.crossovers_path.read_text(encoding="utf-8")))
 
     def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
         """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""
