@@ -83,15 +83,22 @@ def test_charts_compile(name: str, studies: dict[str, Results]) -> None:
     "name", ["nasty", *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS if name != "nasty")]
 )
 def test_charts_are_valid_and_draw(name: str, studies: dict[str, Results]) -> None:
-    """Against Vega-Lite's schema, because a misspelt property is silent otherwise; the first of each kind."""
-    for chart in _charts(studies[name]):
-        if re.search(r"-[2-9]\d*(-|$)", chart.name):
-            continue
+    """Against Vega-Lite's schema, because a misspelt property is silent otherwise; the first of each form."""
+    forms = {json.dumps(_form(chart.spec)): chart for chart in reversed(_charts(studies[name]))}
+    assert len(forms) > 8
+    for chart in forms.values():
         spec = figure(chart.spec)
         values = spec["data"]["values"]
         spec["data"] = {"values": values[:3] + values[-3:]}  # thousands of like rows take the schema seconds
         (alt.LayerChart if "layer" in spec else alt.Chart).from_dict(spec)
         assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+
+
+def _form(spec: object) -> object:
+    """Which properties a specification has, whatever their values are."""
+    if isinstance(spec, dict):
+        return {key: _form(value) for key, value in spec.items() if key not in ("data", "sort", "scale", "values")}
+    return [_form(value) for value in spec] if isinstance(spec, list) else type(spec).__name__
 
 
 def _charts(results: Results) -> list[Chart]:
