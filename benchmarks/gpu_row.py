@@ -53,7 +53,8 @@ HEAD = HeadSettings(type="linear", dropout=0.5)
 LORA: dict[str, Any] = {"rank": 8, "alpha": 16, "dropout": 0.1}
 AGREEMENT = 1e-3
 """The largest relative difference that 50 losses may have."""
-CHECKED_BATCHES, CHECKED_STEPS = 10, 50
+CHECKED_BATCHES, CHECKED_STEPS, CHECKED_RATE = 10, 50, 0.1
+"""At a tenth of the learning rate, so few texts are not learned by heart, after which losses would say nothing."""
 EPOCHS = 4
 """The first one, in which graphs are recorded, is not counted."""
 
@@ -218,7 +219,7 @@ def checked_losses(job: Job, protocol: Protocol, choose: Callable[[Step, bool], 
     if ours:
         examples = run_prefix(classifier, {"train": examples}, protocol, PrefixCache(None))["train"]
     classifier.train_mode(frozen_dropout=not ours)
-    rate = job.row.method.learning_rates[0]
+    rate = CHECKED_RATE * job.row.method.learning_rates[0]
     torch.manual_seed(0)
     step = Step(classifier, examples, protocol, build_optimizer(classifier, protocol.optimizer, rate))
     rounds = CHECKED_STEPS // len(batches)

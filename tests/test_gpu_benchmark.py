@@ -52,14 +52,19 @@ def job(tmp_path: Path, name: str, seconds: float = 60) -> Any:
 
 def test_a_row_whose_losses_disagree_has_no_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = gpu_row.checked_losses
+    compared = []
 
     def off(job: Any, protocol: Any, choose: Any) -> Any:
-        return honest(job, protocol, choose) * (1.002 if protocol.padding == "none" else 1.0)
+        losses = honest(job, protocol, choose)
+        compared.append(losses)
+        return losses * (1.002 if protocol.padding == "none" else 1.0)
 
     monkeypatch.setattr(gpu_row, "checked_losses", off)
     found = gpu_row.measured(job(tmp_path, "BERT-base LoRA"))
     assert "samples_per_second" not in found
     assert "differ from the eager reference" in found["reason"]
+    assert [len(losses) for losses in compared] == [50, 50]
+    assert all(losses.min() > 0.3 and np.ptp(losses) > 0.01 for losses in compared), "losses that say something"
 
 
 def test_a_row_that_runs_out_of_time_says_so(tmp_path: Path) -> None:

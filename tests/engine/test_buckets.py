@@ -14,8 +14,9 @@ from tests.tiny_models import KINDS
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
 from thriftune.engine.batches import Examples, training_batches
-from thriftune.engine.buckets import DeviceTexts, bucket_of
+from thriftune.engine.buckets import DeviceTexts, Feed, bucket_of
 from thriftune.engine.forward import logits_of_rows
+from thriftune.engine.prefix import Prefix
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import pretend
 from thriftune.models.families.deberta_v2 import log_buckets
@@ -89,6 +90,28 @@ def test_the_linear_head_too(kind: str) -> None:
     data = examples(plain, 20, max_tokens=48)
     expected = losses_and_gradients(plain, with_prefix(plain, data), PACKED, STEPS, 0.01)
     assert_same(bucketed(rounded, with_prefix(rounded, data), gpu_code=True), expected)
+
+
+def test_a_buffer_is_filled_after_its_last_copy_alone() -> None:
+    class Event:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def synchronize(self) -> None:
+            seen.append(f"{self.name} waited for")
+
+        def record(self) -> None:
+            seen.append(f"{self.name} copied")
+
+    seen: list[str] = []
+    values, offsets = np.arange(12.0).reshape(6, 2), np.array([0, 1, 4, 6])
+    feed = Feed(Prefix(1, values, offsets, 0.0, None, reused=False, mapped=False), 5, torch.device("cpu"))
+    feed._copied = [Event("first"), Event("second")]
+    for indices in ([0, 2], [1], [2, 1]):
+        feed.load(np.array(indices))
+        rows = np.concatenate([values[offsets[i] : offsets[i + 1]] for i in indices])
+        assert (feed.hidden[: len(rows)].numpy() == rows).all()
+    assert seen == [f"{name} {what}" for name in ("first", "second", "first") for what in ("waited for", "copied")]
 
 
 def test_texts_of_the_longest_length_need_no_position_beyond_the_table() -> None:

@@ -56,8 +56,15 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thriftune.engine.graphs.text_losses", exact)
 
 
-def step_of(kind: str, method: str, dropout: bool = False, protocol: Protocol = PROTOCOL, exact: bool = False) -> Step:
-    model = made(kind, method, torch.float64)
+def step_of(
+    kind: str,
+    method: str,
+    dropout: bool = False,
+    protocol: Protocol = PROTOCOL,
+    exact: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> Step:
+    model = made(kind, method, dtype)
     if dropout:
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):
@@ -119,10 +126,13 @@ def test_replayed_steps_train_as_plain_ones(kind: str, method: str) -> None:
     assert np.ptp(expected[::3]) > 1e-2
 
 
-@pytest.mark.parametrize("method", ["full", "lora top", "head_only"])
-def test_recording_leaves_no_trace_in_weights_moments_and_random_numbers(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "precision"), [("full", "fp32"), ("lora top", "fp32"), ("head_only", "fp32"), ("lora", "bf16")]
+)
+def test_recording_leaves_no_trace_in_weights_moments_and_random_numbers(method: str, precision: Any) -> None:
     """Bit for bit what eager steps give, with dropout."""
-    eager, replayed = step_of("bert", method, dropout=True), step_of("bert", method, dropout=True)
+    protocol = replace(PROTOCOL, precision=precision)
+    eager, replayed = (step_of("bert", method, True, protocol, dtype=torch.float32) for _ in range(2))
     without, never = graphed(eager, refuse="not here")
     steps, recorder = graphed(replayed)
     expected, found = run(eager, without), run(replayed, steps)

@@ -19,6 +19,7 @@ PROTOCOL_NAMES = {
     "max_tokens": "max tokens",
     "frozen_dropout": "dropout of frozen layers",
     "recompute": "recomputed activations",
+    "gpu_prefix_gb": "GPU memory for frozen layers' output (GB)",
     "keep": "weights kept",
     "select": "selected by",
     "early_stopping": "early stopping",
