@@ -22,6 +22,8 @@ def quiet(text: str) -> None:
 
 def test_memory_and_work_grow_with_tokens_and_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossovers, "BATCHES", (1, 4, 16))
+    for kind, kept in (("METHODS", ("top_layers 2", "lora all")), ("DEEP", ("lora", "lora_fa"))):
+        monkeypatch.setattr(crossovers, kind, {name: getattr(crossovers, kind)[name] for name in kept})
     for axis, names in (("tokens", crossovers.METHODS), ("depth", crossovers.DEEP)):
         points = axis_points(axis, TINY, quiet)
         assert {point.method for point in points} == set(names)

@@ -82,7 +82,7 @@ def fit(found: list[Timed], loop: float = 0.0) -> Machine:
         other_byte=byte,
         step=0.0,
     )
-    measured = np.array([np.median(each.steps) for each in found])
+    measured = np.array([np.mean(each.steps) for each in found])  # a training has slow moments too
     columns = np.array([[first.seconds(each.work), sum(each.work.calls.values()), 1.0] for each in found])
     factor, call, step = (float(weight) for weight in _weights(columns / measured[:, None]))
     return Machine(

@@ -96,11 +96,11 @@ class Predictor:
 
         A prediction that breaks costs no run: whatever goes wrong is the reason.
         """
+        if job.model is None:
+            return None, None
         from thriftune.cost.cuda import find_gpu
         from thriftune.cost.estimate import estimate
 
-        if job.model is None:
-            return None, None
         lengths, words = self._read(job)
         gpu = find_gpu("cuda") if job.device == "cuda" else None
         try:
