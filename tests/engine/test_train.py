@@ -67,6 +67,33 @@ def test_training_learns_and_counts(tmp_path: Path) -> None:
     assert result.steps[-1].epoch == 6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_with_dropout_five_seeds_end_where_the_reference_path_ends(method: str, tmp_path: Path) -> None:
+    """Its masks are other random numbers, so only means can agree: accuracy, and the loss that dropout raises."""
+    found: dict[str, list[tuple[float, float]]] = {"none": [], "longest": []}
+    for padding, results in found.items():
+        for seed in range(5):
+            protocol = replace(PROTOCOL, epochs=6, padding=padding, keep="last", frozen_dropout="on")
+            fitted = train(tmp_path, dropping(classifier(method), 0.2), protocol, rate=2e-3, seed=seed, texts=300)
+            assert fitted.validation is not None
+            results.append((fitted.validation.accuracy, fitted.epochs[-1].train_loss))
+    differences = np.array(found["none"]) - np.array(found["longest"])
+    error = differences.std(axis=0, ddof=1) / math.sqrt(5)
+    assert (np.abs(differences.mean(axis=0)) <= 4.6 * error).all(), (
+        "beyond the 99% of Student's t, 4 degrees of freedom"
+    )
+    assert error[1] > 0, "dropout acts"
+
+
+def dropping(model: Classifier, rate: float) -> Classifier:
+    """The model with another dropout rate everywhere."""
+    for module in model.network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+    return model
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_kept_weights_are_those_of_the_epoch_that_is_named(tmp_path: Path, keep: str) -> None:
     model = classifier()
