@@ -71,12 +71,12 @@ def test_the_sentence_says_what_dominates_and_why(plain: Results) -> None:
         runs.append(replace(run, cost=replace(run.cost, memory=memory, peak_memory_bytes=sum(vars(memory).values()))))
     first, second = panel_of(breakdown, Results(plain.store, replace(plain.study, runs=runs))).sentences
     assert (
-        "Most memory: lora r8, 100 B; 80% of it are saved activations (it keeps activations of 6 of 6 layers)" in first
+        "Most memory: lora r8, 100 B; 80% of that is saved activations (it keeps activations of 6 of 6 layers)" in first
     )
     assert "lora r8 trains fewer parameters than top_layers 2 and saves 4x the activations" in first.replace(
         "4.0x", "4x"
     )
-    assert "its gradients pass 6 of 6 layers, those of top_layers 2 2 of 6 layers" in first
+    assert "its gradients pass 6 of 6 layers; those of top_layers 2 pass 2 of 6 layers" in first
     assert second.startswith("A step of lora r8 takes")
     assert "its own matrix products" in second
 

@@ -29,6 +29,7 @@ from thriftune.analysis import format as f
         (f.ratio(1.04), "1.04x"),
         (f.ratio(101.2), "101x"),
         (f.ratio(0.04), "0.04x"),
+        (f.ratio(9e-5), "<0.001x"),
         (f.number(0.41512), "0.415"),
         (f.number(0.0412), "0.0412"),
         (f.number(12345.6), "12,346"),

@@ -66,7 +66,7 @@ def _memory_sentence(group: Costs) -> str | None:
     run, cost = max(known, key=lambda pair: pair[1].peak_memory_bytes or 0)
     parts, peak = memory_parts(cost), cost.peak_memory_bytes or 1
     name = max(parts, key=lambda part: parts[part])
-    text = f"Most memory: {run.name}, {f.size(peak)}; {f.percent(parts[name] / peak, 0)} of it are "
+    text = f"Most memory: {run.name}, {f.size(peak)}; {f.percent(parts[name] / peak, 0)} of that is "
     text += f"{'saved ' if name == 'activations' else ''}{'optimiser state' if name == 'optimizer' else name}"
     text += f" ({_why(name, cost)})."
     return " ".join([text, *_activation_contrast(known)])
@@ -99,7 +99,7 @@ def _activation_contrast(known: Costs) -> list[str]:
     ratio, (deep, cost), (shallow, other) = max(pairs, key=lambda pair: pair[0])
     return [
         f"{deep.name} trains fewer parameters than {shallow.name} and saves {f.ratio(ratio)} the activations: its "
-        f"gradients pass {_of_layers(cost)}, those of {shallow.name} {_of_layers(other)}."
+        f"gradients pass {_of_layers(cost)}; those of {shallow.name} pass {_of_layers(other)}."
     ]
 
 

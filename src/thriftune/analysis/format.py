@@ -119,6 +119,8 @@ def ratio(value: float) -> str:
         return "1x"
     if value >= 0.1:
         return f"{value:.1f}x" if abs(value - 1) >= 0.05 else f"{value:.2f}x"
+    if 0 < value < 0.001:
+        return "<0.001x"
     return f"{value:.1g}x" if value > 0 else "0x"
 
 
