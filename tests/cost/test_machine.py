@@ -63,10 +63,8 @@ def test_a_machine_is_probed_kept_and_read_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(probe, "ENOUGH_SECONDS", 0.0)
     monkeypatch.setattr(probe, "STEP_SECONDS", 0.0)
     machine = probe.probe_machine("cpu", 64)
-    assert machine.unit["aten::mm"] > 0
-    assert machine.call["aten::_fused_adamw_"] > 0
-    more = Work({"aten::mm": 10**12}, {}, {"aten::mm": 1})
-    assert machine.seconds(more) > machine.seconds(Work({"aten::mm": 10**6}, {}, {"aten::mm": 1})) > 0
+    assert machine.call.keys() >= {"aten::mm", "aten::_fused_adamw_"}
+    assert machine.seconds(WORKS[0]) > machine.seconds(WORKS[3]) > 0
     machine.save(tmp_path / "machine.json")
     assert Machine.load(tmp_path / "machine.json") == machine
     (tmp_path / "machine.json").write_text('{"matrix_flop": 1.0}', encoding="utf-8")

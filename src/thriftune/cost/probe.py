@@ -38,6 +38,8 @@ POINTS: tuple[tuple[str, dict[str, Any], tuple[tuple[Literal["none", "longest", 
     ("head_only", {}, (("none", 32),)),
 )
 """Methods whose steps are timed, with paddings and texts: from all arithmetic to all overhead."""
+FULL_WIDTH = 512
+"""Wider models get as many texts less, so that the probe is not longer."""
 RATE = 1e-5
 ENOUGH_SECONDS = 12.0
 """After so long no further round starts."""
@@ -114,7 +116,7 @@ def _points(folder: Path, device: torch.device, hidden: int) -> list[_Point]:
         optimizer = build_optimizer(classifier, protocol.optimizer, RATE)
         for padding, texts in batches:
             step = Step(classifier, examples, replace(protocol, padding=padding), optimizer)
-            points.append(_Point(step, np.arange(texts)))
+            points.append(_Point(step, np.arange(max(2, texts * FULL_WIDTH // max(hidden, FULL_WIDTH)))))
     return points
 
 
@@ -122,7 +124,7 @@ def _time(points: list[_Point], device: torch.device) -> list[Timed]:
     """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them."""
     found = []
     for point in points:
-        point.run()
+        point.step([point.batch[:1]], RATE)  # what happens once only is no work of a step
         with CountWork() as counter:
             point.run()
         found.append(Timed(counter.work, defaultdict(float), []))
