@@ -43,6 +43,13 @@ def test_a_method_that_does_not_fit_has_no_point(monkeypatch: pytest.MonkeyPatch
     assert [(point.method, point.label) for point in points] == [("full", "bert-tiny")]
 
 
+def test_a_model_that_no_method_fits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 0}', encoding="utf-8")
+    for axis in ("tokens", "depth"):
+        with pytest.raises(InputError, match="without layers"):
+            axis_points(axis, Setting(model=tmp_path, batch_size=2, text_tokens=8), quiet)
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_every_size_is_a_configuration_that_transformers_reads(name: str, tmp_path: Path) -> None:
     config = AutoConfig.from_pretrained(write_config(name, tmp_path))

@@ -80,11 +80,16 @@ def axis_points(axis: str, setting: Setting, report: Callable[[str], None]) -> l
     setting.check()
     with TemporaryDirectory() as folder:
         places = {"tokens": _tokens, "depth": _depth, "size": _size}[axis](setting, Path(folder))
-        found = []
+        found: list[AxisPoint] = []
+        misfits: list[InputError] = []
         for place in places:
             report(f"estimating {place.method} at {place.label}")
-            point = _point(axis, place, setting)
-            found += [] if point is None else [point]
+            try:
+                found.append(_point(axis, place, setting))
+            except InputError as error:  # no biases, or fewer layers than the method trains
+                misfits.append(error)
+    if not found:
+        raise misfits[0]
     return found
 
 
@@ -125,16 +130,13 @@ def _size(setting: Setting, folder: Path) -> Iterator[_Place]:
             yield _Place(path, name, entry, 0.0, model, setting.batch_size)
 
 
-def _point(axis: str, place: _Place, setting: Setting) -> AxisPoint | None:
+def _point(axis: str, place: _Place, setting: Setting) -> AxisPoint:
     name, settings = place.entry
     method = find(name)(**settings)
     assert isinstance(method, TransformerMethod)
     protocol = Protocol(epochs=EPOCHS, batch_size=place.batch_size, max_tokens=setting.text_tokens)
     lengths = (setting.text_tokens,) * place.batch_size
-    try:
-        found = estimate(Cell(place.model, method, protocol, lengths, gpu=setting.gpu))
-    except InputError:  # no biases, or fewer layers than the method trains
-        return None
+    found = estimate(Cell(place.model, method, protocol, lengths, gpu=setting.gpu))
     machine = setting.machine(place.model) if setting.machine is not None else None
     seconds = None
     if machine is not None:
