@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from compare import RESULTS, machine, said_by, table
-from gpu_row import BY_NAME, EPOCHS, HEAD, LORA, Row
+from gpu_rows import BY_NAME, EPOCHS, HEAD, LORA, Row
 
 BUDGET_SECONDS = 510.0
 UNKNOWN = {

@@ -6,31 +6,22 @@ pairs: neither changes what a step costs. The head, LoRA's settings and all drop
 
 from __future__ import annotations
 
-import gc
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models
-from transformers import (
-    AutoModel,
-    BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-)
+from gpu_model import classifier_of, first_texts, release, texts_of
+from gpu_rows import BY_NAME, Job
+from gpu_stand_in import surroundings
 
-from thriftune.data.tokens import Tokens
 from thriftune.engine import graphs
 from thriftune.engine.batches import Examples, training_batches
 from thriftune.engine.cache import PrefixCache
@@ -40,161 +31,39 @@ from thriftune.engine.precision import use_precision
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.train import Hook, Progress, Task, fit, synchronize
-from thriftune.methods import find
-from thriftune.methods.base import TransformerMethod
 from thriftune.models.classifier import Classifier
-from thriftune.models.device import pretend
-from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, quiet
 
-LENGTHS = Path(__file__).parent / "snli_lengths.json"
-LABELS = ("entailment", "neutral", "contradiction")
-HEAD = HeadSettings(type="linear", dropout=0.5)
-LORA: dict[str, Any] = {"rank": 8, "alpha": 16, "dropout": 0.1}
 AGREEMENT = 1e-3
 """The largest relative difference that 50 losses may have."""
 CHECKED_BATCHES, CHECKED_STEPS, CHECKED_RATE = 10, 50, 0.1
 """At a tenth of the learning rate, so few texts are not learned by heart, after which losses would say nothing."""
-EPOCHS = 4
-"""The first one, in which graphs are recorded, is not counted."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """What is measured, and what it is held against."""
+@dataclass
+class Watch(Hook):
+    """Seconds of each whole epoch, and the allocator's peak over all steps."""
 
-    name: str
-    model: str
-    layers: int | None
-    """Top layers that are trained; None: LoRA on all."""
-    batch_size: int
-    texts: int
-    needs_seconds: float
-    """It is not begun with less time left."""
-    samples_bar: float
-    gb_bar: float
-    published_samples: float
-    published_gb: float
-    study_setting: bool = False
-    """Whether the study's own setting is measured beside it: padded to 256, every layer in every step."""
-
-    @property
-    def method(self) -> TransformerMethod:
-        """With the study's settings."""
-        made = find("lora")(**LORA) if self.layers is None else find("top_layers")(layers=self.layers)
-        assert isinstance(made, TransformerMethod)
-        return made
-
-
-ROWS = (
-    Row("BERT-base top 2", "bert", 2, 8, 9842, 40, 8000, 0.35, 450, 0.885, study_setting=True),
-    Row("BERT-base LoRA", "bert", None, 8, 9842, 50, 2500, 0.65, 270, 1.568, study_setting=True),
-    Row("DistilBERT top 1", "distilbert", 1, 8, 9842, 30, 12000, 0.25, 856, 0.642),
-    Row("DistilBERT LoRA", "distilbert", None, 8, 9842, 40, 5000, 0.40, 516, 0.874),
-    Row("DeBERTa-v2-XXL top 8", "deberta", 8, 4, 2000, 90, 600, 4.5, 26.6, 10.795),
-    Row("DeBERTa-v2-XXL LoRA", "deberta", None, 4, 800, 100, 120, 9.0, 17.7, 19.664),
-)
-BY_NAME = {row.name: row for row in ROWS}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A row, and how much of it."""
-
-    row: Row
-    folder: Path
-    """Where models are made; rows of one model share it."""
     until: float
-    """`time.time()` at which it should be done."""
-    smoke: bool = False
-    """Tiny models and few texts, on a CPU that takes the GPU's code."""
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+    late: bool = False
 
-    @property
-    def device(self) -> str:
-        """Where it runs."""
-        return "cpu" if self.smoke else "cuda"
+    def train_started(self, step: Step) -> None:
+        """What was allocated before does not count."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
 
-    @property
-    def texts(self) -> int:
-        """How many are trained on."""
-        return 40 if self.smoke else self.row.texts
+    def stepped(self, progress: Progress) -> None:
+        """Ends the training when its time is up."""
+        if time.time() > self.until:
+            self.late = True
+            raise TimeoutError
 
-    def protocol(self, epochs: int = EPOCHS, **changes: Any) -> Protocol:
-        """The engine's defaults in float32; the weights of the last epoch are kept, as in the study."""
-        return Protocol(epochs=epochs, batch_size=self.row.batch_size, keep="last", **changes)
-
-
-def config_of(model: str, smoke: bool) -> PretrainedConfig:
-    """The published shape, or a tiny one of the same kind."""
-    small: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "vocab_size": 200}
-    if model == "bert":
-        return BertConfig(**small, num_hidden_layers=3) if smoke else BertConfig()
-    if model == "distilbert":
-        tiny = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "vocab_size": 200}
-        return DistilBertConfig(**tiny) if smoke else DistilBertConfig()
-    large = {"hidden_size": 1536, "num_attention_heads": 24, "intermediate_size": 6144, "vocab_size": 128100}
-    return DebertaV2Config(
-        **(small if smoke else large),
-        num_hidden_layers=10 if smoke else 48,
-        max_position_embeddings=512,
-        type_vocab_size=0,
-        layer_norm_eps=1e-7,
-        relative_attention=True,
-        position_buckets=16 if smoke else 256,
-        pos_att_type=["p2c", "c2p"],
-        norm_rel_ebd="layer_norm",
-        share_att_key=True,
-        position_biased_input=False,
-        max_relative_positions=-1,
-        conv_kernel_size=3,
-        conv_act="gelu",
-    )
-
-
-def model_folder(job: Job) -> Path:
-    """A folder with random weights, made on the device, and a tokenizer that nothing uses."""
-    folder = job.folder / job.row.model
-    if not folder.exists():
-        torch.manual_seed(0)
-        with quiet(), torch.device(job.device):
-            network = AutoModel.from_config(config_of(job.row.model, job.smoke), dtype=torch.float32)
-        unfinished = folder.with_suffix(".tmp")
-        network.save_pretrained(unfinished)
-        words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, unk_token="[UNK]"))
-        PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(
-            unfinished
-        )
-        unfinished.rename(folder)
-        del network
-        release()
-    return folder
-
-
-def texts_of(job: Job, vocabulary: int) -> Examples:
-    """Random tokens and labels; lengths as SNLI's validation pairs have them."""
-    rng = np.random.default_rng(0)
-    counts = {int(length): count for length, count in json.loads(LENGTHS.read_text(encoding="utf-8")).items()}
-    lengths = rng.permutation(np.repeat(list(counts), list(counts.values())))
-    lengths = np.resize(lengths, job.texts).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    ids = rng.integers(5, vocabulary, offsets[-1]).astype(np.int32)
-    types = np.zeros(offsets[-1], dtype=np.uint8) if job.row.model == "bert" else None
-    return Examples(Tokens(ids, types, offsets, 0), rng.integers(0, len(LABELS), job.texts))
-
-
-def classifier_of(job: Job, dropout: bool, cut: bool) -> Classifier:
-    """The model as the study layer loads it: with `cut`, the layers below the trained ones stay in the file."""
-    row, folder = job.row, model_folder(job)
-    config = config_of(row.model, job.smoke)
-    without = config.num_hidden_layers - row.layers if cut and row.layers is not None else None
-    classifier = load_classifier(folder, LABELS, HEAD, row.model, 0, without)
-    row.method.apply(classifier, torch.Generator().manual_seed(0))
-    if not dropout:
-        for module in classifier.network.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-    classifier.move(job.device)
-    return classifier
+    def epoch_trained(self, seconds: float) -> None:
+        """A whole epoch counts."""
+        if not self.late:
+            self.seconds.append(seconds)
+            self.peak_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def agreement(job: Job) -> float:
@@ -226,45 +95,6 @@ def checked_losses(job: Job, protocol: Protocol, choose: Callable[[Step, bool], 
     groups = [[batch] for batch in batches * rounds]
     losses = [r.loss.clone() / r.texts for r in choose(step, False).epoch(groups, [rate] * len(groups))]
     return np.asarray(torch.stack(losses).cpu().numpy())
-
-
-def first_texts(examples: Examples, batches: list[np.ndarray]) -> tuple[Examples, list[np.ndarray]]:
-    """Only the texts of some batches, and those batches with their new numbers: a prefix of all would take long."""
-    tokens, chosen = examples.tokens, np.concatenate(batches)
-    parts = [slice(tokens.offsets[text], tokens.offsets[text + 1]) for text in chosen]
-    offsets = np.concatenate([[0], np.cumsum(tokens.lengths[chosen])])
-    ids = np.concatenate([tokens.ids[part] for part in parts])
-    types = None if tokens.types is None else np.concatenate([tokens.types[part] for part in parts])
-    ends = np.cumsum([len(batch) for batch in batches])
-    renumbered = np.split(np.arange(len(chosen)), ends[:-1])
-    return Examples(Tokens(ids, types, offsets, 0), examples.labels[chosen]), renumbered
-
-
-@dataclass
-class Watch(Hook):
-    """Seconds of each whole epoch, and the allocator's peak over all steps."""
-
-    until: float
-    seconds: list[float] = field(default_factory=list)
-    peak_bytes: int | None = None
-    late: bool = False
-
-    def train_started(self, step: Step) -> None:
-        """What was allocated before does not count."""
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-
-    def stepped(self, progress: Progress) -> None:
-        """Ends the training when its time is up."""
-        if time.time() > self.until:
-            self.late = True
-            raise TimeoutError
-
-    def epoch_trained(self, seconds: float) -> None:
-        """A whole epoch counts."""
-        if not self.late:
-            self.seconds.append(seconds)
-            self.peak_bytes = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
 
 
 def trained(job: Job, protocol: Protocol, examples: Examples, classifier: Classifier) -> tuple[Watch, list[str]]:
@@ -334,44 +164,6 @@ def study_setting(job: Job) -> dict[str, Any]:
 
 def _last(watch: Watch, texts: int) -> float | None:
     return texts / watch.seconds[-1] if len(watch.seconds) > 1 else None
-
-
-def release() -> None:
-    """Hands memory back, cuBLAS's workspaces too; no graph may be alive that uses them."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        torch._C._cuda_clearCublasWorkspaces()  # type: ignore[attr-defined]
-        torch.cuda.empty_cache()
-
-
-class Again:
-    """In place of CUDA graphs where there is no GPU: a recording is the work itself."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def run(self, work: Callable[[], None]) -> None:
-        """Runs it."""
-        work()
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Hands it back."""
-        return work
-
-
-@contextmanager
-def surroundings(smoke: bool) -> Iterator[None]:
-    """The GPU's code on a CPU, for a smoke test."""
-    if not smoke:
-        yield
-        return
-    before, graphs.CudaGraphs = graphs.CudaGraphs, Again  # type: ignore[assignment, misc]
-    try:
-        with pretend("cuda"):
-            yield
-    finally:
-        graphs.CudaGraphs = before  # type: ignore[misc]
 
 
 def measured(job: Job) -> dict[str, Any]:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu  # noqa: E402
+import gpu_model  # noqa: E402
 import gpu_row  # noqa: E402
 
 ABSENT = (
@@ -75,9 +76,9 @@ def test_a_row_that_runs_out_of_time_says_so(tmp_path: Path) -> None:
 
 
 def test_the_checked_steps_see_the_same_texts(tmp_path: Path) -> None:
-    examples = gpu_row.texts_of(job(tmp_path, "BERT-base top 2"), 200)
+    examples = gpu_model.texts_of(job(tmp_path, "BERT-base top 2"), 200)
     batches = [np.array([7, 3]), np.array([11])]
-    chosen, renumbered = gpu_row.first_texts(examples, batches)
+    chosen, renumbered = gpu_model.first_texts(examples, batches)
     for old, new in zip([7, 3, 11], np.concatenate(renumbered), strict=True):
         theirs = slice(*examples.tokens.offsets[[old, old + 1]])
         mine = slice(*chosen.tokens.offsets[[new, new + 1]])
@@ -90,7 +91,7 @@ def test_shapes_are_the_published_ones() -> None:
     parameters = {}
     for name in ("bert", "distilbert", "deberta"):
         with torch.device("meta"):
-            network = gpu_row.AutoModel.from_config(gpu_row.config_of(name, smoke=False))
+            network = gpu_model.AutoModel.from_config(gpu_model.config_of(name, smoke=False))
         parameters[name] = sum(p.numel() for p in network.parameters()) / 1e6
     assert parameters["bert"] == pytest.approx(109.5, abs=0.1)
     assert parameters["distilbert"] == pytest.approx(66.4, abs=0.1)
