@@ -68,6 +68,16 @@ Examples:
   thriftune cache --clear
 """
 
+StudyFile = Annotated[
+    Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
+    ),
+]
+
 
 class _Group(TyperGroup):
     """Turns `InputError` into its message and exit code 2."""
@@ -113,19 +123,12 @@ def _root(
 
 @app.command(epilog=COMPARE_EXAMPLES)
 def compare(
-    study: Annotated[
-        Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
-    ] = None,
+    study: StudyFile = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results; results-NAME where none is given.", show_default=False),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
-        ),
-    ] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Run every model and method of a study, write the report and print the verdicts.
 
@@ -154,9 +157,7 @@ def compare(
 
 @app.command(epilog=ESTIMATE_EXAMPLES)
 def estimate(
-    study: Annotated[
-        Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
-    ] = None,
+    study: StudyFile = None,
     memory: Annotated[
         str | None,
         typer.Option(help="Say what fits into this, and the largest batch that does: 8GB.", show_default=False),
@@ -177,12 +178,7 @@ def estimate(
         bool, typer.Option(help="Time this machine for some seconds, once, to predict training time.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
-        ),
-    ] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Predict what every model and method of a study will cost, before any weight is loaded."""
     import json
