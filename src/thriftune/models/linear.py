@@ -82,16 +82,22 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return updated
 
 
-def affine(module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None] | None:
-    """The weight (out, in) and bias with which `module(x)` is a product; None where it is more than that."""
+def is_affine(module: nn.Module, x: torch.Tensor) -> bool:
+    """Whether `module(x)` is a product with one weight and a bias, see `affine`."""
     if torch.is_autocast_enabled(x.device.type):
-        return None
-    if type(module) is nn.Linear:
-        return module.weight, module.bias
+        return False
     adapter = _plain_lora(module)
     lora: Any = module
-    if adapter is None or rate_of(lora.lora_dropout[adapter]) > 0.0:
-        return None
+    return type(module) is nn.Linear if adapter is None else rate_of(lora.lora_dropout[adapter]) == 0.0
+
+
+def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The weight (out, in) and bias of a module that `is_affine`; LoRA's update is added to the weight."""
+    adapter = _plain_lora(module)
+    if adapter is None:
+        assert type(module) is nn.Linear
+        return module.weight, module.bias
+    lora: Any = module
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
     weight = torch.addmm(lora.base_layer.weight, up, down, alpha=float(lora.scaling[adapter]))
     return weight, lora.base_layer.bias

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from thriftune.models import kernels
-from thriftune.models.linear import affine
+from thriftune.models.linear import affine, is_affine
 from thriftune.models.rows import Rows
 
 
@@ -44,8 +44,8 @@ def can_pool(key: nn.Module, value: nn.Module, hidden: torch.Tensor) -> bool:
     return (
         kernels.usable(hidden)
         and hidden.shape[1] % kernels.lanes(hidden) == 0
-        and affine(key, hidden) is not None
-        and affine(value, hidden) is not None
+        and is_affine(key, hidden)
+        and is_affine(value, hidden)
     )
 
 
@@ -60,9 +60,7 @@ def pooled_attention(
     rate: float,
 ) -> torch.Tensor:
     """Attention of one query per text, (texts, heads * size), to its rows of (rows, hidden): (texts, heads * size)."""
-    keys, values = affine(key, hidden), affine(value, hidden)
-    assert keys is not None
-    assert values is not None
+    keys, values = affine(key), affine(value)
     seed = kernels.draw_seed(query) if rate > 0.0 else 0
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
