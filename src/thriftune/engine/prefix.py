@@ -124,23 +124,33 @@ def _shallower(
 ) -> tuple[Start | None, float]:
     """The output of the most layers below the cut that the folder holds, and the seconds that it took."""
     shape = (len(tokens.ids), int(classifier.config.hidden_size))
+    key = _token_key(tokens)
     for layer in range((classifier.cut or 0) - 1, 0, -1):
-        found = _stored(folder / prefix_file(classifier, tokens, layer), shape, dtype, with_peak)
+        found = _stored(folder / _file_of(classifier, key, layer, first_only=False), shape, dtype, with_peak)
         if found is not None:
             values, note = found
             return Start(layer, values, note["peak_memory_bytes"]), note["seconds"]
     return None, 0.0
 
 
-def prefix_file(classifier: Classifier, tokens: Tokens, layer: int | None = None) -> str:
-    """The name of a prefix's file: a hash over everything that its values depend on; by default of all that is cut."""
+def prefix_file(classifier: Classifier, tokens: Tokens) -> str:
+    """The name of a prefix's file: a hash over everything that its values depend on."""
+    return _file_of(classifier, _token_key(tokens), classifier.cut, _first_only(classifier))
+
+
+def _token_key(tokens: Tokens) -> str:
     digest = hashlib.sha256()
     for array in (tokens.ids, tokens.offsets, tokens.types):
         digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _file_of(classifier: Classifier, tokens: str, layer: int | None, first_only: bool) -> str:
     parts = [
+        tokens,
         weights_hash(classifier.path),
-        layer or classifier.cut,
-        layer is None and _first_only(classifier),
+        layer,
+        first_only,
         str(_dtype(classifier)),
         torch.__version__,
         ENGINE_VERSION,
@@ -151,8 +161,7 @@ def prefix_file(classifier: Classifier, tokens: Tokens, layer: int | None = None
         torch.backends.cuda.matmul.allow_tf32,
         ROWS_PER_BATCH,
     ]
-    digest.update(json.dumps(parts).encode())
-    return f"{digest.hexdigest()[:32]}.npy"
+    return f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.npy"
 
 
 def release(classifier: Classifier) -> None:
