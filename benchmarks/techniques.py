@@ -146,6 +146,7 @@ TECHNIQUES: dict[str, Technique] = {
     ),
     "compiled GELU": Technique(lambda: {activation.activate: lambda function, x: function(x)}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
+    "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(
         lambda: {vocabulary.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)

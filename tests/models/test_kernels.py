@@ -72,6 +72,57 @@ def test_attention_and_its_gradients_are_torchs(
 
 
 @needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(1, 600),
+    depth=st.integers(1, 900),
+    panels=st.integers(1, 11),
+    rank=st.integers(0, 9),
+    turned=st.booleans(),
+    biased=st.booleans(),
+    apart=st.integers(0, 3),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_a_product_is_torchs(
+    count: int, depth: int, panels: int, rank: int, turned: bool, biased: bool, apart: int, dtype: torch.dtype
+) -> None:
+    """Rows, weights and the product of low rank may be parts of wider tensors."""
+    torch.manual_seed(0)
+    width = panels * 64 // dtype.itemsize
+
+    def part(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(rows, columns + apart, dtype=dtype)[:, :columns]
+
+    rows = part(count, depth)
+    weight = part(width, depth) if turned else part(depth, width)
+    bias = torch.randn(width, dtype=dtype) if biased else None
+    low = (part(count, rank), part(width, rank) if turned else part(rank, width)) if rank else None
+    expected = rows.double() @ (weight.t() if turned else weight).double()
+    expected = expected if bias is None else expected + bias
+    if low is not None:
+        expected = expected + low[0].double() @ (low[1].t() if turned else low[1]).double()
+    tolerance = {torch.float32: 1e-6, torch.float64: 1e-14}[dtype] * (depth + rank)
+    found = kernels.product(rows, weight, turned, bias, low)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
+
+
+@needs_kernels
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_row_of_a_product_is_the_same_bits_whatever_stands_beside_it(turned: bool) -> None:
+    torch.manual_seed(0)
+    rows, weight = torch.randn(700, 500), torch.randn(512, 500) if turned else torch.randn(500, 512)
+    whole = kernels.product(rows, weight, turned)
+    for own in (slice(0, 1), slice(3, 70), slice(250, 700)):
+        assert torch.equal(kernels.product(rows[own], weight, turned), whole[own])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert torch.equal(kernels.product(rows, weight, turned), whole)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@needs_kernels
 @pytest.mark.parametrize("first_only", [False, True])
 def test_attention_dropout_is_linear_in_the_values_and_its_gradients_agree(first_only: bool) -> None:
     """With the mask fixed by the seed, the output is a smooth function: finite differences are the reference."""

@@ -83,7 +83,9 @@ class CountWork(TorchDispatchMode):
         """Adds the work of an operation that has run."""
         name, packet = operator_name(func), func.overloadpacket
         self._calls[name] += 1
-        if name in KERNEL_PRODUCTS:
+        if name == "thriftune::product":
+            self._products[name] += _product_flops(args, out)
+        elif name in KERNEL_PRODUCTS:
             product = _pool_flops if "pool" in name else _attention_flops
             self._products[name] += KERNEL_PRODUCTS[name] * product(*args)
         elif packet in flop_registry or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
@@ -110,6 +112,13 @@ def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
     if packet is CPU_ATTENTION_BACKWARD:
         return int(sdpa_backward_flop_count(*(part.shape for part in args[:4])))
     return int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))
+
+
+def _product_flops(args: Any, out: Any) -> int:
+    """Of rows times a weight, and of the product of low rank that is added."""
+    rows, _, _, _, *low = (*args, None)[:5]
+    depth = rows.shape[1] + sum(part.shape[1] for part in low if part is not None)
+    return int(2 * depth * out.numel())
 
 
 def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:

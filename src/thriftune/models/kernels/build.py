@@ -1,4 +1,4 @@
-"""Compiles kernels.c for this machine, once, where there is a C compiler."""
+"""Compiles the C sources for this machine, once, where there is a C compiler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import torch
 
 from thriftune.folders import cache_folder
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "products.c"))
+HEADER = Path(__file__).with_name("vectors.h")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-ffp-contract=fast", "-fopenmp", "-fPIC", "-w")
 COMPILERS = ("gcc", "cc")
 
@@ -70,9 +71,11 @@ def _library(compiler: str, openmp: Path, real: str, key: str) -> ctypes.CDLL:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part, whole = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
-            _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(SOURCE), "-o", str(part))
-            _run(compiler, "-shared", str(part), str(openmp), "-lm", "-o", str(whole))
+            parts, whole = [], Path(folder) / "kernels.so"
+            for source in SOURCES:
+                parts.append(str(Path(folder) / f"{source.stem}.o"))
+                _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(source), "-o", parts[-1])
+            _run(compiler, "-shared", *parts, str(openmp), "-lm", "-o", str(whole))
             whole.replace(path)
     return ctypes.CDLL(str(path))
 
@@ -84,7 +87,8 @@ def _run(*command: str) -> None:
 def _key(compiler: str, openmp: Path, real: str) -> str:
     """Everything that the machine code depends on: source, flags, compiler, processor."""
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True, timeout=60).stdout  # noqa: S603
-    parts = [SOURCE.read_text(encoding="utf-8"), " ".join(FLAGS), version, _processor(), str(openmp), real]
+    texts = [path.read_text(encoding="utf-8") for path in (HEADER, *SOURCES)]
+    parts = [*texts, " ".join(FLAGS), version, _processor(), str(openmp), real]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 

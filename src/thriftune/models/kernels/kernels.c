@@ -3,35 +3,11 @@
    Compiled once for REAL = float and once for REAL = double. Rows are contiguous unless a stride is given. Every
    function returns the same bits for the same input, seed and number of threads.
 */
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "vectors.h"
 
-#ifndef REAL
-#define REAL float
-#endif
-#define BYTES 32
-#define LANES ((int64_t)(BYTES / sizeof(REAL)))
 #define LEVELS 4294967296.0
 
-typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
-typedef uint32_t uvec __attribute__((vector_size(BYTES)));
-typedef int32_t ivec __attribute__((vector_size(BYTES)));
-typedef float fvec __attribute__((vector_size(BYTES)));
-
-static inline vec load(const REAL *p) { return *(const vec *)p; }
-static inline void store(REAL *p, vec v) { *(vec *)p = v; }
-static inline vec all(REAL x) { return x - (vec){0}; }
-static inline REAL total(vec v) {
-  REAL sum = 0;
-  for (int64_t i = 0; i < LANES; i++) sum += v[i];
-  return sum;
-}
-static inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 /* ---- exp ---- */
-
-#define IS_FLOAT (sizeof(REAL) == 4)
 
 /* Cephes' reduction: exp(x) = 2^n exp(r), |r| <= ln(2)/2, exp(r) by its series. NaN stays NaN. */
 static inline fvec exp_float(fvec x) {
@@ -193,7 +169,9 @@ static inline void product(const REAL *const rows[4], int64_t step, const REAL *
   for (; col + 2 * LANES <= cols; col += 2 * LANES) {
     vec sum[4][2] = {{{0}}};
     for (int64_t i = 0; i < depth; i++) {
-      const vec left = load(b + i * b_stride + col), right = load(b + i * b_stride + col + LANES);
+      vec left = load(b + i * b_stride + col), right = load(b + i * b_stride + col + LANES);
+      HOLD(left);
+      HOLD(right);
 #pragma GCC unroll 4
       for (int r = 0; r < 4; r++) {
         const REAL a = rows[r][i * step];
@@ -210,7 +188,8 @@ static inline void product(const REAL *const rows[4], int64_t step, const REAL *
   for (; col < cols; col += LANES) {
     vec sum[4] = {{0}};
     for (int64_t i = 0; i < depth; i++) {
-      const vec left = load(b + i * b_stride + col);
+      vec left = load(b + i * b_stride + col);
+      HOLD(left);
 #pragma GCC unroll 4
       for (int r = 0; r < 4; r++) sum[r] += rows[r][i * step] * left;
     }
@@ -221,24 +200,25 @@ static inline void product(const REAL *const rows[4], int64_t step, const REAL *
 
 /* Copies (count, size) rows with a stride into (size, columns), zeros behind count. */
 static void transpose(const REAL *rows, int64_t stride, int64_t count, int64_t size, REAL *out, int64_t columns) {
+  const int64_t blocks = IS_FLOAT ? count / 8 * 8 : 0, whole = IS_FLOAT ? size / 8 * 8 : 0;
+  for (int64_t j = 0; j < blocks; j += 8)
+    for (int64_t d = 0; d < whole; d += 8)
+      turn((const float *)(rows + j * stride + d), stride, (float *)(out + d * columns + j), columns);
   for (int64_t d = 0; d < size; d++) {
     REAL *line = out + d * columns;
-    for (int64_t j = 0; j < count; j++) line[j] = rows[j * stride + d];
+    for (int64_t j = d < whole ? blocks : 0; j < count; j++) line[j] = rows[j * stride + d];
     for (int64_t j = count; j < columns; j++) line[j] = 0;
   }
 }
 
-/* Scores (count of them real, `columns` wide) into probabilities, zero behind count. `from` .. `to` may be seen. */
+/* Scores (`columns` wide) into probabilities; those outside of `from` .. `to` are not seen. */
 static void softmax(REAL *scores, int64_t from, int64_t to, int64_t columns) {
-  REAL top = scores[from];
-  for (int64_t j = from; j < to; j++) top = scores[j] > top ? scores[j] : top;
-  for (int64_t j = 0; j < from; j++) scores[j] = 0;
-  for (int64_t j = to; j < columns; j++) scores[j] = top;
-  vec sums = {0};
-  for (int64_t j = 0; j < columns; j += LANES) {
-    const vec e = vexp(load(scores + j) - top);
-    store(scores + j, e);
-  }
+  for (int64_t j = 0; j < from; j++) scores[j] = -INFINITY;
+  for (int64_t j = to; j < columns; j++) scores[j] = -INFINITY;
+  vec tops = load(scores), sums = {0};
+  for (int64_t j = LANES; j < columns; j += LANES) tops = larger(tops, load(scores + j));
+  const REAL top = largest(tops);
+  for (int64_t j = 0; j < columns; j += LANES) store(scores + j, vexp(load(scores + j) - top));
   for (int64_t j = 0; j < from; j++) scores[j] = 0;
   for (int64_t j = to; j < columns; j++) scores[j] = 0;
   for (int64_t j = 0; j < columns; j += LANES) sums += load(scores + j);

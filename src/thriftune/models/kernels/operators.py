@@ -1,0 +1,251 @@
+"""The compiled kernels as operators of torch, so that what counts memory and work sees them.
+
+Each runs for tensors with data and, on the meta device, gives shapes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_double, c_int, c_int64, c_uint64, c_void_p
+from typing import Any
+
+import torch
+
+from thriftune.models.kernels.build import build
+
+
+class _Attention(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths")),
+        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride")),
+        ("first_only", c_int),
+        ("window", c_int64),
+        ("scale", c_double),
+        ("rate", c_double),
+        ("seed", c_uint64),
+        ("threads", c_int),
+    )
+
+
+class _Pool(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("query", "rows", "starts", "lengths")),
+        *((name, c_int64) for name in ("texts", "heads", "width")),
+        ("scale", c_double),
+        ("rate", c_double),
+        ("seed", c_uint64),
+        ("threads", c_int),
+    )
+
+
+class _Product(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("rows", "weight", "bias", "low_rows", "low_weight")),
+        *((name, c_int64) for name in ("count", "in", "out", "low")),
+        *((name, c_int64) for name in ("rows_stride", "weight_stride", "low_rows_stride", "low_weight_stride")),
+        ("turned", c_int),
+        ("threads", c_int),
+    )
+
+
+def _attention_arguments(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    heads: int,
+    scale: float,
+    rate: float,
+    seed: int,
+    first_only: bool,
+    window: int,
+) -> _Attention:
+    addresses = map(_address, (query, key, value, starts, lengths))
+    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0))
+    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> torch.Tensor:
+    out = query.new_empty(query.shape)
+    if not query.is_meta:
+        _library(query).attend(byref(_attention_arguments(query, key, value, *rest)), _address(out))
+    return out
+
+
+def _attention_backward(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest_and_grad: Any
+) -> tuple[torch.Tensor, ...]:
+    *rest, grad = rest_and_grad
+    if query.stride(0) == 3 * query.shape[1]:
+        grads = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
+    elif key.stride(0) == 2 * key.shape[1]:
+        grads = (query.new_empty(query.shape), *key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1))
+    else:
+        grads = tuple(part.new_empty(part.shape) for part in (query, key, value))
+    if not query.is_meta:
+        arguments = _attention_arguments(query, key, value, *rest)
+        _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads)))
+    return grads
+
+
+def _pool_arguments(
+    query: torch.Tensor,
+    rows: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+    rate: float,
+    seed: int,
+) -> _Pool:
+    heads, texts, width = query.shape
+    addresses = map(_address, (query, rows, starts, lengths))
+    return _Pool(*addresses, texts, heads, width, scale, rate, seed, torch.get_num_threads())
+
+
+def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    out, sums = torch.empty_like(query), query.new_empty(query.shape[1], query.shape[0])
+    if not query.is_meta:
+        _library(query).pool(byref(_pool_arguments(query, rows, *rest)), _address(out), _address(sums))
+    return out, sums
+
+
+def _pool_backward(query: torch.Tensor, rows: torch.Tensor, *rest_and_grads: Any) -> list[torch.Tensor]:
+    *rest, grad, grad_sums, rows_too = rest_and_grads
+    made = [torch.empty_like(query), *([torch.empty_like(rows)] if rows_too else [])]
+    if not query.is_meta:
+        tensors = (grad, grad_sums, made[0], made[1] if rows_too else None)
+        _library(query).pool_backward(byref(_pool_arguments(query, rows, *rest)), *map(_address, tensors))
+    return made
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).gelu(_address(x), _address(out), x.numel(), torch.get_num_threads())
+    return out
+
+
+def _gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(grad)
+    if not x.is_meta:
+        _library(x).gelu_backward(*map(_address, (grad, x, out)), x.numel(), torch.get_num_threads())
+    return out
+
+
+def _dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, torch.get_num_threads())
+    return out
+
+
+def _add_norm(
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    rate: float,
+    seed: int,
+) -> tuple[torch.Tensor, ...]:
+    made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
+    if not x.is_meta:
+        tensors = map(_address, (x, residual, weight, bias, *made))
+        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, torch.get_num_threads())
+    return made
+
+
+def _add_norm_backward(
+    grad: torch.Tensor,
+    total: torch.Tensor,
+    mean: torch.Tensor,
+    scale: torch.Tensor,
+    weight: torch.Tensor,
+    rate: float,
+    seed: int,
+    trained: bool,
+) -> list[torch.Tensor]:
+    made = [torch.empty_like(grad) for _ in range(2 if rate > 0.0 else 1)]
+    made += [torch.empty_like(weight) for _ in range(2 if trained else 0)]
+    if not grad.is_meta:
+        parameters = made[-2:] if trained else (None, None)
+        tensors = (grad, total, mean, scale, weight, made[0], made[1] if rate > 0.0 else made[0], *parameters)
+        _library(grad).add_norm_backward(*map(_address, tensors), *grad.shape, rate, seed, torch.get_num_threads())
+    return made
+
+
+def _product(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    turned: bool,
+    bias: torch.Tensor | None,
+    low_rows: torch.Tensor | None,
+    low_weight: torch.Tensor | None,
+) -> torch.Tensor:
+    out = rows.new_empty(len(rows), len(weight) if turned else weight.shape[1])
+    if not rows.is_meta:
+        tensors = (rows, weight, bias, low_rows, low_weight)
+        low = 0 if low_rows is None else low_rows.shape[1]
+        sizes = (len(rows), rows.shape[1], out.shape[1], low)
+        strides = (0 if tensor is None else tensor.stride(0) for tensor in (rows, weight, low_rows, low_weight))
+        arguments = _Product(*map(_address, tensors), *sizes, *strides, turned, torch.get_num_threads())
+        _library(rows).product(byref(arguments), _address(out))
+    return out
+
+
+_REST = "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window"
+_POOL = "Tensor starts, Tensor lengths, float scale, float rate, int seed"
+_OPERATORS = {
+    f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
+    f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad) -> (Tensor, Tensor, Tensor)": (
+        _attention_backward
+    ),
+    f"pool(Tensor query, Tensor rows, {_POOL}) -> (Tensor, Tensor)": _pool,
+    f"pool_backward(Tensor query, Tensor rows, {_POOL}, Tensor grad, Tensor grad_sums, bool rows_too) -> Tensor[]": (
+        _pool_backward
+    ),
+    "gelu(Tensor x) -> Tensor": _gelu,
+    "gelu_backward(Tensor grad, Tensor x) -> Tensor": _gelu_backward,
+    "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
+    "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed)"
+    " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
+    "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
+    " bool trained) -> Tensor[]": _add_norm_backward,
+    "product(Tensor rows, Tensor weight, bool turned, Tensor? bias, Tensor? low_rows, Tensor? low_weight) -> Tensor": (
+        _product
+    ),
+}
+_fragment = torch.library.Library("thriftune", "FRAGMENT")
+for _schema, _function in _OPERATORS.items():
+    _name = _schema.split("(", maxsplit=1)[0]
+    _fragment.define(_schema)
+    _fragment.impl(_name, _function, "CPU")
+    _fragment.impl(_name, _function, "Meta")
+
+
+SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "attend": (POINTER(_Attention), c_void_p),
+    "attend_backward": (POINTER(_Attention), *[c_void_p] * 4),
+    "pool": (POINTER(_Pool), c_void_p, c_void_p),
+    "pool_backward": (POINTER(_Pool), *[c_void_p] * 4),
+    "product": (POINTER(_Product), c_void_p),
+    "gelu": (c_void_p, c_void_p, c_int64, c_int),
+    "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
+    "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
+    "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int),
+    "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int),
+}
+
+
+def _library(x: torch.Tensor) -> ctypes.CDLL:
+    library = build().libraries[x.dtype]
+    if library.attend.argtypes is None:
+        for name, types in SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = types, None
+    return library
+
+
+def _address(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

@@ -1,0 +1,56 @@
+"""Rows times a weight, forward and backward: by the compiled kernel where it is the faster one, else by torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from thriftune.models import kernels
+
+
+def times(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    turned: bool,
+    bias: torch.Tensor | None = None,
+    low: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """What `kernels.product` computes, outside of autograd."""
+    if kernels.multiplies(rows, weight, turned):
+        return kernels.product(_dense(rows), weight, turned, bias, low and (_dense(low[0]), low[1]))
+    plain = weight.t() if turned else weight
+    out = rows @ plain if bias is None else torch.addmm(bias, rows, plain)
+    return out if low is None else out.addmm_(low[0], low[1].t() if turned else low[1])
+
+
+def affine(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Rows (rows, in) times a weight (out, in), plus bias; saves the rows only where the weight is trained."""
+    if kernels.multiplies(rows, weight, True):
+        out: torch.Tensor = _Affine.apply(rows, weight, bias)
+        return out
+    return nn.functional.linear(rows, weight, bias)
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        rows_needed, weight_needed, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if weight_needed else None, weight if rows_needed else None)
+        return times(rows, weight, True, bias)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        rows, weight = ctx.saved_tensors
+        _, weight_needed, bias_needed = ctx.needs_input_grad
+        return (
+            None if weight is None else times(grad, weight, False),
+            grad.t() @ rows if weight_needed else None,
+            grad.sum(0) if bias_needed else None,
+        )
+
+
+def _dense(rows: torch.Tensor) -> torch.Tensor:
+    """The rows themselves, each of them contiguous."""
+    return rows if rows.stride(1) == 1 else rows.contiguous()

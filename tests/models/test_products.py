@@ -1,0 +1,62 @@
+"""Products of rows with a weight: the compiled kernel and torch's own give the same results and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from thriftune.models import kernels, products
+from thriftune.models.kernels.build import build
+
+ROWS = 2 * kernels.FEWEST_ROWS
+CASES = [
+    pytest.param(True, marks=pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")),
+    False,
+]
+
+
+@pytest.fixture(params=CASES, ids=["compiled", "torch"])
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With the kernel even where the processor would leave products to torch, and without it."""
+    monkeypatch.setattr(kernels, "multiplies", lambda rows, weight, turned: request.param)
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("trained", ["rows", "weight", "both"])
+def test_gradients_are_torchs(compiled: bool, trained: str, biased: bool) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(ROWS, 24, dtype=torch.float64, requires_grad=trained != "weight")
+    weight = torch.randn(40, 24, dtype=torch.float64, requires_grad=trained != "rows")
+    bias = torch.randn(40, dtype=torch.float64, requires_grad=trained != "rows") if biased else None
+    parameters = [p for p in (rows, weight, bias) if p is not None and p.requires_grad]
+    above = torch.randn(40, ROWS, dtype=torch.float64).t()
+    ours, theirs = products.affine(rows, weight, bias), torch.nn.functional.linear(rows, weight, bias)
+    torch.testing.assert_close(ours, theirs)
+    mine = torch.autograd.grad((ours * above).sum(), parameters)
+    for a, b in zip(mine, torch.autograd.grad((theirs * above).sum(), parameters), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_product_of_low_rank_is_added(compiled: bool, turned: bool) -> None:
+    torch.manual_seed(0)
+    rows, low_rows = torch.randn(24, ROWS, dtype=torch.float64).t(), torch.randn(ROWS, 3, dtype=torch.float64)
+    weight, low = torch.randn(24, 40, dtype=torch.float64), torch.randn(3, 40, dtype=torch.float64)
+    expected = rows @ weight + low_rows @ low
+    if turned:
+        weight, low = weight.t().contiguous(), low.t().contiguous()
+    torch.testing.assert_close(products.times(rows, weight, turned, low=(low_rows, low)), expected)
+
+
+def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rows, whole vectors, and a processor without wider ones."""
+    monkeypatch.setattr(kernels, "usable", lambda *tensors: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    rows, weight = torch.randn(ROWS, 24), torch.randn(32, 24)
+    assert kernels.multiplies(rows, weight, turned=True)
+    assert not kernels.multiplies(rows, weight, turned=False)
+    assert not kernels.multiplies(rows[: kernels.FEWEST_ROWS - 1], weight, turned=True)
+    assert not kernels.multiplies(rows, torch.randn(24, 32).t(), turned=True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert not kernels.multiplies(rows, weight, turned=True)
