@@ -49,7 +49,9 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "peft")},
         "commit": said_by("git", "rev-parse", "HEAD"),
-        "uncommitted_changes": bool(said_by("git", "status", "--porcelain")),
+        "uncommitted_changes": bool(
+            said_by("git", "status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/results")
+        ),
     }
 
 

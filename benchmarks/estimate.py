@@ -171,7 +171,7 @@ def memory_row(model: str, folder: Path, method: str, protocol: Protocol, device
 
 
 def time_rows(limit: int, epochs: int) -> Iterator[dict[str, Any]]:
-    """Training seconds of the demo's fine-tuned runs against their prediction, after one probe of the machine."""
+    """Training seconds of the demo's fine-tuned runs, and those of their frozen layers, after one probe of the machine."""
     small = [f"data.limit.{split}=500" for split in ("validation", "test")]  # evaluation is not predicted
     changes = [f"data.limit.train={limit}", *small, f"protocol.epochs={epochs}"]
     study = load_study(ROOT / "studies" / "demo.yaml", changes)
@@ -186,17 +186,18 @@ def time_rows(limit: int, epochs: int) -> Iterator[dict[str, Any]]:
         for each in compare(study, Path(folder) / "out").runs:
             assert each.predicted is not None
             assert each.cost is not None
-            for what, key in {"training": "train_seconds", "frozen layers": "prefix_seconds"}.items():
-                predicted, measured = getattr(each.predicted, key), getattr(each.cost, key)
-                if measured:
-                    yield {
-                        "what": what,
-                        "method": each.cell,
-                        "predicted": predicted,
-                        "measured": measured,
-                        "error": predicted / measured - 1,
-                        "probe_seconds": probe_seconds,
-                    }
+            predicted = np.array([each.predicted.train_seconds or 0.0, each.predicted.prefix_seconds or 0.0])
+            measured = np.array([each.cost.train_seconds, each.cost.prefix_seconds])
+            parts = {"training": [0], "frozen layers": [1]} if measured[1] else {}
+            for what, chosen in {**parts, "training and frozen layers": [0, 1]}.items():
+                yield {
+                    "what": what,
+                    "method": each.cell,
+                    "predicted": float(predicted[chosen].sum()),
+                    "measured": float(measured[chosen].sum()),
+                    "error": float(predicted[chosen].sum() / measured[chosen].sum() - 1),
+                    "probe_seconds": probe_seconds,
+                }
 
 
 if __name__ == "__main__":

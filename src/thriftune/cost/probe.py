@@ -41,7 +41,7 @@ POINTS: tuple[tuple[str, dict[str, Any], tuple[tuple[Literal["none", "longest", 
 FULL_WIDTH = 512
 """Wider models get as many texts less, so that the probe is not longer."""
 RATE = 1e-5
-ENOUGH_SECONDS = 12.0
+ENOUGH_SECONDS = 9.0
 """After so long no further round starts."""
 STEP_SECONDS = 0.2
 """How long each of the steps is repeated in a round."""
