@@ -16,6 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+NOT_RESULTS = ":(exclude,top)benchmarks/results"
 
 
 def run(request: dict[str, Any]) -> dict[str, float]:
@@ -49,9 +50,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "peft")},
         "commit": said_by("git", "rev-parse", "HEAD"),
-        "uncommitted_changes": bool(
-            said_by("git", "status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/results")
-        ),
+        "uncommitted_changes": bool(said_by("git", "status", "--porcelain", "--", ":/", NOT_RESULTS)),
     }
 
 

@@ -171,7 +171,7 @@ def memory_row(model: str, folder: Path, method: str, protocol: Protocol, device
 
 
 def time_rows(limit: int, epochs: int) -> Iterator[dict[str, Any]]:
-    """Training seconds of the demo's fine-tuned runs, and those of their frozen layers, after one probe of the machine."""
+    """Training seconds of the demo's fine-tuned runs, and their frozen layers', after one probe of the machine."""
     small = [f"data.limit.{split}=500" for split in ("validation", "test")]  # evaluation is not predicted
     changes = [f"data.limit.train={limit}", *small, f"protocol.epochs={epochs}"]
     study = load_study(ROOT / "studies" / "demo.yaml", changes)
