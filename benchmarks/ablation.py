@@ -1,61 +1,145 @@
 """What each technique of the engine gains alone: training speed and memory with it and without it.
 
-    python benchmarks/ablation.py                # the whole
-    python benchmarks/ablation.py --texts 64     # whether it runs
+    python benchmarks/ablation.py                             # the whole, about ten minutes
+    python benchmarks/ablation.py --texts 64 --rounds 1       # whether it runs
 
-Every row is the engine at its defaults but for one technique, in a fresh process; the last rows switch recomputation
-of layers on instead. Seconds are the training steps' and the prefix pass's; memory is live tensor bytes at the peak
-of a step on the widest batch.
+All variants of a method live in one process and train an epoch in turn, round by round: on a shared machine the
+differences drown in noise otherwise. `speed` is the median over the rounds of the seconds without the technique, in
+relation to those of the whole engine in the same round, inverted: 0.9 says that the engine is a tenth slower without
+it. Seconds are three epochs' steps and one prefix pass, dropout on. Memory is live tensor bytes at the peak of a step
+on the widest batch. The last row of a method switches recomputation of layers on instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+from time import perf_counter
 from typing import Any
 
-from arms import METHODS
-from compare import medians, merge, run, table
-from techniques import ALL, TECHNIQUES
+import numpy as np
+from arms import METHODS, Job, classifier_of, texts_of, tokens_of
+from compare import merge, table
+from techniques import ALL, TECHNIQUES, switched_off
 
-RECOMPUTE = "recompute: layers (switched on)"
+from thriftune.cost.memory import probe
+from thriftune.engine import allocator, step, vocabulary
+from thriftune.engine.batches import Examples, training_batches, widest_batch
+from thriftune.engine.cache import PrefixCache
+from thriftune.engine.cut import run_prefix
+from thriftune.study.environment import use_all_processors
+
+WHOLE, RECOMPUTE = "nothing: all on", "recompute: layers (switched on)"
+FREED_MEMORY = "freed memory kept for the next step"
+EPOCHS = 3
+RATE = 1e-5
+
+
+@dataclass
+class Arm:
+    """The engine without one technique, ready to train."""
+
+    technique: str | None
+    step: step.Step
+    batches: list[np.ndarray]
+    prefix_seconds: float
+    peak: int
+
+    def epoch(self) -> float:
+        """Seconds of an epoch's steps."""
+        with _freed_memory_given_back(self.technique == FREED_MEMORY), switched_off(self.technique):
+            started = perf_counter()
+            for batch in self.batches:
+                self.step([batch], RATE)
+            return perf_counter() - started
 
 
 def main() -> None:
-    """Measures, prints a table and writes benchmarks/results/ablation.json after every row."""
+    """Measures, prints a table and writes benchmarks/results/ablation.json after every method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=int, default=1280)
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--texts", type=int, default=160)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--methods", nargs="*", default=list(ALL), choices=list(METHODS))
     args = parser.parse_args()
+    use_all_processors()
+    allocator.keep_freed_memory()
     rows: list[dict[str, Any]] = []
     for method in args.methods:
-        chosen = [name for name, technique in TECHNIQUES.items() if method in technique.methods]
-        arms: dict[str, dict[str, Any]] = {
-            "all on": {},
-            **{name: {"technique": name} for name in chosen},
-            RECOMPUTE: {"recompute": "layers"},
-        }
-        found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
-        request = {"measure": "ablation", "arm": "ours", "method": method, "texts": args.texts, "epochs": args.epochs}
-        for _ in range(args.repeats):
-            for arm, change in arms.items():
-                found[arm].append(run({**request, **change}))
-        rows += [_row(method, arm, medians(runs), medians(found["all on"])) for arm, runs in found.items()]
-        columns = {"method": "", "without": "", "per_second": ".1f", "speed": ".2f", "peak_mb": ".1f", "memory": ".2f"}
+        rows += _measured(Job("ours", method, args.texts), args.rounds)
+        columns = {"method": "", "without": "", "step_ms": ".0f", "speed": ".2f", "peak_mb": ".1f", "memory": ".2f"}
         print(table(rows, columns), flush=True)
         print(merge("ablation", vars(args), rows, ("method", "without")))
 
 
-def _row(method: str, arm: str, own: dict[str, float], everything: dict[str, float]) -> dict[str, Any]:
-    return {
-        "method": method,
-        "without": arm,
-        "per_second": own["samples_per_second"],
-        "speed": own["samples_per_second"] / everything["samples_per_second"],
-        "peak_mb": own["peak_memory_bytes"] / 1e6,
-        "memory": own["peak_memory_bytes"] / everything["peak_memory_bytes"],
-    }
+def _measured(job: Job, rounds: int) -> list[dict[str, Any]]:
+    """A method's rows."""
+    arms = {WHOLE: _arm(job, None)}
+    for name, technique in TECHNIQUES.items():
+        if job.method in technique.methods:
+            arms[name] = _arm(job, name)
+    arms[RECOMPUTE] = _arm(replace(job, recompute="layers"), None)
+    for arm in arms.values():
+        arm.epoch()
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(rounds):
+        for name in (list(arms), list(arms)[::-1])[number % 2]:
+            seconds[name].append(arms[name].epoch())
+    whole = [EPOCHS * each + arms[WHOLE].prefix_seconds for each in seconds[WHOLE]]
+    rows = []
+    for name, arm in arms.items():
+        ratios = [ours / (EPOCHS * each + arm.prefix_seconds) for ours, each in zip(whole, seconds[name], strict=True)]
+        rows.append(
+            {
+                "method": job.method,
+                "without": name,
+                "step_ms": 1e3 * median(seconds[name]) / len(arm.batches),
+                "prefix_seconds": arm.prefix_seconds,
+                "speed": median(ratios),
+                "speeds": ratios,
+                "peak_mb": arm.peak / 1e6,
+                "memory": arm.peak / arms[WHOLE].peak,
+            }
+        )
+    return rows
+
+
+def _arm(job: Job, technique: str | None) -> Arm:
+    """Runs the frozen layers and counts memory, without the technique."""
+    texts, labels = texts_of(job)
+    classifier, _ = classifier_of(job)
+    tokens = tokens_of(classifier, texts)
+    with switched_off(technique):
+        data = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(None))
+        cut = data["train"]
+        _, (train, *_) = vocabulary.narrow(classifier, [cut], job.protocol)
+        assert train is not None
+        classifier.train_mode(False)
+        optimizer = step.build_optimizer(classifier, job.protocol.optimizer, RATE)
+        steps = step.Step(classifier, train, job.protocol, optimizer)
+        peak, _ = probe(steps, [widest_batch(tokens.lengths, replace(job.protocol, epochs=1), job.seed)])
+    batches = training_batches(len(train), job.batch_size, job.seed, 0)
+    return Arm(technique, steps, batches, 0.0 if cut.prefix is None else cut.prefix.seconds, peak)
+
+
+@contextmanager
+def _freed_memory_given_back(wanted: bool) -> Iterator[None]:
+    """glibc's own thresholds for a while, where that is `wanted`."""
+    if not wanted or platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option in (allocator.M_MMAP_THRESHOLD, allocator.M_TRIM_THRESHOLD):
+        mallopt(option, 128 << 10)
+    try:
+        yield
+    finally:
+        allocator.keep_freed_memory.cache_clear()
+        allocator.keep_freed_memory()
 
 
 if __name__ == "__main__":

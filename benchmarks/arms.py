@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from techniques import switched_off
 
 from thriftune.cost.memory import LiveBytes, probe
 from thriftune.data.settings import DataSettings
@@ -67,8 +66,6 @@ class Job:
     learning_rate: float | None = None
     """None takes the method's own."""
     recompute: str = "none"
-    technique: str | None = None
-    """One that is switched off; None leaves all on."""
 
     @property
     def protocol(self) -> Protocol:
@@ -111,7 +108,7 @@ def ours(job: Job, cache: Path | None = None) -> dict[str, float]:
     texts, labels = texts_of(job)
     classifier, rate = classifier_of(job)
     examples = Examples(tokens_of(classifier, texts), labels)
-    with tempfile.TemporaryDirectory() as folder, switched_off(job.technique):
+    with tempfile.TemporaryDirectory() as folder:
         kept = PrefixCache(cache or Path(folder) / "cache")
         cut = run_prefix(classifier, {"train": examples}, job.protocol, kept)["train"]
         result = fit(Task(classifier, cut, None, job.protocol, rate, job.seed, Path(folder) / "best"))
@@ -243,13 +240,12 @@ def memory(job: Job) -> dict[str, float]:
         if job.arm != "ours":
             rows = dataset_rows(tokens, labels)
             return _trainer_memory(job, classifier, rate, [rows[i] for i in widest], folder)
-        with switched_off(job.technique):
-            cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(Path(folder)))
-            classifier.train_mode(False)
-            _, (train, *_) = vocabulary.narrow(classifier, [cut["train"]], job.protocol)
-            assert train is not None
-            optimizer = step_module.build_optimizer(classifier, job.protocol.optimizer, rate)
-            peak, parts = probe(Step(classifier, train, job.protocol, optimizer), [widest])
+        cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(Path(folder)))
+        classifier.train_mode(False)
+        _, (train, *_) = vocabulary.narrow(classifier, [cut["train"]], job.protocol)
+        assert train is not None
+        optimizer = step_module.build_optimizer(classifier, job.protocol.optimizer, rate)
+        peak, parts = probe(Step(classifier, train, job.protocol, optimizer), [widest])
     return {"peak_memory_bytes": peak, **vars(parts)}
 
 
@@ -264,12 +260,6 @@ def _trainer_memory(job: Job, classifier: Classifier, rate: float, rows: list[An
     return {"peak_memory_bytes": counter.peak}
 
 
-def ablation(job: Job) -> dict[str, float]:
-    """Speed and memory of our engine, perhaps without a technique."""
-    seconds = ours(job)["seconds"]
-    return {"samples_per_second": job.texts * job.epochs / seconds, **memory(job)}
-
-
 def main() -> None:
     """Runs one job given as JSON and prints its result as the last line."""
     request = json.loads(sys.argv[1])
@@ -281,7 +271,6 @@ def main() -> None:
         "study": study,
         "prediction": prediction,
         "agreement": agreement,
-        "ablation": ablation,
     }[measure]
     print(json.dumps(measured(job)))
 
