@@ -242,7 +242,7 @@ class TestCrossovers:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--axis", "weight"], 'axis "weight" is not known'),
+            (["--axis", "weight"], 'axis "weight" is not known. Known: '),
             (["--batch-size", "0"], "batch size given is 0"),
             (["--tokens", "1000"], "positions for 512"),
             (["--device", "h1oo"], "h100"),

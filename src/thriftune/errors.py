@@ -19,4 +19,5 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 def unknown_name(what: str, given: str, known: Iterable[str]) -> InputError:
     """The error for a name that is not in a list: gives the name, the closest match and the whole list."""
     names = sorted(known)
-    return InputError(f'{what} "{given}" is not known{did_you_mean(given, names)} Known: {", ".join(names)}.')
+    hint = did_you_mean(given, names) or "."
+    return InputError(f'{what} "{given}" is not known{hint} Known: {", ".join(names)}.')
