@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from thriftune.cost.work import CountWork
 from thriftune.models import kernels, products
 from thriftune.models.kernels.build import build
 
@@ -60,3 +61,21 @@ def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not kernels.multiplies(rows, torch.randn(24, 32).t(), turned=True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not kernels.multiplies(rows, weight, turned=True)
+
+
+@pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
+@pytest.mark.parametrize("weight", [torch.randn(32, 25), torch.randn(32, 24, dtype=torch.float64)])
+def test_tensors_that_do_not_fit_are_refused(weight: torch.Tensor) -> None:
+    """The kernel reads by address: what torch would refuse must not reach it."""
+    with pytest.raises(ValueError, match="do not fit"):
+        kernels.product(torch.randn(ROWS, 24), weight, turned=True)
+
+
+@pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
+def test_its_work_is_counted_as_torchs() -> None:
+    rows, weight, low = torch.randn(ROWS, 24), torch.randn(32, 24), (torch.randn(ROWS, 3), torch.randn(32, 3))
+    with CountWork() as ours:
+        kernels.product(rows, weight, True, None, low)
+    with CountWork() as theirs:
+        (rows @ weight.t()).addmm_(low[0], low[1].t())
+    assert ours.work.flops == theirs.work.flops == 2 * ROWS * 32 * 27

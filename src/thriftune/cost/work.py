@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +27,8 @@ FREE = {
 """Operators that touch no data."""
 GATHERS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 """Operators that read no more of their source than they give back."""
-KERNEL_PRODUCTS = {
-    "thriftune::attention": 2,
-    "thriftune::attention_backward": 5,
-    "thriftune::pool": 2,
-    "thriftune::pool_backward": 5,
-}
-"""The compiled attention's operators, and how many products of scores' size each computes."""
+IN_PLACE = {aten.addmm_: aten.addmm}
+"""Products that write into their first operand, and the operators whose FLOPs torch knows."""
 OPTIMISERS = {aten._fused_adamw_}
 """Operators that write what they read and return nothing."""
 
@@ -81,13 +77,10 @@ class CountWork(TorchDispatchMode):
 
     def add(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Adds the work of an operation that has run."""
-        name, packet = operator_name(func), func.overloadpacket
+        name, packet = operator_name(func), IN_PLACE.get(func.overloadpacket, func.overloadpacket)
         self._calls[name] += 1
-        if name == "thriftune::product":
-            self._products[name] += _product_flops(args, out)
-        elif name in KERNEL_PRODUCTS:
-            product = _pool_flops if "pool" in name else _attention_flops
-            self._products[name] += KERNEL_PRODUCTS[name] * product(*args)
+        if name in KERNEL_FLOPS:
+            self._products[name] += KERNEL_FLOPS[name](*args)
         elif packet in flop_registry or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
             self._products[name] += _flops(packet, args, kwargs, out)
         elif packet in GATHERS:
@@ -114,11 +107,10 @@ def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
     return int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))
 
 
-def _product_flops(args: Any, out: Any) -> int:
+def _product_flops(rows: Any, weight: Any, turned: bool, bias: Any, low_rows: Any, low_weight: Any) -> int:
     """Of rows times a weight, and of the product of low rank that is added."""
-    rows, _, _, _, *low = (*args, None)[:5]
-    depth = rows.shape[1] + sum(part.shape[1] for part in low if part is not None)
-    return int(2 * depth * out.numel())
+    depth = rows.shape[1] + (0 if low_rows is None else low_rows.shape[1])
+    return int(2 * len(rows) * depth * weight.shape[0 if turned else 1])
 
 
 def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:
@@ -131,6 +123,16 @@ def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any
 def _pool_flops(query: Any, rows: Any, *rest: Any) -> int:
     """Of one product of every head's query with its text's rows."""
     return int(2 * query.shape[0] * rows.numel())
+
+
+KERNEL_FLOPS: dict[str, Callable[..., int]] = {
+    "thriftune::product": _product_flops,
+    "thriftune::attention": lambda *args: 2 * _attention_flops(*args),
+    "thriftune::attention_backward": lambda *args: 5 * _attention_flops(*args),
+    "thriftune::pool": lambda *args: 2 * _pool_flops(*args),
+    "thriftune::pool_backward": lambda *args: 5 * _pool_flops(*args),
+}
+"""The compiled kernels' products: attention's are so many of the scores' size."""
 
 
 def _bytes(values: Any) -> int:

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models import products
 from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
-from thriftune.models.products import affine as affine_product
-from thriftune.models.products import times
 
 
 class _LoraUpdate(torch.autograd.Function):
@@ -68,7 +67,7 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     is frozen. Every other module, PEFT's other tuners among them, is called as it is.
     """
     if type(module) is nn.Linear:
-        return affine_product(x, module.weight, module.bias)
+        return products.affine(x, module.weight, module.bias)
     adapter = _plain_lora(module)
     if adapter is None or torch.is_autocast_enabled(x.device.type):
         out: torch.Tensor = module(x)
@@ -76,7 +75,7 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     lora: Any = module
     rate, scaling = rate_of(lora.lora_dropout[adapter]), float(lora.scaling[adapter])
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
-    result = affine_product(x, lora.base_layer.weight, lora.base_layer.bias)
+    result = products.affine(x, lora.base_layer.weight, lora.base_layer.bias)
     if device_kind(x.device) != "cpu":
         seen = nn.functional.dropout(x, rate) if rate > 0.0 else x
         return torch.addmm(result, seen @ down.t(), up.t(), alpha=scaling)
@@ -138,7 +137,9 @@ class _Project(torch.autograd.Function):
         if downs:
             inner = x @ torch.cat(downs).t()
             low = inner, _spread(sizes, scalings, ups)
-        out: tuple[torch.Tensor, ...] = tuple(times(x, side_by_side(weights), True, bias, low).split(sizes, dim=1))
+        out: tuple[torch.Tensor, ...] = tuple(
+            products.times(x, side_by_side(weights), True, bias, low).split(sizes, dim=1)
+        )
         ctx.scalings = scalings
         trained = any(ctx.needs_input_grad[2 + 2 * count :: 2])
         ctx.save_for_backward(x if trained else None, inner, *weights, *downs, *ups)
@@ -162,7 +163,9 @@ class _Project(torch.autograd.Function):
             if x is not None:
                 out[::2] = (inner_grad.t() @ x).split([len(down) for down in downs])
             low = inner_grad, torch.cat(downs)
-        grad_x = times(_joined(grads), side_by_side(weights), False, low=low) if ctx.needs_input_grad[0] else None
+        grad_x = (
+            products.times(_joined(grads), side_by_side(weights), False, low=low) if ctx.needs_input_grad[0] else None
+        )
         return grad_x, None, *[None] * (2 * count), *out
 
 

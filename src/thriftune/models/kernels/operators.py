@@ -183,6 +183,9 @@ def _product(
     low_rows: torch.Tensor | None,
     low_weight: torch.Tensor | None,
 ) -> torch.Tensor:
+    others = [tensor for tensor in (weight, bias, low_rows, low_weight) if tensor is not None]
+    if rows.shape[1] != weight.shape[1 if turned else 0] or any(other.dtype != rows.dtype for other in others):
+        raise ValueError(f"rows {tuple(rows.shape)} and weight {tuple(weight.shape)} do not fit, in size or in dtype")
     out = rows.new_empty(len(rows), len(weight) if turned else weight.shape[1])
     if not rows.is_meta:
         tensors = (rows, weight, bias, low_rows, low_weight)
