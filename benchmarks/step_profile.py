@@ -27,7 +27,14 @@ from thriftune.engine.vocabulary import narrow
 from thriftune.study.environment import use_all_processors
 
 KINDS = {
-    "matrix products": ("thriftune::product", "aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"),
+    "matrix products": (
+        "thriftune::product",
+        "thriftune::cross",
+        "aten::mm",
+        "aten::addmm",
+        "aten::addmm_",
+        "aten::bmm",
+    ),
     "attention": (
         "thriftune::attention",
         "thriftune::attention_backward",

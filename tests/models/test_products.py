@@ -50,15 +50,34 @@ def test_a_product_of_low_rank_is_added(compiled: bool, turned: bool) -> None:
     torch.testing.assert_close(products.times(rows, weight, turned, low=(low_rows, low)), expected)
 
 
+@pytest.mark.parametrize("few", [1, 7, 16])
+@pytest.mark.parametrize("many", [4, 24, 28])
+def test_the_gradient_of_a_small_weight_is_torchs(compiled: bool, few: int, many: int) -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(ROWS + 3, 20, dtype=torch.float64), torch.randn(ROWS + 3, 40, dtype=torch.float64)
+    left, right = left[:, :few], right[:, :many]
+    torch.testing.assert_close(products.cross(left, right), left.t() @ right)
+
+
+@pytest.mark.parametrize("width", [4, 28])
+def test_widths_need_not_fill_two_vectors(compiled: bool, width: int) -> None:
+    torch.manual_seed(0)
+    rows, weight = torch.randn(ROWS, 24, dtype=torch.float64), torch.randn(24, width, dtype=torch.float64)
+    torch.testing.assert_close(products.times(rows, weight, False), rows @ weight)
+    torch.testing.assert_close(products.times(rows, weight.t().contiguous(), True), rows @ weight)
+
+
 def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many rows, whole vectors, and a processor without wider ones."""
     monkeypatch.setattr(kernels, "usable", lambda *tensors: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    rows, weight = torch.randn(ROWS, 24), torch.randn(32, 24)
+    rows, weight = torch.randn(ROWS, 20), torch.randn(32, 20)
     assert kernels.multiplies(rows, weight, turned=True)
     assert not kernels.multiplies(rows, weight, turned=False)
     assert not kernels.multiplies(rows[: kernels.FEWEST_ROWS - 1], weight, turned=True)
-    assert not kernels.multiplies(rows, torch.randn(24, 32).t(), turned=True)
+    assert not kernels.multiplies(rows, torch.randn(20, 32).t(), turned=True)
+    assert kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS), torch.randn(ROWS, 24))
+    assert not kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS + 1), torch.randn(ROWS, 24))
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not kernels.multiplies(rows, weight, turned=True)
 
@@ -69,6 +88,8 @@ def test_tensors_that_do_not_fit_are_refused(weight: torch.Tensor) -> None:
     """The kernel reads by address: what torch would refuse must not reach it."""
     with pytest.raises(ValueError, match="do not fit"):
         kernels.product(torch.randn(ROWS, 24), weight, turned=True)
+    with pytest.raises(ValueError, match="do not fit"):
+        kernels.cross(torch.randn(ROWS, 24), weight)
 
 
 @pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
@@ -76,6 +97,8 @@ def test_its_work_is_counted_as_torchs() -> None:
     rows, weight, low = torch.randn(ROWS, 24), torch.randn(32, 24), (torch.randn(ROWS, 3), torch.randn(32, 3))
     with CountWork() as ours:
         kernels.product(rows, weight, True, None, low)
+        kernels.cross(low[0], rows)
     with CountWork() as theirs:
         (rows @ weight.t()).addmm_(low[0], low[1].t())
-    assert ours.work.flops == theirs.work.flops == 2 * ROWS * 32 * 27
+        low[0].t() @ rows
+    assert ours.work.flops == theirs.work.flops == 2 * ROWS * (32 * 27 + 3 * 24)

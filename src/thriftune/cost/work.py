@@ -127,6 +127,7 @@ def _pool_flops(query: Any, rows: Any, *rest: Any) -> int:
 
 KERNEL_FLOPS: dict[str, Callable[..., int]] = {
     "thriftune::product": _product_flops,
+    "thriftune::cross": lambda left, right: 2 * left.numel() * right.shape[1],
     "thriftune::attention": lambda *args: 2 * _attention_flops(*args),
     "thriftune::attention_backward": lambda *args: 5 * _attention_flops(*args),
     "thriftune::pool": lambda *args: 2 * _pool_flops(*args),

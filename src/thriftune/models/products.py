@@ -25,6 +25,13 @@ def times(
     return out if low is None else out.addmm_(low[0], low[1].t() if turned else low[1])
 
 
+def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """left' right, (few, many), of left (rows, few) and right (rows, many)."""
+    if kernels.crosses(left, right):
+        return kernels.cross(_dense(left), _dense(right))
+    return left.t() @ right
+
+
 def affine(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Rows (rows, in) times a weight (out, in), plus bias; saves the rows only where the weight is trained."""
     if kernels.multiplies(rows, weight, True):

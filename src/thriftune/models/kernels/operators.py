@@ -197,6 +197,16 @@ def _product(
     return out
 
 
+def _cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    if len(left) != len(right) or left.dtype != right.dtype:
+        raise ValueError(f"{tuple(left.shape)} and {tuple(right.shape)} do not fit, in rows or in dtype")
+    out = left.new_empty(left.shape[1], right.shape[1])
+    if not left.is_meta:
+        sizes = (*left.shape, right.shape[1], left.stride(0), right.stride(0))
+        _library(left).cross(*map(_address, (left, right, out)), *sizes, torch.get_num_threads())
+    return out
+
+
 _REST = "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window"
 _POOL = "Tensor starts, Tensor lengths, float scale, float rate, int seed"
 _OPERATORS = {
@@ -218,6 +228,7 @@ _OPERATORS = {
     "product(Tensor rows, Tensor weight, bool turned, Tensor? bias, Tensor? low_rows, Tensor? low_weight) -> Tensor": (
         _product
     ),
+    "cross(Tensor left, Tensor right) -> Tensor": _cross,
 }
 _fragment = torch.library.Library("thriftune", "FRAGMENT")
 for _schema, _function in _OPERATORS.items():
@@ -233,6 +244,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pool": (POINTER(_Pool), c_void_p, c_void_p),
     "pool_backward": (POINTER(_Pool), *[c_void_p] * 4),
     "product": (POINTER(_Product), c_void_p),
+    "cross": (*[c_void_p] * 3, *[c_int64] * 5, c_int),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
     "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
