@@ -130,9 +130,9 @@ class _Project(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, scalings: tuple[float | None, ...], *parts: Any) -> tuple[torch.Tensor, ...]:
         count = len(scalings)
         weights, biases, updates = parts[:count], parts[count : 2 * count], parts[2 * count :]
-        bias = None if biases[0] is None else torch.cat(biases)
+        bias = None if biases[0] is None else side_by_side(biases)
         downs, ups = updates[::2], updates[1::2]
-        sizes = [len(weight) for weight in weights]
+        sizes = [weight.shape[0] for weight in weights]
         inner, low = None, None
         if downs:
             inner = products.times(x, torch.cat(downs), True)
@@ -161,7 +161,7 @@ class _Project(torch.autograd.Function):
                 start = stop
             inner_grad = torch.cat(inner_grads, dim=1)
             if x is not None:
-                out[::2] = products.cross(inner_grad, x).split([len(down) for down in downs])
+                out[::2] = products.cross(inner_grad, x).split([down.shape[0] for down in downs])
             low = inner_grad, torch.cat(downs)
         grad_x = (
             products.times(_joined(grads), side_by_side(weights), False, low=low) if ctx.needs_input_grad[0] else None
@@ -187,7 +187,7 @@ def _spread(sizes: Sequence[int], scalings: tuple[float | None, ...], ups: tuple
     start = 0
     for place, scaling, up in _updates(scalings, ups):
         top = sum(sizes[:place])
-        torch.mul(up, scaling, out=out[top : top + len(up), start : start + up.shape[1]])
+        torch.mul(up, scaling, out=out[top : top + up.shape[0], start : start + up.shape[1]])
         start += up.shape[1]
     return out
 
@@ -201,11 +201,11 @@ def _updates(
 
 
 def side_by_side(weights: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Weights (out, in) as one (sum of outs, in) without a copy, if they lie in one storage; else a copy."""
+    """Weights (out, in), or biases (out,), as one (sum of outs, ..) without a copy, if they lie in one storage."""
     first = weights[0]
     if _adjacent(weights, first.numel()):
-        size = (sum(len(weight) for weight in weights), first.shape[1])
-        return first.detach().as_strided(size, (first.shape[1], 1))
+        size = (sum(weight.shape[0] for weight in weights), *first.shape[1:])
+        return first.detach().as_strided(size, first.stride())
     return torch.cat([weight.detach() for weight in weights])
 
 
@@ -214,7 +214,7 @@ def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     width = sum(part.shape[1] for part in parts)
     rows_apart = all(part.stride() == (width, 1) for part in parts)
     if rows_apart and _adjacent(parts, parts[0].shape[1]):
-        return parts[0].as_strided((len(parts[0]), width), (width, 1))
+        return parts[0].as_strided((parts[0].shape[0], width), (width, 1))
     return torch.cat(list(parts), dim=1)
 
 
@@ -229,8 +229,8 @@ def _adjacent(parts: Sequence[torch.Tensor], step: int) -> bool:
     )
 
 
-def _gather_weights(parameters: Sequence[nn.Parameter]) -> None:
-    """Moves frozen weights into one storage, for good, so that they are one matrix as well as several."""
+def _gather(parameters: Sequence[nn.Parameter]) -> None:
+    """Moves frozen weights into one storage, for good, so that they are one tensor as well as several."""
     if _adjacent(parameters, parameters[0].numel()):
         return
     # A storage made under inference mode would be one that training may not use.
@@ -258,7 +258,9 @@ def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor
         scalings.append(None if adapter is None else float(lora.scaling[adapter]))
         updates += [] if adapter is None else [lora.lora_A[adapter].weight, lora.lora_B[adapter].weight]
     weights = [base.weight for base in bases]
-    _gather_weights(weights)
+    _gather(weights)
+    if bases[0].bias is not None:
+        _gather([base.bias for base in bases])
     out: tuple[torch.Tensor, ...] = _Project.apply(
         x, tuple(scalings), *weights, *(base.bias for base in bases), *updates
     )

@@ -14,19 +14,18 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from thriftune.models.device import device_kind
 from thriftune.models.kernels import operators as operators
-from thriftune.models.kernels.build import build
+from thriftune.models.kernels.build import TYPES, build
 
 
 def usable(*tensors: torch.Tensor) -> bool:
     """Whether the kernels take these tensors: on a CPU, all float32 or all float64, outside of autocast."""
     first = tensors[0]
-    return (
-        device_kind(first.device) in ("cpu", "meta")
-        and all(tensor.dtype == first.dtype for tensor in tensors)
-        and first.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled("cpu")
-        and build().reason is None
-    )
+    if device_kind(first.device) not in ("cpu", "meta"):
+        return False
+    for tensor in tensors:
+        if tensor.dtype != first.dtype:
+            return False
+    return first.dtype in TYPES and not torch.is_autocast_enabled("cpu") and build().reason is None
 
 
 def lanes(x: torch.Tensor) -> int:
@@ -58,7 +57,7 @@ class Attention:
 
     def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
-        out: torch.Tensor = torch.ops.thriftune.attention(query, key, value, *self._rest())
+        out: torch.Tensor = operators.run("attention", query, key, value, *self._rest())
         return out
 
     def backward(
@@ -66,7 +65,7 @@ class Attention:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Gradients of query, key and value, with the strides of those and side by side where those are."""
         out: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-        out = torch.ops.thriftune.attention_backward(query, key, value, *self._rest(), grad)
+        out = operators.run("attention_backward", query, key, value, *self._rest(), grad)
         return out
 
     def _rest(self) -> tuple[Any, ...]:
@@ -96,14 +95,14 @@ class Pool:
 
     def forward(self, query: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(heads, texts, hidden) like the queries, and the sums of the kept weights, (texts, heads)."""
-        out: tuple[torch.Tensor, torch.Tensor] = torch.ops.thriftune.pool(query, rows, *self._rest())
+        out: tuple[torch.Tensor, torch.Tensor] = operators.run("pool", query, rows, *self._rest())
         return out
 
     def backward(
         self, grad: torch.Tensor, grad_sums: torch.Tensor, query: torch.Tensor, rows: torch.Tensor, rows_too: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Gradients of the queries and, if `rows_too`, of the rows."""
-        grads = torch.ops.thriftune.pool_backward(query, rows, *self._rest(), grad, grad_sums, rows_too)
+        grads = operators.run("pool_backward", query, rows, *self._rest(), grad, grad_sums, rows_too)
         return grads[0], grads[1] if rows_too else None
 
     def _rest(self) -> tuple[Any, ...]:
@@ -112,13 +111,13 @@ class Pool:
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
     """x Phi(x)."""
-    out: torch.Tensor = torch.ops.thriftune.gelu(x)
+    out: torch.Tensor = operators.run("gelu", x)
     return out
 
 
 def gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """The gradient of `gelu` at x, times grad."""
-    out: torch.Tensor = torch.ops.thriftune.gelu_backward(grad, x)
+    out: torch.Tensor = operators.run("gelu_backward", grad, x)
     return out
 
 
@@ -127,9 +126,9 @@ def multiplies(rows: torch.Tensor, weight: torch.Tensor, turned: bool) -> bool:
 
     Processors with wider vectors (AVX-512) are left to torch's library.
     """
-    width = len(weight) if turned else weight.shape[1]
+    width = weight.shape[0 if turned else 1]
     return (
-        len(rows) >= FEWEST_ROWS
+        rows.shape[0] >= FEWEST_ROWS
         and width % lanes(rows) == 0
         and weight.stride(1) == 1
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
@@ -152,7 +151,7 @@ def product(
     `low` adds a second product of few columns: rows (rows, rank) and weight (rank, out), or (out, rank) if `turned`.
     """
     low_rows, low_weight = low or (None, None)
-    out: torch.Tensor = torch.ops.thriftune.product(rows, weight, turned, bias, low_rows, low_weight)
+    out: torch.Tensor = operators.run("product", rows, weight, turned, bias, low_rows, low_weight)
     return out
 
 
@@ -166,7 +165,7 @@ MOST_COLUMNS = 64
 
 def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """left' right, (few, many), of left (rows, few) and right (rows, many): the gradient of a small weight."""
-    out: torch.Tensor = torch.ops.thriftune.cross(left, right)
+    out: torch.Tensor = operators.run("cross", left, right)
     return out
 
 
@@ -181,7 +180,7 @@ def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
     """mask * x / (1 - rate), the mask being a function of the seed: its own backward."""
-    out: torch.Tensor = torch.ops.thriftune.dropout(x, rate, seed)
+    out: torch.Tensor = operators.run("dropout", x, rate, seed)
     return out
 
 
@@ -196,7 +195,7 @@ def add_norm(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """LayerNorm of residual + dropout(x), all (rows, hidden), and what its backward needs: the sum, mean and scale."""
     out: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    out = torch.ops.thriftune.add_norm(x, residual, weight, bias, eps, rate, seed)
+    out = operators.run("add_norm", x, residual, weight, bias, eps, rate, seed)
     return out
 
 
@@ -211,7 +210,7 @@ def add_norm_backward(
     trained: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of x and residual, and of weight and bias where those are `trained`."""
-    grads = torch.ops.thriftune.add_norm_backward(grad, total, mean, scale, weight, rate, seed, trained)
+    grads = operators.run("add_norm_backward", grad, total, mean, scale, weight, rate, seed, trained)
     grad_x = grads[1] if rate > 0.0 else grads[0]
     return grad_x, grads[0], grads[-2] if trained else None, grads[-1] if trained else None
 

@@ -162,39 +162,42 @@ void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, cons
 
 /* ---- attention inside each text ---- */
 
-/* c (4, cols) = a (4, depth) b (depth, cols): a's element (r, i) lies at rows[r] + i * step; cols a multiple of LANES. */
-static inline void product(const REAL *const rows[4], int64_t step, const REAL *b, int64_t b_stride, int64_t depth,
-                           REAL *const c[4], int64_t cols, REAL factor) {
+#define BLOCK 6 /* rows of which the products of two vectors fill the registers */
+
+/* c (BLOCK, cols) = a (BLOCK, depth) b (depth, cols): a's element (r, i) lies at rows[r] + i * step; cols is a multiple
+   of LANES. Rows may be given twice. */
+static inline void product(const REAL *const rows[BLOCK], int64_t step, const REAL *b, int64_t b_stride, int64_t depth,
+                           REAL *const c[BLOCK], int64_t cols, REAL factor) {
   int64_t col = 0;
   for (; col + 2 * LANES <= cols; col += 2 * LANES) {
-    vec sum[4][2] = {{{0}}};
+    vec sum[BLOCK][2] = {{{0}}};
     for (int64_t i = 0; i < depth; i++) {
       vec left = load(b + i * b_stride + col), right = load(b + i * b_stride + col + LANES);
       HOLD(left);
       HOLD(right);
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; r++) {
+#pragma GCC unroll 8
+      for (int r = 0; r < BLOCK; r++) {
         const REAL a = rows[r][i * step];
         sum[r][0] += a * left;
         sum[r][1] += a * right;
       }
     }
-#pragma GCC unroll 4
-    for (int r = 3; r >= 0; r--) {
+#pragma GCC unroll 8
+    for (int r = BLOCK - 1; r >= 0; r--) {
       store(c[r] + col, sum[r][0] * factor);
       store(c[r] + col + LANES, sum[r][1] * factor);
     }
   }
   for (; col < cols; col += LANES) {
-    vec sum[4] = {{0}};
+    vec sum[BLOCK] = {{0}};
     for (int64_t i = 0; i < depth; i++) {
       vec left = load(b + i * b_stride + col);
       HOLD(left);
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; r++) sum[r] += rows[r][i * step] * left;
+#pragma GCC unroll 8
+      for (int r = 0; r < BLOCK; r++) sum[r] += rows[r][i * step] * left;
     }
-#pragma GCC unroll 4
-    for (int r = 3; r >= 0; r--) store(c[r] + col, sum[r] * factor);
+#pragma GCC unroll 8
+    for (int r = BLOCK - 1; r >= 0; r--) store(c[r] + col, sum[r] * factor);
   }
 }
 
@@ -211,19 +214,38 @@ static void transpose(const REAL *rows, int64_t stride, int64_t count, int64_t s
   }
 }
 
-/* Scores (`columns` wide) into probabilities; those outside of `from` .. `to` are not seen. */
-static void softmax(REAL *scores, int64_t from, int64_t to, int64_t columns) {
-  for (int64_t j = 0; j < from; j++) scores[j] = -INFINITY;
-  for (int64_t j = to; j < columns; j++) scores[j] = -INFINITY;
-  vec tops = load(scores), sums = {0};
-  for (int64_t j = LANES; j < columns; j += LANES) tops = larger(tops, load(scores + j));
-  const REAL top = largest(tops);
-  for (int64_t j = 0; j < columns; j += LANES) store(scores + j, vexp(load(scores + j) - top));
-  for (int64_t j = 0; j < from; j++) scores[j] = 0;
-  for (int64_t j = to; j < columns; j++) scores[j] = 0;
-  for (int64_t j = 0; j < columns; j += LANES) sums += load(scores + j);
-  const REAL factor = 1 / total(sums);
-  for (int64_t j = 0; j < columns; j += LANES) store(scores + j, load(scores + j) * factor);
+/* x where element `at` + lane lies in `from` .. `to`, else `other`. */
+static inline vec inside(vec x, int64_t at, int64_t from, int64_t to, REAL other) {
+  static const REAL counted[] = {0, 1, 2, 3, 4, 5, 6, 7};
+  if (at >= from && at + LANES <= to) return x;
+  const vec place = load(counted) + (REAL)at;
+  const mask in = (place >= (REAL)from) & (place < (REAL)to);
+  return (vec)(((mask)x & in) | ((mask)all(other) & ~in));
+}
+
+/* `count` rows of scores (`columns` wide) into probabilities; those outside of `from` .. `to` are not seen. The rows
+   go side by side, so that the processor need not wait for each row's largest and sum. */
+static inline __attribute__((always_inline)) void softmax(const int count, REAL *const p[], const int64_t from[],
+                                                          const int64_t to[], int64_t columns) {
+  vec tops[BLOCK], sums[BLOCK];
+  for (int r = 0; r < count; r++) tops[r] = all(-INFINITY), sums[r] = (vec){0};
+  for (int64_t j = 0; j < columns; j += LANES)
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) tops[r] = larger(tops[r], inside(load(p[r] + j), j, from[r], to[r], -INFINITY));
+#pragma GCC unroll 8
+  for (int r = 0; r < count; r++) tops[r] = all(largest(tops[r]));
+  for (int64_t j = 0; j < columns; j += LANES)
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) {
+      const vec e = inside(vexp(load(p[r] + j) - tops[r]), j, from[r], to[r], 0);
+      store(p[r] + j, e);
+      sums[r] += e;
+    }
+#pragma GCC unroll 8
+  for (int r = 0; r < count; r++) sums[r] = all(1 / total(sums[r]));
+  for (int64_t j = 0; j < columns; j += LANES)
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) store(p[r] + j, load(p[r] + j) * sums[r]);
 }
 
 typedef struct {
@@ -254,21 +276,22 @@ static int64_t longest(const Attention *a) {
   return round_up(most, 2 * LANES);
 }
 
-/* Four rows of probabilities of one text and head, into p[0..3]. */
+/* BLOCK rows of probabilities of one text and head, into p[0..3]. */
 static void probabilities(const Attention *a, const REAL *query, int64_t row, int64_t queries, const REAL *keys,
-                          int64_t length, int64_t columns, REAL *const p[4]) {
-  const REAL *q[4];
-  for (int r = 0; r < 4; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->query_stride;
+                          int64_t length, int64_t columns, REAL *const p[BLOCK]) {
+  const REAL *q[BLOCK];
+  for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->query_stride;
   product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
-  for (int r = 0; r < 4; r++) {
+  int64_t from[BLOCK], to[BLOCK];
+  for (int r = 0; r < BLOCK; r++) {
     const int64_t place = row + r < queries ? row + r : queries - 1;
-    int64_t from = 0, to = length;
+    from[r] = 0, to[r] = length;
     if (a->window >= 0) {
-      from = place > a->window ? place - a->window : 0;
-      to = place + a->window + 1 < length ? place + a->window + 1 : length;
+      from[r] = place > a->window ? place - a->window : 0;
+      to[r] = place + a->window + 1 < length ? place + a->window + 1 : length;
     }
-    softmax(p[r], from, to, columns);
   }
+  softmax(BLOCK, p, from, to, columns);
 }
 
 /* out (rows or texts, heads * size) = dropout(softmax(scale q k')) v inside each text. */
@@ -278,7 +301,7 @@ void attend(const Attention *a, REAL *out) {
   const int64_t widest = longest(a), width = a->heads * a->size;
 #pragma omp parallel num_threads(a->threads)
   {
-    REAL *keys = malloc((size_t)(widest * (a->size + 4)) * sizeof(REAL));
+    REAL *keys = malloc((size_t)(widest * (a->size + BLOCK)) * sizeof(REAL));
     REAL *block = keys + widest * a->size;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t item = 0; item < a->texts * a->heads; item++) {
@@ -290,11 +313,12 @@ void attend(const Attention *a, REAL *out) {
       REAL *to = out + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
       transpose(a->key + own, a->stride, length, a->size, keys, columns);
-      for (int64_t row = 0; row < queries; row += 4) {
-        REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
+      for (int64_t row = 0; row < queries; row += BLOCK) {
+        REAL *p[BLOCK];
+        for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
         probabilities(a, query, row, queries, keys, length, columns, p);
-        REAL *c[4];
-        for (int r = 0; r < 4; r++) {
+        REAL *c[BLOCK];
+        for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
           c[r] = to + place * width;
           if (a->rate > 0)
@@ -314,12 +338,12 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate);
   const int64_t widest = longest(a), width = a->heads * a->size;
-  const int64_t rows = a->first_only ? 4 : widest;
+  const int64_t rows = a->first_only ? BLOCK : widest + BLOCK;
 #pragma omp parallel num_threads(a->threads)
   {
-    REAL *keys = malloc((size_t)(widest * (2 * a->size + 2 * rows + 4)) * sizeof(REAL));
+    REAL *keys = malloc((size_t)(widest * (2 * a->size + 2 * rows + BLOCK)) * sizeof(REAL));
     REAL *values = keys + widest * a->size, *block = values + widest * a->size;
-    REAL *kept = block + 4 * widest, *scores = kept + rows * widest;
+    REAL *kept = block + BLOCK * widest, *scores = kept + rows * widest;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t item = 0; item < a->texts * a->heads; item++) {
       const int64_t text = item / a->heads, head = item % a->heads;
@@ -330,19 +354,20 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
       const REAL *query = a->query + first_query;
       const REAL *above = grad + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       const uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
-      REAL *c[4];
-      const REAL *from[4];
+      REAL *c[BLOCK];
+      const REAL *from[BLOCK];
       transpose(a->key + first, a->stride, length, a->size, keys, columns);
       transpose(a->value + first, a->stride, length, a->size, values, columns);
-      for (int64_t row = 0; row < queries; row += 4) {
-        REAL *const p[4] = {block, block + columns, block + 2 * columns, block + 3 * columns};
+      for (int64_t row = 0; row < queries; row += BLOCK) {
+        REAL *p[BLOCK];
+        for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
         probabilities(a, query, row, queries, keys, length, columns, p);
-        for (int r = 0; r < 4; r++) {
+        for (int r = 0; r < BLOCK; r++) {
           from[r] = above + (row + r < queries ? row + r : queries - 1) * width;
           c[r] = scores + (row + r) * columns;
         }
         product(from, 1, values, columns, a->size, c, columns, 1);
-        for (int r = 0; r < 4; r++) {
+        for (int r = 0; r < BLOCK; r++) {
           REAL *after = kept + (row + r) * columns;
           vec sums = {0};
           for (int64_t j = 0; j < columns; j += LANES) {
@@ -358,22 +383,22 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
             store(c[r] + j, (load(c[r] + j) - load(p[r] + j) * sum) * scale);
         }
       }
-      for (int64_t row = 0; row < queries; row += 4) {
-        for (int r = 0; r < 4; r++) {
+      for (int64_t row = 0; row < queries; row += BLOCK) {
+        for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
           from[r] = scores + place * columns;
           c[r] = grad_query + first_query + place * a->query_stride;
         }
         product(from, 1, a->key + first, a->stride, length, c, a->size, 1);
       }
-      for (int64_t row = 0; row < length; row += 4) {
-        for (int r = 0; r < 4; r++) {
+      for (int64_t row = 0; row < length; row += BLOCK) {
+        for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = scores + place;
           c[r] = grad_key + first + place * a->stride;
         }
         product(from, columns, query, a->query_stride, queries, c, a->size, 1);
-        for (int r = 0; r < 4; r++) {
+        for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = kept + place;
           c[r] = grad_value + first + place * a->stride;
@@ -412,10 +437,10 @@ static int64_t *pool_offsets(const Pool *a, int64_t *widest) {
 /* c (heads, columns) = the products of one text's vectors (heads, texts, width) with its rows, `turned`. */
 static void pool_products(const Pool *a, const REAL *vectors, int64_t text, const REAL *turned, int64_t columns,
                           REAL factor, REAL *out) {
-  for (int64_t head = 0; head < a->heads; head += 4) {
-    const REAL *from[4];
-    REAL *c[4];
-    for (int r = 0; r < 4; r++) {
+  for (int64_t head = 0; head < a->heads; head += BLOCK) {
+    const REAL *from[BLOCK];
+    REAL *c[BLOCK];
+    for (int r = 0; r < BLOCK; r++) {
       const int64_t place = head + r < a->heads ? head + r : a->heads - 1;
       from[r] = vectors + (place * a->texts + text) * a->width;
       c[r] = out + place * columns;
@@ -426,10 +451,10 @@ static void pool_products(const Pool *a, const REAL *vectors, int64_t text, cons
 
 /* One text's vectors (heads, texts, width) = weights (heads, columns) times its rows. */
 static void pool_sums(const Pool *a, const REAL *weights, int64_t columns, int64_t text, REAL *vectors) {
-  for (int64_t head = 0; head < a->heads; head += 4) {
-    const REAL *from[4];
-    REAL *c[4];
-    for (int r = 0; r < 4; r++) {
+  for (int64_t head = 0; head < a->heads; head += BLOCK) {
+    const REAL *from[BLOCK];
+    REAL *c[BLOCK];
+    for (int r = 0; r < BLOCK; r++) {
       const int64_t place = head + r < a->heads ? head + r : a->heads - 1;
       from[r] = weights + place * columns;
       c[r] = vectors + (place * a->texts + text) * a->width;
@@ -454,7 +479,7 @@ void pool(const Pool *a, REAL *out, REAL *sums) {
       for (int64_t head = 0; head < a->heads; head++) {
         REAL *p = weights + head * columns;
         vec kept = {0};
-        softmax(p, 0, length, columns);
+        softmax(1, &p, &(int64_t){0}, &length, columns);
         for (int64_t j = 0; j < columns; j += LANES) {
           if (a->rate > 0) store(p + j, load(p + j) * keep((uint32_t)(offsets[text] + head * columns + j), d));
           kept += load(p + j);
@@ -474,7 +499,7 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
   const Dropout d = dropout_of(a->seed, a->rate);
 #pragma omp parallel num_threads(a->threads)
   {
-    REAL *turned = malloc((size_t)(widest * (a->width + 2 * a->heads) + 4 * a->width) * sizeof(REAL));
+    REAL *turned = malloc((size_t)(widest * (a->width + 2 * a->heads) + BLOCK * a->width) * sizeof(REAL));
     REAL *weights = turned + widest * a->width, *scores = weights + widest * a->heads;
     REAL *spare = scores + widest * a->heads;
 #pragma omp for schedule(dynamic, 1)
@@ -488,7 +513,7 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
         REAL *p = weights + head * columns, *s = scores + head * columns;
         const REAL above = grad_sums[text * a->heads + head], scale = (REAL)a->scale;
         vec sum = {0};
-        softmax(p, 0, length, columns);
+        softmax(1, &p, &(int64_t){0}, &length, columns);
         for (int64_t j = 0; j < columns; j += LANES) {
           vec kept = load(s + j) + above;
           if (a->rate > 0) kept *= keep((uint32_t)(offsets[text] + head * columns + j), d);
@@ -502,10 +527,10 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
         }
       }
       pool_sums(a, scores, columns, text, grad_query);
-      for (int64_t row = 0; grad_rows && row < length; row += 4) {
-        const REAL *from[2][4];
-        REAL *c[4], *other[4];
-        for (int r = 0; r < 4; r++) {
+      for (int64_t row = 0; grad_rows && row < length; row += BLOCK) {
+        const REAL *from[2][BLOCK];
+        REAL *c[BLOCK], *other[BLOCK];
+        for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[0][r] = weights + place;
           from[1][r] = scores + place;
@@ -515,7 +540,7 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
         const int64_t apart = a->texts * a->width, own = text * a->width;
         product(from[0], columns, grad + own, apart, a->heads, c, a->width, 1);
         product(from[1], columns, a->query + own, apart, a->heads, other, a->width, 1);
-        for (int r = 0; r < 4 && row + r < length; r++)
+        for (int r = 0; r < BLOCK && row + r < length; r++)
           for (int64_t j = 0; j < a->width; j += LANES) store(c[r] + j, load(c[r] + j) + load(other[r] + j));
       }
     }

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, Structure, byref, c_double, c_int, c_int64, c_uint64, c_void_p
+from functools import cache
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from thriftune.models.kernels.build import build
 
@@ -183,14 +185,15 @@ def _product(
     low_rows: torch.Tensor | None,
     low_weight: torch.Tensor | None,
 ) -> torch.Tensor:
-    others = [tensor for tensor in (weight, bias, low_rows, low_weight) if tensor is not None]
-    if rows.shape[1] != weight.shape[1 if turned else 0] or any(other.dtype != rows.dtype for other in others):
+    depth, width = (weight.shape[1], weight.shape[0]) if turned else weight.shape
+    others = (weight, bias, low_rows, low_weight)
+    if rows.shape[1] != depth or any(other is not None and other.dtype != rows.dtype for other in others):
         raise ValueError(f"rows {tuple(rows.shape)} and weight {tuple(weight.shape)} do not fit, in size or in dtype")
-    out = rows.new_empty(len(rows), len(weight) if turned else weight.shape[1])
+    out = rows.new_empty(rows.shape[0], width)
     if not rows.is_meta:
         tensors = (rows, weight, bias, low_rows, low_weight)
         low = 0 if low_rows is None else low_rows.shape[1]
-        sizes = (len(rows), rows.shape[1], out.shape[1], low)
+        sizes = (rows.shape[0], depth, width, low)
         strides = (0 if tensor is None else tensor.stride(0) for tensor in (rows, weight, low_rows, low_weight))
         arguments = _Product(*map(_address, tensors), *sizes, *strides, turned, torch.get_num_threads())
         _library(rows).product(byref(arguments), _address(out))
@@ -198,7 +201,7 @@ def _product(
 
 
 def _cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    if len(left) != len(right) or left.dtype != right.dtype:
+    if left.shape[0] != right.shape[0] or left.dtype != right.dtype:
         raise ValueError(f"{tuple(left.shape)} and {tuple(right.shape)} do not fit, in rows or in dtype")
     out = left.new_empty(left.shape[1], right.shape[1])
     if not left.is_meta:
@@ -231,11 +234,28 @@ _OPERATORS = {
     "cross(Tensor left, Tensor right) -> Tensor": _cross,
 }
 _fragment = torch.library.Library("thriftune", "FRAGMENT")
+_FUNCTIONS: dict[str, Any] = {}
 for _schema, _function in _OPERATORS.items():
     _name = _schema.split("(", maxsplit=1)[0]
+    _FUNCTIONS[_name] = _function
     _fragment.define(_schema)
     _fragment.impl(_name, _function, "CPU")
     _fragment.impl(_name, _function, "Meta")
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def run(name: str, *arguments: Any) -> Any:
+    """The operator's result; its function is called at once where nobody watches operators.
+
+    torch's dispatcher takes as long to call an operator that is written in Python as the function itself does besides
+    computing.
+    """
+    profiled = torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+    watched = profiled or is_in_torch_dispatch_mode()
+    if watched or type(arguments[0]) not in _PLAIN:
+        return getattr(torch.ops.thriftune, name)(*arguments)
+    return _FUNCTIONS[name](*arguments)
 
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -254,11 +274,15 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 
 def _library(x: torch.Tensor) -> ctypes.CDLL:
-    library = build().libraries[x.dtype]
-    if library.attend.argtypes is None:
-        for name, types in SIGNATURES.items():
-            function = getattr(library, name)
-            function.argtypes, function.restype = types, None
+    return _typed_library(x.dtype)
+
+
+@cache
+def _typed_library(dtype: torch.dtype) -> ctypes.CDLL:
+    library = build().libraries[dtype]
+    for name, types in SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = types, None
     return library
 
 

@@ -10,6 +10,7 @@
 #define LANES ((int64_t)(BYTES / sizeof(REAL)))
 
 typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+typedef __typeof__((vec){0} < (vec){0}) mask; /* all bits of an element, or none */
 typedef uint32_t uvec __attribute__((vector_size(BYTES)));
 typedef int32_t ivec __attribute__((vector_size(BYTES)));
 typedef float fvec __attribute__((vector_size(BYTES)));
