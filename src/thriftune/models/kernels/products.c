@@ -10,8 +10,8 @@
 #define STRIP 6
 #define PANEL (2 * LANES)
 #define DEPTH 384
-#define ROWS 256
-#define PANELS 4
+#define ROWS 450
+#define PANELS 2
 #define FEW_ROWS 64
 
 typedef struct {
@@ -134,7 +134,7 @@ void product(const Product *a, REAL *out) {
    a multiple of LANES. */
 void cross(const REAL *left, const REAL *right, REAL *out, int64_t rows, int64_t few, int64_t many,
            int64_t left_stride, int64_t right_stride, int threads) {
-  const int64_t wide = PANELS * PANEL;
+  const int64_t wide = 4 * PANEL;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
   for (int64_t first = 0; first < many; first += wide) {
     const int64_t last = first + wide < many ? first + wide : many;
