@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import spearmanr
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import annotators, dynamics, label_errors, partial_text, unanimous
+from thriftune.analysis import annotators, dynamics, label_errors, partial_text, summary, unanimous
 from thriftune.analysis.panel import NotApplicable, Panel, PanelModule
+from thriftune.analysis.profile import unusable
 from thriftune.analysis.runs import comparable
 from thriftune.results.store import Results
 
@@ -29,6 +30,12 @@ def _applies(module: PanelModule, results: Results) -> Panel:
     panel = module.build(results)
     assert isinstance(panel, Panel), panel
     return panel
+
+
+def test_rows_that_could_not_be_used_are_mentioned(studies: dict[str, Results]) -> None:
+    assert summary.notes(studies["calm"])[0] == "12 rows of the source could not be used (label is empty: 12)."
+    profile = studies["calm"].study.profile
+    assert unusable(replace(profile, dropped=[])) is None
 
 
 class TestLabelErrors:

@@ -65,6 +65,20 @@ def test_differences_are_those_of_the_runs_scores(repeated: Results) -> None:
             assert getattr(verdict, measure).estimate == pytest.approx(means[0] - means[1])
 
 
+def test_a_tie_is_called_one(plain: Results) -> None:
+    judgement = judge(plain)
+    verdict = next(verdict for verdict in judgement.verdicts if not verdict.baseline)
+    level = dataclasses.replace(
+        verdict, outcome="undecided", accuracy=dataclasses.replace(verdict.accuracy, estimate=0.0)
+    )
+    text = summary.standing(dataclasses.replace(judgement, verdicts=[level]), [level.first, level.second])
+    assert "level with" in text
+    assert "by " not in text
+    (undecided,) = verdicts._undecided([level])
+    assert "(no difference, interval" in undecided
+    assert "0.0 points" not in text + undecided
+
+
 def test_runs_that_support_no_verdict_are_named(plain: Results) -> None:
     (text,) = [text for text in verdicts.sentences(plain) if text.startswith("No verdict rests on")]
     assert "lora r64 (did not learn" in text

@@ -37,6 +37,16 @@ def points(difference: float) -> str:
     return f"{text} points"
 
 
+def apart(difference: float) -> str:
+    """How far two shares lie from each other: "0.4 points apart", or "no difference"."""
+    return f"{points(difference)} apart" if difference else "no difference"
+
+
+def beside(difference: float) -> str:
+    """Where a share lies beside another: "0.4 points above", "0.4 points below", or "level"."""
+    return f"{points(difference)} {'above' if difference > 0 else 'below'}" if difference else "level"
+
+
 def signed_points(difference: float) -> str:
     """A difference of two shares in points as "1.2" or "−0.4", without a unit."""
     return _minus(f"{100 * difference + 0.0:.1f}".replace("-0.0", "0.0"))

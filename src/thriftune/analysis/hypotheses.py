@@ -110,8 +110,8 @@ def similar_accuracy(judgement: Judgement, chosen: list[Pair]) -> Hypothesis:
     first = {"equivalent": "equivalent", "better": "more accurate", "worse": "less accurate", "undecided": "undecided"}
     parts = [f"{first[outcome]} in {n}" for outcome, n in counts.items() if n]
     pair, widest = max(found, key=lambda item: abs(item[1].accuracy.estimate))
-    side = "above" if (widest.accuracy.estimate > 0) == (widest.first.name == pair.light.name) else "below"
-    gap_text = f"{pair.light.name} lies {f.points(widest.accuracy.estimate)} {side} {pair.heavy.name}"
+    gap = widest.accuracy.estimate * (1 if widest.first.name == pair.light.name else -1)
+    gap_text = f"{pair.light.name} lies {f.beside(gap)} {'' if gap else 'with '}{pair.heavy.name}"
     text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}; the largest gap: {gap_text}."
     if any(verdict.claim == "trained models" for _, verdict in found):
         text += " With one seed this is about the trained models only."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
@@ -52,9 +54,20 @@ def _sentences(profile: DataProfile) -> list[str]:
         )
     out += [_truncated(t.model, t.max_tokens, t.truncated_share) for t in profile.tokens]
     out += [sentence for shared in profile.shared if (sentence := _leak(shared))]
-    if dropped := sum(each.count for each in profile.dropped):
-        out.append(f"{f.plural(dropped, 'row')} of the source could not be used.")
+    if dropped := unusable(profile):
+        out.append(dropped)
     return out
+
+
+def unusable(profile: DataProfile) -> str | None:
+    """How many rows of the source could not be used, and why; None where all could."""
+    by_reason: Counter[str] = Counter()
+    for each in profile.dropped:
+        by_reason[each.reason] += each.count
+    if not by_reason:
+        return None
+    why = f.listing([f"{reason}: {f.count(count)}" for reason, count in by_reason.most_common()])
+    return f"{f.plural(by_reason.total(), 'row')} of the source could not be used ({why})."
 
 
 def _truncated(model: str, max_tokens: int, shares: dict[str, float]) -> str:

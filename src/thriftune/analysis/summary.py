@@ -8,6 +8,7 @@ from thriftune.analysis import format as f
 from thriftune.analysis import overlap
 from thriftune.analysis.judgement import Judgement, judge
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.profile import unusable
 from thriftune.analysis.runs import (
     Cell,
     by_model,
@@ -128,12 +129,16 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
     found: dict[str, list[str]] = {}
     for cell in others:
         verdict = verdicts[cell.name]
-        outcome = verdict.against(top.name) if verdict else "no verdict"
-        apart = f" (by {f.points(verdict.accuracy.estimate)})" if verdict and outcome != "equivalent" else ""
+        outcome: str = verdict.against(top.name) if verdict else "no verdict"
+        if verdict and outcome == "undecided" and verdict.accuracy.estimate == 0:
+            outcome = "level"
+        far = verdict and outcome not in ("equivalent", "level")
+        apart = f" (by {f.points(verdict.accuracy.estimate)})" if verdict and far else ""
         found.setdefault(outcome, []).append(cell.name + apart)
     words = {
         "better": "better than {}",
         "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}",
+        "level": "level with {} here, though not shown to be equivalent",
         "undecided": "above {}, but not by more than chance allows",
         "no verdict": "not comparable with {}, which ran under another protocol",
     }
@@ -319,7 +324,7 @@ def _confusion(runs: list[RunRecord], labels: list[str]) -> str:
 
 def notes(results: Results) -> list[str]:
     """What the comparison does not say."""
-    found = []
+    found = [dropped] if (dropped := unusable(results.study.profile)) else []
     per_cell = [len(cell.runs) for cell in cells(results.done) if not is_baseline(cell.runs[0])]
     if per_cell and max(per_cell) == 1:
         found.append(

@@ -111,10 +111,7 @@ def _equivalent(pairs: list[Verdict], margin: float) -> list[str]:
     found = [verdict for verdict in pairs if verdict.outcome == "equivalent"]
     if not found:
         return []
-    each = [
-        f"{v.first.name} and {v.second.name} ({f.points(v.accuracy.estimate)} apart, 90% {_range(v, 0.9)})"
-        for v in found
-    ]
+    each = [f"{v.first.name} and {v.second.name} ({f.apart(v.accuracy.estimate)}, 90% {_range(v, 0.9)})" for v in found]
     return [f"Equivalent within {f.points(margin)}: {f.listing(each, NAMED)}."]
 
 
@@ -125,7 +122,7 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
     each = []
     for v in found:
         high, low = v.higher
-        text = f"{high.name} and {low.name} ({f.points(v.accuracy.estimate)} apart, {_range(v, v.adjusted_level)}"
+        text = f"{high.name} and {low.name} ({f.apart(v.accuracy.estimate)}, {_range(v, v.adjusted_level)}"
         each.append(f"{text}; {needed_text(v)})")
     return [f"Undecided: {f.listing(each, NAMED)}."]
 
@@ -156,8 +153,7 @@ def _baselines(pairs: list[Verdict]) -> list[str]:
         own = [verdict for verdict in pairs if verdict.second.name == name]
         by_outcome: dict[Outcome, list[str]] = {}
         for verdict in own:
-            side = "above" if verdict.accuracy.estimate > 0 else "below"
-            text = f"{verdict.first.name} ({f.points(verdict.accuracy.estimate)} {side})"
+            text = f"{verdict.first.name} ({f.beside(verdict.accuracy.estimate)})"
             by_outcome.setdefault(verdict.outcome, []).append(text)
         parts = [f"{outcome}: {f.listing(by_outcome[outcome])}" for outcome in OUTCOMES if outcome in by_outcome]
         out.append(f"Against {name}, without a transformer: {'; '.join(parts)}.")
