@@ -138,7 +138,7 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
     words = {
         "better": "better than {}",
         "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}",
-        "level": "level with {} here, though not shown to be equivalent",
+        "level": "level with {}, though not shown to be equivalent",
         "undecided": "above {}, but not by more than chance allows",
         "no verdict": "not comparable with {}, which ran under another protocol",
     }
