@@ -88,6 +88,12 @@ def test_tensors_that_do_not_fit_are_refused(weight: torch.Tensor) -> None:
     """The kernel reads by address: what torch would refuse must not reach it."""
     with pytest.raises(ValueError, match="do not fit"):
         kernels.product(torch.randn(ROWS, 24), weight, turned=True)
+    fitting, low = torch.randn(32, 24), (torch.randn(ROWS, 3), torch.randn(32, 3))
+    with pytest.raises(ValueError, match="do not fit"):
+        kernels.product(torch.randn(ROWS, 24), fitting, True, torch.randn(31))
+    for other in ((low[0][1:], low[1]), (low[0], low[1][1:])):
+        with pytest.raises(ValueError, match="do not fit"):
+            kernels.product(torch.randn(ROWS, 24), fitting, True, None, other)
     with pytest.raises(ValueError, match="do not fit"):
         kernels.cross(torch.randn(ROWS, 24), weight)
 

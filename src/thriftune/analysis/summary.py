@@ -129,11 +129,11 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
     found: dict[str, list[str]] = {}
     for cell in others:
         verdict = verdicts[cell.name]
-        outcome: str = verdict.against(top.name) if verdict else "no verdict"
-        if verdict and outcome == "undecided" and verdict.accuracy.estimate == 0:
-            outcome = "level"
-        far = verdict and outcome not in ("equivalent", "level")
-        apart = f" (by {f.points(verdict.accuracy.estimate)})" if verdict and far else ""
+        outcome, apart = "no verdict", ""
+        if verdict:
+            gap = verdict.accuracy.estimate
+            outcome = verdict.against(top.name) if gap or verdict.outcome == "equivalent" else "level"
+            apart = "" if outcome in ("equivalent", "level") else f" (by {f.points(gap)})"
         found.setdefault(outcome, []).append(cell.name + apart)
     words = {
         "better": "better than {}",

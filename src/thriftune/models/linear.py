@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.models import kernels, products
+from thriftune.models import products
 from thriftune.models.device import device_kind
 from thriftune.models.dropout import keep_mask, pack_bits, rate_of, unpack_bits
 
@@ -48,7 +48,7 @@ class _LoraUpdate(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         x, down, up, inner, bits = ctx.saved_tensors
         grad_up = _across(grad, inner)
-        grad_inner = _onto(grad, up).mul_(ctx.scaling * ctx.factor)
+        grad_inner = products.times(grad, up, False).mul_(ctx.scaling * ctx.factor)
         mask = None if bits is None else unpack_bits(bits, ctx.shape)
         grad_down = grad_x = None
         if ctx.needs_input_grad[2]:
@@ -156,7 +156,7 @@ class _Project(torch.autograd.Function):
             start, inner_grads = 0, []
             for place, scaling, up in _updates(ctx.scalings, ups):
                 stop = start + up.shape[1]
-                inner_grads.append(_onto(grads[place], up).mul_(scaling))
+                inner_grads.append(products.times(grads[place], up, False).mul_(scaling))
                 out += [None, _across(grads[place], inner[:, start:stop]).mul_(scaling)]
                 start = stop
             inner_grad = torch.cat(inner_grads, dim=1)
@@ -167,13 +167,6 @@ class _Project(torch.autograd.Function):
             products.times(_joined(grads), side_by_side(weights), False, low=low) if ctx.needs_input_grad[0] else None
         )
         return grad_x, None, *[None] * (2 * count), *out
-
-
-def _onto(grad: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
-    """grad (rows, out) times up (out, rank). A dense copy of the small matrix, turned, makes torch's twice as fast."""
-    if kernels.multiplies(grad, up, False):
-        return products.times(grad, up, False)
-    return nn.functional.linear(grad, up.t().contiguous())
 
 
 def _across(grad: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,10 @@ def times(
     """What `kernels.product` computes, outside of autograd."""
     if kernels.multiplies(rows, weight, turned):
         return kernels.product(_dense(rows), weight, turned, bias, low and (_dense(low[0]), low[1]))
+    if not turned and weight.shape[1] <= kernels.MOST_COLUMNS:
+        # torch's library is slow where the narrow matrix is not turned; a dense copy of it costs less.
+        weight, turned = weight.t().contiguous(), True
+        low = low and (low[0], low[1].t())
     plain = weight.t() if turned else weight
     out = rows @ plain if bias is None else torch.addmm(bias, rows, plain)
     return out if low is None else out.addmm_(low[0], low[1].t() if turned else low[1])

@@ -21,7 +21,7 @@ from thriftune.folders import cache_folder
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "products.c"))
 HEADER = Path(__file__).with_name("vectors.h")
 OPTIMISE = ("-O3", "-march=native", "-falign-loops=64", "-fno-math-errno", "-ffp-contract=fast", "-fopenmp")
-"""Loops begin a cache line: the products' innermost one is 5% slower where it crosses one more."""
+"""Loops begin a cache line: the products' innermost one is slower where it lies across one more."""
 FLAGS = ("-std=gnu11", *OPTIMISE, "-fPIC", "-w")
 COMPILERS = ("gcc", "cc")
 

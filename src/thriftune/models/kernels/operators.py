@@ -186,14 +186,22 @@ def _product(
     low_weight: torch.Tensor | None,
 ) -> torch.Tensor:
     depth, width = (weight.shape[1], weight.shape[0]) if turned else weight.shape
+    rank = 0 if low_rows is None else low_rows.shape[1]
+    low_size = (width, rank) if turned else (rank, width)
     others = (weight, bias, low_rows, low_weight)
-    if rows.shape[1] != depth or any(other is not None and other.dtype != rows.dtype for other in others):
-        raise ValueError(f"rows {tuple(rows.shape)} and weight {tuple(weight.shape)} do not fit, in size or in dtype")
+    if (
+        rows.shape[1] != depth
+        or (bias is not None and bias.shape[0] != width)
+        or (low_rows is not None and low_rows.shape[0] != rows.shape[0])
+        or (low_weight is not None and low_weight.shape != low_size)
+        or any(other is not None and other.dtype != rows.dtype for other in others)
+    ):
+        given = ", ".join(str(tuple(tensor.shape)) for tensor in (rows, *others) if tensor is not None)
+        raise ValueError(f"{given} do not fit, in size or in dtype")
     out = rows.new_empty(rows.shape[0], width)
     if not rows.is_meta:
         tensors = (rows, weight, bias, low_rows, low_weight)
-        low = 0 if low_rows is None else low_rows.shape[1]
-        sizes = (rows.shape[0], depth, width, low)
+        sizes = (rows.shape[0], depth, width, rank)
         strides = (0 if tensor is None else tensor.stride(0) for tensor in (rows, weight, low_rows, low_weight))
         arguments = _Product(*map(_address, tensors), *sizes, *strides, turned, torch.get_num_threads())
         _library(rows).product(byref(arguments), _address(out))
