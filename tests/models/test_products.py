@@ -9,7 +9,7 @@ from thriftune.cost.work import CountWork
 from thriftune.models import kernels, products
 from thriftune.models.kernels.build import build
 
-ROWS = 2 * kernels.FEWEST_ROWS
+ROWS = 128
 CASES = [
     pytest.param(True, marks=pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")),
     False,
@@ -68,13 +68,13 @@ def test_widths_need_not_fill_two_vectors(compiled: bool, width: int) -> None:
 
 
 def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many rows, whole vectors, and a processor without wider ones."""
+    """Rows, whole vectors, and a processor without wider ones."""
     monkeypatch.setattr(kernels, "usable", lambda *tensors: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     rows, weight = torch.randn(ROWS, 20), torch.randn(32, 20)
     assert kernels.multiplies(rows, weight, turned=True)
     assert not kernels.multiplies(rows, weight, turned=False)
-    assert not kernels.multiplies(rows[: kernels.FEWEST_ROWS - 1], weight, turned=True)
+    assert not kernels.multiplies(rows[:0], weight, turned=True)
     assert not kernels.multiplies(rows, torch.randn(20, 32).t(), turned=True)
     assert kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS), torch.randn(ROWS, 24))
     assert not kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS + 1), torch.randn(ROWS, 24))

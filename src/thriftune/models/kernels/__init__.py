@@ -122,21 +122,18 @@ def gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def multiplies(rows: torch.Tensor, weight: torch.Tensor, turned: bool) -> bool:
-    """Whether `product` takes these and is faster than torch's: many rows, vectors of 32 bytes.
+    """Whether `product` takes these and is faster than torch's: whole vectors, of 32 bytes.
 
     Processors with wider vectors (AVX-512) are left to torch's library.
     """
     width = weight.shape[0 if turned else 1]
     return (
-        rows.shape[0] >= FEWEST_ROWS
+        rows.shape[0] > 0
         and width % lanes(rows) == 0
         and weight.stride(1) == 1
         and torch.backends.cpu.get_cpu_capability() == "AVX2"
         and usable(rows, weight)
     )
-
-
-FEWEST_ROWS = 64
 
 
 def product(
@@ -156,7 +153,7 @@ def product(
 
 
 def crosses(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether `cross` takes these and is faster than torch's: a narrow left side, many rows."""
+    """Whether `cross` takes these and is faster than torch's: a narrow left side."""
     return left.shape[1] <= MOST_COLUMNS and multiplies(left, right, False)
 
 
