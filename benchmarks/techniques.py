@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from thriftune.engine import allocator, batches, cut, forward, prefix, step, vocabulary
-from thriftune.models import activation, attention, dropout, kernels, linear, pooling, rows
+from thriftune.models import activation, attention, dropout, kernels, linear, pooling, rows, sublayers
 from thriftune.models.families import discover
 
 ALL = ("top_layers 2", "lora all", "full")
@@ -144,9 +144,10 @@ TECHNIQUES: dict[str, Technique] = {
     "no keys and values in the last layer": Technique(
         lambda: {pooling.can_pool: lambda key, value, hidden: False}, ALL
     ),
-    "compiled GELU": Technique(lambda: {activation.activate: lambda function, x: function(x)}, ALL),
+    "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
+    "few nodes for a layer": Technique(lambda: {sublayers.is_one_node: lambda products, norm, x: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(
         lambda: {vocabulary.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)

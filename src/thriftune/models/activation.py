@@ -28,10 +28,15 @@ class _Gelu(torch.autograd.Function):
 
 def activate(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """`function(x)`, an exact GELU by the compiled kernel where it applies."""
-    if _is_gelu(function) and kernels.usable(x):
+    if has_kernel(function, x):
         out: torch.Tensor = _Gelu.apply(x)
         return out
     return function(x)
+
+
+def has_kernel(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> bool:
+    """Whether the compiled kernel computes this activation of x."""
+    return _is_gelu(function) and kernels.usable(x)
 
 
 def _is_gelu(function: Any) -> bool:

@@ -40,14 +40,14 @@ class _AddNorm(torch.autograd.Function):
 
 def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
     """`norm(residual + dropout(x))` for rows (rows, hidden)."""
-    if _is_plain(norm, x) and kernels.usable(x, residual, norm.weight):
+    if has_kernel_for(norm, x) and kernels.usable(x, residual):
         out: torch.Tensor = _AddNorm.apply(x, residual, norm.weight, norm.bias, norm.eps, rate)
         return out
     normed: torch.Tensor = norm(dropout_add(x, residual, rate))
     return normed
 
 
-def _is_plain(norm: Any, x: torch.Tensor) -> bool:
-    """Whether a module is torch's LayerNorm over a width that the kernel takes, with weight and bias."""
+def has_kernel_for(norm: Any, x: torch.Tensor) -> bool:
+    """Whether a module is torch's LayerNorm, with weight and bias, over a width that the kernel takes."""
     plain = type(norm) is nn.LayerNorm and norm.normalized_shape == x.shape[1:] and norm.bias is not None
-    return plain and x.shape[1] % kernels.lanes(x) == 0
+    return plain and kernels.usable(x, norm.weight) and x.shape[1] % kernels.lanes(x) == 0
