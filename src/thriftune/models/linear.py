@@ -122,35 +122,35 @@ def _plain_lora(module: nn.Module) -> str | None:
 class _Project(torch.autograd.Function):
     """Several frozen projections of one input, some with a LoRA update, as one product; saves x once.
 
-    Arguments: x, how many projections, the scaling of each (None: no update), their weights, their biases (or
-    None), then A and B of each update.
+    Arguments: x, the joint weight and bias, the width of each projection, the scaling of each (None: no update), then
+    A and B of each update.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, scalings: tuple[float | None, ...], *parts: Any) -> tuple[torch.Tensor, ...]:
-        count = len(scalings)
-        weights, biases, updates = parts[:count], parts[count : 2 * count], parts[2 * count :]
-        bias = None if biases[0] is None else side_by_side(biases)
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        sizes: tuple[int, ...],
+        scalings: tuple[float | None, ...],
+        *updates: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
         downs, ups = updates[::2], updates[1::2]
-        sizes = [weight.shape[0] for weight in weights]
         inner, low = None, None
         if downs:
             inner = products.times(x, torch.cat(downs), True)
             low = inner, _spread(sizes, scalings, ups)
-        out: tuple[torch.Tensor, ...] = tuple(
-            products.times(x, side_by_side(weights), True, bias, low).split(sizes, dim=1)
-        )
+        out: tuple[torch.Tensor, ...] = tuple(products.times(x, weight, True, bias, low).split(sizes, dim=1))
         ctx.scalings = scalings
-        trained = any(ctx.needs_input_grad[2 + 2 * count :: 2])
-        ctx.save_for_backward(x if trained else None, inner, *weights, *downs, *ups)
+        x_needed, _, _, _, _, *updates_needed = ctx.needs_input_grad
+        ctx.save_for_backward(x if any(updates_needed[::2]) else None, weight if x_needed else None, inner, *updates)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        count = len(ctx.scalings)
-        x, inner, *rest = ctx.saved_tensors
-        weights, adapters = rest[:count], rest[count:]
-        downs, ups = adapters[: len(adapters) // 2], adapters[len(adapters) // 2 :]
+        x, weight, inner, *updates = ctx.saved_tensors
+        downs, ups = updates[::2], updates[1::2]
         low, out = None, []
         if downs:
             start, inner_grads = 0, []
@@ -163,10 +163,8 @@ class _Project(torch.autograd.Function):
             if x is not None:
                 out[::2] = products.cross(inner_grad, x).split([down.shape[0] for down in downs])
             low = inner_grad, torch.cat(downs)
-        grad_x = (
-            products.times(_joined(grads), side_by_side(weights), False, low=low) if ctx.needs_input_grad[0] else None
-        )
-        return grad_x, None, *[None] * (2 * count), *out
+        grad_x = None if weight is None else products.times(_joined(grads), weight, False, low=low)
+        return grad_x, None, None, None, None, *out
 
 
 def _across(grad: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
@@ -193,15 +191,6 @@ def _updates(
     return [(place, scaling, up) for (place, scaling), up in zip(places, ups, strict=True)]
 
 
-def side_by_side(weights: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Weights (out, in), or biases (out,), as one (sum of outs, ..) without a copy, if they lie in one storage."""
-    first = weights[0]
-    if _adjacent(weights, first.numel()):
-        size = (sum(weight.shape[0] for weight in weights), *first.shape[1:])
-        return first.detach().as_strided(size, first.stride())
-    return torch.cat([weight.detach() for weight in weights])
-
-
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """Gradients (rows, out) side by side: without a copy where they are parts of one tensor."""
     width = sum(part.shape[1] for part in parts)
@@ -222,15 +211,17 @@ def _adjacent(parts: Sequence[torch.Tensor], step: int) -> bool:
     )
 
 
-def _gather(parameters: Sequence[nn.Parameter]) -> None:
-    """Moves frozen weights into one storage, for good, so that they are one tensor as well as several."""
-    if _adjacent(parameters, parameters[0].numel()):
-        return
-    # A storage made under inference mode would be one that training may not use.
-    with torch.inference_mode(parameters[0].is_inference()), torch.no_grad():
-        joint = torch.cat([parameter.detach() for parameter in parameters])
-        for parameter, rows in zip(parameters, joint.split([len(p) for p in parameters]), strict=True):
-            parameter.data = rows
+def _gather(parameters: Sequence[nn.Parameter]) -> torch.Tensor:
+    """Frozen weights (out, ..) as one (sum of outs, ..); those that lie apart move into one storage, for good."""
+    first = parameters[0]
+    if not _adjacent(parameters, first.numel()):
+        # A storage made under inference mode would be one that training may not use.
+        with torch.inference_mode(first.is_inference()), torch.no_grad():
+            joint = torch.cat([parameter.detach() for parameter in parameters])
+            for parameter, rows in zip(parameters, joint.split([len(p) for p in parameters]), strict=True):
+                parameter.data = rows
+    size = (sum(parameter.shape[0] for parameter in parameters), *first.shape[1:])
+    return first.detach().as_strided(size, first.stride())
 
 
 def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -250,13 +241,10 @@ def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor
             return tuple(linear(other, x) for other in modules)
         scalings.append(None if adapter is None else float(lora.scaling[adapter]))
         updates += [] if adapter is None else [lora.lora_A[adapter].weight, lora.lora_B[adapter].weight]
-    weights = [base.weight for base in bases]
-    _gather(weights)
-    if bases[0].bias is not None:
-        _gather([base.bias for base in bases])
-    out: tuple[torch.Tensor, ...] = _Project.apply(
-        x, tuple(scalings), *weights, *(base.bias for base in bases), *updates
-    )
+    weight = _gather([base.weight for base in bases])
+    bias = None if bases[0].bias is None else _gather([base.bias for base in bases])
+    sizes = tuple(base.out_features for base in bases)
+    out: tuple[torch.Tensor, ...] = _Project.apply(x, weight, bias, sizes, tuple(scalings), *updates)
     return out
 
 
