@@ -70,7 +70,7 @@ def test_widths_need_not_fill_two_vectors(compiled: bool, width: int) -> None:
 def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows, whole vectors, and a processor without wider ones."""
     monkeypatch.setattr(kernels, "usable", lambda *tensors: True)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(kernels, "instructions", lambda: "AVX2")
     rows, weight = torch.randn(ROWS, 20), torch.randn(32, 20)
     assert kernels.multiplies(rows, weight, turned=True)
     assert not kernels.multiplies(rows, weight, turned=False)
@@ -78,7 +78,7 @@ def test_what_the_kernel_is_used_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not kernels.multiplies(rows, torch.randn(20, 32).t(), turned=True)
     assert kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS), torch.randn(ROWS, 24))
     assert not kernels.crosses(torch.randn(ROWS, kernels.MOST_COLUMNS + 1), torch.randn(ROWS, 24))
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(kernels, "instructions", lambda: "AVX512")
     assert not kernels.multiplies(rows, weight, turned=True)
 
 

@@ -136,11 +136,18 @@ class _Project(torch.autograd.Function):
         scalings: tuple[float | None, ...],
         *updates: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        downs, ups = updates[::2], updates[1::2]
         inner, low = None, None
-        if downs:
-            inner = products.times(x, torch.cat(downs), True)
-            low = inner, _spread(sizes, scalings, ups)
+        if updates:
+            inner = products.times(x, torch.cat(updates[::2]), True)
+            spread, own = [], zip(_by_update(inner, updates), updates[1::2], strict=True)
+            for size, scaling in zip(sizes, scalings, strict=True):
+                if scaling is None:
+                    spread.append(weight.new_empty(size, 0))
+                else:
+                    part, up = next(own)
+                    part.mul_(scaling)
+                    spread.append(up)
+            low = inner, torch.block_diag(*spread)
         out: tuple[torch.Tensor, ...] = tuple(products.times(x, weight, True, bias, low).split(sizes, dim=1))
         ctx.scalings = scalings
         x_needed, _, _, _, _, *updates_needed = ctx.needs_input_grad
@@ -150,45 +157,30 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         x, weight, inner, *updates = ctx.saved_tensors
-        downs, ups = updates[::2], updates[1::2]
         low, out = None, []
-        if downs:
-            start, inner_grads = 0, []
-            for place, scaling, up in _updates(ctx.scalings, ups):
-                stop = start + up.shape[1]
-                inner_grads.append(products.times(grads[place], up, False).mul_(scaling))
-                out += [None, _across(grads[place], inner[:, start:stop]).mul_(scaling)]
-                start = stop
+        if updates:
+            inner_grads = []
+            updated = [(grad, by) for grad, by in zip(grads, ctx.scalings, strict=True) if by is not None]
+            for (grad, scaling), part, up in zip(updated, _by_update(inner, updates), updates[1::2], strict=True):
+                inner_grads.append(products.times(grad, up, False).mul_(scaling))
+                out += [None, _across(grad, part)]
             inner_grad = torch.cat(inner_grads, dim=1)
             if x is not None:
-                out[::2] = products.cross(inner_grad, x).split([down.shape[0] for down in downs])
-            low = inner_grad, torch.cat(downs)
+                out[::2] = products.cross(inner_grad, x).split([down.shape[0] for down in updates[::2]])
+            low = inner_grad, torch.cat(updates[::2])
         grad_x = None if weight is None else products.times(_joined(grads), weight, False, low=low)
         return grad_x, None, None, None, None, *out
+
+
+def _by_update(inner: torch.Tensor, updates: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The columns of (rows, sum of ranks) that belong to each A."""
+    parts: tuple[torch.Tensor, ...] = inner.split([down.shape[0] for down in updates[::2]], dim=1)
+    return parts
 
 
 def _across(grad: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
     """grad' (out, rows) times inner (rows, rank), computed turned, the wide matrix on the right."""
     return products.cross(inner, grad).t().contiguous()
-
-
-def _spread(sizes: Sequence[int], scalings: tuple[float | None, ...], ups: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """The B of all updates, scaled, as one (sum of sizes, sum of ranks), zero where a projection has none."""
-    out = ups[0].new_zeros(sum(sizes), sum(up.shape[1] for up in ups))
-    start = 0
-    for place, scaling, up in _updates(scalings, ups):
-        top = sum(sizes[:place])
-        torch.mul(up, scaling, out=out[top : top + up.shape[0], start : start + up.shape[1]])
-        start += up.shape[1]
-    return out
-
-
-def _updates(
-    scalings: tuple[float | None, ...], ups: tuple[torch.Tensor, ...]
-) -> list[tuple[int, float, torch.Tensor]]:
-    """The place of each projection that has an update, its scaling and its B."""
-    places = [(place, scaling) for place, scaling in enumerate(scalings) if scaling is not None]
-    return [(place, scaling, up) for (place, scaling), up in zip(places, ups, strict=True)]
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:

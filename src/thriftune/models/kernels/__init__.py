@@ -7,6 +7,7 @@ tensors pass through as shapes, so that a step's memory can be counted without r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,13 +20,13 @@ from thriftune.models.kernels.build import TYPES, build
 
 def usable(*tensors: torch.Tensor) -> bool:
     """Whether the kernels take these tensors: on a CPU, all float32 or all float64, outside of autocast."""
-    first = tensors[0]
-    if device_kind(first.device) not in ("cpu", "meta"):
-        return False
+    dtype = tensors[0].dtype
     for tensor in tensors:
-        if tensor.dtype != first.dtype:
+        if tensor.dtype != dtype:
             return False
-    return first.dtype in TYPES and not torch.is_autocast_enabled("cpu") and build().reason is None
+    if dtype not in TYPES or device_kind(tensors[0].device) not in ("cpu", "meta"):
+        return False
+    return not torch.is_autocast_enabled("cpu") and build().reason is None
 
 
 def lanes(x: torch.Tensor) -> int:
@@ -126,14 +127,19 @@ def multiplies(rows: torch.Tensor, weight: torch.Tensor, turned: bool) -> bool:
 
     Processors with wider vectors (AVX-512) are left to torch's library.
     """
-    width = weight.shape[0 if turned else 1]
     return (
         rows.shape[0] > 0
-        and width % lanes(rows) == 0
+        and weight.shape[0 if turned else 1] % lanes(rows) == 0
         and weight.stride(1) == 1
-        and torch.backends.cpu.get_cpu_capability() == "AVX2"
+        and instructions() == "AVX2"
         and usable(rows, weight)
     )
+
+
+@cache
+def instructions() -> str:
+    """The processor's widest vectors that torch uses: AVX2, AVX512, DEFAULT .."""
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def product(

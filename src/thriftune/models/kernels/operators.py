@@ -185,26 +185,36 @@ def _product(
     low_rows: torch.Tensor | None,
     low_weight: torch.Tensor | None,
 ) -> torch.Tensor:
-    depth, width = (weight.shape[1], weight.shape[0]) if turned else weight.shape
-    rank = 0 if low_rows is None else low_rows.shape[1]
-    low_size = (width, rank) if turned else (rank, width)
-    others = (weight, bias, low_rows, low_weight)
-    if (
-        rows.shape[1] != depth
-        or (bias is not None and bias.shape[0] != width)
-        or (low_rows is not None and low_rows.shape[0] != rows.shape[0])
-        or (low_weight is not None and low_weight.shape != low_size)
-        or any(other is not None and other.dtype != rows.dtype for other in others)
-    ):
-        given = ", ".join(str(tuple(tensor.shape)) for tensor in (rows, *others) if tensor is not None)
-        raise ValueError(f"{given} do not fit, in size or in dtype")
-    out = rows.new_empty(rows.shape[0], width)
-    if not rows.is_meta:
+    count, depth = rows.shape
+    width = weight.shape[0 if turned else 1]
+    fits = weight.shape[1 if turned else 0] == depth and weight.dtype == rows.dtype
+    if bias is not None:
+        fits = fits and bias.shape[0] == width and bias.dtype == rows.dtype
+    rank = 0
+    if low_rows is not None and low_weight is not None:
+        rank = low_rows.shape[1]
+        fits = fits and low_rows.shape[0] == count and low_weight.shape == ((width, rank) if turned else (rank, width))
+        fits = fits and low_rows.dtype == low_weight.dtype == rows.dtype
+    if not fits:
         tensors = (rows, weight, bias, low_rows, low_weight)
-        sizes = (rows.shape[0], depth, width, rank)
-        strides = (0 if tensor is None else tensor.stride(0) for tensor in (rows, weight, low_rows, low_weight))
-        arguments = _Product(*map(_address, tensors), *sizes, *strides, turned, torch.get_num_threads())
-        _library(rows).product(byref(arguments), _address(out))
+        given = ", ".join(str(tuple(tensor.shape)) for tensor in tensors if tensor is not None)
+        raise ValueError(f"{given} do not fit, in size or in dtype")
+    out = rows.new_empty(count, width)
+    if not rows.is_meta:
+        arguments = _Product(
+            rows.data_ptr(),
+            weight.data_ptr(),
+            None if bias is None else bias.data_ptr(),
+            None if low_rows is None else low_rows.data_ptr(),
+            None if low_weight is None else low_weight.data_ptr(),
+            *(count, depth, width, rank),
+            *(rows.stride(0), weight.stride(0)),
+            0 if low_rows is None else low_rows.stride(0),
+            0 if low_weight is None else low_weight.stride(0),
+            turned,
+            torch.get_num_threads(),
+        )
+        _library(rows).product(byref(arguments), out.data_ptr())
     return out
 
 
