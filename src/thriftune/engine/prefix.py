@@ -22,6 +22,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
 from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Start, Texts, gather, run_stages
 from thriftune.models.classifier import Classifier
+from thriftune.models.kernels import instructions
 from thriftune.models.kernels.build import build
 from thriftune.models.rows import Rows
 from thriftune.models.sources import weights_hash
@@ -157,7 +158,7 @@ def _file_of(classifier: Classifier, tokens: str, layer: int | None, first_only:
         build().key,
         torch.get_num_threads(),
         classifier.device.type,
-        torch.backends.cpu.get_cpu_capability(),
+        instructions(),
         torch.backends.cuda.matmul.allow_tf32,
         ROWS_PER_BATCH,
     ]

@@ -226,7 +226,7 @@ def packed_attention(
     farther away than this are not seen.
     """
     if bias is None and kernels.usable(query, key, value) and key.shape[1] // heads % kernels.lanes(key) == 0:
-        seed = kernels.draw_seed(query) if rate > 0.0 else 0
+        seed = kernels.draw_seed(query, rate)
         settings = (rows.starts, rows.lengths, heads, scale, rate, seed, first_only, -1 if window is None else window)
         out: torch.Tensor = _KernelAttend.apply(query, key, value, kernels.Attention(*settings))
         return out

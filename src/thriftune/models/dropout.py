@@ -72,7 +72,7 @@ class _SeedDropout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, rate: float) -> torch.Tensor:
-        ctx.rate, ctx.seed = rate, kernels.draw_seed(x)
+        ctx.rate, ctx.seed = rate, kernels.draw_seed(x, rate)
         return kernels.dropout(x.contiguous(), rate, ctx.seed)
 
     @staticmethod

@@ -139,15 +139,16 @@ class _Project(torch.autograd.Function):
         inner, low = None, None
         if updates:
             inner = products.times(x, torch.cat(updates[::2]), True)
-            spread, own = [], zip(_by_update(inner, updates), updates[1::2], strict=True)
+            ups = iter(zip(_by_update(inner, updates), updates[1::2], strict=True))
+            blocks = []
             for size, scaling in zip(sizes, scalings, strict=True):
                 if scaling is None:
-                    spread.append(weight.new_empty(size, 0))
+                    blocks.append(weight.new_empty(size, 0))
                 else:
-                    part, up = next(own)
+                    part, up = next(ups)
                     part.mul_(scaling)
-                    spread.append(up)
-            low = inner, torch.block_diag(*spread)
+                    blocks.append(up)
+            low = inner, torch.block_diag(*blocks)
         out: tuple[torch.Tensor, ...] = tuple(products.times(x, weight, True, bias, low).split(sizes, dim=1))
         ctx.scalings = scalings
         x_needed, _, _, _, _, *updates_needed = ctx.needs_input_grad

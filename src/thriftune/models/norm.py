@@ -24,7 +24,7 @@ class _AddNorm(torch.autograd.Function):
         eps: float,
         rate: float,
     ) -> torch.Tensor:
-        ctx.rate, ctx.seed = rate, kernels.draw_seed(x) if rate > 0.0 else 0
+        ctx.rate, ctx.seed = rate, kernels.draw_seed(x, rate)
         out, *saved = kernels.add_norm(x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed)
         ctx.save_for_backward(*saved, weight)
         return out

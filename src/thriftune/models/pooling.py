@@ -61,7 +61,7 @@ def pooled_attention(
 ) -> torch.Tensor:
     """Attention of one query per text, (texts, heads * size), to its rows of (rows, hidden): (texts, heads * size)."""
     keys, values = affine(key), affine(value)
-    seed = kernels.draw_seed(query) if rate > 0.0 else 0
+    seed = kernels.draw_seed(query, rate)
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
     pooled, sums = _Pool.apply(across, hidden, keys[1], kernels.Pool(rows.starts, rows.lengths, scale, rate, seed))

@@ -12,10 +12,11 @@ from torch import nn
 
 from thriftune.models.attention import Bias, first_rows, packed_attention
 from thriftune.models.dropout import rate_of
+from thriftune.models.feed_forward import feed_forward
 from thriftune.models.linear import linear, project
+from thriftune.models.norm import add_norm
 from thriftune.models.pooling import can_pool, pooled_attention
 from thriftune.models.rows import Rows
-from thriftune.models.sublayers import add_product, feed_forward
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def post_norm_layer(
 ) -> torch.Tensor:
     """One layer over packed rows (rows, hidden); with `first_only` its output is (texts, hidden)."""
     residual = first_rows(hidden, rows) if first_only else hidden
-    attended = _attended(parts, hidden, residual, rows, first_only, bias)
-    rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
-    middle = add_product(parts.attention_output, parts.attention_norm, attended, residual, rate)
-    rate = rate_of(parts.down_dropout)
-    return feed_forward(parts.up, parts.activation, parts.down, parts.output_norm, middle, rate)
+    attended = linear(parts.attention_output, _attended(parts, hidden, residual, rows, first_only, bias))
+    attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
+    middle = add_norm(parts.attention_norm, attended, residual, attended_rate)
+    down_rate = rate_of(parts.down_dropout)
+    return feed_forward(parts.up, parts.activation, parts.down, parts.output_norm, middle, down_rate)
 
 
 def _attended(

@@ -34,9 +34,9 @@ def lanes(x: torch.Tensor) -> int:
     return 32 // x.element_size()
 
 
-def draw_seed(x: torch.Tensor) -> int:
-    """A seed for one dropout, from torch's default generator (a fixed one for fake tensors)."""
-    return 0 if _is_shape(x) else int(torch.randint(1 << 62, ()).item())
+def draw_seed(x: torch.Tensor, rate: float) -> int:
+    """A seed for one dropout, from torch's default generator; 0, undrawn, where none drops and for fake tensors."""
+    return int(torch.randint(1 << 62, ()).item()) if rate > 0.0 and not _is_shape(x) else 0
 
 
 @dataclass(frozen=True)
