@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from thriftune.engine import allocator, batches, cut, forward, prefix, step, vocabulary
-from thriftune.models import activation, attention, dropout, feed_forward, kernels, linear, pooling, rows
+from thriftune.models import activation, attention, dropout, kernels, linear, pooling, rows
 from thriftune.models.families import discover
 
 ALL = ("top_layers 2", "lora all", "full")
@@ -147,7 +147,6 @@ TECHNIQUES: dict[str, Technique] = {
     "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
-    "feed-forward as one node": Technique(lambda: {feed_forward.is_one_node: lambda *parts: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(
         lambda: {vocabulary.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)

@@ -40,14 +40,14 @@ class _AddNorm(torch.autograd.Function):
 
 def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
     """`norm(residual + dropout(x))` for rows (rows, hidden)."""
-    if has_kernel_for(norm, x) and kernels.usable(x, residual):
+    if _has_kernel(norm, x, residual):
         out: torch.Tensor = _AddNorm.apply(x, residual, norm.weight, norm.bias, norm.eps, rate)
         return out
     normed: torch.Tensor = norm(dropout_add(x, residual, rate))
     return normed
 
 
-def has_kernel_for(norm: Any, x: torch.Tensor) -> bool:
+def _has_kernel(norm: Any, x: torch.Tensor, residual: torch.Tensor) -> bool:
     """Whether a module is torch's LayerNorm, with weight and bias, over a width that the kernel takes."""
     plain = type(norm) is nn.LayerNorm and norm.normalized_shape == x.shape[1:] and norm.bias is not None
-    return plain and kernels.usable(x, norm.weight) and x.shape[1] % kernels.lanes(x) == 0
+    return plain and kernels.usable(x, residual, norm.weight) and x.shape[1] % kernels.lanes(x) == 0

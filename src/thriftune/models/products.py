@@ -54,15 +54,11 @@ class _Affine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         rows, weight = ctx.saved_tensors
-        grad_rows = None if weight is None else times(grad, weight, False)
-        return grad_rows, *parameter_gradients(grad, rows, ctx.needs_input_grad[2])
-
-
-def parameter_gradients(
-    grad: torch.Tensor, rows: torch.Tensor | None, bias_too: bool
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Gradients of a weight (out, in), where its rows (rows, in) are given, and of a bias, from those of the output."""
-    return None if rows is None else grad.t() @ rows, grad.sum(0) if bias_too else None
+        return (
+            None if weight is None else times(grad, weight, False),
+            None if rows is None else grad.t() @ rows,
+            grad.sum(0) if ctx.needs_input_grad[2] else None,
+        )
 
 
 def _dense(rows: torch.Tensor) -> torch.Tensor:

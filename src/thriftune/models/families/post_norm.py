@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from thriftune.models.activation import activate
 from thriftune.models.attention import Bias, first_rows, packed_attention
 from thriftune.models.dropout import rate_of
-from thriftune.models.feed_forward import feed_forward
 from thriftune.models.linear import linear, project
 from thriftune.models.norm import add_norm
 from thriftune.models.pooling import can_pool, pooled_attention
@@ -68,8 +68,8 @@ def post_norm_layer(
     attended = linear(parts.attention_output, _attended(parts, hidden, residual, rows, first_only, bias))
     attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
     middle = add_norm(parts.attention_norm, attended, residual, attended_rate)
-    down_rate = rate_of(parts.down_dropout)
-    return feed_forward(parts.up, parts.activation, parts.down, parts.output_norm, middle, down_rate)
+    fed = linear(parts.down, activate(parts.activation, linear(parts.up, middle)))
+    return add_norm(parts.output_norm, fed, middle, rate_of(parts.down_dropout))
 
 
 def _attended(
