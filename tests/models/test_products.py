@@ -94,6 +94,9 @@ def test_tensors_that_do_not_fit_are_refused(weight: torch.Tensor) -> None:
     for other in ((low[0][1:], low[1]), (low[0], low[1][1:])):
         with pytest.raises(ValueError, match="do not fit"):
             kernels.product(torch.randn(ROWS, 24), fitting, True, None, other)
+    for alone in ((low[0], None), (None, low[1])):
+        with pytest.raises(ValueError, match="do not fit"):
+            kernels.operators.run("product", torch.randn(ROWS, 24), fitting, True, None, *alone)
     with pytest.raises(ValueError, match="do not fit"):
         kernels.cross(torch.randn(ROWS, 24), weight)
 

@@ -191,7 +191,9 @@ def _product(
     if bias is not None:
         fits = fits and bias.shape[0] == width and bias.dtype == rows.dtype
     rank = 0
-    if low_rows is not None and low_weight is not None:
+    if low_rows is None or low_weight is None:
+        fits = fits and low_rows is low_weight
+    else:
         rank = low_rows.shape[1]
         fits = fits and low_rows.shape[0] == count and low_weight.shape == ((width, rank) if turned else (rank, width))
         fits = fits and low_rows.dtype == low_weight.dtype == rows.dtype
@@ -204,9 +206,9 @@ def _product(
         arguments = _Product(
             rows.data_ptr(),
             weight.data_ptr(),
-            None if bias is None else bias.data_ptr(),
-            None if low_rows is None else low_rows.data_ptr(),
-            None if low_weight is None else low_weight.data_ptr(),
+            _address(bias),
+            _address(low_rows),
+            _address(low_weight),
             *(count, depth, width, rank),
             *(rows.stride(0), weight.stride(0)),
             0 if low_rows is None else low_rows.stride(0),
