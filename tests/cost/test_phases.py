@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, model_folder
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from thriftune.cost import phases
 from thriftune.cost.meter import CostMeter, of_allocated
@@ -93,6 +94,31 @@ def test_adapters_are_off_without_the_method() -> None:
     again, _ = step.forward(np.arange(4))
     assert not torch.allclose(adapted, plain)
     torch.testing.assert_close(adapted, again)
+
+
+class _Operators(TorchDispatchMode):
+    """Notes the operators that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_the_method_layers_run_as_frozen_layers_do(kind: str) -> None:
+    """An adapter that is off costs nothing: else its method would be charged too little, the layers too much."""
+    adapted = step_of(kind, "lora")
+    plain = step_of(kind, "top_layers", layers=len(adapted.classifier.layers))
+    found = []
+    for step in (adapted, plain):
+        with phases._without_method(step.classifier, []), _Operators() as operators:
+            step.forward(np.arange(8))
+        found.append(operators.names)
+    assert found[0] == found[1]
 
 
 def test_reach_and_own_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:

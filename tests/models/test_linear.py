@@ -9,7 +9,7 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 from torch import nn
 
-from thriftune.models.linear import linear
+from thriftune.models.linear import affine, is_affine, linear, project
 
 
 class Net(nn.Module):
@@ -32,17 +32,16 @@ def adapted(config: Any) -> nn.Module:
     return module.double()
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        LoraConfig(r=3, lora_alpha=5, target_modules=["query"]),
-        LoraConfig(r=3, lora_alpha=5, target_modules=["query"], use_rslora=True),
-        LoraConfig(r=3, lora_alpha=5, target_modules=["query"], use_dora=True),
-        LoraConfig(r=3, lora_alpha=5, target_modules=["query"], lora_bias=True),
-        IA3Config(target_modules=["query"], feedforward_modules=[]),
-    ],
-    ids=["lora", "rslora", "dora", "lora bias", "ia3"],
-)
+CONFIGS = {
+    "lora": LoraConfig(r=3, lora_alpha=5, target_modules=["query"]),
+    "rslora": LoraConfig(r=3, lora_alpha=5, target_modules=["query"], use_rslora=True),
+    "dora": LoraConfig(r=3, lora_alpha=5, target_modules=["query"], use_dora=True),
+    "lora bias": LoraConfig(r=3, lora_alpha=5, target_modules=["query"], lora_bias=True),
+    "ia3": IA3Config(target_modules=["query"], feedforward_modules=[]),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_output_and_gradients_are_pefts(config: Any) -> None:
     module = adapted(config)
     x = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
@@ -53,6 +52,25 @@ def test_output_and_gradients_are_pefts(config: Any) -> None:
     mine = torch.autograd.grad((ours * weights).sum(), parameters)
     for a, b in zip(mine, torch.autograd.grad((theirs * weights).sum(), parameters), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_tuner_that_is_switched_off_is_the_module_below_it(config: Any) -> None:
+    module: Any = adapted(config)
+    x = torch.randn(9, 6, dtype=torch.float64)
+    on = linear(module, x)
+    module.enable_adapters(False)
+    below = module.base_layer
+    below.requires_grad_(False)
+    beside = nn.Linear(6, 5).double().requires_grad_(False)
+    for ours in (linear(module, x), project([module, beside], x)[0]):
+        torch.testing.assert_close(ours, module(x))
+        assert not torch.allclose(ours, on)
+    assert is_affine(module, x)
+    assert affine(module)[0] is below.weight
+    assert ours.grad_fn is None
+    module.enable_adapters(True)
+    torch.testing.assert_close(linear(module, x), on)
 
 
 def test_lora_dropout_gradients_by_finite_differences() -> None:

@@ -22,7 +22,7 @@ from thriftune.results.record import PassSeconds, StepSeconds
 
 ROUNDS = (2, 9)
 """The fewest and the most times that each thing is timed."""
-ENOUGH_SECONDS = 0.5
+ENOUGH_SECONDS = 3.0
 """After so long no further round starts, once there are the fewest."""
 
 

@@ -64,8 +64,10 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """`module(x)` for rows x of shape (rows, in), keeping no more for backward than the gradients need.
 
     A plain Linear with frozen weights saves no input. A LoRA layer saves its input once, or not at all where its A
-    is frozen. Every other module, PEFT's other tuners among them, is called as it is.
+    is frozen. A tuner that is switched off is the module below it. Every other module, PEFT's other tuners among them,
+    is called as it is.
     """
+    module = _switched_on(module)
     if type(module) is nn.Linear:
         return products.affine(x, module.weight, module.bias)
     adapter = _plain_lora(module)
@@ -87,6 +89,7 @@ def is_affine(module: nn.Module, x: torch.Tensor) -> bool:
     """Whether `module(x)` is a product with one weight and a bias, see `affine`."""
     if torch.is_autocast_enabled(x.device.type):
         return False
+    module = _switched_on(module)
     adapter = _plain_lora(module)
     lora: Any = module
     return type(module) is nn.Linear if adapter is None else rate_of(lora.lora_dropout[adapter]) == 0.0
@@ -94,6 +97,7 @@ def is_affine(module: nn.Module, x: torch.Tensor) -> bool:
 
 def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The weight (out, in) and bias of a module that `is_affine`; LoRA's update is added to the weight."""
+    module = _switched_on(module)
     adapter = _plain_lora(module)
     if adapter is None:
         assert type(module) is nn.Linear
@@ -104,11 +108,21 @@ def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     return weight, lora.base_layer.bias
 
 
+def _switched_on(module: nn.Module) -> nn.Module:
+    """The module, or the one below it where it is a PEFT tuner with its adapters switched off."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    while isinstance(module, BaseTunerLayer) and module.disable_adapters and not module.merged:
+        tuner: Any = module
+        module = tuner.base_layer
+    return module
+
+
 def _plain_lora(module: nn.Module) -> str | None:
     """The adapter's name where a module is PEFT's ordinary LoRA layer over a frozen Linear, ready to train."""
     from peft.tuners.lora import Linear as LoraLinear
 
-    if type(module) is not LoraLinear or module.merged or module.disable_adapters:
+    if type(module) is not LoraLinear or module.merged:
         return None
     names = [name for name in module.active_adapters if name in module.lora_A]
     if len(names) != 1 or names[0] in module.lora_variant or module.lora_bias[names[0]]:
@@ -219,6 +233,7 @@ def _gather(parameters: Sequence[nn.Parameter]) -> torch.Tensor:
 
 def project(modules: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """`linear` of several modules on the same rows; one matrix product where all are frozen and of one shape."""
+    modules = [_switched_on(module) for module in modules]
     adapters = [_plain_lora(module) for module in modules]
     bases: list[Any] = [
         module if adapter is None else module.base_layer for module, adapter in zip(modules, adapters, strict=True)
