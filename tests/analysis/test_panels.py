@@ -19,6 +19,7 @@ from tests.report.synthetic import VARIANTS, Variant, write
 from thriftune.analysis import classification, compute, confidence, curves, published, runs, seeds, summary, words
 from thriftune.analysis.panel import Chart, NotApplicable, Panel, PanelModule, discover
 from thriftune.report.theme import figure
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
 
 
@@ -149,6 +150,27 @@ def test_summary_names_what_must_not_be_compared(studies: dict[str, Results]) ->
     assert re.search(r"disagree .* on [\d.]+% of the test texts, two seeds of one method on [\d.]+%: ", repeated)
     assert any("one seed" in note for note in _applies(summary, studies["plain"]).notes)
     assert not any("one seed" in note for note in _applies(summary, studies["seeds"]).notes)
+
+
+def test_a_run_with_few_errors_is_not_said_to_err_on_a_label(studies: dict[str, Results]) -> None:
+    """100% of one error is no finding."""
+
+    def with_errors(run: RunRecord, wrong: int) -> RunRecord:
+        assert run.test
+        confusion = [[300, 0, 0], [0, 0, 0], [wrong, 0, 0]]
+        return dataclasses.replace(run, test=dataclasses.replace(run.test, confusion=confusion))
+
+    results = studies["seeds"]
+    learners = runs.comparable(results)
+    few = [with_errors(run, 9) for run in learners]
+    assert summary._labels(results, few) == (
+        "No run that learned made 10 errors: too few to say on which label most are."
+    )
+    some = [with_errors(run, 10) for run in learners[:2]] + few[2:]
+    label = results.labels[2]
+    assert summary._labels(results, some).startswith(
+        f"All 2 runs with 10 errors or more err most on texts labelled {label}: 100% of their errors"
+    )
 
 
 def test_a_study_without_a_finished_run(tmp_path: Path, studies: dict[str, Results]) -> None:

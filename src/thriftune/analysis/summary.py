@@ -16,6 +16,7 @@ from thriftune.analysis.runs import (
     comparable,
     correct,
     difference_sentence,
+    errors,
     interval,
     is_baseline,
     learned,
@@ -32,6 +33,9 @@ ORDER = 0
 GROUP = "answers"
 TITLE = "Summary"
 QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
+
+FEWEST_ERRORS = 10
+"""With fewer, a share of a run's errors says next to nothing."""
 
 COLUMNS = [
     Column("run", "Run"),
@@ -268,7 +272,10 @@ def error_behaviour(results: Results) -> str:
     return " ".join([*overlap.brief(results), _labels(results, runs)])
 
 
-def _labels(results: Results, runs: list[RunRecord]) -> str:
+def _labels(results: Results, learners: list[RunRecord]) -> str:
+    runs = [run for run in learners if run.test and errors(run.test) >= FEWEST_ERRORS]
+    if not runs:
+        return f"No run that learned made {FEWEST_ERRORS} errors: too few to say on which label most are."
     hardest: dict[str, list[float]] = {}
     names: dict[str, list[str]] = {}
     for run in runs:
@@ -277,7 +284,8 @@ def _labels(results: Results, runs: list[RunRecord]) -> str:
         names.setdefault(label, []).append(run.name)
     if len(hardest) == 1:
         label, shares = next(iter(hardest.items()))
-        who = f"{runs[0].name} errs" if len(runs) == 1 else f"All {len(runs)} runs that learned err"
+        which = "that learned" if len(runs) == len(learners) else f"with {FEWEST_ERRORS} errors or more"
+        who = f"{runs[0].name} errs" if len(runs) == 1 else f"All {len(runs)} runs {which} err"
         whose = "its" if len(runs) == 1 else "their"
         base = f.percent(_support(runs[0], results.labels, label))
         text = f"{who} most on texts labelled {label}: {_span(shares)} of {whose} errors"
