@@ -377,13 +377,10 @@ def test_version() -> None:
     assert result.stdout.startswith("thriftune 0.")
 
 
-def test_help_is_fast_and_works_as_a_program() -> None:
-    code = "import sys; sys.argv[1:] = ['--help']; from thriftune.cli import main; main()"
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_works_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "thriftune", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "compare" in done.stdout
-    assert time.perf_counter() - start < 10, "no heavy import belongs on this path"
 
 
 def examples(name: str) -> list[list[str]]:

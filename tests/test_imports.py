@@ -28,6 +28,7 @@ ORDER = [
     "report",
     "progress",
     "cli",
+    "__main__",
 ]
 NEVER = {
     # The report is rebuilt on a laptop, from files alone.

@@ -493,7 +493,3 @@ def _print_summary(results: Results, report_path: Path) -> None:
         if run.status != "done":
             typer.echo(f"\n{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)
     typer.echo(f"\nReport: {report_path}")
-
-
-if __name__ == "__main__":
-    main()
