@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NOT_RESULTS = ":(exclude,top)benchmarks/results"
@@ -47,6 +49,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": processor or platform.processor(),
         "processors": os.cpu_count(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "peft")},
         "commit": said_by("git", "rev-parse", "HEAD"),
@@ -70,17 +73,16 @@ def save(name: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Pat
 
 
 def merge(name: str, settings: dict[str, Any], rows: list[dict[str, Any]], keys: tuple[str, ...]) -> Path:
-    """Writes rows into benchmarks/results/NAME.json in place of those with the same keys; the others stay.
+    """Writes rows into benchmarks/results/NAME.json in place of this processor's with the same keys; the others stay.
 
     Each row carries the machine and the settings that it was measured with.
     """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     old = json.loads(path.read_text())["rows"] if path.exists() else []
-    kept = {tuple(row.get(key) for key in keys): row for row in old}
     here = machine()
-    for row in rows:
-        kept[tuple(row[key] for key in keys)] = {**row, "settings": settings, "machine": here}
+    new = [{**row, "settings": settings, "machine": here} for row in rows]
+    kept = {(row["machine"]["processor"], *(row.get(key) for key in keys)): row for row in (*old, *new)}
     partial = path.with_suffix(".tmp")
     partial.write_text(json.dumps({"rows": list(kept.values())}, indent=1) + "\n")
     partial.replace(path)

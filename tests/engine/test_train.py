@@ -17,7 +17,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
+from thriftune.engine import stages
 from thriftune.engine.batches import Examples, training_batches, widest_batch
+from thriftune.engine.forward import logits_of
 from thriftune.engine.predict import predict, quick_scores
 from thriftune.engine.protocol import EarlyStopping, OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.schedule import Schedule
@@ -177,12 +179,34 @@ def test_frozen_dropout_changes_training_only_where_it_is_on(tmp_path: Path) -> 
     assert losses("on") != noiseless()
 
 
-def test_prediction_is_in_input_order_whatever_the_batches() -> None:
+@pytest.mark.parametrize("padding", ["none", "longest"])
+def test_prediction_is_in_input_order_whatever_the_batches(padding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = classifier()
-    data = examples(model, 50)
-    whole = predict(model, data, PROTOCOL)
-    single = predict(model, data, replace(PROTOCOL, batch_size=1))
+    data, protocol = examples(model, 50), replace(PROTOCOL, padding=padding)
+    sizes: list[int] = []
+
+    def seen(model: Classifier, data: Examples, indices: np.ndarray, protocol: Protocol) -> torch.Tensor:
+        sizes.append(len(indices))
+        return logits_of(model, data, indices, protocol)
+
+    monkeypatch.setattr("thriftune.engine.predict.logits_of", seen)
+    whole = predict(model, data, protocol)
+    assert max(sizes) > 1
+    assert sum(sizes) == len(data)
+    sizes.clear()
+    monkeypatch.setattr(stages, "ROWS_PER_BATCH", 1)
+    single = predict(model, data, replace(protocol, batch_size=1))
+    assert sizes == [1] * len(data)
     np.testing.assert_allclose(whole, single, atol=1e-5)
+
+
+def test_packed_prediction_has_batches_of_so_many_tokens() -> None:
+    lengths = np.random.default_rng(0).integers(1, 200, 500)
+    batches = stages.token_batches(lengths)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(500))
+    tokens = [int(lengths[batch].sum()) for batch in batches]
+    assert max(tokens) < stages.ROWS_PER_BATCH + 200
+    assert min(tokens[:-1]) > stages.ROWS_PER_BATCH - 200
 
 
 def test_quick_scores_agree_with_scikit_learn() -> None:

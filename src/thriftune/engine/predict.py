@@ -12,8 +12,9 @@ import torch
 
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples, sorted_batches
-from thriftune.engine.forward import logits_of
+from thriftune.engine.forward import logits_of, packs
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.stages import token_batches
 from thriftune.models.classifier import Classifier
 
 SAMPLED_TEXTS = 5000
@@ -36,7 +37,7 @@ class QuickScores:
 def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> np.ndarray:
     """Logits of shape (texts, classes), float32, in input order; dropout is off.
 
-    Texts run in batches of similar length, so that little is padded.
+    Texts run in batches of similar length, so that little is padded; packed, of about `ROWS_PER_BATCH` tokens.
     """
     keep_freed_memory()
     out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
@@ -75,9 +76,14 @@ def sampled_texts(count: int) -> np.ndarray:
 
 
 def _batches(classifier: Classifier, examples: Examples, protocol: Protocol) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of text indices, longest first (which is how the packed path orders them too), and their logits."""
+    """Batches of text indices, longest first (which is how the packed path orders them too), and their logits.
+
+    Packed, they have as many tokens as is fast, whatever number of texts a training step takes.
+    """
     classifier.eval_mode()
-    for indices in sorted_batches(examples.tokens.lengths, protocol.batch_size):
+    lengths = np.asarray(examples.tokens.lengths)
+    by_tokens = packs(classifier, protocol)
+    for indices in token_batches(lengths) if by_tokens else sorted_batches(lengths, protocol.batch_size):
         with torch.inference_mode():
             logits = logits_of(classifier, examples, indices, protocol)
         yield indices, logits.float().cpu().numpy()

@@ -20,7 +20,8 @@ from thriftune.models.rows import Rows
 from thriftune.models.stored import absent, parameter_names
 
 ROWS_PER_BATCH = 2048
-"""Tokens that go through the frozen layers at once; part of a prefix's key, for the sums' order depends on it."""
+"""Tokens that go through the layers at once where nothing is trained; part of a prefix's key, for the sums' order
+depends on it."""
 STREAMED_BYTES = 1_000_000_000
 """CPU: weights below the cut that are more than this are read one layer at a time."""
 
@@ -84,7 +85,7 @@ def run_stages(
     """
     keep_freed_memory()
     classifier.eval_mode()
-    batches = _batches(texts.lengths)
+    batches = token_batches(texts.lengths)
     largest = max(batches, key=lambda batch: int(texts.lengths[batch].sum() * texts.lengths[batch].max()))
     per_text = len(out) != texts.offsets[-1]
     stages = _stages(classifier, cut, int(texts.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
@@ -113,6 +114,14 @@ def run_stages(
             source = between
             seconds += time.perf_counter() - started
     return seconds, None if peak_of is None else peak
+
+
+def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
+    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    batch = (ends - 1) // ROWS_PER_BATCH
+    return np.split(order, np.flatnonzero(np.diff(batch)) + 1)
 
 
 def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
@@ -183,14 +192,6 @@ def _probe(
     """Peak bytes of a stage on its largest batch."""
     weights = [t for module in stage.modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
     return peak_of(weights, lambda: _run(classifier, stage, texts, largest, source))
-
-
-def _batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    batch = (ends - 1) // ROWS_PER_BATCH
-    return np.split(order, np.flatnonzero(np.diff(batch)) + 1)
 
 
 def _between(out: np.ndarray, texts: Texts, spare: Path | None) -> np.ndarray:
