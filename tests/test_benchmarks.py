@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import compare  # noqa: E402
+import compare
 
 
 def test_a_row_takes_the_place_of_its_own_processors_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
