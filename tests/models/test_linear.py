@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -113,3 +115,14 @@ def test_a_frozen_linear_saves_no_input() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         linear(module, x * 1.0)
     assert not any(t.shape == x.shape for t in saved if t is not x)
+
+
+def test_a_plain_module_needs_no_peft() -> None:
+    """Importing it would be timed as part of the first prediction."""
+    code = (
+        "import sys, torch; from torch import nn; from thriftune.models.linear import is_affine, linear, project\n"
+        "module, x = nn.Linear(6, 5), torch.randn(3, 6)\n"
+        "assert torch.equal(linear(module, x), module(x)) and is_affine(module, x) and len(project([module], x)) == 1\n"
+        "assert 'peft' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

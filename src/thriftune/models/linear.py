@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,9 +111,9 @@ def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 def _switched_on(module: nn.Module) -> nn.Module:
     """The module, or the one below it where it is a PEFT tuner with its adapters switched off."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    while isinstance(module, BaseTunerLayer) and module.disable_adapters and not module.merged:
+    # Where nothing has imported PEFT, no module is one of its tuners; importing it takes a quarter of a second.
+    peft: Any = sys.modules.get("peft.tuners.tuners_utils")
+    while peft and isinstance(module, peft.BaseTunerLayer) and module.disable_adapters and not module.merged:
         tuner: Any = module
         module = tuner.base_layer
     return module
@@ -120,16 +121,16 @@ def _switched_on(module: nn.Module) -> nn.Module:
 
 def _plain_lora(module: nn.Module) -> str | None:
     """The adapter's name where a module is PEFT's ordinary LoRA layer over a frozen Linear, ready to train."""
-    from peft.tuners.lora import Linear as LoraLinear
-
-    if type(module) is not LoraLinear or module.merged:
+    peft: Any = sys.modules.get("peft.tuners.lora")
+    if not peft or type(module) is not peft.Linear or module.merged:
         return None
-    names = [name for name in module.active_adapters if name in module.lora_A]
-    if len(names) != 1 or names[0] in module.lora_variant or module.lora_bias[names[0]]:
+    lora: Any = module
+    names: list[str] = [name for name in lora.active_adapters if name in lora.lora_A]
+    if len(names) != 1 or names[0] in lora.lora_variant or lora.lora_bias[names[0]]:
         return None
-    base = module.base_layer
+    base = lora.base_layer
     frozen = type(base) is nn.Linear and not any(p.requires_grad for p in base.parameters())
-    same = frozen and base.weight.dtype == module.lora_A[names[0]].weight.dtype
+    same = frozen and base.weight.dtype == lora.lora_A[names[0]].weight.dtype
     return names[0] if same else None
 
 
