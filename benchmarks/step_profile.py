@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import Any, cast
 
 from arms import METHODS, Job, classifier_of, texts_of, tokens_of
-from compare import save, table
+from compare import merge, table
 from torch.profiler import ProfilerActivity, profile
 
 from thriftune.cost.work import CountWork
@@ -58,7 +58,7 @@ RATE = "gflop_per_second"
 
 
 def main() -> None:
-    """Profiles, prints a table and writes benchmarks/results/step_profile.json."""
+    """Profiles, prints a table and merges the rows into benchmarks/results/step_profile.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="*", default=["lora all", "full"], choices=list(METHODS))
     parser.add_argument("--texts", type=int, default=640)
@@ -68,7 +68,7 @@ def main() -> None:
     rows = [row for method in args.methods for row in _profiled(method, args.texts)]
     columns = {"method": "", "kind": "", "milliseconds": ".1f", "share": ".1%", RATE: ".0f"}
     print(table(rows, columns))
-    print(save("step_profile", vars(args), rows))
+    print(merge("step_profile", vars(args), rows, ("method", "kind")))
 
 
 def _profiled(method: str, count: int) -> list[dict[str, Any]]:

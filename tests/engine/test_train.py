@@ -200,6 +200,15 @@ def test_prediction_is_in_input_order_whatever_the_batches(padding: str, monkeyp
     np.testing.assert_allclose(whole, single, atol=1e-5)
 
 
+@pytest.mark.parametrize("padding", ["none", "longest"])
+def test_no_texts_have_no_logits(padding: str) -> None:
+    model = classifier()
+    some = examples(model, 2)
+    tokens = some.tokens
+    none = Examples(replace(tokens, ids=tokens.ids[:0], offsets=tokens.offsets[:1]), some.labels[:0])
+    assert predict(model, none, replace(PROTOCOL, padding=padding)).shape == (0, len(LABELS))
+
+
 def test_packed_prediction_has_batches_of_so_many_tokens() -> None:
     lengths = np.random.default_rng(0).integers(1, 200, 500)
     batches = stages.token_batches(lengths)

@@ -120,8 +120,8 @@ def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
     """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])
-    batch = (ends - 1) // ROWS_PER_BATCH
-    return np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    breaks = np.flatnonzero(np.diff((ends - 1) // ROWS_PER_BATCH)) + 1
+    return np.split(order, breaks) if len(order) else []
 
 
 def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
