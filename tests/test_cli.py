@@ -50,7 +50,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Replaces the study's execution, the report and the summary by what a test gives."""
 
     def replace(outcome: Any) -> None:
-        def compare(study: Any, out: Path, listener: Callable[[Any], None]) -> Any:
+        def compare(study: Any, out: Path, listener: Callable[[Any], None], **options: Any) -> Any:
             listener(StudyPlanned(["full"], []))
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -25,6 +25,7 @@ Examples:
   thriftune compare study.yaml --out results
   thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500
   thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'
+  thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full
 """
 ESTIMATE_EXAMPLES = """\b
 Examples:
@@ -77,6 +78,18 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RUN",
+        help="Make this run alone; may be repeated, and hold * (all with BERT: 'BERT*').",
+        show_default=False,
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.", show_default=False),
+]
 
 
 class _Group(TyperGroup):
@@ -128,6 +141,8 @@ def compare(
         Path | None,
         typer.Option(help="Folder for the results; results-NAME where none is given.", show_default=False),
     ] = None,
+    only: Only = None,
+    without: Without = None,
     overrides: Overrides = None,
 ) -> None:
     """Run every model and method of a study, write the report and print the verdicts.
@@ -145,7 +160,7 @@ def compare(
 
     try:
         with display() as listener:
-            results = run_study(loaded, folder, listener)
+            results = run_study(loaded, folder, listener, only=only or (), without=without or ())
         report_path = write_report(folder)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted. What is done is kept: the same command resumes.", err=True)
@@ -178,6 +193,8 @@ def estimate(
         bool, typer.Option(help="Time this machine for some seconds, once, to predict training time.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    only: Only = None,
+    without: Without = None,
     overrides: Overrides = None,
 ) -> None:
     """Predict what every model and method of a study will cost, before any weight is loaded."""
@@ -194,6 +211,8 @@ def estimate(
         tokens=tokens,
         models=tuple(model or ()),
         probe=probe,
+        only=tuple(only or ()),
+        without=tuple(without or ()),
     )
     loaded = load_study(study, overrides or ())
     cells = forecast.estimate(loaded, question, lambda text: typer.echo(f"{text} ...", err=True))

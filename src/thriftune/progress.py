@@ -15,7 +15,7 @@ from rich.text import Text
 
 from thriftune.analysis import format as f
 from thriftune.results.record import RunRecord
-from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.study.events import Event, Expected, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
 Listener = Callable[[Event], None]
 
@@ -105,6 +105,8 @@ class PlainLines:
             case StudyPlanned(names, reused):
                 done = f", {len(reused)} of them done before" if reused else ""
                 self._write(f"{f.plural(len(names), 'run')}{done}")
+            case Expected():
+                self._write(expected_text(event))
             case Stage(text) if text != self._stage:
                 self._stage = text
                 self._write(text)
@@ -161,6 +163,8 @@ class LiveTable:
         match event:
             case StudyPlanned(names):
                 self._rows = {name: Row(name) for name in names}
+            case Expected():
+                self._console.print(Text(expected_text(event)))
             case Stage():
                 self._stage = event
             case RunStarted(name):
@@ -243,6 +247,19 @@ def outcome(record: RunRecord, reused: bool) -> str:
     if record.message:
         parts.append(record.message)
     return ", ".join(parts)
+
+
+def expected_text(expected: Expected) -> str:
+    """Published times as an expectation: the sum, and the model that takes most of it."""
+    parts = expected.seconds_by_model
+    total, (model, most) = sum(parts.values()), max(parts.items(), key=lambda item: item[1])
+    text = f"Expected: training takes {f.seconds(total)}{f' on {expected.device}' if expected.device else ''}"
+    text += f" by the published times of {f.plural(expected.runs, 'run')}"
+    if expected.others:
+        text += f" ({f.plural(expected.others, 'other')} without one)"
+    if len(parts) > 1:
+        text += f"; {f.seconds(most)} of it is {model}"
+    return f"{text}. --only and --without leave runs out."
 
 
 def clock(seconds: float) -> str:

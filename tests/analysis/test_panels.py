@@ -16,7 +16,7 @@ import vl_convert
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import classification, compute, confidence, curves, published, runs, seeds, summary, words
+from thriftune.analysis import classification, compute, confidence, curves, replication, runs, seeds, summary, words
 from thriftune.analysis.panel import Chart, NotApplicable, Panel, PanelModule, discover
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
@@ -243,11 +243,17 @@ def test_confidence_is_the_gap_of_probabilities(studies: dict[str, Results]) -> 
 
 def test_published_numbers_stand_beside_measured_ones(studies: dict[str, Results]) -> None:
     results = studies["plain"]
-    panel = _applies(published, results)
-    accuracy = panel.tables[0].rows
+    panel = _applies(replication, results)
+    accuracy = {table.name: table for table in panel.tables}["published-accuracy"].rows
     test = results.done[0].test
     assert test is not None
     assert [row["run"] for row in accuracy] == ["full", "lora r8", "nobody"]
+    entries = {entry["run"]: entry for entry in panel.statistics["entries"]}
+    assert entries["nobody"]["inside"] is None
+    for name in ("full", "lora r8"):
+        low, high = entries[name]["interval_95"]
+        assert entries[name]["inside"] == (low <= entries[name]["published"] <= high)
+        assert name in panel.sentences[0]
     assert accuracy[0]["difference"] == pytest.approx(100 * (test.accuracy - 0.7498))
     assert accuracy[2]["measured"] is None
     assert any("nobody" in note for note in panel.notes)

@@ -10,6 +10,8 @@ import pytest
 from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import LAYERS, model_folder
 
+from thriftune.analysis import replication
+from thriftune.analysis.panel import Panel
 from thriftune.data.tokens import Tokens
 from thriftune.report.render import write_report
 from thriftune.results.store import Results
@@ -140,6 +142,38 @@ def test_the_report_shows_published_beside_measured(results: Results) -> None:
     for text in ("85.0%", "81.1%", "16,500", "885.0 MB", "42 min 46 s"):
         assert text in page, text
     assert "differ in more than the method" in page
+
+
+def test_published_classes_ratios_and_chance_stand_beside_the_measured(results: Results) -> None:
+    panel = replication.build(results)
+    assert isinstance(panel, Panel)
+    tables = {table.name: table for table in panel.tables}
+    ratios = {(row["first"], row["second"]): row for row in tables["published-ratios"].rows}
+    assert {
+        pair: (round(row["memory_published"], 2), round(row["time_published"], 2)) for pair, row in ratios.items()
+    } == {
+        ("BERT LoRA", "BERT partial"): (1.77, 1.66),
+        ("DistilBERT LoRA", "DistilBERT partial"): (1.36, 1.66),
+        ("DeBERTa-XXL LoRA", "DeBERTa-XXL partial"): (1.82, 1.50),
+    }
+    runs = {run.name: run for run in results.runs}
+    for (first, second), row in ratios.items():
+        one, two = runs[first].cost, runs[second].cost
+        assert one is not None
+        assert two is not None
+        assert row["memory_measured"] == pytest.approx(one.peak_memory_bytes / two.peak_memory_bytes)
+        assert row["time_measured"] == pytest.approx(one.train_seconds / two.train_seconds)
+        assert ("batch size" in row["differs"]) == first.startswith("DistilBERT")
+    f1 = [(row["run"], row["label"], row["published"]) for row in tables["published-f1"].rows]
+    assert len(f1) == 12
+    assert ("BERT partial", "neutral", 0.81) in f1
+    assert all(row["measured"] is not None for row in tables["published-f1"].rows)
+    text = " ".join(panel.sentences)
+    assert "utside" in panel.sentences[0]
+    assert "DeBERTa-XXL partial (33.3%) and DeBERTa-XXL LoRA (33.4%) are published at chance" in text
+    assert "1.77x the memory (measured" in text
+    assert any("top 2 layers" in note for note in panel.notes)
+    assert any("one NVIDIA H100" in note for note in panel.notes)
 
 
 def test_pairs_are_one_segment(tmp_path: Path) -> None:

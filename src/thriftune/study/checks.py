@@ -19,12 +19,15 @@ from thriftune.models.head import HeadSettings
 from thriftune.results.record import Cost
 from thriftune.study.plan import PlannedRun, plan
 from thriftune.study.reader import shown
-from thriftune.study.settings import StudySettings
+from thriftune.study.settings import StudyProtocol, StudySettings
 
 Problems = Iterator[tuple[str, str]]
 
 SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+PUBLISHED_WORDS = ("device", "note")
+"""What the costs were measured on, and what else a reader must know."""
 PUBLISHED_KEYS = (
+    *PUBLISHED_WORDS,
     "accuracy",
     "macro_f1",
     "loss",
@@ -32,6 +35,9 @@ PUBLISHED_KEYS = (
     "per_class",
     *(f.name for f in fields(Cost) if f.name not in ("reasons", "memory", "prefix_reused")),
 )
+
+
+CLASS_SCORES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def _shared_settings(study: StudySettings) -> Problems:
     if not methods:
         return
     if not any(method.NEEDS_MODEL for method in methods):
-        defaults = {"protocol": Protocol(), "head": HeadSettings(), "seeds": (0,)}
+        defaults = {"protocol": StudyProtocol(), "head": HeadSettings(), "seeds": (0,)}
         for key, default in defaults.items():
             if getattr(study, key) != default:
                 yield key, f"has no effect; {_without_model(methods)}"
@@ -194,13 +200,28 @@ def _published(study: StudySettings) -> Problems:
                 close = did_you_mean(key, PUBLISHED_KEYS)
                 yield at, f"unknown key{close or ';'} known: {', '.join(PUBLISHED_KEYS)}"
             elif key == "per_class":
-                if not isinstance(value, dict):
-                    yield at, f"{shown(value)} is given; allowed: a mapping of labels to scores"
+                yield from _published_classes(at, value)
+            elif key in PUBLISHED_WORDS:
+                if not isinstance(value, str):
+                    yield at, f"{shown(value)} is given; allowed: text"
             elif value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 yield at, f"{shown(value)} is given; allowed: a number"
         accuracy = numbers.get("accuracy")
         if isinstance(accuracy, float | int) and accuracy > 1:
             yield f"published.{name}.accuracy", f"{accuracy} is given, it must be a fraction, at most 1"
+
+
+def _published_classes(at: str, value: Any) -> Problems:
+    """Scores by label: {entailment: {f1: 0.86}}."""
+    if not isinstance(value, dict) or not all(isinstance(scores, dict) for scores in value.values()):
+        yield at, f"{shown(value)} is given; allowed: a mapping of labels to scores, as in {{entailment: {{f1: 0.86}}}}"
+        return
+    for label, scores in value.items():
+        for name, number in scores.items():
+            if name not in CLASS_SCORES:
+                yield f"{at}.{label}.{name}", f"unknown score; known: {', '.join(CLASS_SCORES)}"
+            elif isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 1:
+                yield f"{at}.{label}.{name}", f"{shown(number)} is given; allowed: a fraction from 0 to 1"
 
 
 CHECKS = (

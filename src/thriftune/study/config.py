@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError, did_you_mean
 from thriftune.methods import discover
 from thriftune.methods.base import Method
@@ -27,7 +26,7 @@ from thriftune.study.reader import (
     stand_in,
     type_hints,
 )
-from thriftune.study.settings import RunSettings, StudySettings
+from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
 from thriftune.study.yaml_text import dump_yaml, parse_yaml
 
 OMITTED_WHEN_EMPTY = ("models", "methods", "robustness", "runs", "published")
@@ -206,10 +205,10 @@ def _run(reader: Reader, entry: Any, path: KeyPath, base: Any) -> Any:
 def _run_protocol(reader: Reader, value: Any, path: KeyPath, base: dict[str, Any]) -> Any:
     """The study's protocol with the run's keys over it; the study's own problems are not repeated."""
     if not isinstance(value, dict):
-        return reader.value(Protocol, value, path)
+        return reader.value(StudyProtocol, value, path)
     alone, both = Reader(reader.homes), Reader(reader.homes)
-    alone.settings(Protocol, base, path)
-    protocol = both.settings(Protocol, merged(base, value), path)
+    alone.settings(StudyProtocol, base, path)
+    protocol = both.settings(StudyProtocol, merged(base, value), path)
     for key, message in both.problems:
         if (key, message) not in alone.problems:
             reader.note((key,), message)

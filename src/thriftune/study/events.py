@@ -28,6 +28,18 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What training is expected to take, from published times; comes before anything is read."""
+
+    seconds_by_model: dict[str, float]
+    runs: int
+    """How many of the runs to be made have a published time."""
+    others: int
+    device: str | None
+    """What the published times were taken on, where that is stated and one."""
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """A run begins; `index` counts from 1."""
 
@@ -64,4 +76,4 @@ class RunFinished:
     reused: bool
 
 
-Event = StudyPlanned | Stage | RunStarted | RunProgress | RunFinished
+Event = StudyPlanned | Stage | Expected | RunStarted | RunProgress | RunFinished

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +18,15 @@ from thriftune.results.store import Results, Store, write_text
 from thriftune.study.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.environment import environment
 from thriftune.study.events import RunFinished, RunStarted, StudyPlanned
+from thriftune.study.expected import expected_time
 from thriftune.study.extend import missing_sets
-from thriftune.study.folder import WORK, alone_in, check_same_study
+from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
 from thriftune.study.job import Emit, Job, blank_record
 from thriftune.study.plan import PlannedRun, plan, run_id
 from thriftune.study.predict import Predictor
 from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
 from thriftune.study.process import run_in_process, warm_up
+from thriftune.study.selection import belongs, select
 from thriftune.study.worker import execute
 
 if TYPE_CHECKING:
@@ -33,24 +35,38 @@ if TYPE_CHECKING:
 Execute = Callable[[Job, Emit], RunRecord]
 
 
-def compare(study: Study, out: Path, listener: Listener | None = None, isolate: bool = True) -> Results:
+def compare(
+    study: Study,
+    out: Path,
+    listener: Listener | None = None,
+    isolate: bool = True,
+    *,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. Raises `InputError` before anything is written where data, models
+    process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
+    holds of the others stays. Raises `InputError` before anything is written where data, models
     or methods cannot be used; on an interrupt what is done stays and the same call resumes.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
-    runs = plan(study)
+    planned = plan(study)
+    runs = select(planned, only, without)
     with alone_in(out):
         try:
+            waiting = [run for run in runs if not any(belongs(made, [run]) for made in _made_before(out, runs))]
+            if (expected := expected_time(study, waiting)) is not None:
+                listen(expected)
             dataset = read(study, runs, listen)
             check_same_study(out, study.name, dataset.fingerprint)
+            kept = _made_before(out, [run for run in planned if run not in runs])
             prepared = prepare(study, runs, dataset, out / WORK, listen)
             jobs = [_job(study, prepared, run, store) for run in runs]
             _check_distinct(jobs)
-            progress = _Progress(study, prepared, jobs, store)
+            progress = _Progress(study, prepared, jobs, store, kept, [run.name for run in planned])
             progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
         finally:
             shutil.rmtree(out / WORK, ignore_errors=True)
@@ -65,6 +81,10 @@ class _Progress:
     prepared: Prepared
     jobs: list[Job]
     store: Store
+    kept: list[RunRecord]
+    """Runs of the study that were made before and are not asked for now."""
+    order: list[str]
+    """The names of all runs of the study."""
 
     def run(self, run: Execute, listen: Listener, warm_up: Callable[[], None]) -> None:
         """Executes what is not done yet, one run after the other."""
@@ -121,6 +141,7 @@ class _Progress:
     def _write_results(self, records: dict[str, RunRecord]) -> None:
         missing = "the study ended before this run was complete; the same compare resumes it"
         runs = [records.get(job.run_id) or blank_record(job, "interrupted", missing) for job in self.jobs]
+        runs = sorted([*self.kept, *runs], key=lambda run: self.order.index(run.name))
         self.store.write_results(
             StudyResults(
                 name=self.study.name,
@@ -139,6 +160,12 @@ class _Progress:
                 },
             )
         )
+
+
+def _made_before(out: Path, runs: list[PlannedRun]) -> list[RunRecord]:
+    """What the folder holds of runs that are left out now."""
+    earlier = earlier_results(out)
+    return [run for run in earlier.runs if run.status == "done" and belongs(run, runs)] if earlier else []
 
 
 def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job:

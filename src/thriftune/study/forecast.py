@@ -14,6 +14,7 @@ from thriftune.results.record import Forecast
 from thriftune.study.config import Study
 from thriftune.study.plan import PlannedRun, plan
 from thriftune.study.predict import cell_of, prediction, probed_machine, resized, room
+from thriftune.study.selection import select
 
 if TYPE_CHECKING:
     from thriftune.cost.cuda import Gpu
@@ -41,6 +42,9 @@ class Question:
     """Instead of the study's; then every method is asked about with each of them."""
     probe: bool = True
     """Whether this machine may be timed, for seconds."""
+    only: tuple[str, ...] = ()
+    """Runs that alone are asked about; all where it is empty."""
+    without: tuple[str, ...] = ()
 
 
 def estimate(
@@ -70,7 +74,7 @@ def _cells(study: Study, question: Question) -> list[PlannedRun]:
     elif question.models:
         study = replace(study, models=question.models)
     first: dict[str, PlannedRun] = {}
-    for run in plan(study):
+    for run in select(plan(study), question.only, question.without):
         if run.model is not None:
             first.setdefault(run.cell, resized(run, question.batch_size, question.tokens))
     if not first:

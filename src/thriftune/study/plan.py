@@ -11,7 +11,7 @@ from typing import Any
 from thriftune.engine.protocol import Protocol
 from thriftune.methods.base import Method
 from thriftune.models.head import HeadSettings
-from thriftune.study.settings import RunSettings, StudySettings
+from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ def plan(study: StudySettings) -> list[PlannedRun]:
             if method.NEEDS_MODEL
         ]
     return [
-        PlannedRun(_seeded(cell, seed, seeds), cell, model, method, study.head, seed, study.protocol)
+        PlannedRun(_seeded(name, seed, seeds), name, model, method, study.head, seed, protocol)
         for cell, model, method in cells
+        for name, protocol in _sized(cell, study.protocol, method)
         for seeds in [_seeds(method, study.seeds)]
         for seed in seeds
     ]
@@ -94,11 +95,16 @@ def run_id(
 def _listed(run: RunSettings, study: StudySettings) -> list[PlannedRun]:
     seeds = (run.seed,) if run.seed is not None else _seeds(run.method, study.seeds)
     return [
-        PlannedRun(
-            _seeded(run.name, seed, seeds), run.name, run.model, run.method, run.head or study.head, seed, run.protocol
-        )
+        PlannedRun(_seeded(name, seed, seeds), name, run.model, run.method, run.head or study.head, seed, protocol)
+        for name, protocol in _sized(run.name, run.protocol, run.method)
         for seed in seeds
     ]
+
+
+def _sized(cell: str, protocol: StudyProtocol, method: Method) -> list[tuple[str, Protocol]]:
+    """A cell's name and protocol for every batch size; a method without a transformer has no batches."""
+    found = protocol.single() if method.NEEDS_MODEL else protocol.single()[:1]
+    return [(f"{cell} batch {each.batch_size}" if len(found) > 1 else cell, each) for each in found]
 
 
 def _seeds(method: Method, seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from thriftune.data.settings import DataSettings
@@ -10,6 +10,35 @@ from thriftune.engine.protocol import Protocol
 from thriftune.methods.base import Method
 from thriftune.models.head import HeadSettings
 from thriftune.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyProtocol(Protocol):
+    """A protocol as a study file has it: several batch sizes stand for a sweep, a run with each."""
+
+    batch_size: int | tuple[int, ...] = setting(  # type: ignore[assignment]
+        32, help="texts per forward and backward pass; of a list, every run is made with each", minimum=1
+    )
+
+    def problems(self) -> list[tuple[str, str]]:
+        """A sweep names every size once."""
+        found = super().problems()
+        sizes = self.batch_sizes
+        if not sizes:
+            found.append(("batch_size", "is an empty list; give a number, or several"))
+        if len(set(sizes)) < len(sizes):
+            found.append(("batch_size", f"names a size twice: {', '.join(map(str, sizes))}"))
+        return found
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Every batch size that is asked for."""
+        return self.batch_size if isinstance(self.batch_size, tuple) else (self.batch_size,)
+
+    def single(self) -> list[Protocol]:
+        """The protocols that runs take, one for each batch size."""
+        shared = {f.name: getattr(self, f.name) for f in fields(Protocol)}
+        return [Protocol(**shared | {"batch_size": size}) for size in self.batch_sizes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +50,9 @@ class RunSettings(Settings):
     method: Method = setting(help="a method, written as in methods")
     seed: int | None = setting(None, help="seed of this run; null: one run per seed of the study", minimum=0)
     head: HeadSettings | None = setting(None, help="this run's head; null: the study's")
-    protocol: Protocol = setting(factory=Protocol, help="the protocol keys in which this run differs from the study's")
+    protocol: StudyProtocol = setting(
+        factory=StudyProtocol, help="the protocol keys in which this run differs from the study's"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +61,7 @@ class StudySettings(Settings):
 
     name: str = setting(help="what the study is called")
     data: DataSettings = setting(help="where the texts and labels come from")
-    protocol: Protocol = setting(factory=Protocol, help="how every run is trained")
+    protocol: StudyProtocol = setting(factory=StudyProtocol, help="how every run is trained")
     head: HeadSettings = setting(factory=HeadSettings, help="what turns the encoder's output into logits")
     models: tuple[str, ...] = setting(
         (), help="pretrained models: demo:minilm, OWNER/NAME or hub:NAME on the hub, or a folder"

@@ -1,0 +1,47 @@
+"""`--only` and `--without`: which of a study's runs are made now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+
+from thriftune.errors import InputError, did_you_mean
+from thriftune.results.record import RunRecord
+from thriftune.study.plan import PlannedRun
+
+
+def select(runs: list[PlannedRun], only: Sequence[str] = (), without: Sequence[str] = ()) -> list[PlannedRun]:
+    """The runs that `only` names (all where it names none), less those that `without` names, in their order.
+
+    A name is a run's, or that of a cell, which stands for its seeds; `*` and `?` stand for any text and any character.
+    Raises `InputError` for a name that matches no run, and where no run is left.
+    """
+    wanted = {run.name for name in only for run in _named(name, runs, "--only")} if only else {r.name for r in runs}
+    left_out = {run.name for name in without for run in _named(name, runs, "--without")}
+    found = [run for run in runs if run.name in wanted - left_out]
+    if not found:
+        raise InputError(f"--only and --without leave no run. The study's runs: {_listed(runs)}.")
+    return found
+
+
+def belongs(record: RunRecord, runs: Sequence[PlannedRun]) -> bool:
+    """Whether a record is that of one of the runs, as far as the study file tells (not its data and weights)."""
+    kept = [record.name, record.model, record.method, record.seed, record.protocol, record.head]
+    asked = [[run.name, run.model, run.method.flat(), run.seed, asdict(run.protocol), asdict(run.head)] for run in runs]
+    return json.dumps(kept, sort_keys=True) in [json.dumps(each, sort_keys=True) for each in asked]
+
+
+def _named(name: str, runs: list[PlannedRun], option: str) -> list[PlannedRun]:
+    found = [run for run in runs if name in (run.name, run.cell)]
+    found = found or [run for run in runs if fnmatchcase(run.name, name) or fnmatchcase(run.cell, name)]
+    if not found:
+        names = [label for run in runs for label in (run.name, run.cell)]
+        close = did_you_mean(name, names) or "."
+        raise InputError(f'{option} "{name}" matches no run of the study{close} Its runs: {_listed(runs)}.')
+    return found
+
+
+def _listed(runs: list[PlannedRun]) -> str:
+    return ", ".join(dict.fromkeys(run.cell for run in runs))
