@@ -285,10 +285,12 @@ def recommend(
 def _candidates(source: Path) -> list[Candidate]:
     """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates."""
     from thriftune.analysis.choice import measured, predicted, unmeasured
+    from thriftune.results.soundness import check_results
     from thriftune.results.store import Store
 
     if source.is_dir():
         results = Store(source).load()
+        check_results(results)
         return [*measured(results), *unmeasured(results)]
     from thriftune.study.config import load_study
     from thriftune.study.forecast import Question, estimate
@@ -354,7 +356,8 @@ def crossovers(
     document = {"setting": held, "axes": axes}
     if out is not None:
         from thriftune.report.render import write_figures
-        from thriftune.results.store import Store, write_json
+        from thriftune.results.files import write_json
+        from thriftune.results.store import Store
 
         write_json(Store(out).crossovers_path, document)
         for panel in panels.values():
@@ -386,7 +389,7 @@ def init(
 ) -> None:
     """Look at a data file and write a study file for it, saying what was guessed."""
     from thriftune.data.inspect import guess
-    from thriftune.results.store import write_text
+    from thriftune.results.files import write_text
     from thriftune.study.draft import draft
 
     name = _slug(Path(source.replace(":", "-")).resolve().name.split(".")[0])

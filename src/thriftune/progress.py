@@ -15,7 +15,7 @@ from rich.text import Text
 
 from thriftune.analysis import format as f
 from thriftune.results.record import RunRecord
-from thriftune.study.events import Event, Expected, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.study.events import Event, Expected, Notice, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
 Listener = Callable[[Event], None]
 
@@ -107,6 +107,8 @@ class PlainLines:
                 self._write(f"{f.plural(len(names), 'run')}{done}")
             case Expected():
                 self._write(expected_text(event))
+            case Notice(text):
+                self._write(text)
             case Stage(text) if text != self._stage:
                 self._stage = text
                 self._write(text)
@@ -165,6 +167,8 @@ class LiveTable:
                 self._rows = {name: Row(name) for name in names}
             case Expected():
                 self._console.print(Text(expected_text(event)))
+            case Notice(text):
+                self._console.print(Text(text))
             case Stage():
                 self._stage = event
             case RunStarted(name):

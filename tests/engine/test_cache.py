@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from tests.engine.test_prefix import PROTOCOL, made, splits
 
 from thriftune.cost.memory import peak_of
@@ -86,3 +89,55 @@ def test_a_file_whose_peak_was_not_measured_is_computed_again(tmp_path: Path) ->
         ].prefix
         assert prefix is not None
         assert prefix.reused == reused
+
+
+def _train_prefix(folder: Path) -> tuple[np.ndarray, Any]:
+    classifier = made()
+    data = run_prefix(classifier, splits(classifier), PROTOCOL, PrefixCache(folder))
+    prefix = data["train"].prefix
+    assert prefix is not None
+    return np.array(prefix.values), (prefix, classifier)
+
+
+def test_a_cache_that_cannot_be_used_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, _ = _train_prefix(tmp_path / "sound")
+    (tmp_path / "file").write_text("in its place")
+    values, (prefix, classifier) = _train_prefix(tmp_path / "file")
+    assert np.array_equal(values, expected)
+    assert not prefix.mapped
+    assert any("cannot be written to" in note for note in classifier.notes)
+
+    def full(handle: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    values, (prefix, classifier) = _train_prefix(tmp_path / "full")
+    assert np.array_equal(values, expected)
+    assert not prefix.mapped
+    assert any("No space left" in note for note in classifier.notes)
+    assert list((tmp_path / "full").iterdir()) == [], "nothing half-written is left"
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"null", b"[]", b"{", b"{}", b'{"seconds": "x", "bytes": 1}', b"\xff", b'{"a":' * 50_000]
+)
+def test_damaged_notes_cost_time_alone(tmp_path: Path, note: bytes) -> None:
+    expected, _ = _train_prefix(tmp_path)
+    for path in tmp_path.glob("*.json"):
+        path.write_bytes(note)
+    assert all(entry.model is None for entry in PrefixCache(tmp_path).entries())
+    values, (prefix, _) = _train_prefix(tmp_path)
+    assert np.array_equal(values, expected)
+    assert not prefix.reused
+    assert _train_prefix(tmp_path)[1][0].reused
+
+
+def test_a_folder_in_place_of_an_entry_is_passed_over(tmp_path: Path) -> None:
+    expected, _ = _train_prefix(tmp_path)
+    for path in tmp_path.glob("*.npy"):
+        path.unlink()
+        path.mkdir()
+    values, _ = _train_prefix(tmp_path)
+    assert np.array_equal(values, expected)
+    PrefixCache(tmp_path, limit_bytes=1).make_room(1)
+    PrefixCache(tmp_path).clear()

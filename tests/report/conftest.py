@@ -10,7 +10,8 @@ from tests.report.browser import Page
 from tests.report.synthetic import ODD, VARIANTS, write
 
 from thriftune.report.render import build, page
-from thriftune.results.store import Results, write_text
+from thriftune.results.files import write_text
+from thriftune.results.store import Results
 
 
 @pytest.fixture(scope="session")

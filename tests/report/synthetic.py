@@ -297,7 +297,8 @@ def _record(
     frame = predictions_frame(truth, probabilities, variant.labels)
     folder = store.run(settings["run_id"])
     folder.write_predictions("test", frame)
-    folder.write_predictions("validation", frame[: len(frame) // 2])
+    half = len(frame) // 2
+    folder.write_predictions("validation", frame[:half])
     if settings["model"] is not None:
         folder.write_embeddings(_embeddings(probabilities, variant.hidden))
     test = scores(truth, probabilities, variant.labels)
@@ -310,7 +311,7 @@ def _record(
         learning_rate=2e-5 if history else None,
         best_epoch=2 if history else None,
         test=test,
-        validation=test,
+        validation=scores(truth[:half], probabilities[:half], variant.labels),
         environment={"device": "cpu", "threads": 2, "torch": "2.13.0"},
         notes=["one note <i>here</i>"],
         **settings,

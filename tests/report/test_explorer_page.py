@@ -17,7 +17,8 @@ from tests.report.synthetic import ODD, Variant, write
 from thriftune.analysis import predictions
 from thriftune.analysis.runs import comparable
 from thriftune.report.render import build, page
-from thriftune.results.store import Results, write_text
+from thriftune.results.files import write_text
+from thriftune.results.store import Results
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 READY = "document.getElementById('explorer').dataset.ready === 'true'"

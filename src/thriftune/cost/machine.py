@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,9 +51,13 @@ class Machine:
     def load(cls, path: Path) -> Machine | None:
         """Reads what `save` wrote; None where there is nothing sound."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            prices = [*found.call.values(), *found.unit.values()]
+            prices += [found.other_call, found.other_flop, found.other_byte, found.step]
+            sound = all(math.isfinite(price) and price >= 0 for price in prices)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
+        return found if sound else None
 
 
 @dataclass

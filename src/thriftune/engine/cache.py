@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +49,21 @@ class PrefixCache:
         """Whether so many bytes could be held, were everything else deleted."""
         if self.folder is None:
             return needed <= self.limit_bytes
-        self.folder.mkdir(parents=True, exist_ok=True)
         held = sum(_size(path) for path in self.folder.glob("*.npy"))
         return needed <= min(self.limit_bytes, shutil.disk_usage(self.folder).free + held)
+
+    def usable(self) -> tuple[PrefixCache, str | None]:
+        """The cache itself where files can be written to its folder; else one in memory, and why."""
+        if self.folder is None:
+            return self, None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as probe:
+                probe.write(b"0")
+            shutil.disk_usage(self.folder)
+        except OSError as error:
+            return PrefixCache(None, _spare_memory()), f"{self.folder} cannot be written to ({error.strerror})"
+        return self, None
 
     def make_room(self, needed: int, keep: Collection[str] = ()) -> bool:
         """Deletes the prefixes that were unused for longest until `needed` bytes fit; False where they never will.
@@ -102,33 +117,61 @@ class PrefixCache:
         for path in [*self.folder.glob("*.tmp"), *self.folder.glob("*.json")]:
             alone = path.suffix == ".tmp" or not path.with_suffix(".npy").exists()
             if alone and time.time() - _last_used(path) > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
+                _delete_file(path)
+
+
+def _spare_memory() -> int:
+    """Half of the memory that is free now, in bytes; 2 GB where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):
+        return 2_000_000_000
 
 
 def _entry(path: Path) -> Entry:
     try:
-        note: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        note: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         note = {}
-    known = {key: note.get(key) for key in ("model", "layer", "texts", "tokens", "seconds")}
+    known = {key: _known(note, key, kind) for key, kind in _NOTED.items()}
     return Entry(file=path.name, bytes=_size(path), last_used=_last_used(path), **known)
 
 
+_NOTED: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "layer": int,
+    "texts": int,
+    "tokens": int,
+    "seconds": (int, float),
+}
+
+
+def _known(note: Any, key: str, kind: type | tuple[type, ...]) -> Any:
+    value = note.get(key) if isinstance(note, dict) else None
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
 def _delete(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_suffix(".json").unlink(missing_ok=True)
+    _delete_file(path)
+    _delete_file(path.with_suffix(".json"))
+
+
+def _delete_file(path: Path) -> None:
+    """Deletes a file of the cache; one that cannot be deleted stays."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _size(path: Path) -> int:
     """Bytes of a file; 0 where another process has just deleted it."""
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
 def _last_used(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:
+    except OSError:
         return 0.0

@@ -29,6 +29,7 @@ def prefix_layers(classifier: Classifier, splits: dict[str, Examples], protocol:
     """How many layers `run_prefix` will run once, 0 for none; a skeleton with its method applied can be asked."""
     if not has_constant_prefix(classifier, protocol):
         return 0
+    cache, _ = cache.usable()
     fits = cache.fits(sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values()))
     return classifier.cut or 0 if fits else 0
 
@@ -47,11 +48,14 @@ def run_prefix(
     Where there is nothing constant below the cut, or the prefixes do not fit into the cache, the splits come back
     as they are and the frozen layers run in every step. `peak_of` measures what computing them needs in memory.
     `further` examples come back too; whether they fit decides only whether their own prefixes lie in the cache or
-    in memory.
+    in memory. A cache that cannot be used costs its advantage, not the run: a note of the classifier says so.
     """
     further = further or {}
+    cache, trouble = cache.usable()
     if not prefix_layers(classifier, splits, protocol, cache) or not _room(classifier, splits, cache):
         restore(classifier)
+        if trouble is not None and has_constant_prefix(classifier, protocol):
+            classifier.notes = (*classifier.notes, f"The frozen layers ran in every step: {trouble}.")
         return splits | further
     everything = splits | further
     all_fit = cache.fits(sum(prefix_bytes(classifier, part.tokens) for part in everything.values()))
@@ -65,8 +69,11 @@ def run_prefix(
         progress = None if report is None else (lambda done, total, name=name: report(name, done, total))
         folder = cache.folder if name in splits or all_fit else None
         prefix = prefix_of(classifier, examples.tokens, rows_of, folder, progress, peak_of)
+        trouble = trouble or prefix.trouble
         out[name] = replace(examples, prefix=prefix)
     release(classifier)
+    if trouble is not None:
+        classifier.notes = (*classifier.notes, f"The output of frozen layers was kept in memory: {trouble}.")
     return out
 
 

@@ -11,7 +11,8 @@ import json
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Start, Texts, gather, run_stages
+from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Start, Texts, gather, mapped_array, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.kernels import instructions
 from thriftune.models.kernels.build import build
@@ -47,6 +48,8 @@ class Prefix:
     reused: bool
     mapped: bool
     """Whether the values are a file rather than memory."""
+    trouble: str | None = None
+    """Why they are not a file although they should be."""
 
     def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
         """The rows of some texts, one text after another: (rows, hidden)."""
@@ -79,19 +82,23 @@ def prefix_of(
         whole = None if peak is None else peak + _bytes_above(classifier, cut)
         return Prefix(cut, values, offsets, note["seconds"], whole, reused, mapped)
 
-    if folder is None:
+    def in_memory(trouble: str | None = None) -> Prefix:
         values = np.empty(shape, dtype=dtype)
         seconds, peak = run_stages(classifier, texts, cut, values, None, report, peak_of)
-        return prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
+        made = prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
+        return replace(made, trouble=trouble)
+
+    if folder is None:
+        return in_memory()
     path = folder / prefix_file(classifier, tokens)
     stored = _stored(path, shape, dtype, with_peak=peak_of is not None)
     if stored is not None:
         return prefix(*stored, reused=True, mapped=True)
     start, before = _shallower(classifier, tokens, folder, dtype, with_peak=peak_of is not None)
-    folder.mkdir(parents=True, exist_ok=True)
     unfinished, spare = (path.with_suffix(f".{os.getpid()}{part}.tmp") for part in ("", ".between"))
     try:
-        target = np.lib.format.open_memmap(unfinished, mode="w+", dtype=dtype, shape=shape)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = mapped_array(unfinished, dtype, shape)
         seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of, start)
         target.flush()
         del target
@@ -106,11 +113,14 @@ def prefix_of(
             "tokens": len(tokens.ids),
         }
         values = np.load(unfinished, mmap_mode="r")
-        path.with_suffix(".json").write_text(json.dumps(note), encoding="utf-8")
+        _write_note(path, note)
         unfinished.replace(path)
+    except OSError as error:
+        return in_memory(f"{folder} cannot be used ({error.strerror or error})")
     finally:
-        unfinished.unlink(missing_ok=True)
-        spare.unlink(missing_ok=True)
+        for each in (unfinished, spare):
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
     return prefix(values, note, reused=False, mapped=True)
 
 
@@ -212,13 +222,26 @@ def _stored(
         if with_peak and note["peak_memory_bytes"] is None:
             return None
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-        os.utime(path)
         note = {"seconds": float(note["seconds"]), "peak_memory_bytes": note["peak_memory_bytes"]}
-    except (OSError, ValueError, KeyError):
+        if not isinstance(note["peak_memory_bytes"], int | None):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError):
         return None
+    with suppress(OSError):  # a folder that others keep may be read all the same
+        os.utime(path)
     if values.shape != shape or values.dtype != dtype:
         return None
     return values, note
+
+
+def _write_note(path: Path, note: dict[str, Any]) -> None:
+    """Writes what is known of a prefix beside it, by rename."""
+    unfinished = path.with_suffix(f".{os.getpid()}.note.tmp")
+    try:
+        unfinished.write_text(json.dumps(note), encoding="utf-8")
+        unfinished.replace(path.with_suffix(".json"))
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _checksum(path: Path) -> int:

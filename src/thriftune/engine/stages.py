@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,7 +201,22 @@ def _between(out: np.ndarray, texts: Texts, spare: Path | None) -> np.ndarray:
     shape = (int(texts.offsets[-1]), out.shape[1])
     if spare is None:
         return np.empty(shape, dtype=out.dtype)
-    return np.lib.format.open_memmap(spare, mode="w+", dtype=out.dtype, shape=shape)
+    return mapped_array(spare, out.dtype, shape)
+
+
+def mapped_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A new .npy file as a writable array; raises `OSError` where the disk has no room for all of it.
+
+    Its room is taken at once: a write to a mapped file that finds the disk full ends the process (SIGBUS).
+    """
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        handle = os.open(path, os.O_RDWR)
+        try:
+            os.posix_fallocate(handle, 0, max(1, os.fstat(handle).st_size))
+        finally:
+            os.close(handle)
+    return made
 
 
 def _write(out: np.ndarray, hidden: torch.Tensor, indices: np.ndarray, offsets: np.ndarray | None) -> None:

@@ -18,7 +18,9 @@ from thriftune.report import explorer
 from thriftune.report.section import GROUPS, Section, build
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
-from thriftune.results.store import Results, Store, write_text
+from thriftune.results.files import write_text
+from thriftune.results.soundness import check_results
+from thriftune.results.store import Results, Store
 
 FOLDER = Path(__file__).parent
 ROWS_OPEN = 24
@@ -44,13 +46,15 @@ class Cell:
 def write_report(out: Path) -> Path:
     """Builds the report of a study's output folder and returns its path.
 
-    `results.json` then also holds what the panels computed. Raises `InputError` where the folder holds no results.
+    `results.json` then also holds what the panels computed, unless another process is writing to the folder. Raises
+    `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
     store = Store(out)
     results = store.load()
+    check_results(results)
     sections, skipped = build(results)
     statistics = {section.id: section.panel.statistics for section in sections if section.panel.statistics}
-    store.write_results(replace(results.study, statistics=statistics))
+    store.add_statistics(results, statistics)
     write_text(store.report_path, page(results, sections, skipped))
     charts = [chart for section in sections for chart in section.panel.charts]
     write_figures(store.figures_path, charts)
@@ -62,7 +66,7 @@ def write_report(out: Path) -> Path:
 def write_figures(folder: Path, charts: list[Chart]) -> None:
     """Writes every chart as NAME.svg."""
     for chart in charts:
-        write_text(folder / f"{chart.name}.svg", vl_convert.vegalite_to_svg(figure(chart.spec)))
+        write_text(folder / f"{chart.name}.svg", vl_convert.vegalite_to_svg(figure(chart.spec)), durable=False)
 
 
 def page(results: Results, sections: list[Section], skipped: list[tuple[str, str]]) -> str:

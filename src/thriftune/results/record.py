@@ -6,6 +6,7 @@ on disk it becomes `NAME: null` beside `NAME_reason: "..."`.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -250,6 +251,8 @@ class RunRecord:
     search: list[SearchPoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`bytes` and `sha256` of every file that the run left, by its path in the run's folder."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -280,6 +283,19 @@ class RunRecord:
             predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
         )
+
+
+def check_types(record: Any) -> None:
+    """Raises `ValueError` where a field of a record, or of a record in it, does not have the type that it declares."""
+    from pydantic import TypeAdapter
+
+    adapter = _adapters.get(type(record))
+    if adapter is None:
+        adapter = _adapters[type(record)] = TypeAdapter(type(record))
+    adapter.validate_json(json.dumps(asdict(record)), strict=True)  # JSON mode takes mappings for records
+
+
+_adapters: dict[type, Any] = {}
 
 
 def _with_reasons(values: dict[str, Any]) -> dict[str, Any]:

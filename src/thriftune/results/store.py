@@ -6,17 +6,34 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from thriftune.errors import InputError
-from thriftune.results.record import SCHEMA_VERSION, Crossovers, EpochPoint, RunRecord, StepPoint, StudyResults
+from thriftune.results.files import (
+    DamagedError,
+    checksums,
+    delete,
+    read_json,
+    read_parquet,
+    sha256,
+    write_atomic,
+    write_json,
+    write_parquet,
+    write_text,
+)
+from thriftune.results.record import (
+    SCHEMA_VERSION,
+    Crossovers,
+    EpochPoint,
+    RunRecord,
+    StepPoint,
+    StudyResults,
+    check_types,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,30 +48,6 @@ class Embeddings:
     """Their rows in the test split, ascending: (texts,), int64."""
     vectors: np.ndarray
     """(texts, hidden), float16."""
-
-
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls `write` with a temporary path beside `path` and renames it there when it returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes text (UTF-8) atomically."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -85,21 +78,25 @@ class RunFolder:
         return self.record_path.exists()
 
     def clear(self) -> None:
-        """Deletes what an incomplete run left."""
+        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
         self.remove()
         self.path.mkdir(parents=True)
 
     def remove(self) -> None:
         """Deletes the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        delete(self.path)
+
+    def checksums(self) -> dict[str, dict[str, Any]]:
+        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
+        return checksums(self.path, without=[self.record_path.name])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""
         write_json(self.record_path, record.to_json())
 
     def read_record(self) -> RunRecord:
-        """Reads `run.json`."""
-        return RunRecord.from_json(json.loads(self.record_path.read_text(encoding="utf-8")))
+        """Reads `run.json`; raises `DamagedError` where it is not what a run writes."""
+        return _sound(self.record_path, RunRecord.from_json)
 
     def write_history(self, points: Iterable[StepPoint | EpochPoint]) -> None:
         """Writes `history.jsonl`."""
@@ -109,19 +106,20 @@ class RunFolder:
         """Reads `history.jsonl`; two empty lists where the run has none (baselines)."""
         if not self.history_path.exists():
             return [], []
-        rows = [json.loads(line) for line in self.history_path.read_text(encoding="utf-8").splitlines()]
-        steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
-        return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
+        try:
+            rows = [json.loads(line) for line in self.history_path.read_text(encoding="utf-8").splitlines()]
+            steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
+            return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DamagedError(self.history_path, "its lines are not the points of a training") from error
 
     def write_dynamics(self, frame: pl.DataFrame) -> None:
         """Writes `dynamics.parquet`: columns example, epoch, p_true."""
-        write_atomic(self.dynamics_path, frame.write_parquet)
+        write_parquet(self.dynamics_path, frame, durable=False)
 
     def read_dynamics(self) -> pl.DataFrame | None:
         """Reads `dynamics.parquet`; None where the run has none (baselines)."""
-        import polars as pl
-
-        return pl.read_parquet(self.dynamics_path) if self.dynamics_path.exists() else None
+        return read_parquet(self.dynamics_path) if self.dynamics_path.exists() else None
 
     def predictions_path(self, name: str) -> Path:
         """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
@@ -129,13 +127,11 @@ class RunFolder:
 
     def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
         """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
-        write_atomic(self.predictions_path(name), frame.write_parquet)
+        write_parquet(self.predictions_path(name), frame, durable=False)
 
     def read_predictions(self, name: str) -> pl.DataFrame:
         """Reads predictions in the order of the split."""
-        import polars as pl
-
-        return pl.read_parquet(self.predictions_path(name))
+        return read_parquet(self.predictions_path(name))
 
     def write_embeddings(self, embeddings: Embeddings) -> None:
         """Writes `embeddings.npy`, and `embeddings_rows.npy` before it."""
@@ -149,7 +145,10 @@ class RunFolder:
         if not (self.path / "embeddings.npy").exists():
             return None
         names = ("embeddings_rows.npy", "embeddings.npy")
-        return Embeddings(*(np.load(self.path / name, allow_pickle=False) for name in names))
+        try:
+            return Embeddings(*(np.load(self.path / name, allow_pickle=False) for name in names))
+        except (OSError, ValueError, EOFError) as error:
+            raise DamagedError(self.path / names[1], "it holds no vectors") from error
 
 
 class Store:
@@ -164,32 +163,33 @@ class Store:
         self.train_path = path / "train.parquet"
         self.figures_path = path / "figures"
         self.robustness_path = path / "robustness"
+        self.runs_path = path / "runs"
         self.crossovers_path = path / "crossovers.json"
+        self.lock_path = path / ".lock"
+        """Held by the process that writes to the folder."""
 
     def run(self, run_id: str) -> RunFolder:
         """The folder of one run."""
-        return RunFolder(self.path / "runs" / run_id)
+        return RunFolder(self.runs_path / run_id)
 
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
-        write_atomic(self.test_path, frame.write_parquet)
+        write_parquet(self.test_path, frame)
 
     def write_train(self, frame: pl.DataFrame) -> None:
         """Writes `train.parquet`: example, text column(s), label (its name)."""
-        write_atomic(self.train_path, frame.write_parquet)
+        write_parquet(self.train_path, frame)
 
     def write_robustness(self, frames: dict[str, pl.DataFrame]) -> None:
         """Writes `robustness/NAME.parquet`, columns as in `test.parquet`; those of other names go."""
         for path in set(self.robustness_path.glob("*.parquet")) - {self._robustness_file(name) for name in frames}:
             path.unlink()
         for name, frame in frames.items():
-            write_atomic(self._robustness_file(name), frame.write_parquet)
+            write_parquet(self._robustness_file(name), frame)
 
     def read_robustness(self, name: str) -> pl.DataFrame:
         """Reads one further test set."""
-        import polars as pl
-
-        return pl.read_parquet(self._robustness_file(name))
+        return read_parquet(self._robustness_file(name))
 
     def _robustness_file(self, name: str) -> Path:
         return self.robustness_path / f"{name}.parquet"
@@ -204,22 +204,62 @@ class Store:
             raise InputError(
                 f"{self.path} holds no results.json. Give the folder that `thriftune compare --out` wrote."
             )
-        data = json.loads(self.results_path.read_text(encoding="utf-8"))
-        version = data.get("schema_version")
+        version = read_json(self.results_path).get("schema_version")
+        if not isinstance(version, int):
+            raise DamagedError(self.results_path, "it has no schema_version")
         if version != SCHEMA_VERSION:
             raise InputError(
                 f"{self.results_path} has schema_version {version}; this release reads {SCHEMA_VERSION}. "
                 "Run the study again with `thriftune compare`."
             )
-        return Results(self, StudyResults.from_json(data))
+        source = sha256(self.results_path)
+        return Results(self, _sound(self.results_path, StudyResults.from_json), source)
+
+    def add_statistics(self, results: Results, statistics: dict[str, dict[str, Any]]) -> bool:
+        """Puts what the panels computed into `results.json`, and returns whether it did.
+
+        Not where another process is writing to the folder, or wrote since the results were read: its are newer.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.lock_path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return False
+        try:
+            if results.source is not None and sha256(self.results_path) != results.source:
+                return False
+            self.write_results(replace(results.study, statistics=statistics))
+        finally:
+            self.lock_path.unlink(missing_ok=True)
+            lock.release()
+        return True
+
+
+T = TypeVar("T", RunRecord, StudyResults, Crossovers)
+
+
+def _sound(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
+    """What a JSON file says; raises `DamagedError` where it has another shape, or values of other types."""
+    data = read_json(path)
+    try:
+        found = read(data)
+        check_types(found)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        name = f" ({error})" if isinstance(error, KeyError) else ""
+        raise DamagedError(path, f"it does not hold what this release writes there{name}") from error
+    return found
 
 
 class Results:
     """A study's results as the analysis reads them: the record, and the tables beside it on demand."""
 
-    def __init__(self, store: Store, study: StudyResults) -> None:
+    def __init__(self, store: Store, study: StudyResults, source: str | None = None) -> None:
         self.store = store
         self.study = study
+        self.source = source
+        """SHA-256 of the results.json that they were read from."""
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -239,23 +279,19 @@ class Results:
     @cached_property
     def test(self) -> pl.DataFrame:
         """The test texts: example, text column(s), label, kept columns."""
-        import polars as pl
-
-        return pl.read_parquet(self.store.test_path)
+        return read_parquet(self.store.test_path)
 
     @cached_property
     def train(self) -> pl.DataFrame | None:
         """The training texts: example, text column(s), label; None where an earlier release left none."""
-        import polars as pl
-
-        return pl.read_parquet(self.store.train_path) if self.store.train_path.exists() else None
+        return read_parquet(self.store.train_path) if self.store.train_path.exists() else None
 
     @cached_property
     def crossovers(self) -> Crossovers | None:
         """What `thriftune crossovers --out` left here; None where it was not asked."""
         if not self.store.crossovers_path.exists():
             return None
-        return Crossovers.from_json(json.loads(self.store.crossovers_path.read_text(encoding="utf-8")))
+        return _sound(self.store.crossovers_path, Crossovers.from_json)
 
     def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
         """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""

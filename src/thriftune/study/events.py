@@ -40,6 +40,13 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """A sentence that is to stay on the screen."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """A run begins; `index` counts from 1."""
 
@@ -76,4 +83,4 @@ class RunFinished:
     reused: bool
 
 
-Event = StudyPlanned | Stage | Expected | RunStarted | RunProgress | RunFinished
+Event = StudyPlanned | Stage | Expected | Notice | RunStarted | RunProgress | RunFinished

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,13 @@ import numpy as np
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
+from thriftune.results.files import DamagedError, delete, write_text
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
-from thriftune.results.store import Results, Store, write_text
+from thriftune.results.soundness import check_run
+from thriftune.results.store import Results, Store
 from thriftune.study.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.environment import environment
-from thriftune.study.events import RunFinished, RunStarted, StudyPlanned
+from thriftune.study.events import Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.expected import expected_time
 from thriftune.study.extend import missing_sets
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
@@ -57,7 +59,8 @@ def compare(
     runs = select(planned, only, without)
     with alone_in(out):
         try:
-            waiting = [run for run in runs if not any(belongs(made, [run]) for made in _made_before(out, runs))]
+            made = {record.name for record in _made_before(out, runs)}
+            waiting = [run for run in runs if run.name not in made]
             if (expected := expected_time(study, waiting)) is not None:
                 listen(expected)
             dataset = read(study, runs, listen)
@@ -69,7 +72,7 @@ def compare(
             progress = _Progress(study, prepared, jobs, store, kept, [run.name for run in planned])
             progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
         finally:
-            shutil.rmtree(out / WORK, ignore_errors=True)
+            delete(out / WORK)
     return store.load()
 
 
@@ -88,7 +91,7 @@ class _Progress:
 
     def run(self, run: Execute, listen: Listener, warm_up: Callable[[], None]) -> None:
         """Executes what is not done yet, one run after the other."""
-        records = {job.run_id: record for job in self.jobs if (record := self._done_before(job)) is not None}
+        records = {job.run_id: record for job in self.jobs if (record := self._done_before(job, listen)) is not None}
         whole = {
             job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
         }
@@ -114,11 +117,21 @@ class _Progress:
                 self._write_results(records)
             listen(RunFinished(job.planned.name, records[job.run_id], reused))
 
-    def _done_before(self, job: Job) -> RunRecord | None:
-        """The record of a run that is done, under the names that today's study gives it."""
+    def _done_before(self, job: Job, listen: Listener) -> RunRecord | None:
+        """The record of a run that is done, under the names that today's study gives it.
+
+        A run whose files are not those that it left is not done; `listen` is told why.
+        """
         folder = self.store.run(job.run_id)
-        found = folder.read_record() if folder.complete else None
-        if found is None or found.status != "done":
+        if not folder.complete:
+            return None
+        try:
+            found = folder.read_record()
+            if found.status != "done":
+                return None
+            check_run(folder, found, list(job.labels), self._test)
+        except DamagedError as error:
+            listen(Notice(f"{job.planned.name} is run again: {error.path} is damaged: {error.why}."))
             return None
         if not job.planned.method.NEEDS_MODEL and missing_sets(job, found):
             return None  # a baseline is fitted again sooner than read back
@@ -127,11 +140,17 @@ class _Progress:
             folder.write_record(named)
         return named
 
+    @cached_property
+    def _test(self) -> pl.DataFrame:
+        """The test texts as they go to disk."""
+        dataset = self.prepared.dataset
+        return _text_frame(dataset, dataset.splits["test"])
+
     def _write_head(self) -> None:
         """Writes what is known before the first run: the resolved study and the test texts."""
         write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
         dataset = self.prepared.dataset
-        self.store.write_test(_text_frame(dataset, dataset.splits["test"]))
+        self.store.write_test(self._test)
         train = _text_frame(dataset, dataset.splits["train"])
         self.store.write_train(train.select("example", *dataset.text_columns, "label"))
         self.store.write_robustness(

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thriftune.errors import InputError
+from thriftune.results.files import DamagedError
 from thriftune.results.record import StudyResults
 from thriftune.results.store import Store
 
 WORK = ".work"
 """Folder in OUT for the data that the runs' processes read; deleted at the end."""
-LOCK = ".lock"
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def alone_in(out: Path) -> Iterator[None]:
 
     check_folder(out)
     made = [path for path in (out, *out.parents) if not path.exists()]
-    lock = out / LOCK
+    lock = Store(out).lock_path
     try:
         out.mkdir(parents=True, exist_ok=True)
         holder = FileLock(lock, timeout=0)
@@ -52,16 +52,33 @@ def check_folder(out: Path) -> None:
         raise InputError(f"{out} is a file; --out needs a folder.")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not any(path.exists() for path in (Store(out).study_path, out / WORK, out / LOCK)):
+    if links := [path for path in _followed(out) if path.is_symlink()]:
+        raise InputError(
+            f"{links[0]} is a symbolic link. What lies in it is deleted and made anew, and no link is followed for "
+            f"that: give {links[0].resolve().parent} as --out, or put a folder in its place."
+        )
+    if not any(path.exists() for path in (Store(out).study_path, out / WORK, Store(out).lock_path)):
         raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
 
 
+def _followed(out: Path) -> list[Path]:
+    """The folders in OUT whose content is deleted."""
+    store = Store(out)
+    return [out / WORK, store.runs_path, store.robustness_path, store.figures_path]
+
+
 def earlier_results(out: Path) -> StudyResults | None:
-    """What an earlier study left in the folder; None where there is nothing that can be lost or reused."""
+    """What an earlier study left in the folder; None where there is nothing that can be lost or reused.
+
+    A damaged results.json says nothing: its runs' own records do, and it is written anew.
+    """
     store = Store(out)
     if not store.results_path.exists():
         return None
-    found = store.load()
+    try:
+        found = store.load()
+    except DamagedError:
+        return None
     return found.study if found.done else None
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.results.files import read_parquet
 from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
@@ -52,9 +53,7 @@ class Job:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The splits' texts and label ids."""
-        import polars as pl
-
-        return {split: pl.read_parquet(path) for split, path in self.splits.items()}
+        return {split: read_parquet(path) for split, path in self.splits.items()}
 
 
 @dataclass(frozen=True)

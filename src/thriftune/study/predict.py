@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,8 @@ def probed_machine(device: str, folder: Path, report: Callable[[], None]) -> Mac
         return known
     report()
     machine = probe_machine(device, _hidden(folder))
-    machine.save(machine_path(device, _hidden(folder)))
+    with suppress(OSError):  # a cache that cannot be written to: the machine is timed again next time
+        machine.save(machine_path(device, _hidden(folder)))
     return machine
 
 

@@ -13,6 +13,7 @@ from thriftune.data.dataset import Dataset
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
+from thriftune.results.files import write_parquet
 from thriftune.results.record import DataProfile
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
@@ -136,7 +137,7 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "splits").mkdir(exist_ok=True)
     for split, frame in dataset.frames.items():
-        frame.write_parquet(folder / "splits" / f"{split}.parquet")
+        write_parquet(folder / "splits" / f"{split}.parquet", frame, durable=False)
     for (_, key), (_, by_split) in tokens.items():
         for split, encoded in by_split.items():
             encoded.save(folder / "tokens" / key / split)

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from thriftune.errors import InputError
 from thriftune.methods.base import Baseline
+from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
-from thriftune.results.store import RunFolder, write_text
+from thriftune.results.store import RunFolder
 from thriftune.study.baseline_run import run_baseline
 from thriftune.study.environment import environment
 from thriftune.study.extend import extend, without_scores
@@ -24,6 +25,7 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     """
     folder = RunFolder(job.out)
     if job.done and (extended := _extended(job, folder, emit)) is not None:
+        extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
     folder.clear()
@@ -47,7 +49,8 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     except BaseException:
         folder.remove()
         raise
-    record = replace(record, environment=environment(job.device, training=job.planned.method.NEEDS_MODEL))
+    about = environment(job.device, training=job.planned.method.NEEDS_MODEL)
+    record = replace(record, environment=about, files=folder.checksums())
     folder.write_record(record)
     return record
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from thriftune.folders import cache_folder
+from thriftune.folders import cache_folder, is_private
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "products.c"))
 HEADER = Path(__file__).with_name("vectors.h")
@@ -69,17 +69,58 @@ def _compilers() -> tuple[str, ...]:
 
 
 def _library(compiler: str, openmp: Path, real: str, key: str) -> ctypes.CDLL:
-    path = cache_folder() / "kernels" / f"{key}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            parts, whole = [], Path(folder) / "kernels.so"
-            for source in SOURCES:
-                parts.append(str(Path(folder) / f"{source.stem}.o"))
-                _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(source), "-o", parts[-1])
-            _run(compiler, "-shared", *parts, str(openmp), "-lm", "-o", str(whole))
-            whole.replace(path)
-    return ctypes.CDLL(str(path))
+    """The compiled library from the cache folder; where that is not safe or not usable, from a folder that goes again.
+
+    Machine code is loaded only from a folder and file that are this user's own and that nobody else may write to, and
+    whose checksum is the one that was written with it.
+    """
+    folder = cache_folder() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if is_private(folder):
+            path = folder / f"{key}.so"
+            if not _sound(path):
+                _compile(compiler, openmp, real, path)
+            if _sound(path):
+                return ctypes.CDLL(str(path))
+    except OSError:
+        pass  # not writable, full, or not what it should be: compiled below, for this process alone
+    with tempfile.TemporaryDirectory(prefix="thriftune-kernels-") as private:
+        path = Path(private) / f"{key}.so"
+        _compile(compiler, openmp, real, path)
+        return ctypes.CDLL(str(path))  # stays loaded when its file is gone
+
+
+def _compile(compiler: str, openmp: Path, real: str, path: Path) -> None:
+    """Compiles into a file, and its checksum into one beside it."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        parts, whole, note = [], Path(folder) / "kernels.so", Path(folder) / "checksum"
+        for source in SOURCES:
+            parts.append(str(Path(folder) / f"{source.stem}.o"))
+            _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(source), "-o", parts[-1])
+        _run(compiler, "-shared", *parts, str(openmp), "-lm", "-o", str(whole))
+        note.write_text(_checksum(whole), encoding="ascii")
+        for made, target in ((whole, path), (note, _note(path))):
+            made.chmod(0o600)
+            made.replace(target)
+
+
+def _sound(path: Path) -> bool:
+    """Whether a library is whole, and no other user can have written it."""
+    try:
+        known = _note(path).read_text(encoding="ascii", errors="replace")
+        return is_private(path) and is_private(_note(path)) and known == _checksum(path)
+    except OSError:
+        return False
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _run(*command: str) -> None:

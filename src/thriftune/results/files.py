@@ -1,0 +1,157 @@
+"""Files of a study's folder: written so that a power cut leaves the old or the new one, read with a name for damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thriftune.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class DamagedError(InputError):
+    """A file of a study's folder is missing, or is not what was written there."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {why}. Run the study again with `thriftune compare`: what is sound is kept, the rest "
+            "is made again."
+        )
+        self.path = path
+        self.why = why
+
+
+def write_atomic(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
+    """Calls `write` with a temporary path beside `path` and renames it there when it returns.
+
+    `durable`: the bytes are on the disk before the rename, and the rename before this returns.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        if durable:
+            flush(temporary)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()  # an empty folder in its place; another one is an error that names it
+        temporary.replace(path)
+        if durable:
+            flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Has the system write a file, or a folder's entries, to the disk; nothing where it cannot for folders."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():
+            return  # Windows opens no folders
+        raise
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str, durable: bool = True) -> None:
+    """Writes text (UTF-8) atomically."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; raises `DamagedError` for whatever else the file holds, and where it cannot be read."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except FileNotFoundError:
+        raise DamagedError(path, "it is missing") from None
+    except OSError as error:
+        raise DamagedError(path, f"it cannot be read ({error.strerror})") from error
+    except RecursionError:
+        raise DamagedError(path, "it is nested too deeply") from None
+    except ValueError as error:  # no UTF-8, no JSON, numbers without end
+        first = (str(error).splitlines() or ["no JSON"])[0][:120]
+        raise DamagedError(path, f"it is not JSON ({first})" if path.stat().st_size else "it is empty") from error
+    if not isinstance(data, dict):
+        raise DamagedError(path, f"it holds {_kind(data)}, not an object")
+    return data
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _kind(data: Any) -> str:
+    return {type(None): "null", list: "a list", str: "a text", bool: "true or false"}.get(type(data), "a number")
+
+
+def write_parquet(path: Path, frame: pl.DataFrame, durable: bool = True) -> None:
+    """Writes a table atomically."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # polars would expand a path
+            frame.write_parquet(file)
+
+    write_atomic(path, write, durable)
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Reads a table; raises `DamagedError` where the file is missing or is none."""
+    import polars as pl
+
+    try:
+        with path.open("rb") as file:  # polars would expand a path
+            return pl.read_parquet(file)
+    except FileNotFoundError:
+        raise DamagedError(path, "it is missing") from None
+    except OSError as error:
+        raise DamagedError(path, f"it cannot be read ({error.strerror or error})") from error
+    except Exception as error:
+        # polars raises its own errors, and, for some damage, what its Rust code panics with.
+        raise DamagedError(path, f"it is not a readable parquet file ({type(error).__name__})") from error
+
+
+def delete(path: Path) -> None:
+    """Deletes a folder or file; of a symbolic link the link alone."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def checksums(folder: Path, without: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+    """Bytes and SHA-256 of every file below a folder by its relative path, each flushed to the disk."""
+    skipped = set(without)
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not path.is_symlink() and name not in skipped:
+            flush(path)
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return found
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,110 @@
+"""Whether a finished run's files are those that it left, and its scores those of its predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thriftune.results.files import DamagedError, sha256
+from thriftune.results.record import RunRecord, Scores
+from thriftune.results.store import Results, RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LARGEST_HASHED = 200_000_000
+"""Bytes; of a larger file (weights) the size alone is looked at when a study is resumed."""
+TOLERANCE = 1e-6
+
+
+def check_run(
+    folder: RunFolder, record: RunRecord, labels: list[str], test: pl.DataFrame | None = None, files: bool = True
+) -> None:
+    """Raises `DamagedError` where a done run's files or scores are not what it left.
+
+    `test` has the columns example and label (by name) that its predictions must repeat, row by row. With `files` every
+    file is held against its checksum; a `model/` folder that was removed as a whole is no damage.
+    """
+    if files:
+        _check_files(folder.path, record.files)
+    scored: dict[str, Scores | None] = {"validation": record.validation, "test": record.test, **record.robustness}
+    for name, scores in scored.items():
+        if scores is not None:
+            _check_scores(folder.predictions_path(name), scores, labels, test if name == "test" else None)
+
+
+def check_results(results: Results) -> None:
+    """Raises `DamagedError` that names the first run whose predictions do not fit the test texts or its scores."""
+    for run in results.done:
+        check_run(results.store.run(run.run_id), run, results.labels, results.test, files=False)
+
+
+def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    without_model = not (folder / "model").exists()
+    for name, about in files.items():
+        if without_model and name.startswith("model/"):
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise DamagedError(path, "it is missing")
+        if path.stat().st_size != about["bytes"]:
+            raise DamagedError(path, f"it has {path.stat().st_size:,} bytes, the run wrote {about['bytes']:,}")
+        if about["bytes"] <= LARGEST_HASHED and sha256(path) != about["sha256"]:
+            raise DamagedError(path, "its checksum is not that of the file that the run wrote")
+
+
+def _check_scores(path: Path, scores: Scores, labels: list[str], test: pl.DataFrame | None) -> None:
+    from thriftune.results.files import read_parquet
+
+    frame = read_parquet(path)
+    columns = ["example", "label", "predicted", *(f"p_{label}" for label in labels)]
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise DamagedError(path, f"it has no column {missing[0]}")
+    if test is not None:
+        same = frame.height == test.height and all(
+            frame[name].cast(test[name].dtype, strict=False).equals(test[name]) for name in ("example", "label")
+        )
+        if not same:
+            raise DamagedError(path, "its rows are not the test texts and labels in their order (test.parquet)")
+    ids = {label: index for index, label in enumerate(labels)}
+    truth = np.array([ids.get(name, -1) for name in frame["label"].to_list()], dtype=np.int64)
+    predicted = np.array([ids.get(name, -1) for name in frame["predicted"].to_list()], dtype=np.int64)
+    if frame.height and (truth.min() < 0 or predicted.min() < 0):
+        raise DamagedError(path, "it names a label that the study does not have")
+    probabilities = frame.select(columns[3:]).to_numpy()
+    if not np.array_equal(probabilities.argmax(axis=1), predicted):
+        raise DamagedError(path, "a predicted label is not the most probable one")
+    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    if wrong := _difference(scores, confusion, probabilities[np.arange(len(truth)), truth], labels):
+        raise DamagedError(path.parents[1] / "run.json", f"the {wrong} of {path.stem} is not that of its predictions")
+
+
+def _difference(scores: Scores, confusion: np.ndarray, of_truth: np.ndarray, labels: list[str]) -> str | None:
+    """The first score that does not follow from the predictions; None where all do."""
+    if confusion.tolist() != scores.confusion:
+        return "confusion matrix"
+    right, truths, guesses = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    f1 = 2 * right / np.maximum(truths + guesses, 1)
+    seen = truths + guesses > 0
+    # Macro F1 counts the classes that occur or are predicted; a record of an earlier release may count all.
+    macro = (float(f1[seen].mean()), float(f1.mean())) if seen.any() else (0.0, 0.0)
+    loss = float(-np.log(np.clip(of_truth, 1e-12, None)).mean())
+    if not _close(scores.accuracy, float(right.sum() / max(1, truths.sum()))):
+        return "accuracy"
+    if not any(_close(scores.macro_f1, value) for value in macro):
+        return "macro F1"
+    if scores.loss is not None and abs(scores.loss - loss) > 1e-4 * max(1.0, abs(loss)):
+        return "loss"
+    for index, label in enumerate(labels):
+        own = scores.per_class.get(label)
+        if own is None or own.support != truths[index] or not _close(own.f1, float(f1[index])):
+            return f'score of "{label}"'
+    return None
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= TOLERANCE
