@@ -129,7 +129,8 @@ def _load_bin(file: Path) -> dict[str, torch.Tensor]:
             f"The weights {file} cannot be loaded without running code from them, which is never done ({_line(error)})."
             " Save the model as safetensors (save_pretrained) where you trust it."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+    # The old format is read by what its first bytes say, whatever they are.
+    except Exception as error:
         raise InputError(
             f"The weights {file} cannot be loaded ({_line(error)}): they are cut short or not what torch.save wrote. "
             "Copy or download the file again."

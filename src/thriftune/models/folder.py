@@ -154,6 +154,8 @@ def refuse_pointer(path: Path) -> None:
 
 
 def _json_object(path: Path, remedy: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path} is no file. {remedy}")
     try:
         refuse_pointer(path)
         found = json.loads(path.read_bytes())

@@ -72,8 +72,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     # Without any of its files transformers makes a tokenizer that knows no word.
     if not has_tokenizer(folder):
         raise InputError(f"{folder} has no tokenizer. Save tokenizer.json (or the files it is made from) there.")
-    for path in (folder / "tokenizer.json", folder / "tokenizer_config.json"):
-        if path.is_file():
+    for pattern in ("tokenizer_config.json", *TOKENIZER_FILES):
+        for path in filter(Path.is_file, folder.glob(pattern)):
             refuse_pointer(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
@@ -177,7 +177,10 @@ def used_tensors(folder: Path, labels: tuple[str, ...], head: HeadSettings | Non
 def _target(folder: Path, labels: tuple[str, ...], head: HeadSettings) -> _Target:
     config = load_config(folder)
     stored = {int(row): name for row, name in (config.id2label or {}).items()}
-    origin = Origin(stored, tuple(config.architectures or ()))
+    architectures = config.architectures or []
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise InputError(f"{folder / 'config.json'} has architectures: {architectures}, a list of names is needed.")
+    origin = Origin(stored, tuple(architectures))
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}

@@ -133,7 +133,7 @@ def require_all(
     prefix = encoder_prefix(network)
     parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     missing = sorted(name for name in info["missing_keys"] if name in parameters)
-    other = {name: (tuple(found), tuple(wanted)) for name, found, wanted in info["mismatched_keys"]}
+    other = {name: (tuple(found), tuple(wanted)) for name, found, wanted in sorted(info["mismatched_keys"])}
     pooler = {name for name in parameters if name.startswith(f"{prefix}pooler.")}
     if pooler <= set(missing):
         missing = [name for name in missing if name not in pooler]
@@ -141,8 +141,11 @@ def require_all(
     failed = [f"{name} cannot be converted" for name in sorted(info.get("conversion_errors") or ())]
     shapes = {name: pair for name, pair in other.items() if name.startswith(prefix)}
     unused = sorted(str(name) for name in info["unexpected_keys"])
+    # Which a linear head is defined not to read.
+    poolers = () if prefix else ("pooler.", f"{network.base_model_prefix}.pooler.")
+    said = [name for name in unused if not name.startswith(poolers)]
     if inside or shapes or failed:
-        raise InputError(_incomplete(checkpoint, inside, shapes, failed, unused))
+        raise InputError(_incomplete(checkpoint, inside, shapes, failed, said))
     inherited = set(selection.dropped) - set(missing) - set(other)
     lost = [name for name in (*missing, *other) if selection.projection is not None]
     if inherited or lost:
@@ -152,10 +155,10 @@ def require_all(
         )
     used = [t for name, t in selection.tensors.items() if not {name, f"{prefix}{name}"} & set(unused)]
     _require_floats(checkpoint, used)
-    if not unused:
+    if not said:
         return used, ()
-    plural = "tensors of the checkpoint are" if len(unused) > 1 else "tensor of the checkpoint is"
-    return used, (f"{len(unused)} {plural} not used (first: {unused[0]}).",)
+    plural = "tensors of the checkpoint are" if len(said) > 1 else "tensor of the checkpoint is"
+    return used, (f"{len(said)} {plural} not used (first: {said[0]}).",)
 
 
 def _require_floats(checkpoint: Checkpoint, used: Iterable[StoredTensor]) -> None:
@@ -201,9 +204,14 @@ def _incomplete(
         faults.append(_some(failed))
     if unused:
         faults.append(f"{_tensors(unused)} of the file not the model's ({_some(list(unused))})")
+    remedy = "correct config.json, or save the model again with save_pretrained"
+    if any("lora_" in key or ".base_layer." in key for key in checkpoint.tensors):
+        remedy = "the file holds an adapter beside its model; merge them (merge_and_unload) and save that"
+    elif any(key.endswith((".qweight", ".absmax", ".SCB", ".weight_scale")) for key in checkpoint.tensors):
+        remedy = "the file holds quantised weights; give the model that was not quantised"
     return (
         f"The weights in {checkpoint.folder} are not those of its config.json: {'; '.join(faults)}. "
-        "Nothing is trained from random layers: correct config.json, or save the model again with save_pretrained."
+        f"Nothing is trained from random layers: {remedy}."
     )
 
 
