@@ -117,6 +117,15 @@ class TestEncoder:
         for name, parameter in found.network.named_parameters():
             assert torch.equal(parameter, expected.network.get_parameter(name)), name
 
+    def test_two_encoders_in_one_file(self, kind: str, tmp_path: Path) -> None:
+        for prefixes in (("model.", "module."), ("encoder.", "")):
+            folder = tmp_path / prefixes[0]
+            copied(folder, kind, lambda t, own=prefixes: {p + n: v.clone() for p in own for n, v in t.items()})
+            if all(prefixes):
+                refused(folder, r"tensors are missing .* not the model's \(mod")
+            else:
+                assert any("are not used (first: encoder." in note for note in load_classifier(folder, LABELS).notes)
+
     def test_an_unknown_prefix(self, kind: str, tmp_path: Path) -> None:
         folder = copied(tmp_path / "m", kind, lambda t: {f"teacher.{n}": v for n, v in t.items()})
         refused(folder, r"tensors are missing .* not the model's \(teacher\.")
@@ -343,6 +352,7 @@ class TestLayouts:
         (folder / "modules.json").write_text("[]")
         (folder / "1_Pooling").mkdir()
         (folder / "1_Pooling" / "config.json").write_text("{}")
+        shutil.copytree(folder / "1_Pooling", folder / "2_Dense")
         check_model(resolve_model(str(folder)), LABELS)
 
 

@@ -187,5 +187,4 @@ def _nested(folder: Path) -> Path | None:
     """The subfolder with the encoder, in the layout of old sentence-transformers."""
     if not (folder / "modules.json").is_file():
         return None
-    found = (path.parent for path in sorted(folder.glob("[0-9]_*/config.json")))
-    return next((below for below in found if "pooling" not in below.name.lower()), None)
+    return next((path.parent for path in sorted(folder.glob("0_*/config.json"))), None)

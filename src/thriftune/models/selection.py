@@ -70,6 +70,8 @@ def select(
     encoder = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
     wrapper = wrapper_of(checkpoint.tensors.keys(), encoder, str(shapes.base_model_prefix))
     tensors = {key.removeprefix(wrapper): tensor for key, tensor in checkpoint.tensors.items()}
+    if len(tensors) < len(checkpoint.tensors):  # a name with and without the wrapper: two models in one file
+        wrapper, tensors = "", dict(checkpoint.tensors)
     _require_size(checkpoint, tensors, state, prefix)
     notes = []
     if wrapper:
