@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from thriftune.models.checkpoint import Checkpoint, StoredTensor, read_checkpoin
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.families.base import guess_family
-from thriftune.models.folder import check_config, check_folder, read_config, refuse_pointer
+from thriftune.models.folder import check_config, check_folder, identity, read_config, refuse_pointer
 from thriftune.models.head import HeadSettings, linear_head
-from thriftune.models.selection import Origin, Selection, require_all, select
+from thriftune.models.selection import Origin, Outline, Selection, outline_of, require_all, select
 from thriftune.models.stored import Placeholders, load_network
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
@@ -129,15 +130,11 @@ def load_classifier(
     check_folder(folder)
     target = _target(folder, labels, head)
     checkpoint = read_checkpoint(folder)
-    settled = _settle(checkpoint, target, seed, stored_head)
-    network, filled = settled.network, False
-    if without is not None:
-        classifier = _with_head(target, network, name, settled.notes, seed)
-        filled = settled.placeholders.fill(classifier, without)
-    if not filled:
-        network = _whole(checkpoint, target, settled.selection, seed)
-        classifier = _with_head(target, network, name, settled.notes, seed)
-    settled.selection.order(network)
+    selection = select(checkpoint, _outline(target), target.origin, None if stored_head else labels)
+    classifier = None if without is None else _without_lowest(checkpoint, target, selection, name, seed, without)
+    if classifier is None:
+        classifier = _whole(checkpoint, target, selection, name, seed)
+    selection.order(classifier.network)
     classifier.tokenizer = load_tokenizer(folder)
     return classifier
 
@@ -156,22 +153,14 @@ class _Target:
     options: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class _Settled:
-    """What a checkpoint gives a network: that network, with placeholders for weights, and what was said."""
-
-    selection: Selection
-    placeholders: Placeholders
-    network: PreTrainedModel
-    used: list[StoredTensor]
-    notes: tuple[str, ...]
-
-
 def used_tensors(folder: Path, labels: tuple[str, ...], head: HeadSettings | None = None) -> list[StoredTensor]:
     """The tensors of a model's files that a classifier takes; raises `InputError` as `load_classifier` does."""
     check_folder(folder)
     target = _target(folder, labels, head or HeadSettings())
-    return _settle(read_checkpoint(folder), target, 0, False).used
+    checkpoint = read_checkpoint(folder)
+    selection = select(checkpoint, _outline(target), target.origin, labels)
+    network, info = _placed(Placeholders(selection.tensors), target, seed=0)
+    return require_all(checkpoint, selection, network, info)[0]
 
 
 def _target(folder: Path, labels: tuple[str, ...], head: HeadSettings) -> _Target:
@@ -199,23 +188,45 @@ def _target(folder: Path, labels: tuple[str, ...], head: HeadSettings) -> _Targe
     return _Target(folder, labels, head, auto, classes, config, origin, options)
 
 
-def _settle(checkpoint: Checkpoint, target: _Target, seed: int, stored_head: bool) -> _Settled:
-    with quiet(), _loading(target):
-        with torch.device("meta"):
-            shapes = _from_config(target)
-        selection = select(checkpoint, shapes, target.origin, None if stored_head else target.labels)
-        placeholders = Placeholders(selection.tensors)
-        with _seeded(seed):
-            network, info = placeholders.network(target.cls, target.config, target.options)
-    used, notes = require_all(checkpoint, selection, network, info)
-    return _Settled(selection, placeholders, network, used, (*selection.notes, *notes))
+def _outline(target: _Target) -> Outline:
+    config = target.folder / "config.json"
+    return _outline_of(target.folder, target.labels, target.head, *identity(config))
 
 
-def _whole(checkpoint: Checkpoint, target: _Target, selection: Selection, seed: int) -> PreTrainedModel:
+@lru_cache(maxsize=32)
+def _outline_of(folder: Path, labels: tuple[str, ...], head: HeadSettings, *_: int) -> Outline:
+    target = _target(folder, labels, head)
+    with quiet(), _loading(target), torch.device("meta"):
+        return outline_of(_from_config(target))
+
+
+def _placed(placeholders: Placeholders, target: _Target, seed: int) -> tuple[PreTrainedModel, dict[str, Any]]:
+    with quiet(), _loading(target), _seeded(seed):
+        return placeholders.network(target.cls, target.config, target.options)
+
+
+def _without_lowest(
+    checkpoint: Checkpoint, target: _Target, selection: Selection, name: str | None, seed: int, layers: int
+) -> Classifier | None:
+    """The classifier without its embeddings and lowest layers; None where the checkpoint does not allow it."""
+    if not checkpoint.has_headers:
+        return None
+    placeholders = Placeholders(selection.tensors)
+    network, info = _placed(placeholders, target, seed)
+    _, notes = require_all(checkpoint, selection, network, info)
+    with _seeded(seed):
+        classifier = _classifier(target, network, name, (*selection.notes, *notes))
+    return classifier if placeholders.fill(classifier, layers) else None
+
+
+def _whole(checkpoint: Checkpoint, target: _Target, selection: Selection, name: str | None, seed: int) -> Classifier:
     keys = {name: tensor.key for name, tensor in selection.tensors.items()}
     with quiet(), _loading(target), _seeded(seed), checkpoint.opened(keys.values()) as values:
         tensors = {name: values[key] for name, key in keys.items()}
-        return load_network(target.cls, target.config, target.options, tensors)[0]
+        network, info = load_network(target.cls, target.config, target.options, tensors)
+    _, notes = require_all(checkpoint, selection, network, info)
+    with _seeded(seed):
+        return _classifier(target, network, name, (*selection.notes, *notes))
 
 
 @contextmanager
@@ -259,13 +270,6 @@ def _from_config(target: _Target) -> PreTrainedModel:
         config, dtype=torch.float32, trust_remote_code=False, **target.options
     )
     return network
-
-
-def _with_head(
-    target: _Target, network: PreTrainedModel, name: str | None, notes: tuple[str, ...], seed: int
-) -> Classifier:
-    with _seeded(seed):
-        return _classifier(target, network, name, notes)
 
 
 def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes: tuple[str, ...]) -> Classifier:

@@ -52,23 +52,41 @@ class Selection:
             parameter.data = parameter.data[list(self.rows)]
 
 
+@dataclass(frozen=True)
+class Outline:
+    """The names and shapes of a network's tensors."""
+
+    state: Mapping[str, tuple[int, ...]]
+    prefix: str
+    """What the names of the encoder's tensors begin with; empty for a bare encoder."""
+    base: str
+    """The name that the encoder has in a classification network."""
+    projection: str | None
+    """Path of the head's output layer."""
+
+
+def outline_of(network: PreTrainedModel) -> Outline:
+    """The outline of a network, be it on the meta device."""
+    state = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    prefix = encoder_prefix(network)
+    projection = output_projection(network, prefix, int(network.config.num_labels or 0))
+    return Outline(state, prefix, str(network.base_model_prefix), projection)
+
+
 def encoder_prefix(network: PreTrainedModel) -> str:
     """What the names of the encoder's tensors begin with; empty for a bare encoder."""
     prefix = str(network.base_model_prefix)
     return f"{prefix}." if prefix and network.base_model is not network else ""
 
 
-def select(
-    checkpoint: Checkpoint, shapes: PreTrainedModel, origin: Origin, labels: tuple[str, ...] | None
-) -> Selection:
+def select(checkpoint: Checkpoint, outline: Outline, origin: Origin, labels: tuple[str, ...] | None) -> Selection:
     """Names without their wrapper, and the stored head where its labels are the study's.
 
-    `shapes` is the network on the meta device. `labels` None: the head is kept as it is stored.
+    `labels` None: the head is kept as it is stored.
     """
-    state = {name: tuple(value.shape) for name, value in shapes.state_dict().items()}
-    prefix = encoder_prefix(shapes)
+    state, prefix, projection = outline.state, outline.prefix, outline.projection
     encoder = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
-    wrapper = wrapper_of(checkpoint.tensors.keys(), encoder, str(shapes.base_model_prefix))
+    wrapper = wrapper_of(checkpoint.tensors.keys(), encoder, outline.base)
     tensors = {key.removeprefix(wrapper): tensor for key, tensor in checkpoint.tensors.items()}
     if len(tensors) < len(checkpoint.tensors):  # a name with and without the wrapper: two models in one file
         wrapper, tensors = "", dict(checkpoint.tensors)
@@ -79,7 +97,6 @@ def select(
     outside = {name: shape for name, shape in state.items() if not name.startswith(prefix)}
     # A bare encoder's own tensor may have such a name; transformers puts the prefix before it.
     stored = tuple(name for name in outside if name in tensors and f"{prefix}{name}" not in state)
-    projection = output_projection(shapes, prefix, int(shapes.config.num_labels or 0))
     if labels is None or not stored:
         return Selection(tensors, projection if labels is None else None, notes=tuple(notes))
     fits = all(name in tensors and tensors[name].shape == shape for name, shape in outside.items())
