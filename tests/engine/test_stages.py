@@ -265,11 +265,12 @@ def test_weights_that_a_part_above_shares_are_loaded_whole(monkeypatch: pytest.M
         return network, info
 
     monkeypatch.setattr(BertForSequenceClassification, "from_pretrained", tied)
-    from thriftune.models.stored import Placeholders, safetensors_files
+    from thriftune.models.checkpoint import read_checkpoint
+    from thriftune.models.stored import Placeholders
 
-    placeholders = Placeholders(safetensors_files(model_folder("bert")))
+    placeholders = Placeholders(read_checkpoint(model_folder("bert")).tensors)
     config = skeleton(model_folder("bert"), LABELS).config
-    network = placeholders.network(BertForSequenceClassification, config, {})
+    network, _ = placeholders.network(BertForSequenceClassification, config, {})
     classifier = skeleton(model_folder("bert"), LABELS)
     classifier.network, classifier.encoder = network, network.bert
     assert not placeholders.fill(classifier, 1)

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
 
 from thriftune.errors import InputError
+from thriftune.models.checkpoint import Checkpoint, StoredTensor, read_checkpoint
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.families.base import guess_family
+from thriftune.models.folder import check_config, check_folder, identity, read_config, refuse_pointer
 from thriftune.models.head import HeadSettings, linear_head
-from thriftune.models.sources import weight_files
-from thriftune.models.stored import Placeholders, safetensors_files
+from thriftune.models.selection import Origin, Outline, Selection, outline_of, require_all, select
+from thriftune.models.stored import Placeholders, load_network
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
@@ -49,11 +55,16 @@ def quiet() -> Iterator[None]:
 
 
 def load_config(folder: Path) -> PretrainedConfig:
-    """The architecture's configuration; raises `InputError` where transformers does not know it."""
+    """The architecture's configuration.
+
+    Raises `InputError` where transformers does not know it, or where it asks for code or quantised weights.
+    """
+    check_config(folder, read_config(folder), CONFIG_MAPPING)
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         return config
-    except (ValueError, OSError, KeyError) as error:
+    # Whatever a value of the wrong type makes of it: classes of configurations differ in what they check.
+    except Exception as error:
         raise InputError(f"{folder / 'config.json'} cannot be used: {_line(error)}") from error
 
 
@@ -62,8 +73,11 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     # Without any of its files transformers makes a tokenizer that knows no word.
     if not has_tokenizer(folder):
         raise InputError(f"{folder} has no tokenizer. Save tokenizer.json (or the files it is made from) there.")
+    for pattern in ("tokenizer_config.json", *TOKENIZER_FILES):
+        for path in filter(Path.is_file, folder.glob(pattern)):
+            refuse_pointer(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except Exception as error:
         raise InputError(
             f"The tokenizer in {folder} cannot be loaded: {_line(error)}. "
@@ -100,49 +114,137 @@ def load_classifier(
     name: str | None = None,
     seed: int = 0,
     without: int | None = None,
+    stored_head: bool = False,
 ) -> Classifier:
     """A classifier from pretrained weights in float32, everything frozen but its head.
 
-    New head weights are drawn from `seed`. `without` leaves out the embeddings and so many of the lowest layers
-    (shapes without weights, which `stored` reads), where the checkpoint's tensors can be told apart; else all is
-    loaded. Raises `InputError` where the folder holds no usable weights.
+    The head is drawn from `seed`, unless the checkpoint's has the same labels: then its rows are put in their order.
+    A pooler inside the encoder, and layers below the output that a pretraining left, are kept where they are stored.
+    With `stored_head` (a folder that `save_classifier` wrote) the head is taken as it is.
+
+    `without` leaves out the embeddings and so many of the lowest layers (shapes without weights, which `stored`
+    reads), where the checkpoint's tensors can be told apart; else all is loaded. Raises `InputError` where the folder
+    holds no usable weights, or not all of the encoder's.
     """
-    if not weight_files(folder):
-        raise InputError(f"{folder} has a config.json but no weights (model.safetensors). Add the weight file.")
     head = head or HeadSettings()
-    classifier = None if without is None else _without_lowest(folder, labels, head, name, seed, without)
+    check_folder(folder)
+    target = _target(folder, labels, head)
+    checkpoint = read_checkpoint(folder)
+    selection = select(checkpoint, _outline(target), target.origin, None if stored_head else labels)
+    classifier = None if without is None else _without_lowest(checkpoint, target, selection, name, seed, without)
     if classifier is None:
-        classifier = _whole(folder, labels, head, name, seed)
+        classifier = _whole(checkpoint, target, selection, name, seed)
+    selection.order(classifier.network)
     classifier.tokenizer = load_tokenizer(folder)
     return classifier
 
 
-def _whole(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str | None, seed: int) -> Classifier:
+@dataclass(frozen=True)
+class _Target:
+    """What a checkpoint is loaded into."""
 
-    def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
-        return auto.from_pretrained(folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, **options)
+    folder: Path
+    labels: tuple[str, ...]
+    head: HeadSettings
+    auto: Any
+    cls: type[PreTrainedModel]
+    config: PretrainedConfig
+    origin: Origin
+    options: dict[str, Any]
 
-    with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _build(folder, labels, head, name, make)
+
+def used_tensors(folder: Path, labels: tuple[str, ...], head: HeadSettings | None = None) -> list[StoredTensor]:
+    """The tensors of a model's files that a classifier takes; raises `InputError` as `load_classifier` does."""
+    check_folder(folder)
+    target = _target(folder, labels, head or HeadSettings())
+    checkpoint = read_checkpoint(folder)
+    selection = select(checkpoint, _outline(target), target.origin, labels)
+    network, info = _placed(Placeholders(selection.tensors), target, seed=0)
+    return require_all(checkpoint, selection, network, info)[0]
+
+
+def _target(folder: Path, labels: tuple[str, ...], head: HeadSettings) -> _Target:
+    config = load_config(folder)
+    stored = {int(row): name for row, name in (config.id2label or {}).items()}
+    architectures = config.architectures or []
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise InputError(f"{folder / 'config.json'} has architectures: {architectures}, a list of names is needed.")
+    origin = Origin(stored, tuple(architectures))
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: index for index, label in enumerate(labels)}
+    config.problem_type = "single_label_classification"
+    auto: Any = AutoModelForSequenceClassification if head.type == "own" else AutoModel
+    classes = auto._model_mapping.get(type(config), None)
+    if classes is None:
+        raise InputError(
+            f'The model in {folder} cannot be loaded: the architecture "{config.model_type}" has no '
+            f"{'classifier of texts' if head.type == 'own' else 'encoder'} in transformers, and code from a model's "
+            "folder is never run. Use a text encoder such as BERT, RoBERTa, ELECTRA, DistilBERT or DeBERTa."
+        )
+    if isinstance(classes, tuple):
+        classes = next((cls for cls in classes if cls.__name__ in origin.architectures), classes[0])
+    options = _without_pooler(classes) if head.type == "linear" else {}
+    return _Target(folder, labels, head, auto, classes, config, origin, options)
+
+
+def _outline(target: _Target) -> Outline:
+    config = target.folder / "config.json"
+    return _outline_of(target.folder, target.labels, target.head, *identity(config))
+
+
+@lru_cache(maxsize=32)
+def _outline_of(folder: Path, labels: tuple[str, ...], head: HeadSettings, *_: int) -> Outline:
+    target = _target(folder, labels, head)
+    with quiet(), _loading(target), torch.device("meta"):
+        return outline_of(_from_config(target))
+
+
+def _placed(placeholders: Placeholders, target: _Target, seed: int) -> tuple[PreTrainedModel, dict[str, Any]]:
+    with quiet(), _loading(target), _seeded(seed):
+        return placeholders.network(target.cls, target.config, target.options)
 
 
 def _without_lowest(
-    folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str | None, seed: int, layers: int
+    checkpoint: Checkpoint, target: _Target, selection: Selection, name: str | None, seed: int, layers: int
 ) -> Classifier | None:
     """The classifier without its embeddings and lowest layers; None where the checkpoint does not allow it."""
-    files = safetensors_files(folder)
-    if not files:
+    if not checkpoint.has_headers:
         return None
-    placeholders = Placeholders(files)
-
-    def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
-        return placeholders.network(auto._model_mapping[type(config)], config, options)
-
-    with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        classifier = _build(folder, labels, head, name, make)
+    placeholders = Placeholders(selection.tensors)
+    network, info = _placed(placeholders, target, seed)
+    _, notes = require_all(checkpoint, selection, network, info)
+    with _seeded(seed):
+        classifier = _classifier(target, network, name, (*selection.notes, *notes))
     return classifier if placeholders.fill(classifier, layers) else None
+
+
+def _whole(checkpoint: Checkpoint, target: _Target, selection: Selection, name: str | None, seed: int) -> Classifier:
+    keys = {name: tensor.key for name, tensor in selection.tensors.items()}
+    with quiet(), _loading(target), _seeded(seed), checkpoint.opened(keys.values()) as values:
+        tensors = {name: values[key] for name, key in keys.items()}
+        network, info = load_network(target.cls, target.config, target.options, tensors)
+    _, notes = require_all(checkpoint, selection, network, info)
+    with _seeded(seed):
+        return _classifier(target, network, name, (*selection.notes, *notes))
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _loading(target: _Target) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    # An architecture fails in its own way over a value that its configuration should not have.
+    except Exception as error:
+        raise InputError(f"The model in {target.folder} cannot be loaded: {_line(error)}") from error
 
 
 def skeleton(
@@ -157,35 +259,30 @@ def skeleton(
     On another device its weights are random. It has no tokenizer. Raises `InputError` where the configuration cannot
     be used.
     """
-
-    def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
-        return auto.from_config(config, dtype=torch.float32, **options)
-
-    with quiet(), torch.device(device):
-        return _build(folder, labels, head or HeadSettings(), name, make)
+    target = _target(folder, labels, head or HeadSettings())
+    with quiet(), _loading(target), torch.device(device):
+        return _classifier(target, _from_config(target), name, ())
 
 
-Make = Callable[[Any, PretrainedConfig, dict[str, Any]], Any]
-"""Makes a model: (auto class, configuration, constructor options) -> model."""
+def _from_config(target: _Target) -> PreTrainedModel:
+    config = copy.deepcopy(target.config)
+    network: PreTrainedModel = target.auto.from_config(
+        config, dtype=torch.float32, trust_remote_code=False, **target.options
+    )
+    return network
 
 
-def _build(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str | None, make: Make) -> Classifier:
-    config = load_config(folder)
-    config.num_labels = len(labels)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: index for index, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
-    try:
-        if head.type == "own":
-            network = make(AutoModelForSequenceClassification, config, {})
-            encoder = network.base_model
-        else:
-            encoder = make(AutoModel, config, _without_pooler(config))
-            network = linear_head(encoder, len(labels), 0.1 if head.dropout is None else head.dropout)
-    except (ValueError, OSError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(f"The model in {folder} cannot be loaded: {_line(error)}") from error
+def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes: tuple[str, ...]) -> Classifier:
+    """The classifier around a network of the target's class, with a new head where that is a bare encoder."""
+    head, config = target.head, made.config
+    network: nn.Module = made
+    encoder: PreTrainedModel = made
+    if head.type == "own":
+        encoder = made.base_model  # type: ignore[assignment]
+    else:
+        network = linear_head(encoder, len(target.labels), 0.1 if head.dropout is None else head.dropout)
     known = family_of(config.model_type)
-    family = known or guess_family(network if head.type == "own" else encoder)
+    family = known or guess_family(made)
     if head.type == "own" and head.dropout is not None:
         _set_head_dropout(network, encoder, head.dropout)
     classifier = Classifier(
@@ -193,11 +290,11 @@ def _build(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str 
         encoder=encoder,
         family=family,
         head=head,
-        head_names=tuple(family.head_paths(network)) if head.type == "own" else ("classifier",),
-        labels=labels,
-        name=name or folder.name,
-        path=folder,
-        notes=() if known else (_unknown_note(config),),
+        head_names=tuple(family.head_paths(made)) if head.type == "own" else ("classifier",),
+        labels=target.labels,
+        name=name or target.folder.name,
+        path=target.folder,
+        notes=notes if known else (_unknown_note(config), *notes),
     )
     classifier.freeze()
     return classifier
@@ -207,12 +304,9 @@ def _unknown_note(config: PretrainedConfig) -> str:
     return f'The architecture "{config.model_type}" is not known by name; it trains through its own forward.'
 
 
-def _without_pooler(config: PretrainedConfig) -> dict[str, Any]:
+def _without_pooler(cls: type[PreTrainedModel]) -> dict[str, Any]:
     """The option that leaves out a pooler which a linear head would not read, where the model has one."""
-    model_class: Any = AutoModel._model_mapping.get(type(config), None)
-    if model_class is None or "add_pooling_layer" not in inspect.signature(model_class).parameters:
-        return {}
-    return {"add_pooling_layer": False}
+    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(cls).parameters else {}
 
 
 def _set_head_dropout(network: nn.Module, encoder: nn.Module, rate: float) -> None:

@@ -19,7 +19,8 @@ def restore(classifier: Classifier, folder: Path) -> None:
     if classifier.peft is not None:
         _restore_adapter(classifier, folder)
     else:
-        saved = dict(load_classifier(folder, classifier.labels, classifier.head).network.named_parameters())
+        whole = load_classifier(folder, classifier.labels, classifier.head, stored_head=True)
+        saved = dict(whole.network.named_parameters())
         with torch.no_grad():
             for name, parameter in classifier.trained():
                 parameter.copy_(saved[name])

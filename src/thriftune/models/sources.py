@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from thriftune.errors import InputError, unknown_name
+from thriftune.models.folder import check_folder, identity, read_config, weight_files, weight_source
 
-WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+__all__ = ["DEMO_MODELS", "PackagedModel", "resolve_model", "weight_files", "weights_hash"]
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ def _demo_model(name: str) -> Path:
 
 
 def _checked(folder: Path, name: str) -> Path:
-    if not (folder / "config.json").exists():
-        raise InputError(f'Model folder "{name}" has no config.json. Give a folder that save_pretrained wrote.')
+    check_folder(folder, name)
     return folder
 
 
@@ -110,7 +110,7 @@ def _download(name: str, weights: bool = True) -> Path:
         if not weights:
             return _checked(Path(snapshot_download(name, allow_patterns=small)), name)
         folder = Path(snapshot_download(name, allow_patterns=[*small, "*.safetensors"]))
-        if not list(folder.glob("*.safetensors")):
+        if weight_source(folder) is None:
             folder = Path(snapshot_download(name, allow_patterns=[*small, "pytorch_model*"]))
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
         raise InputError(
@@ -129,24 +129,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a model folder: safetensors where there are any; empty where there are none."""
-    for pattern in WEIGHT_FILES:
-        files = sorted(folder.glob(pattern))
-        if files:
-            return files
-    return []
-
-
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over a model's configuration and weight files: what tells two models apart."""
-    digest = hashlib.sha256(json.dumps(json.loads((folder / "config.json").read_text()), sort_keys=True).encode())
+    """SHA-256 over a model's configuration and the weight files that are loaded: what tells two models apart."""
+    digest = hashlib.sha256(json.dumps(read_config(folder), sort_keys=True).encode())
     for path in weight_files(folder):
         digest.update(_sha256(path).encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=64)
 def _sha256(path: Path) -> str:
+    return _sha256_of(path, *identity(path))
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, *_: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

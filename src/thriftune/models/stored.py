@@ -6,38 +6,28 @@ a placeholder ends up says which tensor of the checkpoint a parameter is, whatev
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
 from torch import nn
 
+from thriftune.models.checkpoint import StoredTensor
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from thriftune.models.classifier import Classifier
-
-INDEX = "model.safetensors.index.json"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A tensor in a safetensors file."""
-
-    file: Path
-    key: str
 
 
 @dataclass(frozen=True)
 class StoredWeights:
     """Where each pretrained parameter of a network is stored, by its name in the network."""
 
-    places: dict[str, Place]
+    places: dict[str, StoredTensor]
 
     def read(self, network: nn.Module, names: Iterable[str], device: torch.device) -> None:
         """Gives parameters their pretrained values, in the number format that they have."""
@@ -57,36 +47,20 @@ class StoredWeights:
 class Placeholders:
     """Makes a model of the usual classes whose pretrained parameters are placeholders; new ones are initialised."""
 
-    def __init__(self, files: list[Path]) -> None:
-        self._tensors: dict[str, torch.Tensor] = {}
-        self._places: dict[int, Place] = {}
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        self._tensors = {name: torch.zeros(()).expand(tensor.shape) for name, tensor in tensors.items()}
+        self._places = {_pointer(self._tensors[name]): tensor for name, tensor in tensors.items()}
         self._sound = False
-        for file in files:
-            with safe_open(file, framework="pt") as stored:
-                for key in stored.keys():  # noqa: SIM118 - safe_open is no mapping
-                    tensor = torch.zeros(1).expand(stored.get_slice(key).get_shape())
-                    self._tensors[key] = tensor
-                    self._places[_pointer(tensor)] = Place(file, key)
 
-    def network(self, cls: type[PreTrainedModel], config: PretrainedConfig, options: dict[str, Any]) -> PreTrainedModel:
-        """A model of a class, loaded by transformers from the placeholders."""
-        folder = config.name_or_path
-        load: Any = cls.from_pretrained
-        network, info = load(
-            None,
-            config=config,
-            state_dict=dict(self._tensors),
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
-        network.config.name_or_path = network.name_or_path = folder
+    def network(
+        self, cls: type[PreTrainedModel], config: PretrainedConfig, options: dict[str, Any]
+    ) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """A model of a class, loaded by transformers from the placeholders, and its account of that."""
+        network, info = load_network(cls, config, options, self._tensors)
         new = {key if isinstance(key, str) else key[0] for key in (*info["missing_keys"], *info["mismatched_keys"])}
         known = all(name in new or _pointer(p) in self._places for name, p in network.named_parameters())
         self._sound = known and not any(_pointer(buffer) in self._places for buffer in network.buffers())
-        made: PreTrainedModel = network
-        return made
+        return network, info
 
     def fill(self, classifier: Classifier, without: int) -> bool:
         """Reads all weights but the embeddings' and the `without` lowest layers'; those become shapes without data.
@@ -95,6 +69,8 @@ class Placeholders:
         """
         named = dict(classifier.network.named_parameters(remove_duplicate=False))
         places = {name: self._places[_pointer(p)] for name, p in named.items() if _pointer(p) in self._places}
+        if not all(place.file.suffix == ".safetensors" for place in places.values()):
+            return False
         stored = StoredWeights(places)
         modules = classifier.family.below(classifier.encoder, without)
         below = set(parameter_names(classifier.network, modules))
@@ -108,14 +84,24 @@ class Placeholders:
         return True
 
 
-def safetensors_files(folder: Path) -> list[Path]:
-    """The safetensors files that transformers loads from a model's folder; empty where it loads others."""
-    if (folder / "model.safetensors").exists():
-        return [folder / "model.safetensors"]
-    if (folder / INDEX).exists():
-        names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in dict.fromkeys(names)]
-    return []
+def load_network(
+    cls: type[PreTrainedModel], config: PretrainedConfig, options: dict[str, Any], tensors: Mapping[str, Any]
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """A model of a class in float32 from tensors by name, and transformers' account of what fitted."""
+    folder = config.name_or_path
+    load: Any = cls.from_pretrained
+    network, info = load(
+        None,
+        config=config,
+        state_dict=dict(tensors),
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        trust_remote_code=False,
+        **options,
+    )
+    network.config.name_or_path = network.name_or_path = folder
+    return network, info
 
 
 def parameter_names(network: nn.Module, modules: Iterable[nn.Module]) -> list[str]:

@@ -75,8 +75,9 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
 
     from thriftune.engine.forward import switch_recomputation
     from thriftune.methods.base import TransformerMethod
+    from thriftune.models.check import check_model
     from thriftune.models.load import load_config, longest_text, skeleton
-    from thriftune.models.sources import resolve_model, weight_files
+    from thriftune.models.sources import resolve_model
 
     folders: dict[str, Path] = {}
     seen = set()
@@ -85,8 +86,7 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
             continue
         if run.model not in folders:
             folders[run.model] = resolve_model(run.model, study.folder)
-            if not weight_files(folders[run.model]):
-                raise InputError(f'Model "{run.model}" has no weight file (model.safetensors) in {folders[run.model]}.')
+            check_model(folders[run.model], labels, run.head)
         folder = folders[run.model]
         limit = longest_text(load_config(folder))
         if limit is not None and run.protocol.max_tokens > limit:
