@@ -37,7 +37,8 @@ def check_promise(job: Job, folder: RunFolder) -> None:
     examples = frame["example"].to_numpy()
     _check_tokens(saved.inputs(texts), tokens, rows, examples)
     before = folder.read_predictions(split)[rows].select(f"p_{label}" for label in job.labels).to_numpy()
-    _check_probabilities(saved.probabilities(texts), before, examples, TOLERANCE[job.planned.protocol.precision])
+    tolerance = TOLERANCE[job.planned.protocol.precision]
+    _check_probabilities(saved.probabilities(texts), before, examples, tolerance, saved.usage.base)
 
 
 def evenly_spaced(count: int) -> np.ndarray:
@@ -64,7 +65,9 @@ def _check_tokens(inputs: dict[str, Any], tokens: Tokens, rows: np.ndarray, exam
             )
 
 
-def _check_probabilities(now: np.ndarray, before: np.ndarray, examples: np.ndarray, tolerance: float) -> None:
+def _check_probabilities(
+    now: np.ndarray, before: np.ndarray, examples: np.ndarray, tolerance: float, base: str | None
+) -> None:
     distance = np.abs(now - before).max(axis=1)
     differing = np.flatnonzero(~(distance <= tolerance))
     if len(differing):
@@ -73,6 +76,7 @@ def _check_probabilities(now: np.ndarray, before: np.ndarray, examples: np.ndarr
             f"it gives other probabilities for {len(differing)} of {len(now)} test texts, {flipped} of them with "
             f"another label (by up to {distance.max():.2g}, allowed is {tolerance:g}; the first is row "
             f"{examples[differing[0]]} of its source)"
+            + (f'. If transformers alone does not load the base "{base}" whole, save it anew' if base else "")
         )
 
 
