@@ -81,26 +81,3 @@ def test_linear_head(name: str, kind: str, tmp_path: Path) -> None:
     expected = predict(classifier, examples(classifier, 12), Protocol(max_tokens=32))
     np.testing.assert_allclose(logits, expected, atol=2e-5)
     assert json.loads((tmp_path / "labels.json").read_text()) == list(LABELS)
-
-
-@pytest.mark.parametrize("name", ["full", "lora"])
-def test_the_five_documented_lines_run_as_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import safetensors.torch
-
-    classifier = trained(name, "bert", "linear")
-    save_classifier(classifier, tmp_path)
-    code = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {
-        "AutoModel": AutoModel,
-        "AutoTokenizer": AutoTokenizer,
-        "PeftModel": PeftModel,
-        "json": json,
-        "safetensors": safetensors,
-        "torch": torch,
-        "first": "the cat sat",
-        "second": "the dog",
-    }
-    exec(code, names)
-    assert len(code.strip().splitlines()) == 5
-    assert names["label"] in LABELS

@@ -73,6 +73,31 @@ class Tokens:
         )
 
 
+@dataclass(frozen=True)
+class Join:
+    """How two texts become one segment: before, first text, separator, second text, after."""
+
+    before: tuple[int, ...]
+    separator: int
+    after: tuple[int, ...]
+    room: int
+    """The most tokens between `before` and `after`."""
+    side: Literal["right", "left"]
+    """Where what is too long is cut."""
+
+    @classmethod
+    def of(cls, tokenizer: Any, plain: tokenizers.Tokenizer, max_tokens: int) -> Join:
+        """The tokenizer's own template of one text; raises `InputError` where it has no separator."""
+        before, after = _single_template(plain)
+        room = max_tokens - len(before) - len(after)
+        return cls(tuple(before), _separator(tokenizer), tuple(after), room, tokenizer.truncation_side)
+
+    def __call__(self, first: list[int], second: list[int]) -> list[int]:
+        """The ids of a pair from those of its texts."""
+        body = [*first, self.separator, *second]
+        return [*self.before, *(body[: self.room] if self.side == "right" else body[-self.room :]), *self.after]
+
+
 def encode(
     tokenizer: Any,
     texts: Sequence[Sequence[str]],
@@ -86,9 +111,9 @@ def encode(
 
     `texts` holds one list per text column, one column or two, all of one length. Pairs as `segments` follow the
     tokenizer's own pair template and are cut longest first; as `one_segment` they become first text, separator
-    token, second text in the single-text template, types 0, cut at the end. Special tokens written in a text
-    stay text. Raises `InputError` where `max_tokens` leaves no room for text, or the tokenizer has no fast
-    backend or no separator.
+    token, second text in the single-text template, types 0. All are cut on the tokenizer's own `truncation_side`.
+    Structural special tokens written in a text stay text. Raises `InputError` where `max_tokens` leaves no room for
+    text, or the tokenizer has no fast backend or no separator.
     """
     _check_columns(texts)
     plain = plain_tokenizer(tokenizer)
@@ -97,9 +122,10 @@ def encode(
     if max_tokens <= special:
         raise InputError(f"max_tokens {max_tokens} leaves no room for text: {special} are special tokens. Raise it.")
     if joined:
-        rows = _joined_rows(plain, texts, max_tokens, _separator(tokenizer))
+        join = Join.of(tokenizer, plain, max_tokens)
+        rows = _joined_rows(plain, texts, join)
     else:
-        plain.enable_truncation(max_tokens, strategy="longest_first")
+        plain.enable_truncation(max_tokens, strategy="longest_first", direction=tokenizer.truncation_side)
         rows = _rows(plain, texts)
     return _pack(rows, len(texts[0]), token_types, progress)
 
@@ -126,20 +152,15 @@ def _rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]]) -> Iterat
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 
 
-def _joined_rows(
-    plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]], max_tokens: int, separator: int
-) -> Iterator[_Encoded]:
+def _joined_rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]], join: Join) -> Iterator[_Encoded]:
     """Each pair as one text: template start, first text, separator, second text, template end."""
-    prefix, suffix = _single_template(plain)
-    room = max_tokens - len(prefix) - len(suffix)
     first, second = texts
     for start in range(0, len(first), _CHUNK):
         batches = (list(column[start : start + _CHUNK]) for column in (first, second))
         encoded = (plain.encode_batch_fast(batch, add_special_tokens=False) for batch in batches)
         for a, b in zip(*encoded, strict=True):
-            body = [*a.ids, separator, *b.ids]
-            ids = [*prefix, *body[:room], *suffix]
-            yield ids, [0] * len(ids), len(body) > room
+            ids = join(a.ids, b.ids)
+            yield ids, [0] * len(ids), len(a.ids) + 1 + len(b.ids) > join.room
 
 
 def _single_template(plain: tokenizers.Tokenizer) -> tuple[list[int], list[int]]:

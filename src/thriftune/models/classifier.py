@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -54,6 +54,8 @@ class Classifier:
     peft: PeftModel | None = None
     stored: StoredWeights | None = None
     """Where the weights are that were left out when it was loaded; None where all are there."""
+    padding_side: Literal["right", "left"] = "right"
+    """Where padding changes nothing that the model says of a text."""
     input_tuner: bool = False
     """Whether the method changes the input (prompt learning), so that only PEFT's own forward will do."""
 

@@ -35,6 +35,7 @@ from thriftune.models.folder import check_config, check_folder, identity, read_c
 from thriftune.models.head import HeadSettings, linear_head
 from thriftune.models.selection import Origin, Outline, Selection, outline_of, require_all, select
 from thriftune.models.stored import Placeholders, load_network
+from thriftune.models.stored_tokenizer import returns_token_types
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
 
@@ -93,12 +94,14 @@ def has_tokenizer(folder: Path) -> bool:
     return any(list(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
 
 
-def token_types(config: PretrainedConfig) -> bool:
-    """Whether models of this configuration tell segments apart by token type ids."""
+def token_types(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> bool:
+    """Whether models of this configuration tell segments apart by token type ids.
+
+    With its tokenizer: whether they are fed any. What the tokenizer does not return is not fed, as in transformers.
+    """
     family = family_of(config.model_type)
-    if family is None:
-        return getattr(config, "type_vocab_size", 0) > 1
-    return family.uses_token_types(config)
+    capable = getattr(config, "type_vocab_size", 0) > 1 if family is None else family.uses_token_types(config)
+    return capable and (tokenizer is None or returns_token_types(tokenizer))
 
 
 def longest_text(config: PretrainedConfig) -> int | None:

@@ -9,45 +9,46 @@ import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier, quiet
-
-LINEAR_HEAD_USAGE = """\
-# Load this classifier
-
-```python
-encoder = {load}
-head = safetensors.torch.load_file("head.safetensors")
-inputs = AutoTokenizer.from_pretrained(".")(first, second, return_tensors="pt")
-logits = torch.nn.functional.linear(encoder(**inputs).last_hidden_state[:, 0], head["weight"], head["bias"])
-label = json.load(open("labels.json"))[logits.argmax()]
-```
-"""
+from thriftune.models.load import load_classifier, quiet, token_types
+from thriftune.models.stored_tokenizer import save_tokenizer
+from thriftune.models.usage import Reading, Usage, base_reference
 
 
-def save_classifier(classifier: Classifier, folder: Path) -> int:
+def save_classifier(classifier: Classifier, folder: Path, reading: Reading | None = None) -> int:
     """Writes `model/` and returns the bytes of its weight files.
 
     Own head: a folder that AutoModelForSequenceClassification loads, or a PEFT adapter with the whole head.
-    Linear head: an AutoModel folder (or adapter), head.safetensors, and a README with five lines to load it.
+    Linear head: an AutoModel folder (or adapter) and head.safetensors. A README.md holds code that loads it and
+    predicts, with texts read as `reading` says; thriftune.json says the same to programs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if classifier.peft is None:
         classifier = complete(classifier)
+    base = None
     with quiet():
         if classifier.peft is not None:
+            base = base_reference(classifier.name, classifier.path, folder)
             classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
             classifier.config.save_pretrained(folder)
+            _set(folder / "adapter_config.json", base_model_name_or_path=base)
         elif classifier.head.type == "linear":
             classifier.encoder.save_pretrained(folder)
         else:
             classifier.network.save_pretrained(folder)  # type: ignore[operator]
         if classifier.head.type == "linear":
             _save_linear_head(classifier, folder)
-        if classifier.tokenizer is not None:
-            classifier.tokenizer.save_pretrained(folder)
-    if classifier.head.type == "own":
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card template, all placeholders
+        _save_reading(classifier, folder, reading or Reading(), base)
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None) -> None:
+    """Writes the tokenizer, thriftune.json and README.md (over PEFT's model card, which is all placeholders)."""
+    tokenizer = classifier.tokenizer
+    if tokenizer is None:
+        raise ValueError("a classifier without a tokenizer cannot be saved")
+    types = token_types(classifier.config, tokenizer)
+    save_tokenizer(tokenizer, folder, token_types=types, padding_side=classifier.padding_side)
+    Usage.of(tokenizer, reading, classifier.head.type, base).write(folder)
 
 
 def _save_linear_head(classifier: Classifier, folder: Path) -> None:
@@ -55,11 +56,11 @@ def _save_linear_head(classifier: Classifier, folder: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in linear.state_dict().items()}
     save_file(state, folder / "head.safetensors")
     (folder / "labels.json").write_text(json.dumps(list(classifier.labels)), encoding="utf-8")
-    base = str(classifier.path)
-    load = 'AutoModel.from_pretrained(".")'
-    if classifier.peft is not None:
-        load = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{base}"), ".").eval()'
-    (folder / "README.md").write_text(LINEAR_HEAD_USAGE.format(load=load), encoding="utf-8")
+
+
+def _set(path: Path, **values: str) -> None:
+    """Changes values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values, indent=2), encoding="utf-8")
 
 
 def delta_bytes(classifier: Classifier) -> int:

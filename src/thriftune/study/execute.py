@@ -202,6 +202,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         model=prepared.models.get(run.model) if run.model is not None else None,
         device=device,
         out=store.run(key).path,
+        pair=study.data.pair,
         robustness={name: further.fingerprint for name, further in prepared.dataset.robustness.items()},
     )
 

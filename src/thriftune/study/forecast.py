@@ -198,7 +198,8 @@ class _Asked:
         if run.protocol.padding == "max" and not has_tokenizer(folder):
             return np.full(frame.height, run.protocol.max_tokens, dtype=np.int64), None
         self.report("tokenising")
-        tokenizer, types = load_tokenizer(folder), token_types(load_config(folder))
+        tokenizer = load_tokenizer(folder)
+        types = token_types(load_config(folder), tokenizer)
         found = []
         for split in ("train", "validation"):
             if split in dataset.splits:

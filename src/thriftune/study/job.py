@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class Job:
     predicted: Prediction | None = None
     unpredicted: str | None = None
     """Why there is no prediction, where there should be one."""
+    pair: Literal["segments", "one_segment"] = "segments"
+    """How two text columns become one input."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 

@@ -165,7 +165,8 @@ def _tokenise(
     for key, run in wanted.items():
         assert run.model is not None
         path = models[run.model]
-        tokenizer, types = load_tokenizer(path), token_types(load_config(path))
+        tokenizer = load_tokenizer(path)
+        types = token_types(load_config(path), tokenizer)
         by_split = {}
         for split, frame in dataset.frames.items():
             listener(Stage("tokenising", done, total))

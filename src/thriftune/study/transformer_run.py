@@ -79,6 +79,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     from thriftune.data.tokens import Tokens
     from thriftune.engine.batches import Examples
     from thriftune.models.save import delta_bytes, save_classifier
+    from thriftune.models.usage import Reading
+    from thriftune.study.promise import check_promise
 
     planned = job.planned
     frames = job.frames()
@@ -107,11 +109,18 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
     folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
-    stored = save_classifier(classifier, folder.model_path)
+    protocol = planned.protocol
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
-    path = _path_note(classifier, planned.protocol)
+    path = _path_note(classifier, protocol)
     notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes]
-    return Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    outcome = Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    # All costs are known: what comes now is charged to no one, and needs the memory.
+    del trained, classifier, examples, meter
+    gc.collect()
+    check_promise(job, folder)
+    return outcome
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:

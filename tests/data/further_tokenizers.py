@@ -1,0 +1,27 @@
+"""Small tokenizers with settings and tokens of their publishers' own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.data import tiny_tokenizers
+from tests.data.tiny_tokenizers import MARKS, WORDS
+from transformers import AlbertTokenizer
+
+MARKERS = ("[E1]", "<e1>")
+
+
+def albert() -> Any:
+    """Unigram, lower case, with two segments, which its class in transformers 5 does not return."""
+    pieces = [("<pad>", 0.0), ("<unk>", 0.0), ("[CLS]", 0.0), ("[SEP]", 0.0), ("[MASK]", 0.0)]
+    pieces += [(f"▁{word}", -3.0) for word in WORDS]
+    pieces += [(mark, -6.0) for mark in dict.fromkeys(["▁", *MARKS.lower()])]
+    return AlbertTokenizer(vocab=pieces)
+
+
+def marked(kind: str) -> Any:
+    """One of the tiny tokenizers with a further special token and an ordinary added one."""
+    tokenizer = tiny_tokenizers.KINDS[kind]()
+    tokenizer.add_special_tokens({"additional_special_tokens": [MARKERS[0]]})
+    tokenizer.add_tokens([MARKERS[1]])
+    return tokenizer
