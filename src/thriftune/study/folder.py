@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thriftune.errors import InputError
+from thriftune.paths import check_new_folder, kind, status
 from thriftune.results.record import StudyResults
 from thriftune.results.store import Store
 
@@ -48,12 +49,23 @@ def alone_in(out: Path) -> Iterator[None]:
 
 def check_folder(out: Path) -> None:
     """Raises `InputError` where the output folder holds something that is not a study."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out needs a folder.")
+    check_new_folder(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not any(path.exists() for path in (Store(out).study_path, out / WORK, out / LOCK)):
-        raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
+    store = Store(out)
+    # A study.yaml alone is someone's own, which the resolved one would replace.
+    if not any(path.exists() for path in (store.results_path, store.test_path, out / "runs", out / WORK, out / LOCK)):
+        raise InputError(
+            f"{out} is not empty and holds no results. Give a new folder, or one that compare wrote before."
+        )
+    for path in (out / WORK, out / "runs", store.figures_path, store.robustness_path):
+        if (found := status(path)) is not None and not path.is_dir():
+            raise InputError(
+                f"{path} is {kind(found)}, where compare needs a folder. Remove it, or give another --out."
+            )
+    for path in (store.study_path, store.test_path, store.train_path, store.report_path):
+        if (found := status(path)) is not None and not path.is_file():
+            raise InputError(f"{path} is {kind(found)}, where compare needs a file. Remove it, or give another --out.")
 
 
 def earlier_results(out: Path) -> StudyResults | None:
