@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Group, Table
+from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.section import GROUPS, Section, build
 from thriftune.report.table import cell
@@ -46,6 +47,7 @@ def write_report(out: Path) -> Path:
 
     `results.json` then also holds what the panels computed. Raises `InputError` where the folder holds no results.
     """
+    check_folder(out, "the folder that `thriftune compare --out` wrote")
     store = Store(out)
     results = store.load()
     sections, skipped = build(results)

@@ -55,9 +55,7 @@ def check_folder(out: Path) -> None:
     store = Store(out)
     # A study.yaml alone is someone's own, which the resolved one would replace.
     if not any(path.exists() for path in (store.results_path, store.test_path, out / "runs", out / WORK, out / LOCK)):
-        raise InputError(
-            f"{out} is not empty and holds no results. Give a new folder, or one that compare wrote before."
-        )
+        raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
     for path in (out / WORK, out / "runs", store.figures_path, store.robustness_path):
         if (found := status(path)) is not None and not path.is_dir():
             raise InputError(
