@@ -30,13 +30,23 @@ class Names:
     @property
     def text_out(self) -> tuple[str, ...]:
         """The text columns of the dataset; `example` and `label` are taken."""
-        return tuple(f"{name}_text" if name in ("example", "label") else name for name in self.text)
+        return _clear(self.text, {"example", "label"}, "_text")
 
     @property
     def keep_out(self) -> tuple[str, ...]:
         """The kept columns of the dataset, clear of the others."""
-        taken = {"example", "label", *self.text_out}
-        return tuple(f"{name}_kept" if name in taken else name for name in self.keep)
+        return _clear(self.keep, {"example", "label", GROUP, *self.text_out}, "_kept")
+
+
+def _clear(names: tuple[str, ...], taken: set[str], suffix: str) -> tuple[str, ...]:
+    """The names, with the suffix (as often as it takes) on those that are taken."""
+    out = []
+    for name in names:
+        new = name
+        while new in taken or (new != name and new in names):
+            new += suffix
+        out.append(new)
+    return tuple(out)
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,10 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
         for name, out in zip(names.text, names.text_out, strict=True)
     ]
     columns.append(labels.alias("label"))
-    columns += [_kept(source, resolved.get(name), out) for name, out in zip(names.keep, names.keep_out, strict=True)]
+    columns += [
+        _kept(source, resolved.get(name), out, table.where)
+        for name, out in zip(names.keep, names.keep_out, strict=True)
+    ]
     if names.group is not None and names.group in resolved:
         columns.append(_text(source[resolved[names.group]], table.where, "grouping").alias(GROUP))
     frame = pl.DataFrame(columns)
@@ -84,15 +97,23 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         raise InputError(
             f'{where}: the {role} column "{column.name}" holds {column.dtype} values. Give a column of plain values.'
         )
-    return column.cast(pl.String)
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f'{where}: the {role} column "{column.name}" holds {column.dtype} values, which are not text. '
+            "Save them as text, or give another column."
+        ) from error
 
 
-def _kept(source: pl.DataFrame, name: str | None, out: str) -> pl.Series:
-    """A carried column; null in splits that lack it."""
+def _kept(source: pl.DataFrame, name: str | None, out: str, where: str) -> pl.Series:
+    """A carried column; null in splits that lack it. Raises `InputError` for values that the report cannot show."""
     import polars as pl
 
     if name is None:
         return pl.Series(out, [None] * source.height, dtype=pl.String)
+    if not source[name].dtype.is_nested() and source[name].dtype != pl.Binary:
+        _text(source[name], where, "kept")
     return source[name].alias(out)
 
 

@@ -64,9 +64,14 @@ def load_config(folder: Path) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         return config
-    # Whatever a value of the wrong type makes of it: classes of configurations differ in what they check.
-    except Exception as error:
-        raise InputError(f"{folder / 'config.json'} cannot be used: {_line(error)}") from error
+    except Exception as error:  # a wrong type in config.json raises whatever the first to read it raises
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: Exception) -> InputError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return InputError(f"{folder / 'config.json'} cannot be used: {said[:300]}")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -91,7 +96,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether the folder holds a tokenizer's files."""
-    return any(list(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
+    return any(path.is_file() for pattern in TOKENIZER_FILES for path in folder.glob(pattern))
 
 
 def token_types(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> bool:
@@ -269,9 +274,12 @@ def skeleton(
 
 def _from_config(target: _Target) -> PreTrainedModel:
     config = copy.deepcopy(target.config)
-    network: PreTrainedModel = target.auto.from_config(
-        config, dtype=torch.float32, trust_remote_code=False, **target.options
-    )
+    try:
+        network: PreTrainedModel = target.auto.from_config(
+            config, dtype=torch.float32, trust_remote_code=False, **target.options
+        )
+    except Exception as error:  # nothing but config.json is read here
+        raise _unusable(target.folder, error) from error
     return network
 
 
