@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -54,6 +54,8 @@ class Classifier:
     peft: PeftModel | None = None
     stored: StoredWeights | None = None
     """Where the weights are that were left out when it was loaded; None where all are there."""
+    padding_side: Literal["right", "left"] = "right"
+    """Where padding changes nothing that the model says of a text."""
     input_tuner: bool = False
     """Whether the method changes the input (prompt learning), so that only PEFT's own forward will do."""
 
@@ -69,7 +71,7 @@ class Classifier:
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The encoder's layers, lowest first."""
+        """The encoder's layers, lowest first; empty where they are not known."""
         return self.family.layer_list(self.encoder)
 
     @property
@@ -102,7 +104,8 @@ class Classifier:
         """How many layers lie below the lowest trained one: the depth to which gradients need not reach.
 
         All layers where only the head is trained; zero where the first layer is but the embeddings are not;
-        None where the embeddings (or anything else outside the layers and the head) are trained.
+        None where the embeddings (or anything else outside the layers and the head) are trained. Where the layers
+        are not known there are none, and so 0 or None.
         """
         lowest = len(self.layers)
         inside = {id(p) for module in self.head_modules for p in module.parameters()}

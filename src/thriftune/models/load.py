@@ -25,8 +25,10 @@ from transformers.utils import logging as transformers_logging
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
-from thriftune.models.families.base import guess_family
+from thriftune.models.families.base import Family
+from thriftune.models.families.guess import guess_family, position_limit
 from thriftune.models.head import HeadSettings, linear_head
+from thriftune.models.padding import is_causal, settle_padding
 from thriftune.models.sources import weight_files
 from thriftune.models.stored import Placeholders, safetensors_files
 
@@ -90,7 +92,16 @@ def token_types(config: PretrainedConfig) -> bool:
 def longest_text(config: PretrainedConfig) -> int | None:
     """The most tokens that the model's position table allows; None where there is no limit."""
     family = family_of(config.model_type)
-    return family.max_tokens(config) if family is not None else getattr(config, "max_position_embeddings", None)
+    if family is not None:
+        return family.max_tokens(config)
+    with quiet(), torch.device("meta"):
+        return position_limit(AutoModel.from_config(config))
+
+
+def longest_of(classifier: Classifier) -> int | None:
+    """The same of a classifier."""
+    known = family_of(classifier.config.model_type)
+    return position_limit(classifier.encoder) if known is None else known.max_tokens(classifier.config)
 
 
 def load_classifier(
@@ -114,6 +125,7 @@ def load_classifier(
     if classifier is None:
         classifier = _whole(folder, labels, head, name, seed)
     classifier.tokenizer = load_tokenizer(folder)
+    settle_padding(classifier)
     return classifier
 
 
@@ -182,8 +194,10 @@ def _build(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str 
         else:
             encoder = make(AutoModel, config, _without_pooler(config))
             network = linear_head(encoder, len(labels), 0.1 if head.dropout is None else head.dropout)
-    except (ValueError, OSError, RuntimeError, KeyError, SafetensorError) as error:
+    except (ValueError, OSError, RuntimeError, KeyError, AssertionError, SafetensorError) as error:
         raise InputError(f"The model in {folder} cannot be loaded: {_line(error)}") from error
+    if head.type == "linear":
+        _check_linear_head(config)
     known = family_of(config.model_type)
     family = known or guess_family(network if head.type == "own" else encoder)
     if head.type == "own" and head.dropout is not None:
@@ -197,14 +211,31 @@ def _build(folder: Path, labels: tuple[str, ...], head: HeadSettings, name: str 
         labels=labels,
         name=name or folder.name,
         path=folder,
-        notes=() if known else (_unknown_note(config),),
+        notes=tuple(_architecture_notes(config, family, known is not None)),
     )
     classifier.freeze()
     return classifier
 
 
-def _unknown_note(config: PretrainedConfig) -> str:
-    return f'The architecture "{config.model_type}" is not known by name; it trains through its own forward.'
+def _check_linear_head(config: PretrainedConfig) -> None:
+    """Raises `InputError` where the first token has not seen the text, or the encoder takes two inputs."""
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(f'head.type linear needs an encoder alone; "{kind}" has a decoder too. Use head.type own.')
+    if is_causal(config) or getattr(config, "is_decoder", False):
+        raise InputError(
+            f'head.type linear reads the first token, which in a decoder ("{kind}") has seen no other. '
+            "Use head.type own, which reads the last one."
+        )
+
+
+def _architecture_notes(config: PretrainedConfig, family: Family, known: bool) -> Iterator[str]:
+    """What was guessed of an architecture, and what a packed family cannot pack."""
+    if not known:
+        where = f"its layers are {family.layers}" if family.layers else f"its layers are not known: {family.why_no_layers}"
+        yield f'The architecture "{config.model_type}" is not known by name; it trains through its own forward ({where}).'
+    elif family.packs and not family.can_pack(config):
+        yield "The configuration says is_decoder, so the model trains through its own forward, with its own mask."
 
 
 def _without_pooler(config: PretrainedConfig) -> dict[str, Any]:

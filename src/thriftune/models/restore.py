@@ -28,7 +28,10 @@ def restore(classifier: Classifier, folder: Path) -> None:
 
 
 def _restore_adapter(classifier: Classifier, folder: Path) -> None:
-    from peft import load_peft_weights, set_peft_model_state_dict
+    from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
 
+    config = classifier.peft.peft_config["default"] if classifier.peft is not None else None
     with quiet():
+        if hasattr(config, "rank_pattern"):  # AdaLoRA stores the ranks that it left, and their number with them
+            config.rank_pattern = PeftConfig.from_pretrained(str(folder)).rank_pattern
         set_peft_model_state_dict(classifier.peft, load_peft_weights(str(folder), device="cpu"))

@@ -173,6 +173,8 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
     load_trained(classifier, kept)
     kept.unlink()
+    if (watcher := planned.method.watch(classifier)) is not None:
+        watcher.finished()
     return Trained(classifier, cut_examples, best[2], best[3], best[1], search, load_seconds, texts, notes)
 
 
@@ -212,7 +214,8 @@ def _prefix_layers(job: Job, method: TransformerMethod, examples: dict[str, Exam
 
     planned = job.planned
     assert job.model is not None
-    shapes = skeleton(job.model, job.labels, planned.head, planned.model)
+    device = "cpu" if method.reads_weights else "meta"
+    shapes = skeleton(job.model, job.labels, planned.head, planned.model, device)
     method.apply(shapes, torch.Generator().manual_seed(planned.seed))
     return prefix_layers(shapes, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"))
 
@@ -224,6 +227,8 @@ def load(job: Job, without: int = 0) -> Classifier:
     """
     import torch
 
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.sides import settle_side
     from thriftune.models.load import load_classifier
 
     planned = job.planned
@@ -232,6 +237,7 @@ def load(job: Job, without: int = 0) -> Classifier:
     classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
     planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
     classifier.move(job.device)
+    settle_side(classifier, Tokens.load(job.tokens["train"], mmap=True), planned.protocol)
     return classifier
 
 
@@ -259,6 +265,7 @@ def _fit(
     from thriftune.study.watch import ProgressHook
 
     planned = job.planned
+    assert isinstance(planned.method, TransformerMethod)
     task = Task(
         classifier=classifier,
         train=examples["train"],
@@ -267,7 +274,7 @@ def _fit(
         learning_rate=rate,
         seed=planned.seed,
         checkpoint=job.out / "epoch.safetensors",
-        after_step=getattr(planned.method, "after_step", None),
+        watcher=planned.method.watch(classifier),
     )
     dynamics = Dynamics()
     return fit(task, [meter, ProgressHook(planned, meter, emit), dynamics]), dynamics.true_probability

@@ -1,0 +1,127 @@
+"""Any PEFT type trained by plain PEFT, written without the engine: what the method `peft` must agree with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel, TaskType, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from tests.engine.reference import collate, without_dropout
+from tests.tiny_data import LABELS, examples
+from tests.tiny_models import model_folder
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.predict import predict
+from thriftune.engine.protocol import OptimizerSettings, Protocol, ScheduleSettings
+from thriftune.engine.sides import settle_side
+from thriftune.engine.train import Task, fit
+from thriftune.methods import find
+from thriftune.models.classifier import Classifier
+from thriftune.models.load import load_classifier, quiet
+from thriftune.models.save import save_classifier
+
+RATE, BATCH, STEPS, SEED = 5e-3, 8, 2, 5
+PROTOCOL = Protocol(
+    epochs=1,
+    batch_size=BATCH,
+    max_tokens=32,
+    schedule=ScheduleSettings(type="constant"),
+    optimizer=OptimizerSettings(weight_decay=0.0),
+    keep="last",
+)
+
+
+def applied(kind: str, name: str, settings: dict[str, Any]) -> tuple[Classifier, Examples]:
+    """A tiny classifier with the tuner, without dropout, and texts for two steps."""
+    classifier = load_classifier(model_folder(kind), LABELS, seed=1)
+    method = find("peft")
+    tuner: Any = method(**method.prepare({"type": name, **settings}))
+    tuner.apply(classifier, torch.Generator().manual_seed(2))
+    without_dropout(classifier.root)
+    data = examples(classifier, BATCH * STEPS)
+    settle_side(classifier, data.tokens, PROTOCOL)
+    return classifier, data
+
+
+def train_ours(classifier: Classifier, data: Examples, name: str, settings: dict[str, Any], folder: Path) -> list[float]:
+    """The engine's losses, step by step."""
+    method = find("peft")
+    tuner: Any = method(**method.prepare({"type": name, **settings}))
+    watcher = tuner.watch(classifier)
+    task = Task(classifier, data, None, PROTOCOL, RATE, SEED, folder / "best", watcher)
+    return [point.loss for point in fit(task).steps]
+
+
+def plain_twin(classifier: Classifier, kind: str, name: str) -> Any:
+    """The same model and tuner made by transformers and PEFT alone, with the classifier's present tensors."""
+    with quiet():
+        network = AutoModelForSequenceClassification.from_pretrained(model_folder(kind), num_labels=len(LABELS))
+    network.config.pad_token_id = classifier.config.pad_token_id
+    assert classifier.peft is not None
+    found = classifier.peft.peft_config["default"].to_dict()
+    fields = PEFT_TYPE_TO_CONFIG_MAPPING[name].__dataclass_fields__  # type: ignore[index]
+    config = PEFT_TYPE_TO_CONFIG_MAPPING[name](**{key: value for key, value in found.items() if key in fields})  # type: ignore[index]
+    config.task_type = TaskType.SEQ_CLS
+    twin = get_peft_model(network, config)
+    missing = twin.load_state_dict(classifier.peft.state_dict(), strict=False)
+    assert not missing.missing_keys and not missing.unexpected_keys, missing
+    without_dropout(twin)
+    return twin
+
+
+def train_plain(network: Any, data: Examples, pad: int, side: str, steps_in_all: int) -> list[float]:
+    """Losses of plain AdamW steps on `network(**inputs, labels=...)`; AdaLoRA as its documentation says."""
+    network.train()
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0.0, foreach=False)
+    losses = []
+    adalora = hasattr(network.base_model, "rankallocator")
+    if adalora:
+        network.base_model.rankallocator.set_total_step(steps_in_all)
+    for step, batch in enumerate(training_batches(len(data), BATCH, SEED, 0), start=1):
+        inputs = collate(data, batch, pad)
+        if side == "left":
+            inputs = {key: _to_the_left(value, inputs["attention_mask"]) for key, value in inputs.items()}
+        out = network(**inputs, labels=torch.tensor(data.labels[batch]))
+        losses.append(nn.functional.cross_entropy(out.logits, torch.tensor(data.labels[batch])).item())
+        out.loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if adalora:
+            network.base_model.update_and_allocate(step)
+        optimizer.zero_grad()
+    return losses
+
+
+def _to_the_left(value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return torch.stack([row.roll(int((keep == 0).sum())) for row, keep in zip(value, mask, strict=True)])
+
+
+def reloaded_logits(kind: str, folder: Path, data: Examples, classifier: Classifier) -> np.ndarray:
+    """Logits, text by text, of what was saved, loaded as PEFT's documentation says."""
+    with quiet():
+        network = AutoModelForSequenceClassification.from_pretrained(model_folder(kind), num_labels=len(LABELS))
+    network.config.pad_token_id = classifier.config.pad_token_id
+    with quiet():
+        loaded = PeftModel.from_pretrained(network, str(folder)).eval()
+    with torch.no_grad():
+        return np.concatenate(
+            [loaded(**collate(data, np.array([i]), 0)).logits.numpy() for i in range(min(6, len(data)))]
+        )
+
+
+def compare(kind: str, name: str, settings: dict[str, Any], folder: Path) -> tuple[list[float], list[float], float]:
+    """Our losses, plain PEFT's, and how far the saved adapter's logits are from the trained classifier's."""
+    classifier, data = applied(kind, name, settings)
+    twin = plain_twin(classifier, kind, name)
+    expected = train_plain(twin, data, int(classifier.config.pad_token_id or 0), classifier.padding_side, STEPS)
+    found = train_ours(classifier, data, name, settings, folder)
+    logits = predict(classifier, data, PROTOCOL)
+    save_classifier(classifier, folder / "model")
+    loaded = reloaded_logits(kind, folder / "model", data, classifier)
+    return found, expected, float(np.abs(loaded - logits[: len(loaded)]).max())
