@@ -103,7 +103,11 @@ def _further(kind: str) -> PretrainedConfig:
         ),
         "llama": lambda: LlamaConfig(**SIZE, **marks),
         "opt": lambda: OPTConfig(
-            hidden_size=32, ffn_dim=48, num_hidden_layers=LAYERS, num_attention_heads=4, max_position_embeddings=64,
+            hidden_size=32,
+            ffn_dim=48,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=4,
+            max_position_embeddings=64,
             word_embed_proj_dim=32,
         ),
         "bloom": lambda: BloomConfig(hidden_size=32, n_layer=LAYERS, n_head=4),

@@ -28,7 +28,7 @@ def roberta() -> Any:
 
 
 def gpt2() -> Any:
-    """Byte-level BPE without a padding token, which adds nothing to a text; a pair is its two texts, one after another."""
+    """Byte-level BPE without a padding token, which adds nothing to a text; a pair is one text after the other."""
     pieces = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the", "Ġc", "at", "Ġcat"]
     merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
     return GPT2Tokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)

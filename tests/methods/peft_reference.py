@@ -48,7 +48,9 @@ def applied(kind: str, name: str, settings: dict[str, Any]) -> tuple[Classifier,
     return classifier, data
 
 
-def train_ours(classifier: Classifier, data: Examples, name: str, settings: dict[str, Any], folder: Path) -> list[float]:
+def train_ours(
+    classifier: Classifier, data: Examples, name: str, settings: dict[str, Any], folder: Path
+) -> list[float]:
     """The engine's losses, step by step."""
     method = find("peft")
     tuner: Any = method(**method.prepare({"type": name, **settings}))

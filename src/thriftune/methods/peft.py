@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from thriftune.models.classifier import Classifier
 
+RANDOM_PROMPT = {"prompt_tuning_init": "RANDOM", "prompt_tuning_init_text": None, "tokenizer_name_or_path": None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peft(TransformerMethod):
@@ -83,7 +85,11 @@ class Peft(TransformerMethod):
                     parameter.requires_grad_(False)
         if settings.get("prompt_tuning_init") == "TEXT":
             # The prompt is stored; another machine must not look for the text's tokenizer.
-            config.prompt_tuning_init, config.prompt_tuning_init_text, config.tokenizer_name_or_path = "RANDOM", None, None
+            config.prompt_tuning_init, config.prompt_tuning_init_text, config.tokenizer_name_or_path = (
+                "RANDOM",
+                None,
+                None,
+            )
 
     @property
     def reads_weights(self) -> bool:

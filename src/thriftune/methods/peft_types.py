@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from thriftune.models.padding import is_causal
@@ -50,50 +51,54 @@ OWN_KEYS = ("peft_type", "task_type", "inference_mode", "base_model_name_or_path
 
 def why_refused(classifier: Classifier, name: str, settings: dict[str, Any]) -> str | None:
     """Why a PEFT type with these settings cannot be used on a classifier; None where it can."""
+    objections = (*_about_type(name, settings), *_about_model(classifier, name))
+    return objections[0] if objections else None
+
+
+def _about_type(name: str, settings: dict[str, Any]) -> Iterator[str]:
+    """What is wrong whatever the model."""
     if name in REFUSED:
-        return f"{REFUSED[name]}."
+        yield f"{REFUSED[name]}."
     for key in OWN_KEYS:
         if settings.get(key):
-            return f"{key} follows from the study; leave it out."
+            yield f"{key} follows from the study; leave it out."
     for (kind, key), why in SETTINGS.items():
         if kind == name and settings.get(key):
-            return f"with {key}, {why}. Leave it out."
+            yield f"with {key}, {why}. Leave it out."
     start = str(settings.get("init_lora_weights", "")).lower()
     for value, why in LORA_STARTS.items():
         if name == "LORA" and start.startswith(value):
-            return f"with init_lora_weights {start}, {why}. Use another start, such as true, gaussian or orthogonal."
-    return _why_not_on(classifier, name, settings)
+            yield f"with init_lora_weights {start}, {why}. Use another start, such as true, gaussian or orthogonal."
+    if name == "ADALORA" and settings.get("target_r", 8) >= settings.get("init_r", 12):
+        yield "target_r must be below init_r: it lowers ranks from the one to the other. Their defaults are 8 and 12."
+    if name in PROMPTS and not settings.get("num_virtual_tokens"):
+        yield "num_virtual_tokens is missing. Give the length of the prompt, for example 20."
+
+
+def _about_model(classifier: Classifier, name: str) -> Iterator[str]:
+    """What a type asks of the architecture and the head."""
+    kind, own_head = classifier.config.model_type, classifier.head.type == "own"
+    if name == "TRAINABLE_TOKENS" and own_head:
+        yield (
+            "its adapter cannot store the head that is trained beside it. "
+            "Use type LORA with trainable_token_indices, or head.type linear."
+        )
+    if name in PROMPTS and not own_head:
+        yield "tuners that change the input (prompt learning) need head.type own, not linear."
+    if name in EMBEDDED and classifier.config.is_encoder_decoder:
+        yield f'"{kind}" models classify token ids alone, not the embeddings that a prompt is made of.'
+    if name in EMBEDDED and is_causal(classifier.config):
+        yield (
+            f'the head of a decoder ("{kind}") finds the last token by its id, and behind a prompt of embeddings it '
+            "would read padding. Use PREFIX_TUNING."
+        )
+    if name in PROMPTS and name not in EMBEDDED and not _takes_keys(classifier):
+        yield f'"{kind}" models take no keys and values from outside. Use PROMPT_TUNING.'
 
 
 def reads_weights(name: str, settings: dict[str, Any]) -> bool:
     """Whether adding a type to a model takes the values of its weights."""
     return name in READS_WEIGHTS or (name == "LORA" and str(settings.get("init_lora_weights", "")).lower() == "mica")
-
-
-def _why_not_on(classifier: Classifier, name: str, settings: dict[str, Any]) -> str | None:
-    """What a type asks of the architecture."""
-    kind, own_head = classifier.config.model_type, classifier.head.type == "own"
-    if name == "TRAINABLE_TOKENS" and own_head:
-        return (
-            "its adapter cannot store the head that is trained beside it. "
-            "Use type LORA with trainable_token_indices, or head.type linear."
-        )
-    if name == "ADALORA" and settings.get("target_r", 8) >= settings.get("init_r", 12):
-        return "target_r must be below init_r: it lowers ranks from the one to the other. Their defaults are 8 and 12."
-    if name in PROMPTS and not settings.get("num_virtual_tokens"):
-        return "num_virtual_tokens is missing. Give the length of the prompt, for example 20."
-    if name in PROMPTS and not own_head:
-        return "tuners that change the input (prompt learning) need head.type own, not linear."
-    if name in EMBEDDED and classifier.config.is_encoder_decoder:
-        return f'"{kind}" models classify token ids alone, not the embeddings that a prompt is made of.'
-    if name in EMBEDDED and is_causal(classifier.config):
-        return (
-            f'the head of a decoder ("{kind}") finds the last token by its id, and before a prompt of embeddings it '
-            "would read padding. Use PREFIX_TUNING."
-        )
-    if name in PROMPTS and name not in EMBEDDED and not _takes_keys(classifier):
-        return f'"{kind}" models take no keys and values from outside. Use PROMPT_TUNING.'
-    return None
 
 
 def _takes_keys(classifier: Classifier) -> bool:

@@ -84,6 +84,11 @@ class Classifier:
         """The module whose forward is the whole model and which holds every parameter."""
         return self.peft if self.input_tuner and self.peft is not None else self.network
 
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions that a method puts before every text."""
+        return int(self.peft.active_peft_config.num_virtual_tokens) if self.input_tuner and self.peft else 0
+
     def logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The reference path: the network's own forward on padded inputs; logits of shape (texts, classes)."""
         out: torch.Tensor = self.root(**inputs).logits

@@ -11,6 +11,7 @@ from thriftune.errors import InputError
 if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
+
 def is_causal(config: PretrainedConfig) -> bool:
     """Whether an architecture is a decoder, whose tokens see those before them alone."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -30,8 +31,10 @@ def restore(classifier: Classifier, folder: Path) -> None:
 def _restore_adapter(classifier: Classifier, folder: Path) -> None:
     from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
 
-    config = classifier.peft.peft_config["default"] if classifier.peft is not None else None
+    assert classifier.peft is not None
+    config: Any = classifier.peft.peft_config["default"]
     with quiet():
-        if hasattr(config, "rank_pattern"):  # AdaLoRA stores the ranks that it left, and their number with them
-            config.rank_pattern = PeftConfig.from_pretrained(str(folder)).rank_pattern
+        if config.peft_type == "ADALORA":  # it stores the ranks that it left alone, and which those are
+            saved: Any = PeftConfig.from_pretrained(str(folder))
+            config.rank_pattern = saved.rank_pattern
         set_peft_model_state_dict(classifier.peft, load_peft_weights(str(folder), device="cpu"))

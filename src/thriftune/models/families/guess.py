@@ -63,28 +63,33 @@ def find_layers(encoder: nn.Module) -> tuple[str | None, str]:
     if config.is_encoder_decoder:
         return None, "it has two stacks of layers, an encoder's and a decoder's"
     count = getattr(config, "num_hidden_layers", None)
-    found = [(name, part) for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and len(part)]
-    candidates = [(name, part) for name, part in found if len(part) == count]
+    lists = [(name, part) for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList) and len(part)]
+    candidates = [(name, part) for name, part in lists if len(part) == count]
     if not candidates:
-        lengths = ", ".join(f"{name} ({len(part)})" for name, part in found) or "none"
+        lengths = ", ".join(f"{name} ({len(part)})" for name, part in lists) or "none"
         return None, f"no list in it has the {count} layers of its configuration (lists: {lengths})"
     if len(candidates) > 1:
         return None, f"{len(candidates)} lists could be its layers: {', '.join(name for name, _ in candidates)}"
     name, layers = candidates[0]
+    doubt = next(_doubts(encoder, name, layers), None)
+    return (name, "") if doubt is None else (None, doubt)
+
+
+def _doubts(encoder: nn.Module, name: str, layers: nn.ModuleList) -> Iterator[str]:
+    """Why a list may not be an encoder's layers."""
     shapes = [sorted((path, tuple(p.shape)) for path, p in _matrices(layer)) for layer in layers]
     if any(shape != shapes[0] for shape in shapes):
-        return None, f"the blocks of {name} are not alike"
+        yield f"the blocks of {name} are not alike"
     if not any(ATTENTION.search(path) for path, _ in shapes[0]):
-        return None, f"the blocks of {name} hold no attention"
+        yield f"the blocks of {name} hold no attention"
     if all(ATTENTION.search(path) for path, _ in shapes[0]):
-        return None, f"the blocks of {name} hold attention without a feed-forward part"
+        yield f"the blocks of {name} hold attention without a feed-forward part"
     own = [id(p) for layer in layers for _, p in _matrices(layer)]
     if len(set(own)) < len(own):
-        return None, f"the blocks of {name} share weights"
+        yield f"the blocks of {name} share weights"
     rest = [path for path, p in _matrices(encoder) if id(p) not in set(own) and not BESIDE.search(path)]
     if rest:
-        return None, f"weights beside {name} belong to no layer: {', '.join(rest[:3])}"
-    return name, ""
+        yield f"weights beside {name} belong to no layer: {', '.join(rest[:3])}"
 
 
 def position_limit(encoder: nn.Module) -> int | None:
