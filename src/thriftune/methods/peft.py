@@ -75,7 +75,7 @@ class Peft(TransformerMethod):
             raise InputError(f"peft type {name} cannot be used with {classifier.name}: {refusal}")
         settings |= defaults(classifier, name, settings, fields)
         try:
-            config = known[name](**settings)
+            config: Any = known[name](**settings)
         except (TypeError, ValueError) as error:
             raise InputError(f"{known[name].__name__}: {error}") from error
         attach(classifier, config, rng)

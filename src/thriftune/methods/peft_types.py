@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CARTRIDGE")
 EMBEDDED = ("PROMPT_TUNING", "P_TUNING")
 """Prompts that stand before the texts' embeddings; the others are keys and values in every layer."""
+READS_IDS = ("longformer",)
+"""Encoders whose classification network reads token ids beside embeddings."""
 TASKS = "it needs a task number for every text, which a study does not have"
 REFUSED = {
     "POLY": TASKS,
@@ -87,13 +89,15 @@ def _about_model(classifier: Classifier, name: str) -> Iterator[str]:
         yield "tuners that change the input (prompt learning) need head.type own, not linear."
     if name in EMBEDDED and classifier.config.is_encoder_decoder:
         yield f'"{kind}" models classify token ids alone, not the embeddings that a prompt is made of.'
+    if name in EMBEDDED and kind in READS_IDS:
+        yield f'the classifier of "{kind}" models looks for tokens by their ids, which a prompt of embeddings has not.'
     if name in EMBEDDED and is_causal(classifier.config):
         yield (
             f'the head of a decoder ("{kind}") finds the last token by its id, and behind a prompt of embeddings it '
             "would read padding. Use PREFIX_TUNING."
         )
     if name in PROMPTS and name not in EMBEDDED and not _takes_keys(classifier):
-        yield f'"{kind}" models take no keys and values from outside. Use PROMPT_TUNING.'
+        yield f'PEFT cannot give "{kind}" models keys and values of its own. Use another type.'
 
 
 def reads_weights(name: str, settings: dict[str, Any]) -> bool:
@@ -103,7 +107,9 @@ def reads_weights(name: str, settings: dict[str, Any]) -> bool:
 
 def _takes_keys(classifier: Classifier) -> bool:
     parts = (classifier.network, classifier.encoder)
-    return any("past_key_values" in inspect.signature(part.forward).parameters for part in parts)
+    return not classifier.config.is_encoder_decoder and any(
+        "past_key_values" in inspect.signature(part.forward).parameters for part in parts
+    )
 
 
 def defaults(classifier: Classifier, name: str, settings: dict[str, Any], fields: Any) -> dict[str, Any]:
@@ -116,11 +122,20 @@ def defaults(classifier: Classifier, name: str, settings: dict[str, Any], fields
         found |= {key: value for key, value in known.items() if value and not settings.get(key)}
     if name in EMBEDDED and settings.get("prompt_tuning_init") == "TEXT" and not settings.get("tokenizer_name_or_path"):
         found["tokenizer_name_or_path"] = str(classifier.path)
+    if "fan_in_fan_out" in fields and "fan_in_fan_out" not in settings and _has_conv1d(classifier):
+        found["fan_in_fan_out"] = True
     if name == "FROD":
         found["progressbar"] = settings.get("progressbar", False)
     if name == "ADALORA" and not settings.get("total_step"):
         found["total_step"] = LONGEST
     return found
+
+
+def _has_conv1d(classifier: Classifier) -> bool:
+    """Whether projections are transformers' Conv1D, which keeps its weight transposed (GPT-2)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(part, Conv1D) for part in classifier.encoder.modules())
 
 
 def _prompt_width(classifier: Classifier, name: str) -> int | None:

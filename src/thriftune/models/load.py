@@ -232,7 +232,9 @@ def _check_linear_head(config: PretrainedConfig) -> None:
 def _architecture_notes(config: PretrainedConfig, family: Family, known: bool) -> Iterator[str]:
     """What was guessed of an architecture, and what a packed family cannot pack."""
     if not known:
-        layers = f"its layers are {family.layers}" if family.layers else f"its layers: {family.why_no_layers}"
+        layers = f"its layers are {family.layers}"
+        if family.layers is None:
+            layers = f"its layers are not known: {family.why_no_layers}"
         kind = config.model_type
         yield f'The architecture "{kind}" is not known by name; it trains through its own forward ({layers}).'
     elif family.packs and not family.can_pack(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -35,7 +36,9 @@ def save_classifier(classifier: Classifier, folder: Path) -> int:
         classifier = complete(classifier)
     with quiet():
         if classifier.peft is not None:
-            classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
+            with warnings.catch_warnings():  # AdaLoRA may leave a projection no rank at all
+                warnings.filterwarnings("ignore", message=".*LoRA tensor")
+                classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
             classifier.config.save_pretrained(folder)
         elif classifier.head.type == "linear":
             classifier.encoder.save_pretrained(folder)

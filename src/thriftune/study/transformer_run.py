@@ -317,7 +317,8 @@ def _normalised(logits: np.ndarray) -> np.ndarray:
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
     from thriftune.models.sources import weight_files
 
-    counts, layers, cut = trained.classifier.counts(), len(trained.classifier.layers), trained.classifier.cut
+    counts, cut = trained.classifier.counts(), trained.classifier.cut
+    layers = None if trained.classifier.family.layers is None else len(trained.classifier.layers)
     prefix = trained.examples["train"].prefix
     prefix_seconds = 0.0 if prefix is None else prefix.seconds
     return Cost(
@@ -338,18 +339,22 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         stored_bytes=stored,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
-        reasons=dict(_reasons(meter, job.device == "cuda", prefix is not None)),
+        reasons=dict(
+            _reasons(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers)
+        ),
         step_seconds=meter.step_seconds,
         pass_seconds=meter.pass_seconds,
         layers=layers,
-        gradient_layers=layers - (cut or 0),
+        gradient_layers=None if layers is None else layers - (cut or 0),
         pretrained_bytes=sum(path.stat().st_size for path in weight_files(trained.classifier.path)),
         adapter=trained.classifier.peft is not None,
     )
 
 
-def _reasons(meter: CostMeter, cuda: bool, prefix: bool) -> Iterator[tuple[str, str]]:
+def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
+    if no_layers:
+        yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
         yield "prefix_peak_memory_bytes", "no prefix was computed"
     if not cuda:
