@@ -65,6 +65,8 @@ FURTHER = ("mpnet", "albert", "longformer", "xlm", "flaubert", "funnel", "debert
 """Those with a family that does not pack."""
 GUESSED = ("bart", "t5", "llama", "opt", "bloom", "xlnet", "ernie", "fnet")
 """Those without one."""
+READS_PADDING = ("funnel", "fnet")
+"""Architectures whose outputs depend on padding: only equal batches can be compared."""
 TOKENIZERS = {
     "roberta": "roberta",
     "mpnet": "roberta",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from peft import PeftModel, TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from tests.engine.reference import collate, without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import model_folder
+from tests.tiny_models import FURTHER, KINDS, READS_PADDING, model_folder
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
@@ -20,6 +21,7 @@ from thriftune.engine.predict import predict
 from thriftune.engine.protocol import OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.sides import settle_side
 from thriftune.engine.train import Task, fit
+from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.load import load_classifier, quiet
@@ -53,6 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 KEYS_AND_VALUES = {
     "distilbert": ["k_lin", "v_lin"],
     "xlm": ["k_lin", "v_lin"],
+    "flaubert": ["k_lin", "v_lin"],
     "electra": ["key", "value"],
     "modernbert": ["Wqkv"],
     "mpnet": ["k", "v"],
@@ -66,8 +69,10 @@ NOISY = ("PVERA",)
 """Types that draw noise in training: padded and packed texts draw other numbers."""
 ILL_CONDITIONED = ("LILY",)
 """Types whose products amplify rounding."""
-READS_PADDING = ("funnel", "fnet")
-"""Architectures whose outputs depend on padding: only equal batches can be compared."""
+
+ARCHITECTURES = (*KINDS, *FURTHER, "llama", "opt", "bart", "t5")
+"""Those of the documentation's table."""
+NO_CONV1D = "PEFT has it for Linear modules alone, and this architecture's are Conv1D."
 
 RATE, BATCH, STEPS, SEED = 5e-3, 8, 2, 5
 PROTOCOL = Protocol(
@@ -85,6 +90,15 @@ def settings_of(kind: str, name: str) -> dict[str, Any]:
     if name == "IA3" and kind in KEYS_AND_VALUES:
         return {"target_modules": KEYS_AND_VALUES[kind], "feedforward_modules": []}
     return dict(SETTINGS.get(name, {}))
+
+
+def reason_of(error: InputError) -> str:
+    """Why a type is refused, without the model's name."""
+    text = str(error)
+    if "Conv1D" in text:
+        return NO_CONV1D
+    reason = text.partition(" cannot be used with ")[2].partition(": ")[2] or text.partition(": ")[2]
+    return re.sub(r'"[\w-]+" models', "such models", re.sub(r' \("[\w-]+"\)', "", reason))
 
 
 def without_any_dropout(network: nn.Module) -> None:

@@ -27,6 +27,9 @@ def settle_side(classifier: Classifier, tokens: Tokens, protocol: Protocol) -> N
     """
     if packs(classifier, protocol) or not len(tokens):
         return
+    if classifier.family.reads_padding:
+        classifier.notes = (*classifier.notes, NOTE)
+        return
     shortest = int(np.argmin(tokens.lengths))
     length = int(tokens.lengths[shortest])
     width = min(2 * length + 3, max(protocol.max_tokens, length), longest_of(classifier) or 2 * length + 3)

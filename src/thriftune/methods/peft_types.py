@@ -148,7 +148,7 @@ def _prompt_width(classifier: Classifier, name: str) -> int | None:
 def _heads_and_layers(classifier: Classifier) -> dict[str, int | None]:
     config: Any = classifier.config
     return {
-        "num_attention_heads": getattr(config, "num_attention_heads", None),
+        "num_attention_heads": getattr(config, "num_attention_heads", 1),
         "num_layers": getattr(config, "num_hidden_layers", None),
     }
 

@@ -55,7 +55,7 @@ def _check_words(classifier: Classifier, tokenizer: Any, tokens: Tokens, words: 
 def _check_segments(classifier: Classifier, tokens: Tokens) -> None:
     size = getattr(classifier.config, "type_vocab_size", None)
     largest = 0 if tokens.types is None else int(tokens.types.max(initial=0))
-    if size is not None and largest >= size:
+    if size is not None and largest >= max(size, 1):
         raise InputError(
             f"The tokenizer of {classifier.name} makes token types up to {largest}, but the model has {size} of them. "
             "Use the tokenizer that the model came with."

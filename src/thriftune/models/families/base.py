@@ -39,6 +39,8 @@ class Family:
     """Positions that the embedding table holds beyond the usable ones."""
     why_no_layers: str = ""
     """Why `layers` is None."""
+    reads_padding: bool = False
+    """Whether a text's logits depend on how far its batch is padded."""
 
     def layer_list(self, encoder: nn.Module) -> nn.ModuleList:
         """The encoder's layers, lowest first; empty where they are not known."""

@@ -1,4 +1,4 @@
-"""Funnel Transformer (Dai et al., 2020): blocks of layers on shorter and shorter sequences."""
+"""Funnel Transformer (Dai et al., 2020): blocks of layers on shorter and shorter sequences, padding included."""
 
 from __future__ import annotations
 
@@ -25,4 +25,5 @@ FAMILY = FunnelFamily(
     head=("classifier",),
     lora_targets=("q_head", "v_head"),
     token_types=True,
+    reads_padding=True,
 )
