@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,7 @@ def test_what_is_stored_pads_as_the_training_did(kind: str, tmp_path: Path) -> N
     network = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.pad_token_id == network.config.pad_token_id == classifier.config.pad_token_id
-    ids = [
-        list(map(int, data.tokens.ids[a:b])) for a, b in zip(data.tokens.offsets, data.tokens.offsets[1:], strict=False)
-    ]
+    ids = [list(map(int, data.tokens.ids[a:b])) for a, b in pairwise(data.tokens.offsets)]
     batch = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
     with torch.no_grad():
         found = network(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.numpy()

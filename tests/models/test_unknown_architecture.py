@@ -171,3 +171,13 @@ def test_the_linear_heads_network_needs_no_own_head(tmp_path: Path) -> None:
     classifier = load_classifier(model_folder("mpnet"), LABELS, HeadSettings(type="linear"))
     assert classifier.head_names == ("classifier",)
     assert len(classifier.layers) == LAYERS
+
+
+def test_a_trained_layer_keeps_dropout_that_the_encoders_forward_applies() -> None:
+    """XLM's forward reads its own flag for all layers; with a frozen encoder it is off."""
+    classifier = applied("xlm", "top_layers", layers=1)
+    classifier.train_mode(frozen_dropout=False)
+    assert classifier.encoder.training
+    frozen = applied("xlm", "head_only")
+    frozen.train_mode(frozen_dropout=False)
+    assert not frozen.encoder.training

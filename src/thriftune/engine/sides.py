@@ -46,6 +46,7 @@ def settle_side(classifier: Classifier, tokens: Tokens, protocol: Protocol) -> N
     tokenizer: Any = classifier.tokenizer
     if tokenizer is not None and tokenizer.padding_side != classifier.padding_side:
         tokenizer.padding_side = classifier.padding_side
+        tokenizer.init_kwargs["padding_side"] = classifier.padding_side  # what is stored
 
 
 def _logits(classifier: Classifier, tokens: Tokens, text: int, width: int) -> torch.Tensor:

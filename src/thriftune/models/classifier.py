@@ -122,10 +122,10 @@ class Classifier:
         return None if outside else lowest
 
     def train_mode(self, frozen_dropout: bool) -> None:
-        """Switches dropout on for training; below the cut only if `frozen_dropout`."""
+        """Switches dropout on for training; below the cut only if `frozen_dropout`, or where it cannot be told apart."""
         self.root.train()
         cut = self.cut
-        if frozen_dropout or cut is None:
+        if frozen_dropout or cut is None or (self.family.shared_dropout and cut < len(self.layers)):
             return
         self.encoder.eval()
         for module in [*self.layers[cut:], *self.head_modules]:

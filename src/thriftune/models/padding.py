@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from transformers import PretrainedConfig
-
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from thriftune.models.classifier import Classifier
 
 

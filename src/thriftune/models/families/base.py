@@ -42,6 +42,9 @@ class Family:
     reads_padding: bool = False
     """Whether a text's logits depend on how far its batch is padded."""
 
+    shared_dropout: bool = False
+    """Whether the encoder's forward applies dropout to all layers alike, so that it cannot be off in some of them."""
+
     def layer_list(self, encoder: nn.Module) -> nn.ModuleList:
         """The encoder's layers, lowest first; empty where they are not known."""
         if self.layers is None:

@@ -23,4 +23,5 @@ FAMILY = XlmFamily(
     layers="attentions, layer_norm1, ffns, layer_norm2",
     head=("sequence_summary",),
     lora_targets=("q_lin", "v_lin"),
+    shared_dropout=True,
 )
