@@ -122,7 +122,7 @@ class Classifier:
         return None if outside else lowest
 
     def train_mode(self, frozen_dropout: bool) -> None:
-        """Switches dropout on for training; below the cut only if `frozen_dropout`, or where it cannot be told apart."""
+        """Switches dropout on for training; below the cut only if `frozen_dropout`, or where all layers share it."""
         self.root.train()
         cut = self.cut
         if frozen_dropout or cut is None or (self.family.shared_dropout and cut < len(self.layers)):

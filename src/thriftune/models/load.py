@@ -238,7 +238,7 @@ def _architecture_notes(config: PretrainedConfig, family: Family, known: bool) -
         kind = config.model_type
         yield f'The architecture "{kind}" is not known by name; it trains through its own forward ({layers}).'
     elif family.shared_dropout:
-        yield "Dropout is on in frozen layers too, wherever one is trained: the model's forward treats all layers alike."
+        yield "Dropout is on in frozen layers too, wherever one is trained: the model's forward treats them alike."
     elif family.packs and not family.can_pack(config):
         yield "The configuration says is_decoder, so the model trains through its own forward, with its own mask."
 
