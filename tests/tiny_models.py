@@ -10,15 +10,34 @@ from typing import Any
 import torch
 from tests.data import tiny_tokenizers
 from transformers import (
+    AlbertConfig,
     AutoModel,
+    AutoModelForSequenceClassification,
+    BartConfig,
     BertConfig,
+    BloomConfig,
+    DebertaConfig,
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    ErnieConfig,
+    FlaubertConfig,
+    FNetConfig,
+    FunnelConfig,
+    GPT2Config,
+    LlamaConfig,
+    LongformerConfig,
     ModernBertConfig,
+    MPNetConfig,
+    OPTConfig,
     PretrainedConfig,
     RobertaConfig,
+    T5Config,
+    XLMConfig,
+    XLNetConfig,
 )
+
+from thriftune.models.load import quiet
 
 LAYERS = 3
 SIZE: dict[str, Any] = {
@@ -41,10 +60,68 @@ DEBERTA: dict[str, Any] = {
     "layer_norm_eps": 1e-7,
 }
 KINDS = ("bert", "roberta", "electra", "distilbert", "deberta-v2", "deberta-v3", "modernbert")
-TOKENIZERS = {"roberta": "roberta", "deberta-v2": "deberta", "deberta-v3": "deberta"}
+"""Those that pack."""
+FURTHER = ("mpnet", "albert", "longformer", "xlm", "flaubert", "funnel", "deberta", "gpt2")
+"""Those with a family that does not pack."""
+GUESSED = ("bart", "t5", "llama", "opt", "bloom", "xlnet", "ernie", "fnet")
+"""Those without one."""
+READS_PADDING = ("funnel", "fnet")
+"""Architectures whose outputs depend on padding: only equal batches can be compared."""
+TOKENIZERS = {
+    "roberta": "roberta",
+    "mpnet": "roberta",
+    "longformer": "roberta",
+    "bart": "roberta",
+    "t5": "roberta",
+    "deberta-v2": "deberta",
+    "deberta-v3": "deberta",
+    "gpt2": "gpt2",
+    "llama": "gpt2",
+    "opt": "gpt2",
+    "bloom": "gpt2",
+}
 
 
-def config(kind: str, vocabulary: int, padding: int) -> PretrainedConfig:
+def _further(kind: str) -> PretrainedConfig:
+    """Shapes of the architectures that train through their own forward."""
+    xlm = {"emb_dim": 32, "n_layers": LAYERS, "n_heads": 4, "max_position_embeddings": 64}
+    stacks = {"encoder_layers": LAYERS, "decoder_layers": LAYERS, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
+    marks = {"bos_token_id": 0, "eos_token_id": 0}
+    own: dict[str, Any] = {
+        "mpnet": lambda: MPNetConfig(**{**SIZE, "max_position_embeddings": 66}),
+        "albert": lambda: AlbertConfig(**SIZE, embedding_size=16),
+        "longformer": lambda: LongformerConfig(**{**SIZE, "max_position_embeddings": 66}, attention_window=8),
+        "xlm": lambda: XLMConfig(**xlm),
+        "flaubert": lambda: FlaubertConfig(**xlm),
+        "funnel": lambda: FunnelConfig(
+            d_model=32, n_head=4, d_head=8, d_inner=48, block_sizes=[2, 2], num_decoder_layers=1
+        ),
+        "deberta": lambda: DebertaConfig(**SIZE, relative_attention=True, pos_att_type=["c2p", "p2c"]),
+        "gpt2": lambda: GPT2Config(n_embd=32, n_layer=LAYERS, n_head=4, n_positions=64, **marks),
+        "bart": lambda: BartConfig(d_model=32, max_position_embeddings=64, **stacks, **heads),
+        "t5": lambda: T5Config(
+            d_model=32, d_kv=8, d_ff=48, num_layers=LAYERS, num_heads=4, decoder_start_token_id=1, eos_token_id=2
+        ),
+        "llama": lambda: LlamaConfig(**SIZE, **marks),
+        "opt": lambda: OPTConfig(
+            hidden_size=32,
+            ffn_dim=48,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=4,
+            max_position_embeddings=64,
+            word_embed_proj_dim=32,
+        ),
+        "bloom": lambda: BloomConfig(hidden_size=32, n_layer=LAYERS, n_head=4),
+        "xlnet": lambda: XLNetConfig(d_model=32, n_layer=LAYERS, n_head=4, d_inner=48),
+        "ernie": lambda: ErnieConfig(**SIZE),
+        "fnet": lambda: FNetConfig(hidden_size=32, num_hidden_layers=LAYERS, intermediate_size=48),
+    }
+    made: PretrainedConfig = own[kind]()
+    return made
+
+
+def config(kind: str, vocabulary: int, padding: int | None) -> PretrainedConfig:
     """The configuration of a tiny model, shaped as the family's published ones."""
     own: dict[str, PretrainedConfig] = {
         "bert": BertConfig(**SIZE),
@@ -63,7 +140,7 @@ def config(kind: str, vocabulary: int, padding: int) -> PretrainedConfig:
             eos_token_id=3,
         ),
     }
-    made = own[kind]
+    made = own[kind] if kind in own else _further(kind)
     made.vocab_size = vocabulary
     made.pad_token_id = padding
     return made
@@ -82,12 +159,19 @@ def save_tiny(kind: str, folder: Path, seed: int = 0) -> None:
     tokenizer = tiny_tokenizers.KINDS[TOKENIZERS.get(kind, "bert")]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModel.from_config(config(kind, len(tokenizer), tokenizer.pad_token_id))
+        made = config(kind, len(tokenizer), tokenizer.pad_token_id)
+        # The encoder as the classifier has it: Funnel's and T5's differ from AutoModel's.
+        model = (
+            AutoModel.from_config(made)
+            if kind in KINDS
+            else AutoModelForSequenceClassification.from_config(made).base_model
+        )
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.ndim > 1:
                     parameter.normal_(0, 0.25)
                 elif name.endswith("bias"):
                     parameter.normal_(0, 0.1)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

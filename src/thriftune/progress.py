@@ -178,6 +178,8 @@ class LiveTable:
             case RunProgress(name, stage):
                 self._change(name, status=stage, progress=event)
             case RunFinished(name, record, reused):
+                if record.status == "failed" and name != self._current:  # refused: it never started
+                    self._console.print(Text(f"{name}: {outcome(record, reused)}"))
                 status = "done before" if reused and record.status == "done" else record.status.replace("_", " ")
                 self._change(name, status=status, record=record)
 

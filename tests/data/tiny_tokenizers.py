@@ -6,7 +6,7 @@ import string
 from typing import Any
 
 from tokenizers import pre_tokenizers
-from transformers import BertTokenizer, DebertaV2Tokenizer, RobertaTokenizer
+from transformers import BertTokenizer, DebertaV2Tokenizer, GPT2Tokenizer, RobertaTokenizer
 
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran"]
 MARKS = string.ascii_letters + string.digits + "[]<>/.,!|"
@@ -27,6 +27,13 @@ def roberta() -> Any:
     return RobertaTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)
 
 
+def gpt2() -> Any:
+    """Byte-level BPE without a padding token, which adds nothing to a text; a pair is one text after the other."""
+    pieces = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the", "Ġc", "at", "Ġcat"]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
+    return GPT2Tokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)
+
+
 def deberta() -> Any:
     """Unigram, as sentencepiece makes it: the special tokens are pieces of the vocabulary."""
     pieces = [("[PAD]", 0.0), ("[CLS]", 0.0), ("[SEP]", 0.0), ("[UNK]", 0.0)]
@@ -36,4 +43,4 @@ def deberta() -> Any:
     return DebertaV2Tokenizer(vocab=pieces)
 
 
-KINDS = {"bert": bert, "roberta": roberta, "deberta": deberta}
+KINDS = {"bert": bert, "roberta": roberta, "deberta": deberta, "gpt2": gpt2}

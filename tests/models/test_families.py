@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, LAYERS, model_folder
+from tests.tiny_models import FURTHER, KINDS, LAYERS, model_folder
 from transformers import AutoModelForSequenceClassification
 
 from thriftune.engine.batches import padded_batch
@@ -16,7 +16,7 @@ from thriftune.models.load import load_classifier, skeleton
 
 
 def test_every_family_has_a_tiny_model() -> None:
-    made = {load_classifier(model_folder(kind), LABELS).config.model_type for kind in KINDS}
+    made = {load_classifier(model_folder(kind), LABELS).config.model_type for kind in (*KINDS, *FURTHER)}
     assert {family_of(name) for name in made} == set(discover().values())
 
 

@@ -1,42 +1,183 @@
-"""An architecture without a family file trains through its own forward."""
+"""Architectures that no packed forward serves: their layers are known or refused, their heads found."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tests.data import tiny_tokenizers
 from tests.tiny_data import LABELS
-from tests.tiny_models import SIZE
-from transformers import AutoModel, MPNetConfig
+from tests.tiny_models import FURTHER, GUESSED, LAYERS, model_folder
+from torch import nn
 
 from thriftune.errors import InputError
 from thriftune.methods import find
+from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
-from thriftune.models.load import load_classifier
+from thriftune.models.head import HeadSettings
+from thriftune.models.load import load_classifier, load_config, longest_text, skeleton
+
+LAYERS_OF = {"funnel": 4}
+UNKNOWN = {
+    "albert": "one set of weights",
+    "bart": "two stacks",
+    "t5": "two stacks",
+    "fnet": "hold no attention",
+}
+HEADS = {
+    "mpnet": ("classifier",),
+    "albert": ("albert.pooler", "classifier"),
+    "xlm": ("sequence_summary",),
+    "funnel": ("classifier",),
+    "deberta": ("pooler", "classifier"),
+    "gpt2": ("score",),
+    "bart": ("classification_head",),
+    "t5": ("classification_head",),
+    "xlnet": ("sequence_summary", "logits_proj"),
+    "ernie": ("ernie.pooler", "classifier"),
+}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mpnet")
-    tokenizer = tiny_tokenizers.bert()
-    AutoModel.from_config(MPNetConfig(**SIZE, vocab_size=len(tokenizer))).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+def shapes(kind: str) -> Classifier:
+    return skeleton(model_folder(kind), LABELS)
 
 
-def test_layers_and_head_are_guessed_and_said(folder: Path) -> None:
-    classifier = load_classifier(folder, LABELS)
-    assert family_of("mpnet") is None
-    assert len(classifier.layers) == SIZE["num_hidden_layers"]
-    assert classifier.cut == SIZE["num_hidden_layers"]
-    assert "mpnet" in classifier.notes[0]
+def applied(kind: str, name: str, **settings: Any) -> Classifier:
+    made: Any = find(name)(**settings)
+    classifier = shapes(kind)
+    made.apply(classifier, torch.Generator().manual_seed(0))
+    return classifier
 
 
-def test_lora_asks_for_targets_and_lists_the_modules(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"Give targets; its Linear modules are: .*q"):
-        find("lora")().apply(load_classifier(folder, LABELS), torch.Generator())
-    classifier = load_classifier(folder, LABELS)
-    find("lora")(targets=("q", "v")).apply(classifier, torch.Generator())
-    assert classifier.cut == 0
+@pytest.mark.parametrize("kind", [*FURTHER, *GUESSED])
+def test_layers_are_whole_blocks_or_not_known_at_all(kind: str) -> None:
+    """Every layer has attention and feed-forward, and all of them hold the encoder's matrices."""
+    classifier = shapes(kind)
+    if kind in UNKNOWN:
+        assert len(classifier.layers) == 0
+        assert UNKNOWN[kind] in classifier.family.why_no_layers
+        return
+    assert len(classifier.layers) == LAYERS_OF.get(kind, LAYERS)
+    sizes = {sum(p.numel() for p in layer.parameters()) for layer in classifier.layers}
+    assert len(sizes) == 1
+    tables = {id(p) for m in classifier.encoder.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    inside = {id(p) for layer in classifier.layers for p in layer.parameters()}
+    rest = [name for name, p in classifier.encoder.named_parameters() if p.ndim > 1 and id(p) not in inside | tables]
+    assert all("pooler" in name or "emb" in name for name in rest), rest
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_methods_that_name_layers_are_refused_and_the_others_are_not(kind: str) -> None:
+    for name, settings in (
+        ("top_layers", {"layers": 1}),
+        ("lora", {"layers": "top 1"}),
+        ("lora_fa", {"layers": "top 1"}),
+    ):
+        with pytest.raises(InputError, match=f"is not known: .*{UNKNOWN[kind]}"):
+            applied(kind, name, **settings)
+    targets = {"targets": ("dense",)} if kind == "fnet" else {}
+    assert applied(kind, "lora", **targets).cut is None
+    assert applied(kind, "full").cut is None
+    assert applied(kind, "head_only").cut == 0
+
+
+@pytest.mark.parametrize(("kind", "names"), HEADS.items())
+def test_the_head_is_all_that_follows_the_encoder(kind: str, names: tuple[str, ...]) -> None:
+    classifier = shapes(kind)
+    assert classifier.head_names == names
+    beside = [n for n, p in classifier.network.named_parameters() if not n.startswith(f"{_prefix(classifier)}.")]
+    assert set(beside) <= {name for name, _ in classifier.trained()}
+
+
+def _prefix(classifier: Classifier) -> str:
+    return str(classifier.network.base_model_prefix)
+
+
+def test_a_pooler_that_no_head_reads_is_not_the_heads() -> None:
+    from transformers import AutoModelForSequenceClassification, BigBirdConfig
+
+    from thriftune.models.families.guess import guess_family
+
+    with torch.device("meta"):
+        network = AutoModelForSequenceClassification.from_config(
+            BigBirdConfig(
+                hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48, vocab_size=9
+            )
+        )
+    assert network.base_model.pooler is not None
+    assert guess_family(network).head == ("classifier",)
+
+
+def test_what_was_guessed_is_said() -> None:
+    assert family_of("ernie") is None
+    (note,) = load_classifier(model_folder("ernie"), LABELS).notes
+    assert '"ernie" is not known by name' in note
+    assert "encoder.layer" in note
+    assert not load_classifier(model_folder("mpnet"), LABELS).notes
+
+
+@pytest.mark.parametrize(("kind", "cut"), [("mpnet", 0), ("albert", None), ("gpt2", 0), ("xlm", 0), ("bart", None)])
+def test_default_lora_targets(kind: str, cut: int | None) -> None:
+    classifier = applied(kind, "lora")
+    assert classifier.cut == cut
+    adapted = {n.split(".lora_")[0].rpartition(".")[2] for n, _ in classifier.trained() if ".lora_" in n}
+    assert adapted
+    if classifier.family.lora_targets:
+        assert adapted == set(classifier.family.lora_targets)
+
+
+def test_lora_asks_for_targets_and_lists_the_modules() -> None:
+    with pytest.raises(InputError, match=r"Give targets; its Linear modules are: .*query"):
+        applied("ernie", "lora")
+    assert applied("ernie", "lora", targets=("query", "value")).cut == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [
+        ("mpnet", 64),
+        ("longformer", 64),
+        ("bart", 64),
+        ("opt", 64),
+        ("xlm", 64),
+        ("gpt2", 64),
+        ("xlnet", None),
+        ("t5", None),
+    ],
+)
+def test_longest_text_leaves_out_the_paddings_positions(kind: str, limit: int | None) -> None:
+    """Tables: mpnet and longformer 66 with padding 1, opt and bart 66 with an offset of 2."""
+    assert longest_text(load_config(model_folder(kind))) == limit
+
+
+def test_a_guessed_tables_padding_is_left_out_too() -> None:
+    from transformers import AutoModel, Data2VecTextConfig
+
+    from thriftune.models.families.guess import position_limit
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 9}
+    with torch.device("meta"):
+        assert position_limit(AutoModel.from_config(Data2VecTextConfig(**sizes, max_position_embeddings=514))) == 512
+
+
+@pytest.mark.parametrize(("kind", "message"), [("gpt2", "has seen no other"), ("bart", "has a decoder too")])
+def test_a_linear_head_on_the_first_token_of_a_decoder_is_refused(kind: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        skeleton(model_folder(kind), LABELS, HeadSettings(type="linear"))
+
+
+def test_the_linear_heads_network_needs_no_own_head(tmp_path: Path) -> None:
+    classifier = load_classifier(model_folder("mpnet"), LABELS, HeadSettings(type="linear"))
+    assert classifier.head_names == ("classifier",)
+    assert len(classifier.layers) == LAYERS
+
+
+def test_a_trained_layer_keeps_dropout_that_the_encoders_forward_applies() -> None:
+    """XLM's forward reads its own flag for all layers; with a frozen encoder it is off."""
+    classifier = applied("xlm", "top_layers", layers=1)
+    classifier.train_mode(frozen_dropout=False)
+    assert classifier.encoder.training
+    frozen = applied("xlm", "head_only")
+    frozen.train_mode(frozen_dropout=False)
+    assert not frozen.encoder.training

@@ -158,14 +158,15 @@ def peak_bytes(cell: Cell) -> int:
 def _classifier(cell: Cell) -> Classifier:
     """The cell's classifier on the meta device, with the method applied."""
     classifier = skeleton(cell.model, tuple(f"label {index}" for index in range(cell.classes)), cell.head)
-    if not len(classifier.layers):
+    if classifier.family.layers is not None and not len(classifier.layers):
         raise InputError(f"{cell.model / 'config.json'} describes a model without layers. Check its number of layers.")
     if classifier.config.pad_token_id is None:  # decoders; a batch cannot be classified without one
         classifier.config.pad_token_id = 0
-    cell.method.apply(classifier, torch.Generator().manual_seed(0))
-    if classifier.input_tuner:
+    if not cell.method.reads_weights:
+        cell.method.apply(classifier, torch.Generator().manual_seed(0))
+    if classifier.input_tuner or cell.method.reads_weights:
         raise NoEstimateError(
-            f"{cell.method.label} on {cell.model.name} cannot be estimated: PEFT makes what it changes in the input "
+            f"{cell.method.label} on {cell.model.name} cannot be estimated: PEFT makes what it adds "
             "from the values of its weights."
         )
     return classifier

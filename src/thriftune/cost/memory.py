@@ -46,7 +46,8 @@ class LiveBytes(TorchDispatchMode):
 
     def numbers(self, tensors: Iterable[torch.Tensor | None]) -> set[int]:
         """Numbers of the storages that some living tensors have now."""
-        keys = (tensor.untyped_storage()._cdata for tensor in tensors if tensor is not None)
+        dense = (part for tensor in tensors if tensor is not None for part in _dense(tensor))
+        keys = (part.untyped_storage()._cdata for part in dense)
         return {self._live[key] for key in keys if key in self._live}
 
     def at_peak(self) -> set[int]:
@@ -71,6 +72,9 @@ class LiveBytes(TorchDispatchMode):
         return out
 
     def _count(self, tensor: torch.Tensor) -> None:
+        if tensor.layout != torch.strided:
+            self.add(_dense(tensor))
+            return
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._live:
@@ -88,6 +92,13 @@ class LiveBytes(TorchDispatchMode):
         if number is not None:
             self.current -= self.sizes[number]
             self._log.append(~number)
+
+
+def _dense(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tensors that hold a tensor's numbers: itself, or a sparse one's indices and values."""
+    if tensor.layout == torch.strided:
+        return (tensor,)
+    return (tensor._indices(), tensor._values())
 
 
 def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:

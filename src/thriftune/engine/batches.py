@@ -68,14 +68,23 @@ def padded_batch(
 ) -> dict[str, torch.Tensor]:
     """The network's inputs for some texts: input_ids, attention_mask and, where it has them, token_type_ids.
 
-    Each has the shape (texts, width), width being the longest text of the batch or `max_tokens`.
+    Each has the shape (texts, width), width being the longest text of the batch or `max_tokens`. Padding stands on
+    the classifier's side.
     """
     starts = tokens.offsets[indices]
     lengths = (tokens.offsets[indices + 1] - starts).astype(np.int64)
     width = protocol.max_tokens if protocol.padding == "max" else int(lengths.max())
-    columns = np.arange(width)
-    mask = columns[None, :] < lengths[:, None]
-    source = (starts[:, None] + columns[None, :])[mask]
+    return padded(tokens, starts, lengths, width, classifier)
+
+
+def padded(
+    tokens: Tokens, starts: np.ndarray, lengths: np.ndarray, width: int, classifier: Classifier
+) -> dict[str, torch.Tensor]:
+    """The network's inputs for the texts of these lengths that begin at `starts`, each of shape (texts, width)."""
+    first = width - lengths if classifier.padding_side == "left" else np.zeros_like(lengths)
+    columns = np.arange(width)[None, :] - first[:, None]
+    mask = (columns >= 0) & (columns < lengths[:, None])
+    source = (starts[:, None] + columns)[mask]
     ids = np.full(mask.shape, classifier.config.pad_token_id or 0, dtype=np.int64)
     ids[mask] = tokens.ids[source]
     inputs = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}

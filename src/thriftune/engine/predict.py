@@ -16,6 +16,7 @@ from thriftune.engine.forward import logits_of, packs
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.stages import token_batches
 from thriftune.models.classifier import Classifier
+from thriftune.models.padding import is_causal
 
 SAMPLED_TEXTS = 5000
 """Vectors are kept of at most so many texts."""
@@ -51,19 +52,25 @@ def predict_and_embed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The logits of all examples as `predict` gives them, and the vectors that the head read for some of them.
 
-    Such a vector is the first token's last hidden state (the tokens' mean, where the architecture's head averages).
-    The vectors have the shape (len(texts), hidden) and are float16, larger numbers cut to its range.
+    Such a vector is the first token's last hidden state (a decoder's last token's; the tokens' mean, where the
+    architecture's head averages). The vectors have the shape (len(texts), hidden) and are float16, larger numbers cut
+    to its range.
     """
     out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
     place = np.full(len(examples), -1)
     place[texts] = np.arange(len(texts))
-    vectors = np.empty((len(texts), classifier.config.hidden_size), dtype=np.float16)
+    vectors = np.empty((len(texts), 0), dtype=np.float16)
     limit = float(np.finfo(np.float16).max)
+    lengths = np.asarray(examples.tokens.lengths)
     with _head_inputs(classifier) as seen:
         for indices, logits in _batches(classifier, examples, protocol):
             out[indices] = logits
             rows = np.flatnonzero(place[indices] >= 0)
             read = seen.pop()[torch.from_numpy(rows).to(classifier.device)]
+            if read.ndim == 3:
+                read = read[torch.arange(len(rows)), _token_read(classifier, lengths[indices[rows]])]
+            if not vectors.shape[1]:
+                vectors = np.empty((len(texts), read.shape[-1]), dtype=np.float16)
             vectors[place[indices[rows]]] = read.float().clamp(-limit, limit).cpu().numpy()
     return out, vectors
 
@@ -91,19 +98,26 @@ def _batches(classifier: Classifier, examples: Examples, protocol: Protocol) -> 
 
 @contextmanager
 def _head_inputs(classifier: Classifier) -> Iterator[list[torch.Tensor]]:
-    """A list that holds, after each forward, what the head's first module read: (texts, hidden)."""
+    """A list that holds, after each forward, what the head's first module read: (texts, hidden), or for each token."""
     seen: list[torch.Tensor] = []
 
-    def keep(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+    def keep(module: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
         if not seen:
-            seen.append(inputs[0][:, 0] if inputs[0].ndim == 3 else inputs[0])
+            seen.append(next(each for each in (*inputs, *named.values()) if isinstance(each, torch.Tensor)))
 
-    hooks = [module.register_forward_pre_hook(keep) for module in classifier.head_modules]
+    hooks = [module.register_forward_pre_hook(keep, with_kwargs=True) for module in classifier.head_modules]
     try:
         yield seen
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _token_read(classifier: Classifier, lengths: np.ndarray) -> torch.Tensor:
+    """Which token of each text the head reads, (texts,): the first one, a decoder's the last one."""
+    if not is_causal(classifier.config):
+        return torch.zeros(len(lengths), dtype=torch.int64)
+    return torch.from_numpy(lengths - 1) if classifier.padding_side == "right" else torch.full((len(lengths),), -1)
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

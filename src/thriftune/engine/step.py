@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,12 +72,21 @@ class Step:
     """Runs steps on the training examples."""
 
     def __init__(
-        self, classifier: Classifier, examples: Examples, protocol: Protocol, optimizer: torch.optim.Optimizer
+        self,
+        classifier: Classifier,
+        examples: Examples,
+        protocol: Protocol,
+        optimizer: torch.optim.Optimizer,
+        penalty: Callable[[], torch.Tensor | None] | None = None,
     ) -> None:
         self.classifier = classifier
         self.examples = examples
         self.protocol = protocol
         self.optimizer = optimizer
+        self.penalty = penalty
+        """Makes what is added to a batch's mean loss."""
+        self.updated: Callable[[], None] | None = None
+        """Called in an epoch's steps after the update, before the gradients are dropped."""
         switch_recomputation(classifier, protocol)
         self.parameters = [p for _, p in classifier.trained()]
         self.labels = torch.from_numpy(examples.labels).to(classifier.device)
@@ -92,37 +101,44 @@ class Step:
     def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
         """Steps on groups of batches, each when it is asked for."""
         for group, rate in zip(groups, rates, strict=True):
-            yield self(group, rate)
+            yield self(group, rate, self.updated)
 
     def notes(self) -> list[str]:
         """Nothing."""
         return []
 
-    def __call__(self, batches: list[np.ndarray], learning_rate: float) -> StepResult:
+    def __call__(
+        self, batches: list[np.ndarray], learning_rate: float, updated: Callable[[], None] | None = None
+    ) -> StepResult:
         """Accumulates the mean gradient over the batches' texts, clips it and updates the parameters."""
         texts = sum(len(batch) for batch in batches)
         loss = torch.zeros((), device=self.classifier.device)
         correct = torch.zeros((), device=self.classifier.device, dtype=torch.int64)
         for indices in batches:
             logits, losses = self.forward(indices)
-            (losses.sum() / texts).backward()
+            objective = losses.sum() / texts
+            if self.penalty is not None and (added := self.penalty()) is not None:
+                objective = objective + added * (len(indices) / texts)
+            objective.backward()
             seen = torch.from_numpy(indices).to(self.labels.device)
             self.losses[seen] = losses.detach()
             loss += losses.detach().sum()
             labels = self.labels[seen]
             correct += (logits.detach().argmax(dim=1) == labels).sum()
-        self.update(learning_rate)
+        self.update(learning_rate, updated)
         return StepResult(loss, correct, texts)
 
-    def update(self, learning_rate: float) -> None:
+    def update(self, learning_rate: float, updated: Callable[[], None] | None = None) -> None:
         """Clips the gradients that are there, updates the parameters and drops the gradients."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        self.apply()
+        self.apply(updated)
 
-    def apply(self) -> None:
+    def apply(self, updated: Callable[[], None] | None = None) -> None:
         """`update` at the learning rate that the optimiser has."""
         if self.protocol.optimizer.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.protocol.optimizer.max_grad_norm, foreach=True)
         self.optimizer.step()
+        if updated is not None:
+            updated()
         self.optimizer.zero_grad(set_to_none=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from thriftune.engine.readings import Readings
 from thriftune.engine.schedule import Schedule
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow
+from thriftune.methods.base import Watcher
 from thriftune.models.classifier import Classifier
 from thriftune.results.record import EpochPoint, StepPoint
 
@@ -97,7 +98,8 @@ class Task:
     seed: int
     checkpoint: Path
     """Where the best weights wait (safetensors)."""
-    after_step: Callable[[Classifier, int], None] | None = None
+    watcher: Watcher | None = None
+    """What the method does while training goes on."""
 
 
 def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
@@ -112,7 +114,8 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     torch.manual_seed(task.seed)
     vocabulary, (train, validation) = narrow(classifier, [task.train, task.validation], protocol)
     task = replace(task, train=train or task.train, validation=validation)
-    step = Step(classifier, task.train, protocol, build_optimizer(classifier, protocol.optimizer, task.learning_rate))
+    optimizer = build_optimizer(classifier, protocol.optimizer, task.learning_rate)
+    step = Step(classifier, task.train, protocol, optimizer, task.watcher.penalty if task.watcher else None)
     per_epoch = math.ceil(math.ceil(len(task.train) / protocol.batch_size) / protocol.accumulate)
     schedule = Schedule(protocol.schedule, per_epoch * protocol.epochs)
     run = _Run(task, hooks, step, schedule)
@@ -152,15 +155,24 @@ class _Run:
         """Runs all epochs; leaves the kept weights in the classifier."""
         protocol, classifier = self.task.protocol, self.task.classifier
         classifier.train_mode(protocol.frozen_dropout == "on")
+        if self.task.watcher is not None:
+            self.task.watcher.started(self.schedule.steps)
         for hook in self.hooks:
             hook.train_started(self.step)
-        self.steps = steps_of(self.step, changed_between=self.task.after_step is not None)
+        self.step.updated = self._updated if self.task.watcher is not None else None
+        self.steps = steps_of(self.step, changed_between=self.task.watcher is not None)
         for epoch in range(1, protocol.epochs + 1):
             self.train_epoch(epoch)
             if self.evaluate_epoch(epoch):
                 break
         if protocol.keep == "best" and self.best_epoch != len(self.epoch_points):
             load_trained(classifier, self.task.checkpoint)
+        if self.task.watcher is not None:
+            self.task.watcher.finished()
+
+    def _updated(self) -> None:
+        assert self.task.watcher is not None
+        self.task.watcher.updated(self.steps_done + 1)
 
     def train_epoch(self, epoch: int) -> None:
         """Runs an epoch's steps; only they are timed, and they are charged even if training breaks off in them."""
@@ -197,8 +209,6 @@ class _Run:
             window_texts += result.texts
             window_loss += result.loss
             correct += result.correct
-            if task.after_step is not None:
-                task.after_step(task.classifier, self.steps_done)
             if self.steps_done % window == 0 or texts == len(task.train):
                 point = partial(self._point, self.steps_done, epoch - 1 + texts / len(task.train), window_texts, rate)
                 self.readings.ask(window_loss, point)

@@ -54,6 +54,22 @@ class Method(Settings):
         return {"name": self.NAME, **{f.name: _plain(getattr(self, f.name)) for f in fields(self)}}
 
 
+class Watcher(Protocol):
+    """What some methods do in training beside choosing parameters: they weigh, prune or regularise their own."""
+
+    def started(self, steps: int) -> None:
+        """Before the first of so many steps."""
+
+    def penalty(self) -> torch.Tensor | None:
+        """What is added to each batch's mean loss; a scalar."""
+
+    def updated(self, step: int) -> None:
+        """After the optimiser's 1-based step, while the gradients are still there."""
+
+    def finished(self) -> None:
+        """When the kept weights are in the classifier."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransformerMethod(Method):
     """A way for pretrained weights to adapt."""
@@ -78,6 +94,18 @@ class TransformerMethod(Method):
         """The candidates, at least one."""
         rate = self.learning_rate
         return rate if isinstance(rate, tuple) else (rate,)
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether `apply` looks at the values of the weights, so that shapes alone will not do."""
+        return False
+
+    def watch(self, classifier: Classifier) -> Watcher | None:
+        """What the method does while the classifier is trained; None where it only chose what is."""
+        return None
+
+    def check_steps(self, steps: int) -> None:
+        """Raises `InputError` where a training of so many steps is too short for the method."""
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
         """Marks what is trained (requires_grad) and adds what the method adds.

@@ -32,7 +32,7 @@ class Lora(TransformerMethod):
     alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0, maximum=1_000_000)
     dropout: float = setting(0.0, help="dropout on the update's input", minimum=0, below=1)
     targets: tuple[str, ...] | None = setting(
-        None, help="names of the adapted Linear modules; null: the architecture's query and value"
+        None, help="names of the adapted Linear (or Conv1D) modules; null: the architecture's query and value"
     )
     layers: str = setting("all", help='which encoder layers: all, or for example "top 2"')
 
@@ -60,15 +60,19 @@ class Lora(TransformerMethod):
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
         """Adds the update to the target modules; raises `InputError` where a target is not in the model."""
         from peft import LoraConfig
+        from torch import nn
 
         targets = target_modules(classifier, self.targets, self.top, self.NAME)
         check_rank(classifier, targets, self.rank, self.NAME)
+        wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
             target_modules=targets,
             bias="none",
+            # Conv1D keeps its weight transposed.
+            fan_in_fan_out=not isinstance(wrapped.get_submodule(targets[0]), nn.Linear),
         )
         attach(classifier, config, rng)
 
@@ -76,14 +80,13 @@ class Lora(TransformerMethod):
 def target_modules(
     classifier: Classifier, targets: tuple[str, ...] | None, count: int | None, method: str
 ) -> list[str]:
-    """Full paths of the Linear modules named by `targets` in the top `count` layers (None: all).
+    """Full paths of the projections named by `targets` in the top `count` layers (None: in the whole encoder's).
 
-    Paths are relative to what PEFT wraps: the network, or the encoder under a linear head.
+    A projection is a Linear or transformers' Conv1D. Paths are relative to what PEFT wraps: the network, or the
+    encoder under a linear head.
     """
-    from torch import nn
-
     names = targets or classifier.family.lora_targets
-    layers = list(classifier.layers) if count is None else top(classifier, count, method)
+    layers = _adaptable(classifier) if count is None else top(classifier, count, method)
     if not names:
         raise InputError(
             f'No default LoRA targets are known for the architecture "{classifier.config.model_type}". '
@@ -93,7 +96,7 @@ def target_modules(
     wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
     found: dict[str, list[str]] = {name: [] for name in names}
     for path, part in wrapped.named_modules():
-        if id(part) in inside and isinstance(part, nn.Linear):
+        if id(part) in inside and _is_projection(part):
             for name in names:
                 if path == name or path.endswith(f".{name}"):
                     found[name].append(path)
@@ -118,11 +121,25 @@ def check_rank(classifier: Classifier, targets: list[str], rank: int, method: st
         )
 
 
-def _linear_names(layers: list[torch.nn.Module]) -> list[str]:
-    from torch import nn
+def _adaptable(classifier: Classifier) -> list[torch.nn.Module]:
+    """The layers; where they are not known, all parts of the encoder that hold nothing of the head."""
+    if classifier.family.layers is not None:
+        return list(classifier.layers)
+    head = {id(part) for module in classifier.head_modules for part in module.modules()}
+    return [part for part in classifier.encoder.children() if id(part) not in head]
 
+
+def _is_projection(part: torch.nn.Module) -> bool:
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(part, nn.Linear | Conv1D)
+
+
+def _linear_names(layers: list[torch.nn.Module]) -> list[str]:
+    """Names of the projections in some layers."""
     return sorted(
-        {name.split(".")[-1] for layer in layers for name, m in layer.named_modules() if isinstance(m, nn.Linear)}
+        {name.split(".")[-1] for layer in layers for name, part in layer.named_modules() if _is_projection(part)}
     )
 
 

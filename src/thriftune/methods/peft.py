@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from thriftune.errors import InputError, unknown_name
+from thriftune.methods.adalora import AdaLoraWatcher, check_steps
 from thriftune.methods.base import TransformerMethod
+from thriftune.methods.peft_types import defaults, reads_weights, why_refused
 from thriftune.methods.tuner import attach
 from thriftune.settings import setting
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 SIZES = ("r", "rank", "init_r", "target_r", "num_virtual_tokens", "encoder_hidden_size")
 """Keys of PEFT's configurations that say how large the tuner's own weights are."""
+RANDOM_PROMPT = {"prompt_tuning_init": "RANDOM", "prompt_tuning_init_text": None, "tokenizer_name_or_path": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,27 +73,43 @@ class Peft(TransformerMethod):
                 f"{known[name].__name__} has no key {', '.join(unknown)}. Known: {', '.join(sorted(fields))}."
             )
         check_sizes(classifier, settings, known[name].__name__)
-        if "target_modules" in fields and "target_modules" not in settings:
-            settings["target_modules"] = self._default_targets(classifier, name)
+        refusal = why_refused(classifier, name, settings)
+        if refusal is not None:
+            raise InputError(f"peft type {name} cannot be used with {classifier.name}: {refusal}")
+        settings |= defaults(classifier, name, settings, fields)
         try:
-            config = known[name](**settings)
+            config: Any = known[name](**settings)
         except Exception as error:  # every tuner has its own ways to refuse settings
             raise InputError(f"{known[name].__name__}: {error or type(error).__name__}") from error
         attach(classifier, config, rng)
+        if name == "ADALORA":
+            for path, parameter in classifier.root.named_parameters():
+                if ".ranknum." in path:  # a count that PEFT keeps as a parameter
+                    parameter.requires_grad_(False)
+        if settings.get("prompt_tuning_init") == "TEXT":
+            # The prompt is stored; another machine must not look for the text's tokenizer.
+            config.prompt_tuning_init, config.prompt_tuning_init_text, config.tokenizer_name_or_path = (
+                "RANDOM",
+                None,
+                None,
+            )
 
-    def _default_targets(self, classifier: Classifier, name: str) -> list[str] | None:
-        from peft.utils import constants
+    @property
+    def reads_weights(self) -> bool:
+        """Whether the tuner looks at the values of the weights when it is added."""
+        return reads_weights(self.type.upper(), self.config)
 
-        mapping = getattr(constants, f"TRANSFORMERS_MODELS_TO_{name}_TARGET_MODULES_MAPPING", {})
-        if classifier.config.model_type in mapping:
+    def watch(self, classifier: Classifier) -> AdaLoraWatcher | None:
+        """What AdaLoRA does in training; None for every other type."""
+        if self.type.upper() != "ADALORA":
             return None
-        return list(classifier.family.lora_targets) or None
+        return AdaLoraWatcher(classifier, self.config.get("total_step"))
 
-    def after_step(self, classifier: Classifier, step: int) -> None:
-        """Lets tuners that change their ranks while training (AdaLoRA) do so."""
-        tuner = getattr(classifier.peft, "base_model", None)
-        if tuner is not None and hasattr(tuner, "update_and_allocate"):
-            tuner.update_and_allocate(step)
+    def check_steps(self, steps: int) -> None:
+        """Raises `InputError` where a training of so many steps is too short for the type."""
+        if self.type.upper() == "ADALORA":
+            total = self.config.get("total_step") or steps
+            check_steps(total, self.config.get("tinit", 0), self.config.get("tfinal", 0))
 
 
 def check_sizes(classifier: Classifier, settings: dict[str, Any], config: str) -> None:

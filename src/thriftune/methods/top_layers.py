@@ -39,8 +39,14 @@ class TopLayers(TransformerMethod):
 
 
 def top(classifier: Classifier, count: int, method: str) -> list[torch.nn.Module]:
-    """The top `count` layers; raises `InputError` where the model has fewer."""
+    """The top `count` layers; raises `InputError` where the model has fewer, or where its layers are not known."""
     layers = list(classifier.layers)
+    if classifier.family.layers is None:
+        raise InputError(
+            f"{method} asks for the top {count} layers, but which those are in {classifier.name} "
+            f'("{classifier.config.model_type}") is not known: {classifier.family.why_no_layers}. '
+            "Use full, lora on all layers, head_only or bitfit."
+        )
     if count > len(layers):
         raise InputError(
             f"{method} asks for the top {count} layers, {classifier.name} has {len(layers)}. Give 1 to {len(layers)}."

@@ -71,7 +71,7 @@ class Classifier:
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The encoder's layers, lowest first."""
+        """The encoder's layers, lowest first; empty where they are not known."""
         return self.family.layer_list(self.encoder)
 
     @property
@@ -83,6 +83,11 @@ class Classifier:
     def root(self) -> nn.Module:
         """The module whose forward is the whole model and which holds every parameter."""
         return self.peft if self.input_tuner and self.peft is not None else self.network
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions that a method puts before every text."""
+        return int(self.peft.active_peft_config.num_virtual_tokens) if self.input_tuner and self.peft else 0
 
     def logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The reference path: the network's own forward on padded inputs; logits of shape (texts, classes)."""
@@ -104,7 +109,8 @@ class Classifier:
         """How many layers lie below the lowest trained one: the depth to which gradients need not reach.
 
         All layers where only the head is trained; zero where the first layer is but the embeddings are not;
-        None where the embeddings (or anything else outside the layers and the head) are trained.
+        None where the embeddings (or anything else outside the layers and the head) are trained. Where the layers
+        are not known there are none, and so 0 or None.
         """
         lowest = len(self.layers)
         inside = {id(p) for module in self.head_modules for p in module.parameters()}
@@ -116,10 +122,10 @@ class Classifier:
         return None if outside else lowest
 
     def train_mode(self, frozen_dropout: bool) -> None:
-        """Switches dropout on for training; below the cut only if `frozen_dropout`."""
+        """Switches dropout on for training; below the cut only if `frozen_dropout`, or where all layers share it."""
         self.root.train()
         cut = self.cut
-        if frozen_dropout or cut is None:
+        if frozen_dropout or cut is None or (self.family.shared_dropout and cut < len(self.layers)):
             return
         self.encoder.eval()
         for module in [*self.layers[cut:], *self.head_modules]:

@@ -30,9 +30,11 @@ from thriftune.errors import InputError
 from thriftune.models.checkpoint import Checkpoint, StoredTensor, read_checkpoint
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
-from thriftune.models.families.base import guess_family
+from thriftune.models.families.base import Family
+from thriftune.models.families.guess import guess_family, position_limit
 from thriftune.models.folder import check_config, check_folder, identity, read_config, refuse_pointer
 from thriftune.models.head import HeadSettings, linear_head
+from thriftune.models.padding import is_causal, settle_padding
 from thriftune.models.selection import Origin, Outline, Selection, outline_of, require_all, select
 from thriftune.models.stored import Placeholders, load_network
 from thriftune.models.stored_tokenizer import returns_token_types
@@ -112,7 +114,16 @@ def token_types(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase | N
 def longest_text(config: PretrainedConfig) -> int | None:
     """The most tokens that the model's position table allows; None where there is no limit."""
     family = family_of(config.model_type)
-    return family.max_tokens(config) if family is not None else getattr(config, "max_position_embeddings", None)
+    if family is not None:
+        return family.max_tokens(config)
+    with quiet(), torch.device("meta"):
+        return position_limit(AutoModel.from_config(config))
+
+
+def longest_of(classifier: Classifier) -> int | None:
+    """The same of a classifier."""
+    known = family_of(classifier.config.model_type)
+    return position_limit(classifier.encoder) if known is None else known.max_tokens(classifier.config)
 
 
 def load_classifier(
@@ -144,6 +155,7 @@ def load_classifier(
         classifier = _whole(checkpoint, target, selection, name, seed)
     selection.order(classifier.network)
     classifier.tokenizer = load_tokenizer(folder)
+    settle_padding(classifier)
     return classifier
 
 
@@ -291,6 +303,7 @@ def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes:
     if head.type == "own":
         encoder = made.base_model  # type: ignore[assignment]
     else:
+        _check_linear_head(config)
         network = linear_head(encoder, len(target.labels), 0.1 if head.dropout is None else head.dropout)
     known = family_of(config.model_type)
     family = known or guess_family(made)
@@ -305,14 +318,36 @@ def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes:
         labels=target.labels,
         name=name or target.folder.name,
         path=target.folder,
-        notes=notes if known else (_unknown_note(config), *notes),
+        notes=(*_architecture_notes(config, family, known is not None), *notes),
     )
     classifier.freeze()
     return classifier
 
 
-def _unknown_note(config: PretrainedConfig) -> str:
-    return f'The architecture "{config.model_type}" is not known by name; it trains through its own forward.'
+def _check_linear_head(config: PretrainedConfig) -> None:
+    """Raises `InputError` where the first token has not seen the text, or the encoder takes two inputs."""
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(f'head.type linear needs an encoder alone; "{kind}" has a decoder too. Use head.type own.')
+    if is_causal(config) or getattr(config, "is_decoder", False):
+        raise InputError(
+            f'head.type linear reads the first token, which in a decoder ("{kind}") has seen no other. '
+            "Use head.type own, which reads the last one."
+        )
+
+
+def _architecture_notes(config: PretrainedConfig, family: Family, known: bool) -> Iterator[str]:
+    """What was guessed of an architecture, and what a packed family cannot pack."""
+    if not known:
+        layers = f"its layers are {family.layers}"
+        if family.layers is None:
+            layers = f"its layers are not known: {family.why_no_layers}"
+        kind = config.model_type
+        yield f'The architecture "{kind}" is not known by name; it trains through its own forward ({layers}).'
+    elif family.shared_dropout:
+        yield "Dropout is on in frozen layers too, wherever one is trained: the model's forward treats them alike."
+    elif family.packs and not family.can_pack(config):
+        yield "The configuration says is_decoder, so the model trains through its own forward, with its own mask."
 
 
 def _without_pooler(cls: type[PreTrainedModel]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from thriftune.models.rows import Rows
 
 def can_pack(classifier: Classifier) -> bool:
     """Whether the classifier's architecture and method have a packed forward."""
-    return classifier.family.packs and not classifier.input_tuner
+    return classifier.family.can_pack(classifier.config) and not classifier.input_tuner
 
 
 def packed_logits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -29,7 +30,12 @@ def restore(classifier: Classifier, folder: Path) -> None:
 
 
 def _restore_adapter(classifier: Classifier, folder: Path) -> None:
-    from peft import load_peft_weights, set_peft_model_state_dict
+    from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
 
+    assert classifier.peft is not None
+    config: Any = classifier.peft.peft_config["default"]
     with quiet():
+        if config.peft_type == "ADALORA":  # it stores the ranks that it left alone, and which those are
+            saved: Any = PeftConfig.from_pretrained(str(folder))
+            config.rank_pattern = saved.rank_pattern
         set_peft_model_state_dict(classifier.peft, load_peft_weights(str(folder), device="cpu"))

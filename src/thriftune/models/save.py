@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -28,7 +29,9 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
     with quiet():
         if classifier.peft is not None:
             base = base_reference(classifier.name, classifier.path, folder)
-            classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
+            with warnings.catch_warnings():  # AdaLoRA may leave a projection no rank at all
+                warnings.filterwarnings("ignore", message=".*LoRA tensor")
+                classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
             classifier.config.save_pretrained(folder)
             _set(folder / "adapter_config.json", base_model_name_or_path=base)
         elif classifier.head.type == "linear":

@@ -16,7 +16,7 @@ from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.soundness import check_run
-from thriftune.results.store import Results, Store
+from thriftune.results.store import Results, RunFolder, Store
 from thriftune.study.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.environment import environment
 from thriftune.study.events import Notice, RunFinished, RunStarted, StudyPlanned
@@ -50,8 +50,9 @@ def compare(
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
     process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
-    holds of the others stays. Raises `InputError` before anything is written where data, models
-    or methods cannot be used; on an interrupt what is done stays and the same call resumes.
+    holds of the others stays. A run whose model or method cannot be used fails by itself, before
+    anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
+    on an interrupt what is done stays and the same call resumes.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
@@ -95,9 +96,12 @@ class _Progress:
         whole = {
             job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
         }
-        if any(job.planned.method.NEEDS_MODEL for job in self.jobs if job.run_id not in whole):
+        asked = {job.run_id for job in self.jobs if job.planned.name in self.prepared.refused}
+        refused, whole = asked - records.keys(), whole | (asked & records.keys())
+        if any(job.planned.method.NEEDS_MODEL for job in self.jobs if job.run_id not in whole | refused):
             warm_up()
         self._write_head()
+        records |= {job.run_id: self._refuse(job) for job in self.jobs if job.run_id in refused}
         self._write_results(records)
         listen(
             StudyPlanned(
@@ -105,8 +109,13 @@ class _Progress:
                 [job.planned.name for job in self.jobs if job.run_id in whole],
             )
         )
+        for job in self.jobs:
+            if job.run_id in refused:
+                listen(RunFinished(job.planned.name, records[job.run_id], reused=False))
         predictor = Predictor()
         for index, job in enumerate(self.jobs, start=1):
+            if job.run_id in refused:
+                continue
             reused = job.run_id in whole
             if not reused:
                 listen(RunStarted(job.planned.name, index, len(self.jobs)))
@@ -116,6 +125,15 @@ class _Progress:
                 records[job.run_id] = run(ready, listen)
                 self._write_results(records)
             listen(RunFinished(job.planned.name, records[job.run_id], reused))
+
+    def _refuse(self, job: Job) -> RunRecord:
+        """The record of a run that cannot be run, which it also writes."""
+        folder = RunFolder(job.out)
+        folder.clear()
+        record = blank_record(job, "failed", self.prepared.refused[job.planned.name])
+        record = replace(record, environment=environment(job.device, training=False))
+        folder.write_record(record)
+        return record
 
     def _done_before(self, job: Job, listen: Listener) -> RunRecord | None:
         """The record of a run that is done, under the names that today's study gives it.

@@ -14,6 +14,7 @@ from thriftune.results.record import Forecast
 from thriftune.study.config import Study
 from thriftune.study.plan import PlannedRun, plan
 from thriftune.study.predict import cell_of, prediction, probed_machine, resized, room
+from thriftune.study.refusals import all_refused
 from thriftune.study.selection import select
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def estimate(
 ) -> list[Forecast]:
     """Estimates every cell of a study that trains a transformer; no weight is loaded.
 
-    `report` is told what is being done. Raises `InputError` where the study, its data or models, or the question
-    cannot be used.
+    `report` is told what is being done, and which cells cannot be estimated and why. Raises `InputError` where none
+    can be, or where the study, its data or the question cannot be used.
     """
     question = question or Question()
     if question.batch_size is not None and question.batch_size < 1:
@@ -62,7 +63,18 @@ def estimate(
         raise InputError(f"A text has at least 4 tokens, special tokens included; {question.tokens} were given.")
     runs = _cells(study, question)
     asked = _Asked(study, question, report, _read(study, runs, report) if question.tokens is None else None)
-    return [asked.answer(run) for run in runs]
+    answers: list[Forecast] = []
+    refused: dict[str, str] = {}
+    for run in runs:
+        try:
+            answers.append(asked.answer(run))
+        except InputError as error:
+            refused[run.cell] = str(error)
+    if not answers:
+        raise all_refused(refused)
+    for cell, why in refused.items():
+        report(f"left out: {cell}: {why}")
+    return answers
 
 
 def _cells(study: Study, question: Question) -> list[PlannedRun]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from thriftune.study.accumulation import check_accumulation
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun
+from thriftune.study.refusals import Checked, check_some_left
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +40,8 @@ class Prepared:
     """Weights hash of each model."""
     folder: Path
     """Where the files for the runs are."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a run cannot be run, by its name."""
 
     def split_path(self, split: str) -> Path:
         """Texts and labels of a split (parquet)."""
@@ -66,46 +70,78 @@ def token_key(study: Study, run: PlannedRun) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) -> dict[str, Path]:
+def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], texts: int) -> Checked:
     """Finds every model and tries every method on its shapes, before anything is paid.
 
-    Returns the models' folders by name. Raises `InputError` for a model that is not there, a method that does
-    not fit it, or `max_tokens` beyond its position table.
+    A run whose model is not there, whose method does not fit it, or whose `max_tokens` are beyond its position table,
+    is refused; the others can go on. `texts`: how many there are to train on.
     """
-    import torch
-
-    from thriftune.engine.forward import switch_recomputation
     from thriftune.methods.base import TransformerMethod
-    from thriftune.models.check import check_model
-    from thriftune.models.load import load_config, longest_text, skeleton
-    from thriftune.models.sources import resolve_model
 
-    folders: dict[str, Path] = {}
-    seen = set()
+    folders: dict[str, Path | InputError] = {}
+    tried: dict[str, str | None] = {}
+    refused: dict[str, str] = {}
     for run in runs:
         if run.model is None or not isinstance(run.method, TransformerMethod):
             continue
         if run.model not in folders:
-            folders[run.model] = resolve_model(run.model, study.folder)
-            check_model(folders[run.model], labels, run.head)
+            folders[run.model] = _model_folder(run, study.folder, labels)
         folder = folders[run.model]
-        limit = longest_text(load_config(folder))
-        if limit is not None and run.protocol.max_tokens > limit:
-            raise InputError(
-                f"{run.name}: protocol.max_tokens is {run.protocol.max_tokens}, but {run.model} has positions for "
-                f"{limit} tokens. Set max_tokens to {limit} or less."
-            )
-        path = (run.protocol.recompute, run.protocol.padding)
-        key = (run.model, json.dumps(run.method.flat(), sort_keys=True, default=str), run.head, path)
-        if key not in seen:
-            seen.add(key)
+        if isinstance(folder, InputError):
+            refused[run.name] = str(folder)
+            continue
+        settings = json.dumps([run.method.flat(), asdict(run.head), asdict(run.protocol)], sort_keys=True, default=str)
+        key = f"{run.model} {settings}"
+        if key not in tried:
             try:
-                shapes = skeleton(folder, labels, run.head, run.model)
-                run.method.apply(shapes, torch.Generator().manual_seed(0))
-                switch_recomputation(shapes, run.protocol)
+                _check_run(run, folder, labels, texts)
+                tried[key] = None
             except InputError as error:
-                raise InputError(f"{run.name}: {error}") from error
-    return folders
+                tried[key] = str(error)
+        message = tried[key]
+        if message is not None:
+            refused[run.name] = message
+    return Checked({name: folder for name, folder in folders.items() if isinstance(folder, Path)}, refused)
+
+
+def _model_folder(run: PlannedRun, base: Path, labels: tuple[str, ...]) -> Path | InputError:
+    """The folder of a run's model, or why it cannot be used."""
+    from thriftune.models.check import check_model
+    from thriftune.models.sources import resolve_model
+
+    try:
+        folder = resolve_model(str(run.model), base)
+        check_model(folder, labels, run.head)
+    except InputError as error:
+        return error
+    return folder
+
+
+def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: int) -> None:
+    """Raises `InputError` where a run does not fit its model."""
+    import torch
+
+    from thriftune.engine.forward import switch_recomputation
+    from thriftune.methods.base import TransformerMethod
+    from thriftune.models.load import load_config, longest_text, skeleton
+
+    protocol, method = run.protocol, run.method
+    assert isinstance(method, TransformerMethod)
+    limit = longest_text(load_config(folder))
+    too_long = "protocol.max_tokens is {}, but {} has positions for {} tokens{}. Set max_tokens to {} or less."
+    if limit is not None and protocol.max_tokens > limit:
+        raise InputError(too_long.format(protocol.max_tokens, run.model, limit, "", limit))
+    shapes = skeleton(folder, labels, run.head, run.model, "cpu" if method.reads_weights else "meta")
+    method.apply(shapes, torch.Generator().manual_seed(0))
+    switch_recomputation(shapes, protocol)
+    virtual = shapes.virtual_tokens
+    if limit is not None and protocol.max_tokens + virtual > limit:
+        room = limit - virtual
+        raise InputError(
+            too_long.format(protocol.max_tokens, run.model, limit, f", {virtual} of them the prompt's", max(room, 0))
+        )
+    steps = math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.epochs
+    method.check_steps(steps)
 
 
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
@@ -124,18 +160,22 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
 def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path, listener: Listener) -> Prepared:
     """Checks the models, tokenises for each of them, and writes what the runs read below `folder`.
 
-    Nothing is written before the models are found good. Raises `InputError` where they are not.
+    Nothing is written before that. Runs that cannot be run are refused, each by itself; raises `InputError` where
+    none is left.
     """
     from thriftune.data.profile import profile_dataset
     from thriftune.models.sources import weights_hash
 
     listener(Stage("checking models"))
-    models = check_models(study, runs, dataset.labels)
+    checked = check_models(study, runs, dataset.labels, dataset.splits["train"].height)
+    models, refused = checked.models, checked.refused
+    check_some_left(runs, refused)
     hashes = {name: weights_hash(path) for name, path in models.items()}
     tokens = {
         (name, key): (limit, by_split)
-        for name, key, limit, by_split in _tokenise(study, runs, dataset, models, listener)
+        for name, key, limit, by_split in _tokenise(study, runs, dataset, models, refused, listener)
     }
+    check_some_left(runs, refused)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "splits").mkdir(exist_ok=True)
     for split, frame in dataset.frames.items():
@@ -149,7 +189,7 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
         for (name, key), (limit, by_split) in tokens.items()
         if key in _whole_text_keys(study, runs)
     }
-    return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder)
+    return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder, refused)
 
 
 def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
@@ -157,30 +197,53 @@ def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
 
 
 def _tokenise(
-    study: Study, runs: list[PlannedRun], dataset: Dataset, models: dict[str, Path], listener: Listener
+    study: Study,
+    runs: list[PlannedRun],
+    dataset: Dataset,
+    models: dict[str, Path],
+    refused: dict[str, str],
+    listener: Listener,
 ) -> Iterator[tuple[str, str, int, dict[str, Tokens]]]:
-    from thriftune.models.load import load_config, load_tokenizer, token_types
-
-    wanted = {token_key(study, run): run for run in runs if run.model is not None}
+    """Model, token key, `max_tokens` and tokens by split; runs whose model cannot take them join the refused."""
+    wanted: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        if run.model is not None and run.name not in refused:
+            wanted.setdefault(token_key(study, run), []).append(run)
     total = len(wanted) * sum(frame.height for frame in dataset.frames.values())
     done = 0
-    for key, run in wanted.items():
+    for key, group in wanted.items():
+        run = group[0]
         assert run.model is not None
-        path = models[run.model]
-        tokenizer = load_tokenizer(path)
-        types = token_types(load_config(path), tokenizer)
-        by_split = {}
-        for split, frame in dataset.frames.items():
-            listener(Stage("tokenising", done, total))
-            by_split[split] = encode(
-                tokenizer,
-                columns(frame, text_columns(dataset, run)),
-                run.protocol.max_tokens,
-                study.data.pair,
-                token_types=types,
-            )
-            done += frame.height
-        yield run.model, key, run.protocol.max_tokens, by_split
+
+        def report(texts: int, before: int = done) -> None:
+            listener(Stage("tokenising", before + texts, total))
+
+        try:
+            by_split = _tokens_of(study, run, dataset, models[run.model], report)
+        except InputError as error:
+            refused.update((each.name, str(error)) for each in group)
+        else:
+            yield run.model, key, run.protocol.max_tokens, by_split
+        done += sum(frame.height for frame in dataset.frames.values())
+
+
+def _tokens_of(
+    study: Study, run: PlannedRun, dataset: Dataset, path: Path, report: Callable[[int], None]
+) -> dict[str, Tokens]:
+    """A run's tokens by split; raises `InputError` where its model cannot take them."""
+    from thriftune.models.inputs import check_inputs
+    from thriftune.models.load import load_config, load_tokenizer, skeleton, token_types
+
+    tokenizer = load_tokenizer(path)
+    types = token_types(load_config(path), tokenizer)
+    by_split, done = {}, 0
+    for split, frame in dataset.frames.items():
+        report(done)
+        texts = columns(frame, text_columns(dataset, run))
+        by_split[split] = encode(tokenizer, texts, run.protocol.max_tokens, study.data.pair, token_types=types)
+        done += frame.height
+    check_inputs(skeleton(path, dataset.labels, run.head, run.model), tokenizer, by_split)
+    return by_split
 
 
 def columns(frame: pl.DataFrame, names: tuple[str, ...]) -> list[list[str]]:

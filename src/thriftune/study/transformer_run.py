@@ -182,6 +182,8 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
     load_trained(classifier, kept)
     kept.unlink()
+    if (watcher := planned.method.watch(classifier)) is not None:
+        watcher.finished()
     return Trained(classifier, cut_examples, best[2], best[3], best[1], search, load_seconds, texts, notes)
 
 
@@ -221,7 +223,8 @@ def _prefix_layers(job: Job, method: TransformerMethod, examples: dict[str, Exam
 
     planned = job.planned
     assert job.model is not None
-    shapes = skeleton(job.model, job.labels, planned.head, planned.model)
+    device = "cpu" if method.reads_weights else "meta"
+    shapes = skeleton(job.model, job.labels, planned.head, planned.model, device)
     method.apply(shapes, torch.Generator().manual_seed(planned.seed))
     return prefix_layers(shapes, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"))
 
@@ -233,6 +236,8 @@ def load(job: Job, without: int = 0) -> Classifier:
     """
     import torch
 
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.sides import settle_side
     from thriftune.models.load import load_classifier
 
     planned = job.planned
@@ -241,6 +246,7 @@ def load(job: Job, without: int = 0) -> Classifier:
     classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
     planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
     classifier.move(job.device)
+    settle_side(classifier, Tokens.load(job.tokens["train"], mmap=True), planned.protocol)
     return classifier
 
 
@@ -268,6 +274,7 @@ def _fit(
     from thriftune.study.watch import ProgressHook
 
     planned = job.planned
+    assert isinstance(planned.method, TransformerMethod)
     task = Task(
         classifier=classifier,
         train=examples["train"],
@@ -276,7 +283,7 @@ def _fit(
         learning_rate=rate,
         seed=planned.seed,
         checkpoint=job.out / "epoch.safetensors",
-        after_step=getattr(planned.method, "after_step", None),
+        watcher=planned.method.watch(classifier),
     )
     dynamics = Dynamics()
     return fit(task, [meter, ProgressHook(planned, meter, emit), dynamics]), dynamics.true_probability
@@ -319,7 +326,8 @@ def _normalised(logits: np.ndarray) -> np.ndarray:
 def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
     from thriftune.models.sources import weight_files
 
-    counts, layers, cut = trained.classifier.counts(), len(trained.classifier.layers), trained.classifier.cut
+    counts, cut = trained.classifier.counts(), trained.classifier.cut
+    layers = None if trained.classifier.family.layers is None else len(trained.classifier.layers)
     prefix = trained.examples["train"].prefix
     prefix_seconds = 0.0 if prefix is None else prefix.seconds
     return Cost(
@@ -340,18 +348,22 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         stored_bytes=stored,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
-        reasons=dict(_reasons(meter, job.device == "cuda", prefix is not None)),
+        reasons=dict(
+            _reasons(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers)
+        ),
         step_seconds=meter.step_seconds,
         pass_seconds=meter.pass_seconds,
         layers=layers,
-        gradient_layers=layers - (cut or 0),
+        gradient_layers=None if layers is None else layers - (cut or 0),
         pretrained_bytes=sum(path.stat().st_size for path in weight_files(trained.classifier.path)),
         adapter=trained.classifier.peft is not None,
     )
 
 
-def _reasons(meter: CostMeter, cuda: bool, prefix: bool) -> Iterator[tuple[str, str]]:
+def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
+    if no_layers:
+        yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
         yield "prefix_peak_memory_bytes", "no prefix was computed"
     if not cuda:

@@ -9,8 +9,6 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from thriftune.errors import InputError
-
 if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
     from thriftune.models.rows import Rows
@@ -29,8 +27,8 @@ class Family:
 
     model_types: tuple[str, ...]
     """`config.model_type` values that it serves."""
-    layers: str
-    """Path of the encoder layers (a ModuleList) inside the encoder."""
+    layers: str | None
+    """Path of the encoder layers (a ModuleList) inside the encoder; None where they are not known, or are none."""
     head: tuple[str, ...]
     """Paths of the head's modules inside the classification network; the encoder is written as `{}`."""
     lora_targets: tuple[str, ...]
@@ -39,9 +37,18 @@ class Family:
     """Whether a second segment is told apart by token type ids."""
     position_offset: int = 0
     """Positions that the embedding table holds beyond the usable ones."""
+    why_no_layers: str = ""
+    """Why `layers` is None."""
+    reads_padding: bool = False
+    """Whether a text's logits depend on how far its batch is padded."""
+
+    shared_dropout: bool = False
+    """Whether the encoder's forward applies dropout to all layers alike, so that it cannot be off in some of them."""
 
     def layer_list(self, encoder: nn.Module) -> nn.ModuleList:
-        """The encoder's layers, lowest first."""
+        """The encoder's layers, lowest first; empty where they are not known."""
+        if self.layers is None:
+            return nn.ModuleList()
         layers = encoder.get_submodule(self.layers)
         if not isinstance(layers, nn.ModuleList):
             raise TypeError(f"{self.layers} is {type(layers).__name__}, a ModuleList is needed")
@@ -54,6 +61,10 @@ class Family:
     def uses_token_types(self, config: PretrainedConfig) -> bool:
         """Whether the encoder has more than one token type."""
         return self.token_types and getattr(config, "type_vocab_size", 0) > 1
+
+    def can_pack(self, config: PretrainedConfig) -> bool:
+        """Whether the packed forward is that of a model with this configuration: a causal mask is not."""
+        return self.packs and not getattr(config, "is_decoder", False)
 
     def max_tokens(self, config: PretrainedConfig) -> int | None:
         """The longest text that the position table allows; None where there is no table."""
@@ -93,30 +104,3 @@ class Family:
             out: torch.Tensor = network.classifier(network.dropout(hidden))
             return out
         return self.read_own_head(network, hidden)
-
-
-def guess_family(network: PreTrainedModel) -> Family:
-    """A family for an architecture without a file: its longest list of layers, PEFT's own LoRA targets.
-
-    Raises `InputError` where no list of layers is found.
-    """
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as TARGETS
-
-    encoder = network.base_model
-    lists = [(name, part) for name, part in encoder.named_modules() if isinstance(part, nn.ModuleList)]
-    if not lists:
-        raise InputError(
-            f'The architecture "{network.config.model_type}" has no list of layers, so it cannot be fine-tuned '
-            "here. Use a text encoder such as BERT, RoBERTa, ELECTRA, DistilBERT or DeBERTa."
-        )
-    path, _ = max(lists, key=lambda item: len(item[1]))
-    children = [name for name, part in network.named_children() if part is not encoder]
-    head = [name for name in children if any(True for _ in network.get_submodule(name).parameters())]
-    pooler = ["{}.pooler"] if getattr(encoder, "pooler", None) is not None else []
-    return Family(
-        model_types=(network.config.model_type,),
-        layers=path,
-        head=(*pooler, *head),
-        lora_targets=tuple(TARGETS.get(network.config.model_type, ())),
-        token_types=hasattr(network.config, "type_vocab_size"),
-    )

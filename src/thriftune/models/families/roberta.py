@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from thriftune.models.families.bert import BertFamily
 
@@ -15,6 +16,10 @@ class RobertaFamily(BertFamily):
     def first_position(self, encoder: Any) -> int:
         """The id after the padding's."""
         return int(encoder.embeddings.padding_idx) + 1
+
+    def max_tokens(self, config: PretrainedConfig) -> int | None:
+        """Positions up to the padding id's are never a token's."""
+        return int(config.max_position_embeddings) - int(config.pad_token_id or 0) - 1
 
     def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
         """Dropout, dense, tanh, dropout, projection."""
@@ -28,5 +33,4 @@ FAMILY = RobertaFamily(
     head=("classifier",),
     lora_targets=("query", "value"),
     token_types=True,
-    position_offset=2,
 )
