@@ -179,6 +179,16 @@ def test_a_saved_adapter_and_quantised_tensors_have_their_own_remedy(tmp_path: P
     refused(folder, rf"{name}.*give the model that was not quantised")
 
 
+def test_buffers_that_old_checkpoints_hold(tmp_path: Path) -> None:
+    """GPT-2's files have its attention masks, as bytes, under the name of a bias."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=50, n_positions=16)).save_pretrained(tmp_path)
+    masks = {f"transformer.h.{n}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for n in range(2)}
+    rewrite(tmp_path, lambda tensors: tensors | masks)
+    check_model(tmp_path, LABELS)
+
+
 class TestIndex:
     @pytest.mark.parametrize("name", ["../model.safetensors", "/etc/hostname", "a/../../x", "..\\x", "C:x", ""])
     def test_names_outside_the_folder(self, name: str, tmp_path: Path) -> None:

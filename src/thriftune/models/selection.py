@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -172,7 +173,13 @@ def require_all(
             f"The classification head in {checkpoint.folder} cannot be told from the encoder "
             f"({_some(sorted(inherited) or lost)}). Save the model without its head (AutoModel, save_pretrained)."
         )
-    used = [t for name, t in selection.tensors.items() if not {name, f"{prefix}{name}"} & set(unused)]
+    # Buffers that are made anew, such as GPT-2's masks of integers: transformers passes over them in silence.
+    buffers = [re.compile(pattern) for pattern in network._keys_to_ignore_on_load_unexpected or ()]
+    used = [
+        tensor
+        for name, tensor in selection.tensors.items()
+        if not {name, f"{prefix}{name}"} & set(unused) and not any(pattern.search(name) for pattern in buffers)
+    ]
     _require_floats(checkpoint, used)
     if not said:
         return used, ()
