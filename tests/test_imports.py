@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 
 ORDER = [
     "errors",
+    "paths",
     "settings",
     "folders",
     "results",

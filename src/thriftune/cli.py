@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 some run failed; 2 the input was wrong; 130 interrupte
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, printable, readable
 
 if TYPE_CHECKING:
     from thriftune.analysis.choice import Candidate
@@ -69,6 +70,8 @@ Examples:
   thriftune cache --clear
 """
 
+MOST_TASKS = 1_000_000_000
+
 StudyFile = Annotated[
     Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
 ]
@@ -99,7 +102,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            typer.echo(f"Error: {error}", err=True)
+            typer.echo(readable(f"Error: {error}"), err=True)
             raise typer.Exit(2) from None
 
 
@@ -232,6 +235,9 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder that `thriftune compare --out` wrote.")],
 ) -> None:
     """Rebuild the report of a finished study; needs no model."""
+    from thriftune.paths import check_folder
+
+    check_folder(folder, "the folder that `thriftune compare --out` wrote")
     from thriftune.report.render import write_report
 
     typer.echo(f"Report: {write_report(folder)}")
@@ -260,8 +266,8 @@ def recommend(
     from thriftune.analysis.choice import Limits, rank, reasons
     from thriftune.study.amounts import parse_bytes, parse_seconds
 
-    if tasks < 1:
-        raise InputError(f"There is at least one task; {tasks} were given.")
+    if not 1 <= tasks <= MOST_TASKS:
+        raise InputError(f"There is at least one task, and at most {MOST_TASKS:,}; {tasks} were given.")
     limits = Limits(
         memory_bytes=None if memory is None else parse_bytes(memory),
         seconds=None if time is None else parse_seconds(time),
@@ -284,11 +290,17 @@ def recommend(
 
 def _candidates(source: Path) -> list[Candidate]:
     """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates."""
+    import stat
+
     from thriftune.analysis.choice import measured, predicted, unmeasured
+    from thriftune.paths import status, user_path
     from thriftune.results.soundness import check_results
     from thriftune.results.store import Store
 
-    if source.is_dir():
+    found = status(user_path(str(source)))
+    if found is None and source.suffix not in (".yaml", ".yml"):
+        raise InputError(f"There is no {source}. Give a folder that `thriftune compare --out` wrote, or a study file.")
+    if found is not None and stat.S_ISDIR(found.st_mode):
         results = Store(source).load()
         check_results(results)
         return [*measured(results), *unmeasured(results)]
@@ -330,11 +342,14 @@ def crossovers(
     from thriftune.cost.cuda import find_gpu
     from thriftune.errors import unknown_name
     from thriftune.models.sources import resolve_model
+    from thriftune.paths import check_new_folder
     from thriftune.study.predict import known_machine
 
     for name in axis or ():
         if name not in AXES:
             raise unknown_name("axis", name, AXES)
+    if out is not None:
+        check_new_folder(out)
     setting = Setting(
         model=None if model is None else resolve_model(model, Path(), weights=False),
         batch_size=batch_size,
@@ -389,17 +404,20 @@ def init(
 ) -> None:
     """Look at a data file and write a study file for it, saying what was guessed."""
     from thriftune.data.inspect import guess
+    from thriftune.paths import check_new_file
     from thriftune.results.files import write_text
     from thriftune.study.draft import draft
 
-    name = _slug(Path(source.replace(":", "-")).resolve().name.split(".")[0])
+    name = _slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
     path = out or Path(f"{name}.yaml")
-    if path.exists():
-        raise InputError(f"{path} exists already; name another file with --out, or remove it.")
+    check_new_file(path)
     guessed = guess(source)
-    write_text(path, draft(guessed, name, path.resolve().parent))
+    try:
+        write_text(path, draft(guessed, name, path.resolve().parent))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Name another file with --out.") from error
     for reason in guessed.reasons:
-        typer.echo(f"- {reason}")
+        typer.echo(printable(f"- {reason}"))
     typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
 
 
@@ -490,8 +508,9 @@ def _age(seconds: float) -> str:
 
 
 def _slug(text: str) -> str:
-    """A study's name as part of a file name, whatever it holds."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "study"
+    """A study's name as part of a file name, whatever it holds and however long it is."""
+    kept = re.sub(r"[^\w.-]+", "-", text).encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return kept.strip("-.") or "study"
 
 
 def _print_summary(results: Results, report_path: Path) -> None:
@@ -513,5 +532,7 @@ def _print_summary(results: Results, report_path: Path) -> None:
         print_text(sentence if number else f"\nVerdicts:\n{sentence}")
     for run in results.runs:
         if run.status != "done":
-            typer.echo(f"\n{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}".rstrip(), err=True)
+            typer.echo(
+                f"\n{run.name}: {run.status.replace('_', ' ')}. {printable(run.message or '')}".rstrip(), err=True
+            )
     typer.echo(f"\nReport: {report_path}")

@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from thriftune.errors import InputError
 
+LARGEST_SEED = 2**63 - 1
+"""Every generator takes it."""
+
 
 class SettingsError(InputError, ValueError):
     """Values that a settings class does not take; `problems` are (key, message) pairs."""

@@ -12,7 +12,7 @@ from thriftune.cost.cuda import Gpu
 from thriftune.cost.estimate import Cell, estimate
 from thriftune.cost.machine import Machine
 from thriftune.cost.sizes import SIZES, write_config
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import MOST_TEXTS, Protocol
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
@@ -65,6 +65,8 @@ class Setting:
         """Raises `InputError` for a batch or texts that cannot be."""
         if self.batch_size < 1:
             raise InputError(f"A batch has at least one text; the batch size given is {self.batch_size}.")
+        if self.batch_size > MOST_TEXTS:
+            raise InputError(f"A batch has at most {MOST_TEXTS:,} texts; the batch size given is {self.batch_size}.")
         if self.text_tokens < 4:
             raise InputError(f"A text has at least 4 tokens, special tokens included; {self.text_tokens} were given.")
         limits = [longest_text(load_config(self.model))] if self.model is not None else [512]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _NLI = ("entailment", "neutral", "contradiction")
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?\d{1,300}")  # int() refuses thousands of digits
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MOST_CLASSES = 1000
 
@@ -34,7 +34,12 @@ def label_names(column: pl.Series, declared: tuple[str, ...] | None) -> pl.Serie
         return _declared_names(column, declared)
     if column.dtype.is_float():
         column = column.map_elements(_float_name, return_dtype=pl.String)
-    text = column.cast(pl.String).str.strip_chars()
+    try:
+        text = column.cast(pl.String).str.strip_chars()
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f'The label column "{column.name}" holds {column.dtype} values, which have no names. Save them as text.'
+        ) from error
     return text.replace("", None)
 
 
@@ -88,13 +93,17 @@ def order_labels(names: Iterable[str], declared: tuple[str, ...] | None) -> tupl
         return tuple(name for name in dict.fromkeys(declared) if name in known)
     if all(_INTEGER.fullmatch(name) for name in known):
         return tuple(sorted(known, key=lambda name: (int(name), name)))
-    fractions = [name for name in known if _NUMBER.fullmatch(name) and not float(name).is_integer()]
-    if fractions and all(_NUMBER.fullmatch(name) for name in known):
+    fractions = [name for name in known if _is_number(name) and not float(name).is_integer()]
+    if fractions and all(_is_number(name) for name in known):
         raise InputError(
             f"The labels are fractions such as {min(fractions)}: that is regression. Thriftune compares "
             "classifiers; give a column of classes, or turn the numbers into classes first."
         )
     return _NLI if known == set(_NLI) else tuple(sorted(known))
+
+
+def _is_number(name: str) -> bool:
+    return bool(_NUMBER.fullmatch(name)) and math.isfinite(float(name))
 
 
 def canonical_names(names: Iterable[str]) -> dict[str, str]:
@@ -107,6 +116,6 @@ def canonical_names(names: Iterable[str]) -> dict[str, str]:
         return {name: name.lower() for name in known}
     if all(_INTEGER.fullmatch(name) for name in known):
         return {}  # 01 stays 01: it may be a code
-    if all(_NUMBER.fullmatch(name) and float(name).is_integer() for name in known):
+    if all(_is_number(name) and float(name).is_integer() for name in known):
         return {name: name if _INTEGER.fullmatch(name) else str(int(float(name))) for name in known}
     return {}

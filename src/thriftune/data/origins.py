@@ -12,6 +12,7 @@ from thriftune.data.hub import read_hub
 from thriftune.data.settings import SPLITS
 from thriftune.data.table import Table, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
+from thriftune.paths import is_ordinary, kind, missing, status, user_path
 
 DEMOS: dict[str, tuple[str, ...]] = {
     "snli": ("train", "validation", "test"),
@@ -87,13 +88,16 @@ def _read_one(source: str, base: Path | None, wanted: Wanted) -> tuple[dict[str,
 
 def find_path(source: str, base: Path | None) -> Path:
     """The existing file or folder that a source names; raises `InputError` saying where it was looked for."""
-    given = Path(source).expanduser()
+    given = user_path(source)
     folders = [] if given.is_absolute() else [base or Path.cwd(), Path.cwd()]
     candidates = list(dict.fromkeys(folder / given for folder in folders)) or [given]
     for candidate in candidates:
-        if candidate.exists():
+        if (found := status(candidate)) is not None:
+            if not is_ordinary(found):
+                raise InputError(f"{source} is {kind(found)}, not a file. Save the data in a file, and give that.")
             return candidate
-    tried = " nor ".join(str(candidate.absolute()) for candidate in candidates)
+    dangling = [f" ({c.absolute()} is {missing(c)})" for c in candidates if c.is_symlink()]
+    tried = " nor ".join(str(candidate.absolute()) for candidate in candidates) + "".join(dangling)
     nearby = [entry.name for c in candidates if c.parent.is_dir() for entry in c.parent.iterdir()]
     raise InputError(
         f"{source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "

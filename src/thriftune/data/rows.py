@@ -30,13 +30,23 @@ class Names:
     @property
     def text_out(self) -> tuple[str, ...]:
         """The text columns of the dataset; `example` and `label` are taken."""
-        return tuple(f"{name}_text" if name in ("example", "label") else name for name in self.text)
+        return _clear(self.text, {"example", "label"}, "_text")
 
     @property
     def keep_out(self) -> tuple[str, ...]:
         """The kept columns of the dataset, clear of the others."""
-        taken = {"example", "label", *self.text_out}
-        return tuple(f"{name}_kept" if name in taken else name for name in self.keep)
+        return _clear(self.keep, {"example", "label", GROUP, *self.text_out}, "_kept")
+
+
+def _clear(names: tuple[str, ...], taken: set[str], suffix: str) -> tuple[str, ...]:
+    """The names, with the suffix (as often as it takes) on those that are taken."""
+    out = []
+    for name in names:
+        new = name
+        while new in taken or (new != name and new in names):
+            new += suffix
+        out.append(new)
+    return tuple(out)
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,13 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         raise InputError(
             f'{where}: the {role} column "{column.name}" holds {column.dtype} values. Give a column of plain values.'
         )
-    return column.cast(pl.String)
+    try:
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f'{where}: the {role} column "{column.name}" holds {column.dtype} values, which are not text. '
+            "Save them as text, or give another column."
+        ) from error
 
 
 def _kept(source: pl.DataFrame, name: str | None, out: str) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from thriftune.settings import Settings, setting
+from thriftune.settings import LARGEST_SEED, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class SplitSettings(Settings):
     validation: float = setting(0.0, help="share of the rows that becomes the validation split", minimum=0, below=1)
     stratify: bool = setting(True, help="keep the label shares equal across splits (not with group_by)")
     group_by: str | None = setting(None, help="column whose equal values stay in one split, for example premise")
-    seed: int = setting(42, help="seed of the random split", minimum=0)
+    seed: int = setting(42, help="seed of the random split", minimum=0, maximum=LARGEST_SEED)
 
     def problems(self) -> list[tuple[str, str]]:
         """Shares must leave rows to train on."""

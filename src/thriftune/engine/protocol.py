@@ -7,18 +7,21 @@ from typing import Literal
 
 from thriftune.settings import Settings, setting
 
+MOST_TEXTS = 1_000_000
+"""In one batch, and batches in one step: no training set of one machine has more to give."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
     """AdamW (Loshchilov and Hutter, 2019)."""
 
-    weight_decay: float = setting(0.01, help="decoupled weight decay", minimum=0)
+    weight_decay: float = setting(0.01, help="decoupled weight decay", minimum=0, maximum=1000)
     decay: Literal["weights", "all"] = setting(
         "weights", help="decay weights only (not biases and normalisation), or all trained parameters"
     )
     beta1: float = setting(0.9, help="decay of the first moment", minimum=0, below=1)
     beta2: float = setting(0.999, help="decay of the second moment", minimum=0, below=1)
-    epsilon: float = setting(1e-8, help="added to the denominator", above=0)
+    epsilon: float = setting(1e-8, help="added to the denominator", above=0, maximum=1)
     max_grad_norm: float | None = setting(
         1.0, help="gradients are scaled down to this global norm; null switches clipping off", above=0
     )
@@ -71,10 +74,12 @@ class EarlyStopping(Settings):
 class Protocol(Settings):
     """How every run of a study is trained."""
 
-    epochs: int = setting(3, help="passes over the training texts", minimum=1)
-    batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1)
-    accumulate: int = setting(1, help="batches per optimiser step", minimum=1)
-    max_tokens: int = setting(256, help="longer texts are truncated, special tokens included", minimum=4)
+    epochs: int = setting(3, help="passes over the training texts", minimum=1, maximum=100_000)
+    batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1, maximum=MOST_TEXTS)
+    accumulate: int = setting(1, help="batches per optimiser step", minimum=1, maximum=MOST_TEXTS)
+    max_tokens: int = setting(
+        256, help="longer texts are truncated, special tokens included", minimum=4, maximum=1_000_000
+    )
     padding: Literal["none", "longest", "max"] = setting(
         "none", help="none: packed rows, no padding; or pad a batch to its longest text, or to max_tokens"
     )
@@ -91,6 +96,7 @@ class Protocol(Settings):
         0.0,
         help="GPU memory, in GB, for the output of the frozen layers; what is larger stays with the host (slower)",
         minimum=0,
+        maximum=1_000_000,
     )
     keep: Literal["best", "last"] = setting(
         "best", help="test the weights of the epoch with the best validation score, or of the last"

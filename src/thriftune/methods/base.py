@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
 
+RATES = (1e-30, 100.0)
+"""AdamW moves every weight by about its rate in a step: float32 holds neither less nor much more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method(Settings):
     """Base of every method."""
@@ -58,6 +62,16 @@ class TransformerMethod(Method):
         help="AdamW's peak learning rate; of a list the best on validation is taken, the search is charged",
         above=0,
     )
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Rates move weights without throwing them out of range, and a search names every rate once."""
+        rates = self.learning_rates
+        if not rates:
+            return [("learning_rate", "is an empty list; give a number, or several to search")]
+        bounds = f"it must be from {RATES[0]:g} to {RATES[1]:g}"
+        found = [("learning_rate", f"{rate} is given, {bounds}") for rate in rates if not RATES[0] <= rate <= RATES[1]]
+        twice = {rate: None for index, rate in enumerate(rates) if rate in rates[:index]}
+        return found + [("learning_rate", f"names {rate:g} twice") for rate in twice]
 
     @property
     def learning_rates(self) -> tuple[float, ...]:

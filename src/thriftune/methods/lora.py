@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, shortened
 from thriftune.methods.base import TransformerMethod
 from thriftune.methods.top_layers import top
 from thriftune.methods.tuner import attach
@@ -29,7 +29,7 @@ class Lora(TransformerMethod):
         1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
     )
     rank: int = setting(8, help="rank of the update", minimum=1)
-    alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0)
+    alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0, maximum=1e6)
     dropout: float = setting(0.0, help="dropout on the update's input", minimum=0, below=1)
     targets: tuple[str, ...] | None = setting(
         None, help="names of the adapted Linear modules; null: the architecture's query and value"
@@ -37,10 +37,15 @@ class Lora(TransformerMethod):
     layers: str = setting("all", help='which encoder layers: all, or for example "top 2"')
 
     def problems(self) -> list[tuple[str, str]]:
-        """`layers` is all or top N."""
-        if self.layers == "all" or re.fullmatch(r"top [1-9]\d*", self.layers):
-            return []
-        return [("layers", f'"{self.layers}" is given; give all, or top N, for example "top 2"')]
+        """`layers` is all or top N; targets are named once, each."""
+        found = super().problems()
+        if self.layers != "all" and not re.fullmatch(r"top [1-9][0-9]{0,3}", self.layers):
+            found.append(("layers", f'"{shortened(self.layers)}" is given; give all, or top N, for example "top 2"'))
+        if self.targets == ():
+            found.append(("targets", "is an empty list; name modules, or leave targets out"))
+        if self.targets and len(set(self.targets)) < len(self.targets):
+            found.append(("targets", f"names a module twice: {', '.join(self.targets)}"))
+        return found
 
     @property
     def top(self) -> int | None:
@@ -56,11 +61,13 @@ class Lora(TransformerMethod):
         """Adds the update to the target modules; raises `InputError` where a target is not in the model."""
         from peft import LoraConfig
 
+        targets = target_modules(classifier, self.targets, self.top, self.NAME)
+        check_rank(classifier, targets, self.rank, self.NAME)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=target_modules(classifier, self.targets, self.top, self.NAME),
+            target_modules=targets,
             bias="none",
         )
         attach(classifier, config, rng)
@@ -97,6 +104,18 @@ def target_modules(
             f"Known: {', '.join(_linear_names(layers))}."
         )
     return [path for paths in found.values() for path in paths]
+
+
+def check_rank(classifier: Classifier, targets: list[str], rank: int, method: str) -> None:
+    """Raises `InputError` where the rank is larger than that of any target's matrix, which it then cannot lower."""
+    wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+    shapes = [tuple(wrapped.get_parameter(f"{path}.weight").shape) for path in targets]
+    most = max(min(shape) for shape in shapes)
+    if rank > most:
+        raise InputError(
+            f"{method}: rank is {rank}, but the largest of the target matrices is {' x '.join(map(str, max(shapes)))}: "
+            f"an update of low rank has at most {most}. Give a lower rank."
+        )
 
 
 def _linear_names(layers: list[torch.nn.Module]) -> list[str]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from thriftune.models.classifier import Classifier
 
+SIZES = ("r", "rank", "init_r", "target_r", "num_virtual_tokens", "encoder_hidden_size")
+"""Keys of PEFT's configurations that say how large the tuner's own weights are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peft(TransformerMethod):
@@ -66,12 +69,13 @@ class Peft(TransformerMethod):
             raise InputError(
                 f"{known[name].__name__} has no key {', '.join(unknown)}. Known: {', '.join(sorted(fields))}."
             )
+        check_sizes(classifier, settings, known[name].__name__)
         if "target_modules" in fields and "target_modules" not in settings:
             settings["target_modules"] = self._default_targets(classifier, name)
         try:
             config = known[name](**settings)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{known[name].__name__}: {error}") from error
+        except Exception as error:  # every tuner has its own ways to refuse settings
+            raise InputError(f"{known[name].__name__}: {error or type(error).__name__}") from error
         attach(classifier, config, rng)
 
     def _default_targets(self, classifier: Classifier, name: str) -> list[str] | None:
@@ -87,6 +91,21 @@ class Peft(TransformerMethod):
         tuner = getattr(classifier.peft, "base_model", None)
         if tuner is not None and hasattr(tuner, "update_and_allocate"):
             tuner.update_and_allocate(step)
+
+
+def check_sizes(classifier: Classifier, settings: dict[str, Any], config: str) -> None:
+    """Raises `InputError` for ranks and the like beyond the rows and columns of every matrix of the model.
+
+    Tuners make weights of these sizes before anything else is judged.
+    """
+    largest = max((size for p in classifier.encoder.parameters() for size in p.shape), default=0)
+    for key in SIZES:
+        value = settings.get(key)
+        if isinstance(value, int) and value > largest:
+            raise InputError(
+                f"{config}: {key} is {value}, but no matrix of {classifier.name} has more than {largest:,} rows. "
+                "Give a smaller number."
+            )
 
 
 METHOD = Peft

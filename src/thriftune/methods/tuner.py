@@ -36,8 +36,10 @@ def attach(classifier: Classifier, config: Any, rng: torch.Generator) -> None:
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))
         try:
             wrapped = get_peft_model(target, config)  # type: ignore[arg-type]
-        except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-            raise InputError(f"PEFT cannot adapt {classifier.name}: {error}") from error
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # every tuner has its own ways to refuse settings
+            raise InputError(f"PEFT cannot adapt {classifier.name}: {error or type(error).__name__}") from error
     if not isinstance(wrapped, PeftModel):
         raise TypeError(f"get_peft_model returned {type(wrapped).__name__}")
     classifier.peft = wrapped

@@ -53,8 +53,14 @@ def load_config(folder: Path) -> PretrainedConfig:
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder)
         return config
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(f"{folder / 'config.json'} cannot be used: {_line(error)}") from error
+    except Exception as error:  # a wrong type in config.json raises whatever the first to read it raises
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: Exception) -> InputError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return InputError(f"{folder / 'config.json'} cannot be used: {said[:300]}")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -76,7 +82,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether the folder holds a tokenizer's files."""
-    return any(list(folder.glob(pattern)) for pattern in TOKENIZER_FILES)
+    return any(path.is_file() for pattern in TOKENIZER_FILES for path in folder.glob(pattern))
 
 
 def token_types(config: PretrainedConfig) -> bool:
@@ -159,7 +165,10 @@ def skeleton(
     """
 
     def make(auto: Any, config: PretrainedConfig, options: dict[str, Any]) -> Any:
-        return auto.from_config(config, dtype=torch.float32, **options)
+        try:
+            return auto.from_config(config, dtype=torch.float32, **options)
+        except Exception as error:  # nothing but config.json is read here
+            raise _unusable(folder, error) from error
 
     with quiet(), torch.device(device):
         return _build(folder, labels, head or HeadSettings(), name, make)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from thriftune.errors import InputError, unknown_name
+from thriftune.models.config_file import check_model_files
+from thriftune.paths import status, user_path
 
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 
@@ -48,18 +51,18 @@ def resolve_model(name: str, base: Path | None = None, weights: bool = True) -> 
         return _demo_model(name.removeprefix("demo:"))
     if name.startswith("hub:"):
         return _download(name.removeprefix("hub:"), weights)
-    candidates = [Path(name).expanduser()]
+    candidates = [user_path(name)]
     if base is not None and not candidates[0].is_absolute():
         candidates.insert(0, base / name)
     for folder in candidates:
-        if folder.is_dir():
+        if status(folder) is not None and folder.is_dir():
             return _checked(folder.resolve(), name)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name, weights)
     looked = ", ".join(str(c) for c in candidates)
     raise InputError(
         f'Model "{name}" is not there (looked for the folder {looked}). '
-        "Give a folder with config.json and weights, a hub name such as bert-base-uncased/… as OWNER/NAME, "
+        "Give a folder with config.json and weights, the name of a hub model as OWNER/NAME, "
         "hub:NAME for a hub model without an owner, or demo:minilm."
     )
 
@@ -90,8 +93,9 @@ def _demo_model(name: str) -> Path:
 
 
 def _checked(folder: Path, name: str) -> Path:
-    if not (folder / "config.json").exists():
+    if not os.path.lexists(folder / "config.json"):
         raise InputError(f'Model folder "{name}" has no config.json. Give a folder that save_pretrained wrote.')
+    check_model_files(folder)
     return folder
 
 

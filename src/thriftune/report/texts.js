@@ -2,6 +2,8 @@
 // The explorer's test texts as columns: which rows meet the filters, in which order, and as CSV.
 class TestTexts {
   static UNKNOWN = 65535;
+  // What may stand before a sign unseen: blanks, controls, format characters, unassigned ones, a blank of braille.
+  static UNSEEN = /^[\s\p{Z}\p{C}\p{Default_Ignorable_Code_Point}\u2800]*/u;
 
   // `data` is what explorer.py packs; rows are numbered in test order.
   constructor(data) {
@@ -155,10 +157,14 @@ class TestTexts {
     return `\ufeff${lines.join("\r\n")}\r\n`;
   }
 
-  // A quoted cell; one that a spreadsheet would take for a formula starts with an apostrophe.
+  // A quoted cell; one that a spreadsheet would take for a formula starts with an apostrophe. Spreadsheets skip blanks,
+  // controls and invisible characters before a sign, and take its wide, small and raised forms (NFKC) for the sign.
   static quoted(value) {
     const text = String(value ?? "");
-    const safe = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/.test(text) ? `'${text}` : text;
+    const [before] = text.match(TestTexts.UNSEEN);
+    const [sign = ""] = text.slice(before.length, before.length + 2);
+    const risky = /[\t\r\n]/.test(before) || /^[=+\-@\u2212]/.test(sign.normalize("NFKC"));
+    const safe = risky ? `'${text}` : text;
     return `"${safe.replaceAll('"', '""')}"`;
   }
 }

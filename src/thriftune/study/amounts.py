@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, shortened
 
 BYTES = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "d": 86400}
+MOST = 1e18
+"""Bytes (an exabyte) or seconds (longer than there was time)."""
 
 
 def parse_bytes(text: str) -> int:
@@ -23,5 +25,8 @@ def parse_seconds(text: str) -> float:
 def _amount(text: str, units: dict[str, int], what: str, examples: str) -> float:
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
     if found is None or found[2] not in units or float(found[1]) == 0:
-        raise InputError(f'"{text}" is no amount of {what}. Give a number and a unit: {examples}.')
-    return float(found[1]) * units[found[2]]
+        raise InputError(f'"{shortened(text)}" is no amount of {what}. Give a number and a unit: {examples}.')
+    amount = float(found[1]) * units[found[2]]
+    if amount > MOST or (amount < 1 and units is BYTES):
+        raise InputError(f'"{shortened(text)}" is no sensible amount of {what}. Give for example {examples}.')
+    return amount

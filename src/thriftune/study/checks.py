@@ -5,6 +5,7 @@ A value that equals its default is never called without effect, so a resolved st
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from thriftune.study.settings import StudyProtocol, StudySettings
 
 Problems = Iterator[tuple[str, str]]
 
+LONGEST_NAME = 200
+NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])", re.IGNORECASE)
 SET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 PUBLISHED_WORDS = ("device", "note")
 """What the costs were measured on, and what else a reader must know."""
@@ -116,12 +119,14 @@ def _selection(study: StudySettings) -> Problems:
 
 
 def _repeats(study: StudySettings) -> Problems:
-    for key in ("models", "methods", "seeds"):
+    yield from _twice("models", [os.path.normpath(model) for model in study.models])
+    for key in ("methods", "seeds"):
         yield from _twice(key, getattr(study, key))
     yield from _twice("runs", [run.name for run in study.runs], ".name")
-    cells = [(run.model, run.method, run.seed, run.head or study.head, run.protocol) for run in study.runs]
+    cells = [repr((run.model, run.method, run.seed, run.head or study.head, run.protocol)) for run in study.runs]
+    seen: dict[str, int] = {}
     for index, cell in enumerate(cells):
-        first = cells.index(cell)
+        first = seen.setdefault(cell, index)
         if first != index:
             yield f"runs.{index}", f"is the same run as runs.{first} ({study.runs[first].name})"
     names = Counter(run.name for run in plan(study))
@@ -139,6 +144,13 @@ def _names(study: StudySettings) -> Problems:
     for key, name in named:
         if not name.strip() or not name.isprintable():
             yield key, f"{shown(name)} is given; allowed: text on one line, without control characters"
+        elif len(name) > LONGEST_NAME:
+            yield key, f"has {len(name):,} characters; at most {LONGEST_NAME} fit into tables and folder names"
+    models = [(f"models.{i}", name) for i, name in enumerate(study.models)]
+    models += [(f"runs.{i}.model", run.model) for i, run in enumerate(study.runs) if run.model is not None]
+    for key, name in models:
+        if not name.strip() or not name.isprintable():
+            yield key, f"{shown(name)} is given; allowed: demo:NAME, OWNER/NAME, hub:NAME or a folder"
 
 
 def _text(study: StudySettings) -> Problems:
@@ -168,6 +180,8 @@ def _robustness(study: StudySettings) -> Problems:
         at = f"robustness.{name}"
         if not SET_NAME.fullmatch(name):
             yield at, f"{shown(name)} is given; allowed: up to 64 letters, digits, hyphens and underscores (a-z, 0-9)"
+        elif NOT_ON_WINDOWS.fullmatch(name):
+            yield at, "is a name that Windows gives to a device, so no file can have it: choose another"
         elif name.lower() in SPLITS:
             yield at, f"is the name of a split; splits are {', '.join(SPLITS)}: choose another name"
         elif name.lower() in seen:
@@ -179,8 +193,11 @@ def _method_text(study: StudySettings) -> Problems:
     listed = [(f"methods.{i}.{m.NAME}", m) for i, m in enumerate(study.methods)]
     listed += [(f"runs.{i}.method.{run.method.NAME}", run.method) for i, run in enumerate(study.runs)]
     for at, method in listed:
-        for index, column in enumerate(method.text or ()):
-            if column not in study.data.text:
+        seen = method.text or ()
+        for index, column in enumerate(seen):
+            if column in seen[:index]:
+                yield f"{at}.text.{index}", f"{shown(column)} stands twice"
+            elif column not in study.data.text:
                 close = did_you_mean(column, study.data.text)
                 known = ", ".join(study.data.text)
                 yield f"{at}.text.{index}", f'"{column}" is no text column of the study{close or ";"} known: {known}'
@@ -206,9 +223,10 @@ def _published(study: StudySettings) -> Problems:
                     yield at, f"{shown(value)} is given; allowed: text"
             elif value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 yield at, f"{shown(value)} is given; allowed: a number"
-        accuracy = numbers.get("accuracy")
-        if isinstance(accuracy, float | int) and accuracy > 1:
-            yield f"published.{name}.accuracy", f"{accuracy} is given, it must be a fraction, at most 1"
+            elif value is not None and value < 0:
+                yield at, f"{value} is given, it must be at least 0"
+            elif value is not None and key in ("accuracy", "macro_f1") and value > 1:
+                yield at, f"{value} is given, it must be a fraction, at most 1"
 
 
 def _published_classes(at: str, value: Any) -> Problems:
@@ -231,7 +249,7 @@ CHECKS = (
     Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
     Check(("runs", "methods", "models", "protocol", "seeds"), _selection),
     Check(("runs", "methods", "models", "seeds", "head"), _repeats),
-    Check(("name", "runs"), _names),
+    Check(("name", "models", "runs"), _names),
     Check(("data",), _text),
     Check(("robustness",), _robustness),
     Check(("data", "methods", "runs"), _method_text),
@@ -254,8 +272,8 @@ def _selects(run: PlannedRun) -> bool:
 
 
 def _twice(key: str, values: Iterable[Any], suffix: str = "") -> Problems:
-    seen: list[Any] = []
+    seen: dict[str, int] = {}
     for index, value in enumerate(values):
-        if value in seen:
-            yield f"{key}.{index}{suffix}", f"stands twice, first as {key}.{seen.index(value)}{suffix}"
-        seen.append(value)
+        first = seen.setdefault(repr(value), index)
+        if first != index:
+            yield f"{key}.{index}{suffix}", f"stands twice, first as {key}.{first}{suffix}"

@@ -11,6 +11,7 @@ from typing import Any
 from thriftune.errors import InputError, did_you_mean
 from thriftune.methods import discover
 from thriftune.methods.base import Method
+from thriftune.paths import check_file, missing, status, user_path
 from thriftune.settings import Settings, SettingsError
 from thriftune.study.checks import CHECKS
 from thriftune.study.override import apply_overrides, merged
@@ -24,11 +25,13 @@ from thriftune.study.reader import (
     settings_class,
     shown,
     stand_in,
+    too_deep,
     type_hints,
 )
 from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
-from thriftune.study.yaml_text import dump_yaml, parse_yaml
+from thriftune.study.yaml_text import MOST_CHARACTERS, MOST_LEVELS, dump_yaml, parse_yaml
 
+MOST_BYTES = 4 * MOST_CHARACTERS
 OMITTED_WHEN_EMPTY = ("models", "methods", "robustness", "runs", "published")
 
 
@@ -41,7 +44,7 @@ class Study(StudySettings):
 
     def problems(self) -> list[tuple[str, str]]:
         """Everything that does not go together, or has no effect."""
-        return [problem for check in CHECKS for problem in check.find(self)]
+        return super().problems() or [problem for check in CHECKS for problem in check.find(self)]
 
 
 def shipped_folder() -> Path:
@@ -67,6 +70,12 @@ def load_study(path: Path | None, overrides: Sequence[str] = ()) -> Study:
 def study_from_dict(data: dict[str, Any], folder: Path, title: str = "the study") -> Study:
     """Checks a study given as plain values, as a YAML file holds them. Raises `InputError` as `load_study`."""
     reader = Reader(_homes())
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{title} holds {shown(data)}; a study is a mapping of {', '.join(public_fields(StudySettings))}."
+        )
+    if too_deep(data):
+        raise InputError(f"{title} is nested more than {MOST_LEVELS} levels deep.")
     special = {
         "methods": lambda value, path: _list(reader, value, path, _method),
         "runs": lambda value, path: _list(reader, value, path, lambda r, v, p: _run(r, v, p, data.get("protocol"))),
@@ -80,13 +89,14 @@ def study_from_dict(data: dict[str, Any], folder: Path, title: str = "the study"
 
 def _check_together(reader: Reader, values: dict[str, Any]) -> None:
     """Notes bounds, and what does not go together among the values that are sound."""
-    try:
-        draft = StudySettings(**stand_in(StudySettings, values))
-    except SettingsError as error:
-        for key, message in error.problems:
-            reader.note((key,), message)
-            values[key] = BAD
-        draft = StudySettings(**stand_in(StudySettings, values))
+    draft = None
+    while draft is None:  # each turn takes out what the last one found
+        try:
+            draft = StudySettings(**stand_in(StudySettings, values))
+        except SettingsError as error:
+            for key, message in error.problems:
+                reader.note((key,), message)
+                values[key] = BAD
     bad = {key for key, value in values.items() if value is BAD}
     for check in CHECKS:
         if not bad & set(check.reads):
@@ -140,15 +150,19 @@ class _Mover:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    path = user_path(str(path))
+    found = status(path)
+    if found is None:
         folder = path.parent if path.parent.is_dir() else Path()
         near = did_you_mean(path.name, [p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml")])
         remedy = near or "; `thriftune init DATA_FILE` writes a study file for your data."
-        raise InputError(f"There is no study file {path}{remedy}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; give the study file (YAML).") from None
+        dangling = f" ({missing(path)})" if path.is_symlink() else ""
+        raise InputError(f"There is no study file {path}{dangling}{remedy}")
+    check_file(path, "the study file (YAML)")
+    if found.st_size > MOST_BYTES:
+        raise InputError(f"{path} has {found.st_size:,} bytes; a study file has at most {MOST_BYTES:,}. Is it one?")
+    try:
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except OSError as error:
@@ -168,6 +182,9 @@ def _method(reader: Reader, entry: Any, path: KeyPath) -> Any:
         reader.note(path, f"{shown(entry)} is given; allowed: a method's name, or {{name: {{settings}}}}")
         return BAD
     methods = discover()
+    if not all(isinstance(name, str) for name in named):
+        reader.note(path, f"{shown(entry)} is given; a method's name is text")
+        return BAD
     if len(named) > 1:
         first = next(iter(named))
         hint = "indent a method's settings below its name" if first in methods else "give one method per entry"
@@ -176,7 +193,7 @@ def _method(reader: Reader, entry: Any, path: KeyPath) -> Any:
     name, settings = next(iter(named.items()))
     if name not in methods:
         close = did_you_mean(name, methods)
-        reader.note(path, f'method "{name}" is not known{close or ";"} known: {", ".join(methods)}')
+        reader.note(path, f"method {shown(name)} is not known{close or ';'} known: {', '.join(methods)}")
         return BAD
     settings = {} if settings is None else settings
     if isinstance(settings, dict):

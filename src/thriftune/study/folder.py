@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from thriftune.errors import InputError
+from thriftune.paths import check_new_folder, kind, status
 from thriftune.results.files import DamagedError
 from thriftune.results.record import StudyResults
 from thriftune.results.store import Store
@@ -48,8 +49,7 @@ def alone_in(out: Path) -> Iterator[None]:
 
 def check_folder(out: Path) -> None:
     """Raises `InputError` where the output folder holds something that is not a study."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out needs a folder.")
+    check_new_folder(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
     if links := [path for path in _followed(out) if path.is_symlink()]:
@@ -57,8 +57,20 @@ def check_folder(out: Path) -> None:
             f"{links[0]} is a symbolic link. What lies in it is deleted and made anew, and no link is followed for "
             f"that: give {links[0].resolve().parent} as --out, or put a folder in its place."
         )
-    if not any(path.exists() for path in (Store(out).study_path, out / WORK, Store(out).lock_path)):
-        raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
+    store = Store(out)
+    # A study.yaml alone is someone's own, which the resolved one would replace.
+    if not any(path.exists() for path in (store.results_path, store.test_path, store.runs_path, out / WORK, store.lock_path)):
+        raise InputError(
+            f"{out} is not empty and holds no results. Give a new folder, or one that compare wrote before."
+        )
+    for path in _followed(out):
+        if (found := status(path)) is not None and not path.is_dir():
+            raise InputError(
+                f"{path} is {kind(found)}, where compare needs a folder. Remove it, or give another --out."
+            )
+    for path in (store.study_path, store.test_path, store.train_path, store.report_path):
+        if (found := status(path)) is not None and not path.is_file():
+            raise InputError(f"{path} is {kind(found)}, where compare needs a file. Remove it, or give another --out.")
 
 
 def _followed(out: Path) -> list[Path]:

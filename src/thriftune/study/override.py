@@ -6,9 +6,9 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, shortened
 from thriftune.study.reader import shown
-from thriftune.study.yaml_text import parse_yaml
+from thriftune.study.yaml_text import MOST_LEVELS, parse_yaml
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -20,10 +20,15 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     data = copy.deepcopy(data)
     for text in overrides:
         path, equals, value = text.partition("=")
-        keys = path.strip().split(".")
+        path = path.strip()
+        keys = path.split(".")
         if not equals or not all(keys):
-            raise InputError(f'--set takes KEY.PATH=VALUE, for example protocol.epochs=1; "{text}" is given.')
-        _put(data, keys, parse_yaml(value, f"--set {path.strip()}"), path.strip())
+            raise InputError(f"--set takes KEY.PATH=VALUE, for example protocol.epochs=1; {shown(text)} is given.")
+        if len(keys) > MOST_LEVELS:
+            raise InputError(
+                f"--set {shortened(path)} names {len(keys):,} levels; a study file has at most {MOST_LEVELS}."
+            )
+        _put(data, keys, parse_yaml(value, f"--set {shortened(path)}"), shortened(path))
     return data
 
 
@@ -57,9 +62,10 @@ def _put(container: Any, keys: list[str], value: Any, path: str) -> None:
 def _slot(container: Any, key: str, path: str) -> str | int:
     if isinstance(container, dict):
         return key
-    if not key.isdecimal() or int(key) >= len(container):
+    places = [str(place) for place in range(len(container))]
+    if key not in places:
+        numbers = f"give a number from 0 to {len(places) - 1}, or set" if places else "set"
         raise InputError(
-            f'--set {path}: "{key}" is no place in a list of {len(container)}; '
-            f"give a number from 0 to {len(container) - 1}, or set the list as a whole."
+            f'--set {path}: "{shortened(key)}" is no place in a list of {len(places)}; {numbers} the list as a whole.'
         )
     return int(key)

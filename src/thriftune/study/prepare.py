@@ -18,6 +18,7 @@ from thriftune.results.record import DataProfile
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun
+from thriftune.study.steps import check_steps
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,6 +117,7 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     dataset = load_with_robustness(study.data, study.robustness, study.folder)
     for run in runs:
         text_columns(dataset, run)
+    check_steps(runs, dataset.splits["train"].height)
     return dataset
 
 

@@ -16,11 +16,16 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from pydantic import TypeAdapter, ValidationError
 
-from thriftune.errors import did_you_mean
+from thriftune.errors import did_you_mean, printable, shortened
 from thriftune.settings import Settings, SettingsError
+from thriftune.study.yaml_text import MOST_LEVELS
 
 S = TypeVar("S", bound=Settings)
 KeyPath = tuple[str | int, ...]
+MOST_PROBLEMS = 30
+"""That one message lists."""
+LARGEST = 10**300
+"""Beyond it a whole number fits into no float."""
 BAD = object()
 """Stands for a value that could not be read (its problem is noted)."""
 
@@ -60,7 +65,7 @@ class Reader:
             return None
         for key in data:
             if key not in known:
-                self._unknown(key, known, path)
+                self._unknown(str(key), known, path)
         hints = type_hints(cls)
         values: dict[str, Any] = {}
         for key, f in known.items():
@@ -78,8 +83,7 @@ class Reader:
         inner = settings_class(hint)
         if inner is not None and isinstance(value, dict):
             return self.settings(inner, value, path)
-        found = self._finite(value, path)
-        if found is BAD:
+        if not self._sound(value, path):
             return BAD
         try:
             return _checked(hint, value)
@@ -113,17 +117,19 @@ class Reader:
                     self.note((*path, *key.split(".")), message)
             return BAD
 
-    def _finite(self, value: Any, path: KeyPath) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            self.note(path, f"{value} is given, it must be a finite number")
-            return BAD
+    def _sound(self, value: Any, path: KeyPath) -> bool:
+        """Whether it is made of what a study file can hold: mappings, lists, text, finite numbers and the like."""
+        problem = _unsound(value)
+        if problem is not None:
+            self.note(path, problem)
+            return False
         inner: Iterable[tuple[str | int, Any]] = ()
         if isinstance(value, dict):
             inner = value.items()
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             inner = enumerate(value)
-        results = [self._finite(item, (*path, key)) for key, item in inner]
-        return BAD if any(r is BAD for r in results) else value
+        sound = [self._sound(item, (*path, key)) for key, item in inner]  # each notes its own problem
+        return all(sound)
 
 
 def type_hints(cls: Any) -> dict[str, Any]:
@@ -205,16 +211,51 @@ def dotted(path: KeyPath) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as it would stand in a study file, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    """A value as it would stand in a study file, shortened, and safe to print."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, TypeError, RecursionError):  # too many digits, keys that are not text, endless
+        text = f"a {type(value).__name__} that no study file can hold"
+    return printable(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def too_deep(value: Any) -> bool:
+    """Whether lists and mappings lie within each other deeper than a study file may (or endlessly)."""
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        level = [item for each in level for item in _inside(each)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [item for item in items if isinstance(item, dict | list | tuple)]
+
+
+def _unsound(value: Any) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is given, it must be a finite number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of more than 300 digits is given, which is larger than any that can be computed with"
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        return f"{shown(value)} is given; keys must be text"
+    if value is None or isinstance(value, dict | list | tuple | str | bool | int | float):
+        return None
+    return f"{shown(value)} is given; allowed: text, numbers, true, false, null, lists and mappings"
 
 
 def problems_text(title: str, problems: list[tuple[str, str]]) -> str:
     """One message that lists all problems."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"  {key}: {message}" if key else f"  {message}" for key, message in problems]
-    return "\n".join([f"{title} has {count}:", *lines])
+    lines = [f"  {_key(key)}: {message}" if key else f"  {message}" for key, message in problems[:MOST_PROBLEMS]]
+    more = len(problems) - MOST_PROBLEMS
+    return "\n".join([f"{title} has {count}:", *lines, *([f"  ... and {more:,} more"] if more > 0 else [])])
+
+
+def _key(path: str) -> str:
+    return shortened(printable(path))
 
 
 @cache

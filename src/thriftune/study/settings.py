@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 from thriftune.data.settings import DataSettings
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import MOST_TEXTS, Protocol
 from thriftune.methods.base import Method
 from thriftune.models.head import HeadSettings
-from thriftune.settings import Settings, setting
+from thriftune.settings import LARGEST_SEED, Settings, setting
+
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +20,10 @@ class StudyProtocol(Protocol):
     """A protocol as a study file has it: several batch sizes stand for a sweep, a run with each."""
 
     batch_size: int | tuple[int, ...] = setting(  # type: ignore[assignment]
-        32, help="texts per forward and backward pass; of a list, every run is made with each", minimum=1
+        32,
+        help="texts per forward and backward pass; of a list, every run is made with each",
+        minimum=1,
+        maximum=MOST_TEXTS,
     )
 
     def problems(self) -> list[tuple[str, str]]:
@@ -48,7 +54,9 @@ class RunSettings(Settings):
     name: str = setting(help="what the run is called; each name stands once")
     model: str | None = setting(None, help="the pretrained model; left out for methods without one")
     method: Method = setting(help="a method, written as in methods")
-    seed: int | None = setting(None, help="seed of this run; null: one run per seed of the study", minimum=0)
+    seed: int | None = setting(
+        None, help="seed of this run; null: one run per seed of the study", minimum=0, maximum=LARGEST_SEED
+    )
     head: HeadSettings | None = setting(None, help="this run's head; null: the study's")
     protocol: StudyProtocol = setting(
         factory=StudyProtocol, help="the protocol keys in which this run differs from the study's"
@@ -67,7 +75,9 @@ class StudySettings(Settings):
         (), help="pretrained models: demo:minilm, OWNER/NAME or hub:NAME on the hub, or a folder"
     )
     methods: tuple[Method, ...] = setting((), help="methods to compare: NAME, or {NAME: {settings}}")
-    seeds: tuple[int, ...] = setting((0,), help="every model and method runs once per seed", minimum=0)
+    seeds: tuple[int, ...] = setting(
+        (0,), help="every model and method runs once per seed", minimum=0, maximum=LARGEST_SEED
+    )
     margin: float = setting(
         0.5, help="accuracy points within which two methods count as equivalent", minimum=0, maximum=100
     )
@@ -79,3 +89,15 @@ class StudySettings(Settings):
     published: dict[str, dict[str, Any]] = setting(
         factory=dict, help="published numbers to show beside the measured ones, by run name"
     )
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is asked for can be listed: every other check counts runs."""
+        sizes = {"seeds": len(self.seeds), "protocol": len(self.protocol.batch_sizes)}
+        if self.runs:
+            sizes["runs"] = len(self.runs)
+        else:
+            sizes |= {"methods": len(self.methods), "models": max(1, len(self.models))}
+        count = math.prod(sizes.values())
+        if count <= MOST_RUNS:
+            return []
+        return [(max(sizes, key=lambda key: sizes[key]), f"{count:,} runs are asked for; at most {MOST_RUNS:,}")]
