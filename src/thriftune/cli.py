@@ -235,9 +235,6 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder that `thriftune compare --out` wrote.")],
 ) -> None:
     """Rebuild the report of a finished study; needs no model."""
-    from thriftune.paths import check_folder
-
-    check_folder(folder, "the folder that `thriftune compare --out` wrote")
     from thriftune.report.render import write_report
 
     typer.echo(f"Report: {write_report(folder)}")

@@ -100,11 +100,15 @@ def check_new_folder(out: Path) -> None:
     for path in (out, *out.parents):
         found = status(path)
         if found is not None and not stat.S_ISDIR(found.st_mode):
-            raise InputError(f"{path} is {kind(found)}; --out needs a folder.")
+            raise InputError(f"{_blocked(out, path)}{path} is {kind(found)}; --out needs a folder.")
         if found is None and path.is_symlink():
-            raise InputError(f"{path} is {missing(path)}; --out needs a folder.")
+            raise InputError(f"{_blocked(out, path)}{path} is {missing(path)}; --out needs a folder.")
     if status(out) is not None:
         check_folder(out, "another --out")
+
+
+def _blocked(out: Path, by: Path) -> str:
+    return "" if by == out else f"{out} cannot be written to: "
 
 
 def check_new_file(out: Path) -> None:

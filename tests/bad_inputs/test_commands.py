@@ -136,12 +136,12 @@ OUTPUTS: dict[str, tuple[str, Callable[[], object], str]] = {
     "no text": ("a\udcffb", lambda: None, "a\\udcffb is not UTF-8"),
     "an unknown user": ("~nosuchuser/out", lambda: None, 'there is no user "nosuchuser" here'),
     "where nobody writes": ("/proc/out", lambda: None, "The folder /proc/out cannot be written to"),
-    "something else": ("sub", lambda: _write("sub/cat.jpg"), "sub is not empty and holds no results"),
+    "something else": ("sub", lambda: _write("sub/cat.jpg"), "sub is not empty and holds no study"),
     "a file in place of the work": ("sub", lambda: _write("sub/.work"), "sub/.work is a file, where compare needs"),
     "a file in place of the runs": ("sub", lambda: _write("sub/test.parquet", "sub/runs"), "sub/runs is a file, where"),
     "a folder in place of the study": ("sub", _study_folder, "is a folder, where"),
     "a folder in place of the lock": ("sub", lambda: Path("sub/.lock").mkdir(parents=True), "cannot be written to"),
-    "the working directory": ("", lambda: None, ". is not empty and holds no results"),
+    "the working directory": ("", lambda: None, ". is not empty and holds no study"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,32 @@ def test_download(explorer: Page, results: Results, answers: pl.DataFrame, tmp_p
         assert not any(cell.lstrip(" ").startswith(tuple("=+-@\t\r")) for cell in row)
     assert "1" in {row[0] for row in rows}, "the formula was among them"
     assert explorer.problems == []
+
+
+def test_no_cell_of_the_download_is_a_formula(explorer: Page) -> None:
+    """A sign in any form, behind anything that a spreadsheet does not show."""
+    unseen = [
+        "",
+        " ",
+        "\u00a0",
+        "\u3000",
+        "\u200b",
+        "\u200d\u2060",
+        "\ufeff",
+        "\0",
+        "\x1b",
+        "\u202e",
+        "\u2066",
+        "\u00ad",
+    ]
+    unseen += ["\ufe0f", "\u034f", "\u3164", "\u2800", "\U000e0001", "\ue000", " \u200b\0"]
+    signs = [*"=+-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋−", "=\u0338", "\t", "\r", "\n", "\r\n"]
+    risky = [f"{before}{sign}1" for before in unseen for sign in signs]
+    harmless = ["", "a", "1", " a", "\u200ba", "a=1", "'=1", "🎉=1", "“=1”", "é", "中文", 'say "=1"']
+    quoted = f"{json.dumps(risky + harmless)}.map((text) => TestTexts.quoted(text))"
+    got = explorer.evaluate(f"JSON.stringify({quoted})")
+    as_text = [text.replace('"', '""') for text in harmless]
+    assert json.loads(got) == [*(f'"\'{text}"' for text in risky), *(f'"{text}"' for text in as_text)]
 
 
 def _downloaded(folder: Path) -> str:

@@ -492,9 +492,9 @@ class TestFolder:
         study = small_study(tmp_path)
         with pytest.raises(InputError, match="is a file"):
             compare(study, tmp_path / "file")
-        with pytest.raises(InputError, match="holds no results"):
+        with pytest.raises(InputError, match="holds no study"):
             compare(study, tmp_path / "photos")
-        with pytest.raises(InputError, match="file is a file"):
+        with pytest.raises(InputError, match="cannot be written"):
             compare(study, tmp_path / "file" / "below")
 
 

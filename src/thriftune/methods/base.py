@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
 
-RATES = (1e-30, 100.0)
-"""AdamW moves every weight by about its rate in a step: float32 holds neither less nor much more."""
+RATES = (1e-30, 1e38)
+"""AdamW moves every weight by about its rate in a step: float32 holds neither less nor more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class TransformerMethod(Method):
     )
 
     def problems(self) -> list[tuple[str, str]]:
-        """Rates move weights without throwing them out of range, and a search names every rate once."""
+        """Weights can be moved by the rates, and a search names every rate once."""
         rates = self.learning_rates
         if not rates:
             return [("learning_rate", "is an empty list; give a number, or several to search")]

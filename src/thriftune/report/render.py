@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Group, Table
+from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.section import GROUPS, Section, build
 from thriftune.report.table import cell
@@ -49,6 +50,7 @@ def write_report(out: Path) -> Path:
     `results.json` then also holds what the panels computed, unless another process is writing to the folder. Raises
     `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
+    check_folder(out, "the folder that `thriftune compare --out` wrote")
     store = Store(out)
     results = store.load()
     check_results(results)

@@ -49,9 +49,9 @@ def _composed(text: str, name: str) -> yaml.Node | None:
     try:
         loader = _Loader(text)
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        number = text.count("\n", 0, error.position) + 1
         raise InputError(
-            f"{name}, line {line}: the character U+{error.character:04X} is not taken in YAML; "
+            f"{name}, line {number}: the character U+{error.character:04X} is not taken in YAML; "
             "is this a text file, saved as UTF-8?"
         ) from None
     loader.title = name
