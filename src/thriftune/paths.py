@@ -75,6 +75,22 @@ def check_file(path: Path, what: str) -> None:
         raise InputError(f"{path} is a folder. Give {what}.")
     if not stat.S_ISREG(found.st_mode):
         raise InputError(f"{path} is {kind(found)}, not a file. Give {what}.")
+    check_readable(path)
+
+
+def check_readable(path: Path) -> None:
+    """Raises `InputError` for a file or folder that this user may not read."""
+    wanted = os.R_OK | os.X_OK if path.is_dir() else os.R_OK
+    if not os.access(path, wanted):
+        raise InputError(f"{path} cannot be read: you have no permission. Change it (chmod u+r), or give another.")
+
+
+def names_in(folder: Path) -> list[str]:
+    """What a folder holds, for suggestions; empty where it cannot be listed."""
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def check_folder(path: Path, what: str) -> None:

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from thriftune import errors
 from thriftune.analysis import format as f
-from thriftune.errors import printable
 from thriftune.results.record import RunRecord
 from thriftune.study.events import Event, Expected, Notice, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
@@ -54,7 +54,7 @@ def print_table(rows: list[dict[str, str]], console: Console | None = None) -> N
     for index, name in enumerate(shown):
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index > 0, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(row[name])) for name in shown))
+        table.add_row(*(Text(errors.printable(row[name])) for name in shown))
     console.width = limit
     console.print(table)
     if left_out:
@@ -79,7 +79,7 @@ def print_text(text: str, console: Console | None = None) -> None:
     """Prints a paragraph: wrapped between words on a terminal, one line where it is piped."""
     console = console or standard_output()
     console.width = _width(console)
-    console.print(Text(printable(text)))
+    console.print(Text(errors.printable(text)))
 
 
 def standard_output() -> Console:

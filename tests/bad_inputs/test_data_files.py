@@ -63,6 +63,11 @@ FILES: dict[str, tuple[Callable[[], object], dict[str, Any], str]] = {
         {"data.split.group_by": "g"},
         'grouping column "g" holds Duration',
     ),
+    "durations to keep": (
+        parquet(text=TEXTS, label=LABELS, g=DURATIONS),
+        {"data.keep": ["g"]},
+        'the kept column "g" holds Duration',
+    ),
     "bytes as text": (parquet(text=BYTES, label=LABELS), {}, 'column "text" holds Binary'),
     "bytes as label": (parquet(text=TEXTS, label=BYTES), {}, 'label column "label" holds Binary'),
     "lists as text": (parquet(text=LISTS, label=LABELS), {}, 'column "text" holds List'),

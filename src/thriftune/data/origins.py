@@ -12,7 +12,7 @@ from thriftune.data.hub import read_hub
 from thriftune.data.settings import SPLITS
 from thriftune.data.table import Table, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
-from thriftune.paths import is_ordinary, kind, missing, status, user_path
+from thriftune.paths import check_readable, is_ordinary, kind, missing, names_in, status, user_path
 
 DEMOS: dict[str, tuple[str, ...]] = {
     "snli": ("train", "validation", "test"),
@@ -95,10 +95,11 @@ def find_path(source: str, base: Path | None) -> Path:
         if (found := status(candidate)) is not None:
             if not is_ordinary(found):
                 raise InputError(f"{source} is {kind(found)}, not a file. Save the data in a file, and give that.")
+            check_readable(candidate)
             return candidate
     dangling = [f" ({c.absolute()} is {missing(c)})" for c in candidates if c.is_symlink()]
     tried = " nor ".join(str(candidate.absolute()) for candidate in candidates) + "".join(dangling)
-    nearby = [entry.name for c in candidates if c.parent.is_dir() for entry in c.parent.iterdir()]
+    nearby = [name for c in candidates for name in names_in(c.parent)]
     raise InputError(
         f"{source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
         "Relative paths start at the study file's folder, then at the working directory. "

@@ -77,7 +77,10 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
         for name, out in zip(names.text, names.text_out, strict=True)
     ]
     columns.append(labels.alias("label"))
-    columns += [_kept(source, resolved.get(name), out) for name, out in zip(names.keep, names.keep_out, strict=True)]
+    columns += [
+        _kept(source, resolved.get(name), out, table.where)
+        for name, out in zip(names.keep, names.keep_out, strict=True)
+    ]
     if names.group is not None and names.group in resolved:
         columns.append(_text(source[resolved[names.group]], table.where, "grouping").alias(GROUP))
     frame = pl.DataFrame(columns)
@@ -103,12 +106,14 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         ) from error
 
 
-def _kept(source: pl.DataFrame, name: str | None, out: str) -> pl.Series:
-    """A carried column; null in splits that lack it."""
+def _kept(source: pl.DataFrame, name: str | None, out: str, where: str) -> pl.Series:
+    """A carried column; null in splits that lack it. Raises `InputError` for values that the report cannot show."""
     import polars as pl
 
     if name is None:
         return pl.Series(out, [None] * source.height, dtype=pl.String)
+    if not source[name].dtype.is_nested() and source[name].dtype != pl.Binary:
+        _text(source[name], where, "kept")
     return source[name].alias(out)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from thriftune.errors import InputError, did_you_mean
 from thriftune.methods import discover
 from thriftune.methods.base import Method
-from thriftune.paths import check_file, missing, status, user_path
+from thriftune.paths import check_file, missing, names_in, status, user_path
 from thriftune.settings import Settings, SettingsError
 from thriftune.study.checks import CHECKS
 from thriftune.study.override import apply_overrides, merged
@@ -153,8 +153,8 @@ def _read_text(path: Path) -> str:
     path = user_path(str(path))
     found = status(path)
     if found is None:
-        folder = path.parent if path.parent.is_dir() else Path()
-        near = did_you_mean(path.name, [p.name for p in folder.iterdir() if p.suffix in (".yaml", ".yml")])
+        known = names_in(path.parent) or names_in(Path())
+        near = did_you_mean(path.name, [name for name in known if name.endswith((".yaml", ".yml"))])
         remedy = near or "; `thriftune init DATA_FILE` writes a study file for your data."
         dangling = f" ({missing(path)})" if path.is_symlink() else ""
         raise InputError(f"There is no study file {path}{dangling}{remedy}")

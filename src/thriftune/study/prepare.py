@@ -15,10 +15,10 @@ from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.results.files import write_parquet
 from thriftune.results.record import DataProfile
+from thriftune.study.accumulation import check_accumulation
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun
-from thriftune.study.steps import check_steps
 
 if TYPE_CHECKING:
     import polars as pl
@@ -117,7 +117,7 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     dataset = load_with_robustness(study.data, study.robustness, study.folder)
     for run in runs:
         text_columns(dataset, run)
-    check_steps(runs, dataset.splits["train"].height)
+    check_accumulation(runs, dataset.splits["train"].height)
     return dataset
 
 

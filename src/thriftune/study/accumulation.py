@@ -9,7 +9,7 @@ from thriftune.errors import InputError
 from thriftune.study.plan import PlannedRun
 
 
-def check_steps(runs: Iterable[PlannedRun], texts: int) -> None:
+def check_accumulation(runs: Iterable[PlannedRun], texts: int) -> None:
     """Raises `InputError` where a step accumulates more batches than `texts` training texts make."""
     for run in runs:
         if not run.method.NEEDS_MODEL:
