@@ -59,10 +59,10 @@ def check_folder(out: Path) -> None:
         )
     store = Store(out)
     # A study.yaml alone is someone's own, which the resolved one would replace.
-    made = (store.results_path, store.test_path, store.runs_path, out / WORK, store.lock_path)
-    if not any(path.exists() for path in made):
+    ours = (store.results_path, store.test_path, store.runs_path, out / WORK, store.lock_path)
+    if not any(path.exists() for path in ours):
         raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
-    for path in (out / WORK, store.runs_path, store.figures_path, store.robustness_path):
+    for path in _followed(out):
         if (found := status(path)) is not None and not path.is_dir():
             raise InputError(
                 f"{path} is {kind(found)}, where compare needs a folder. Remove it, or give another --out."
