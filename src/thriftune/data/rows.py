@@ -105,7 +105,10 @@ def _drop(
     tests = [
         ("no label", pl.col("label").is_null()),
         (f"no gold label ({shown})", pl.col("label").is_in(sorted(no_gold))),
-        *((f'blank "{name}"', pl.col(name).fill_null("").str.strip_chars() == "") for name in texts),
+        *(
+            (f'blank "{name}"', pl.selectors.by_name(name).as_expr().fill_null("").str.strip_chars() == "")
+            for name in texts
+        ),
     ]
     dropped = []
     for reason, test in tests:

@@ -33,7 +33,9 @@ def load_dataset(settings: DataSettings, base: Path | None = None) -> Dataset:
     """
     _raise(name_problems(settings))
     wanted = wanted_columns(settings)
-    tables, notes = read_source(settings.source, base, spellings(wanted))
+    tables, notes = read_source(
+        settings.source, base, spellings(wanted), encoding=settings.encoding, header=settings.header
+    )
     notes += [note for table in tables.values() for note in table.notes]
     if "train" not in tables:
         raise InputError(
