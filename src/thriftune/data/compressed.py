@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,7 +26,18 @@ _SMALL = 64 << 20
 _MOST = 8 << 30
 _MOST_RATIO = 100
 _CHUNK = 1 << 20
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+BROKEN = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    RuntimeError,  # a password, an unknown compression
+    ValueError,  # zipfile raises these three for damaged names and headers
+    LookupError,
+    struct.error,
+)
+"""What unpacking a damaged file raises."""
 
 
 def data_name(path: Path) -> str:
@@ -54,8 +66,13 @@ def unpacked(path: Path) -> tuple[str, bytes] | None:
             return _unzipped(path)
         with path.open("rb") as file, _decompressor(kind, file) as packed:
             return data_name(path), _bounded(packed, path)
-    except _BROKEN as error:
-        raise InputError(f"{path} cannot be unpacked ({kind}): {error}. Is the file whole?") from error
+    except BROKEN as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """What to say of a file that cannot be unpacked."""
+    return InputError(f"{path} cannot be unpacked: {error}. If it is whole, unpack it and name the file.")
 
 
 def _decompressor(kind: str, file: IO[bytes]) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
@@ -69,8 +86,8 @@ def check_zip_size(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-    except _BROKEN as error:
-        raise InputError(f"{path} cannot be unpacked: {error}. Is the file whole?") from error
+    except BROKEN as error:
+        raise damaged(path, error) from error
     _check_size(size, path)
 
 

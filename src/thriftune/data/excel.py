@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import re
+import zipfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from thriftune.data.compressed import check_zip_size
+from thriftune.data.compressed import BROKEN, check_zip_size, damaged
 from thriftune.data.grid import Fields, Grid, grid_table
 from thriftune.data.table import Reading, Table
 from thriftune.errors import InputError
+
+_REFERENCE = re.compile(rb"""\sr\s*=\s*["']\s*([A-Za-z]*)(\d+)""")
+_ROWS, _COLUMNS, _CELLS = 1_048_576, 16_384, 50_000_000
 
 
 def read_excel(path: Path, reading: Reading) -> Table:
@@ -19,6 +24,7 @@ def read_excel(path: Path, reading: Reading) -> Table:
     Raises `InputError` for a damaged or protected workbook, and for one without data.
     """
     check_zip_size(path)
+    _check_extent(path)
     sheets = _sheets(path)
     filled = [name for name, rows in sheets.items() if rows]
     if not filled:
@@ -32,6 +38,33 @@ def read_excel(path: Path, reading: Reading) -> Table:
 
     grid = Grid(where=str(path), name=path.name, rows=rows, line="row", notes=notes)
     return grid_table(grid, reading)
+
+
+def _check_extent(path: Path) -> None:
+    """Raises where cells lie so far apart that the sheet between them would not fit into memory."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if not name.lower().endswith(".xml") or "sheet" not in name.lower():
+                continue
+            try:
+                text = archive.read(name)
+            except BROKEN as error:
+                raise damaged(path, error) from error
+            row, column = 0, 0
+            for letters, number in _REFERENCE.findall(text):
+                row, column = max(row, int(number[:12])), max(column, _column(letters))
+            if row > _ROWS or column > _COLUMNS or row * column > _CELLS:
+                raise InputError(
+                    f"{path}: {name} has cells up to row {row:,} and column {column:,}, more than is read. Delete the "
+                    "cells beyond the data, or save the sheet as CSV UTF-8."
+                )
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters.upper()[:8]:
+        number = 26 * number + letter - 64
+    return number
 
 
 def _sheets(path: Path) -> dict[str, list[tuple[int, Fields]]]:

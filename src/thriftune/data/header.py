@@ -26,8 +26,8 @@ def names_columns(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     """Whether the first row is a header, judged by up to 2,000 rows below it.
 
     It is none where one of its fields is a value that repeats in its column (a label), where a field and its
-    column are numbers, or where one of two fields is a sentence among sentences. What reads like column names
-    is a header in any case.
+    column are numbers and no other field is a usual name, or where one of two fields is a sentence among sentences.
+    What reads like column names is a header in any case.
     """
     fields = [field.strip() for field in first]
     given = [field for field in fields if field]
@@ -35,11 +35,14 @@ def names_columns(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     if len(fields) < 2 or not rows or _known(given) or given == _counted(given):
         return True
     columns = [[row[i].strip() for row in rows] for i in range(len(fields))]
-    if any(_repeats(field, column) or _is_number(field, column) for field, column in zip(fields, columns, strict=True)):
+    pairs = list(zip(fields, columns, strict=True))
+    if any(_repeats(field, column) for field, column in pairs):
+        return False
+    if not any(_like_name(field) for field in given) and any(_is_number(field, column) for field, column in pairs):
         return False
     if len(fields) != 2 or any(_like_name(field) for field in given):
         return True
-    return not any(_is_sentence(field, column) for field, column in zip(fields, columns, strict=True))
+    return not any(_is_sentence(field, column) for field, column in pairs)
 
 
 def found_names(columns: Sequence[Sequence[str]]) -> tuple[str, ...]:

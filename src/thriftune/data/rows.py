@@ -30,13 +30,23 @@ class Names:
     @property
     def text_out(self) -> tuple[str, ...]:
         """The text columns of the dataset; `example` and `label` are taken."""
-        return tuple(f"{name}_text" if name in ("example", "label") else name for name in self.text)
+        return self._clear({"example", "label"}, self.text, "_text")
 
     @property
     def keep_out(self) -> tuple[str, ...]:
         """The kept columns of the dataset, clear of the others."""
-        taken = {"example", "label", *self.text_out}
-        return tuple(f"{name}_kept" if name in taken else name for name in self.keep)
+        return self._clear({"example", "label", *self.text_out}, self.keep, "_kept")
+
+    @staticmethod
+    def _clear(taken: set[str], names: tuple[str, ...], suffix: str) -> tuple[str, ...]:
+        """The names, with the suffix as often as it takes to be clear of the taken ones and of each other."""
+        out: list[str] = []
+        for name in names:
+            new = name
+            while new in taken or new in out or (new != name and new in names):
+                new += suffix
+            out.append(new)
+        return tuple(out)
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         raise InputError(
             f'{where}: the {role} column "{column.name}" holds {column.dtype} values. Give a column of plain values.'
         )
+    if column.dtype.is_float():
+        column = column.fill_nan(None)  # pandas writes missing texts so
     return column.cast(pl.String)
 
 

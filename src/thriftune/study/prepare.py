@@ -16,7 +16,7 @@ from thriftune.errors import InputError
 from thriftune.results.record import DataProfile
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
-from thriftune.study.plan import PlannedRun
+from thriftune.study.plan import PlannedRun, needs_validation
 
 if TYPE_CHECKING:
     import polars as pl
@@ -112,7 +112,7 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     Raises `InputError` where any of them, or a method's choice of columns, cannot be used.
     """
     listener(Stage("reading data"))
-    dataset = load_with_robustness(study.data, study.robustness, study.folder)
+    dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs))
     for run in runs:
         text_columns(dataset, run)
     return dataset
