@@ -104,7 +104,7 @@ def test_a_given_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["utf8x", "zlib_codec", "unicode_escape", "idna", ""])
 def test_an_encoding_must_be_known(name: str) -> None:
-    with pytest.raises(SettingsError, match="encoding: .* is no text encoding"):
+    with pytest.raises(SettingsError, match=r"encoding: .* is no text encoding"):
         DataSettings(source="a.csv", text=("text",), encoding=name)
     assert DataSettings(source="a.csv", text=("text",), encoding="Shift_JIS").encoding == "Shift_JIS"
 

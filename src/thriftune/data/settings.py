@@ -79,4 +79,4 @@ def _is_encoding(name: str) -> bool:
         written = "a,b\n".encode(found).decode(found)
     except (LookupError, UnicodeError, ValueError, TypeError):
         return False
-    return written == "a,b\n" and found not in _NOT_OF_FILES
+    return written == "a,b\n" and found.replace("-", "_") not in _NOT_OF_FILES
