@@ -392,7 +392,7 @@ def crossovers(
 @app.command(epilog=INIT_EXAMPLES)
 def init(
     source: Annotated[
-        str, typer.Argument(help="Data file or folder (csv, tsv, jsonl, parquet), hub:OWNER/NAME or demo:NAME.")
+        str, typer.Argument(help="Data file or folder (csv, xlsx, jsonl, parquet, ...), hub:OWNER/NAME or demo:NAME.")
     ],
     out: Annotated[
         Path | None,

@@ -66,9 +66,11 @@ def test_json_lines(tmp_path: Path, ending: str) -> None:
     }
 
 
-def test_json_lines_of_mixed_types_become_strings(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", '{"label": 1}\n{"label": "b"}\n{"label": 123456789012345678901}\n')
-    assert read_file(path).frame["label"].to_list() == ["1", "b", "123456789012345678901"]
+def test_numbers_among_strings_in_json_are_named_as_labels_are(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.jsonl", '{"label": 1}\n{"label": "b"}\n{"label": 2.0}\n{"label": 123456789012345678901}\n'
+    )
+    assert read_file(path).frame["label"].to_list() == ["1", "b", "2", "123456789012345678901"]
 
 
 def test_only_wanted_columns_are_kept_and_all_are_named(tmp_path: Path) -> None:
@@ -104,14 +106,21 @@ BAD = {
     "header only": ("a.csv", "text,label\n", "no data rows, only a header: text, label"),
     "header only, json": ("a.jsonl", "\n", "no data rows"),
     "blank first line": ("a.tsv", "\t\na\tb\n", "starts with a blank line"),
-    "unknown ending": ("a.xlsx", "x", r'ends in "\.xlsx"; data files end in \.csv'),
-    "not utf-8": ("a.csv", b"text,label\nabc,x\ncaf\xe9,y\n", r"not UTF-8: byte 20 \(line 3\).*Save the file as UTF-8"),
-    "not utf-8, json": ("a.jsonl", b'{"a": "\xff"}\n', r"not UTF-8: byte 7 \(line 1\)"),
+    "unknown ending": ("a.docx", "x", r'ends in "\.docx"; data files end in \.csv'),
+    "old workbook": ("a.xls", "x", r'ends in "\.xls".*Save it as \.xlsx'),
+    "pickle": ("a.pkl", "x", "pickled data can run code"),
+    "damaged utf-8": (
+        "a.csv",
+        "text,label\nabc,é\n".encode() + b"caf\xe9,y\n",
+        r"not UTF-8: byte 21 \(line 3\).*Save the file as UTF-8",
+    ),
+    "bytes of no encoding": ("a.jsonl", b'{"a": "\x81\x8d\xff"}\n', r"encoding is not clear.*Set data\.encoding"),
+    "binary": ("a.csv", b"\x00\x01\x02\xff\x00\xfe", "is not text: it holds NUL bytes"),
     "too many fields": ("a.csv", "text,label\na,b,x\n", r"line 2 has 3 fields, the header has 2 \(text, label"),
     "too few fields": ("a.tsv", "text\tlabel\na\tx\nb\n", "line 3 has 1 fields, the header has 2"),
-    "unclosed quote": ("a.csv", 'text,label\n"abc,x\nd,y\n', "line 3: unexpected end of data"),
+    "unclosed quote": ("a.csv", 'text,label\n"abc,x\nd,y\n', "line 2: a quote opens here and is never closed"),
     "broken json": ("a.jsonl", '{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
-    "json array": ("a.json", '[{"text": "a"}]\n', "line 1 is a JSON list"),
+    "arrays in lines": ("a.jsonl", '["a"]\n["b"]\n', "line 1 is a JSON list"),
     "nested values": ("a.jsonl", '{"text": [["a"]]}\n', 'column "text" holds nested values'),
     "half a character": ("a.jsonl", '{"text": "\\ud83d"}\n', "half a character"),
     "not parquet": ("a.parquet", "text", "not a readable parquet file"),

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from thriftune.data.dataset import Dataset
+from thriftune.data.profile import profile_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
@@ -328,3 +329,47 @@ def test_annotators_lists_are_carried(write: Write) -> None:
         assert row["votes"] == ["a", "b"][: 1 + row["example"] % 2]
     with pytest.raises(InputError, match='grouping column "votes" holds List'):
         load(write("b.jsonl", content), split=SplitSettings(test=0.3, validation=0.3, group_by="votes"))
+
+
+def test_validation_may_be_missing_where_nothing_needs_it(reviews: dict[str, str]) -> None:
+    whole = load(reviews)
+    del reviews["validation"]
+    settings = DataSettings(source=reviews, text=("text",))
+    with pytest.raises(InputError, match=r"no validation split.*With protocol\.keep: last no validation is needed"):
+        load_dataset(settings)
+    data = load_dataset(settings, needs_validation=False)
+    assert list(data.splits) == ["train", "test"]
+    assert data.splits["test"].equals(whole.splits["test"])
+    assert "no validation split, and no run of the study needs one" in data.notes[-1]
+    limited = DataSettings(source=reviews, text=("text",), limit={"validation": 3})
+    with pytest.raises(InputError, match=r"data\.limit\.validation has no effect"):
+        load_dataset(limited, needs_validation=False)
+
+
+NAMES = {
+    "regular expression": ("^.*$", "*"),
+    "ours": ("example", "predicted"),
+    "counted": ("count", "label_text"),
+    "with the suffix": ("label", "label_text"),
+    "example and its suffix": ("example", "example_text"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_columns_may_have_any_name(write: Write, case: str) -> None:
+    text, keep = NAMES[case]
+    path = write("a.jsonl", [{text: f"text {i}", keep: f"k{i}", "y": "ab"[i % 2]} for i in range(20)])
+    data = load(path, (text,), label="y", keep=(keep,), split=THIRDS)
+    train = data.splits["train"]
+    assert len(set(train.columns)) == 4
+    assert all(value.startswith("text ") for value in train[data.text_columns[0]])
+    assert train[train.columns[-1]][0].startswith("k")
+    pair = load(path, (text, keep), label="y", split=THIRDS)
+    assert profile_dataset(pair).shared[0].exact == 0
+
+
+def test_missing_numbers_among_texts_are_missing(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"text": [1.0, float("nan"), 2.0, 3.0] * 5, "label": ["a", "a", "b", "b"] * 5})
+    frame.write_parquet(tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet", split=THIRDS)
+    assert [(drop.reason, drop.count) for drop in data.dropped] == [('blank "text"', 5)]

@@ -50,7 +50,7 @@ def families(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> F
 
     A family is a connected component: texts linked through others belong to it too.
     """
-    both = pl.concat([frame.select(pl.col(columns).cast(pl.String)) for frame in (first, second)])
+    both = pl.concat([frame[columns].cast(pl.String) for frame in (first, second)])
     texts = np.arange(both.height)
     links, total = [], both.height
     for column in columns:

@@ -174,7 +174,7 @@ def _chart(results: Results, sample: Sample) -> Chart:
     drawn = np.sort(np.concatenate([wrong, right[: MAP_TEXTS - len(wrong)]]))
     places = picture(sample.points[drawn])
     columns = results.study.profile.text_columns
-    texts = results.test.select(columns)[sample.rows[drawn].tolist()].rows()
+    texts = results.test[columns][sample.rows[drawn].tolist()].rows()
     rows = [
         {
             "x": chart.short(float(x)),

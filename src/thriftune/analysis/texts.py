@@ -26,7 +26,7 @@ def text_cells(results: Results, frame: pl.DataFrame, rows: NDArray[np.int64]) -
     taken = frame[rows]
     return [
         {"example": str(example)} | {f"text{i}": _cut(text) for i, text in enumerate(texts)}
-        for example, *texts in taken.select("example", *names).iter_rows()
+        for example, *texts in taken[["example", *names]].iter_rows()
     ]
 
 

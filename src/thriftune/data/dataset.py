@@ -28,10 +28,10 @@ class FurtherTest:
 class Dataset:
     """Labelled texts in splits.
 
-    Every frame in `splits` (train, validation, test) has the columns `example` (Int64, the row in its source,
-    counted from 0 over all data rows, used or not), the text columns under the user's names (String), `label`
-    (Int32, an index into `labels`) and the kept columns. A text column called "example" or "label" gets the
-    suffix "_text".
+    Every frame in `splits` (train, test, and validation where there is one) has the columns `example` (Int64, the
+    row in its source, counted from 0 over all data rows, used or not), the text columns under the user's names
+    (String), `label` (Int32, an index into `labels`) and the kept columns. A text column called "example" or "label"
+    gets the suffix "_text".
     """
 
     name: str

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
+import stat
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePath
 
-from thriftune.data.delimited import read_csv, read_tsv
-from thriftune.data.jsonl import read_jsonl
-from thriftune.data.table import Table, Wanted
+from thriftune.data.compressed import ENDINGS as PACKED
+from thriftune.data.compressed import data_name, unpacked
+from thriftune.data.content import Content, text_content
+from thriftune.data.delimited import fitting_delimiter, read_csv, read_tsv
+from thriftune.data.excel import read_excel
+from thriftune.data.json_rows import read_json
+from thriftune.data.labelled_lines import is_fasttext, read_fasttext, read_first_word
+from thriftune.data.parquet import read_parquet
+from thriftune.data.table import Reading, Table, Wanted
 from thriftune.errors import InputError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
 
+def read_file(path: Path, wanted: Wanted = None, limit: int | None = None, reading: Reading | None = None) -> Table:
+    """Reads a file by its ending, unpacked where it is compressed; `reading` says more than `wanted` and `limit`.
 
-def read_file(path: Path, wanted: Wanted = None, limit: int | None = None) -> Table:
-    """Reads a file by its ending; at most `limit` rows.
-
-    Texts stay as they are: csv, tsv and txt columns are all strings. Raises `InputError` for an unknown ending,
-    an empty file, a wrong encoding and malformed rows, naming file and line.
+    Texts stay as they are: csv, tsv, txt and xlsx columns are all strings. Raises `InputError` for an unknown ending,
+    an empty file, an encoding that does not fit or cannot be told, and malformed rows, naming file and line.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(
-            f'{path} ends in "{path.suffix}"; data files end in {", ".join(_READERS)}. '
-            "Rename the file, or convert it to one of these."
-        )
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes). Give a file with a header and rows.")
-    table = reader(path, wanted, limit)
+    reading = reading or Reading(wanted=wanted, limit=limit)
+    try:
+        table = _read(path, reading)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     # A frame without columns has no height to judge by; the caller reports the columns that it misses.
     if not table.frame.height and (table.frame.width or not table.columns):
         raise InputError(f"{path} has no data rows{_header_only(table.columns)}.")
@@ -39,48 +37,96 @@ def read_file(path: Path, wanted: Wanted = None, limit: int | None = None) -> Ta
 
 def is_data_file(path: Path) -> bool:
     """Whether the ending is one that `read_file` knows (hidden files and system leftovers are not data)."""
-    return path.suffix.lower() in _READERS and not path.name.startswith((".", "_"))
+    return bool(data_ending(path)) and data_ending(path) in ENDINGS and not path.name.startswith((".", "_", "~$"))
+
+
+def data_ending(path: Path) -> str:
+    """The ending that says what a file holds, in small letters: .csv of a.CSV and of a.csv.gz."""
+    return PurePath(data_name(path)).suffix.lower()
+
+
+def data_stem(path: Path) -> str:
+    """The file's name without the endings that say what it holds and how it is packed: a of a.csv.gz."""
+    name = PurePath(data_name(path))
+    return name.stem if name.suffix.lower() in ENDINGS else name.name
+
+
+def _read(path: Path, reading: Reading) -> Table:
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise InputError(f"{path} is no ordinary file. Give a data file, or a folder of them.")
+    ending, outer = data_ending(path), path.suffix.lower()
+    if ending in _REFUSED:
+        raise InputError(f'{path} ends in "{path.suffix}": {_REFUSED[ending]}')
+    if ending not in ENDINGS and ending != "" and outer not in PACKED:
+        raise InputError(_unknown(path, ending))
+    if about.st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes). Give a file with a header and rows.")
+    if outer in _WHOLE:
+        return _WHOLE[outer](path, reading)
+    packed = unpacked(path)
+    name, data = packed if packed is not None else (path.name, None)
+    inner = PurePath(name).suffix.lower()
+    if inner in _WHOLE:
+        raise InputError(f"{path} holds {name}, which is not read from an archive. Unpack it and name the file.")
+    reader = _TEXT.get(inner) or (_read_text if inner == "" else None)
+    if reader is None:
+        raise InputError(_unknown(path, inner))
+    if data == b"":
+        raise InputError(f"{path} holds an empty file. Give a file with a header and rows.")
+    return reader(text_content(path, name, data, reading.encoding), reading)
+
+
+def _unknown(path: Path, ending: str) -> str:
+    what = f'{path} ends in "{path.suffix}"' if path.suffix.lower() == ending else f'{path} holds a "{ending}" file'
+    return (
+        f"{what}; data files end in {', '.join(ENDINGS)} (also packed: {', '.join(PACKED[:-1])}). "
+        "Rename the file, or convert it to one of these."
+    )
+
+
+def _read_text(content: Content, reading: Reading) -> Table:
+    """Text of any of the layouts that carry labels: columns, `__label__` lines, a label as the first word."""
+    if is_fasttext(content):
+        return read_fasttext(content, reading)
+    if fitting_delimiter(content, "\t") is None and reading.header == "auto":
+        coarse = read_first_word(content, reading, coarse=True)
+        if coarse is not None:
+            return coarse
+        if fitting_delimiter(content, ";|,") is not None:
+            return read_csv(content, reading)
+        first = read_first_word(content, reading, coarse=False)
+        if first is not None:
+            return first
+    return read_tsv(content, reading)
 
 
 def _header_only(columns: tuple[str, ...]) -> str:
     return f", only a header: {', '.join(columns)}" if columns else ""
 
 
-def _read_parquet(path: Path, wanted: Wanted, limit: int | None) -> Table:
-    import polars as pl
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        kept = [name for name in names if wanted is None or name in wanted]
-        frame = pl.scan_parquet(path).select(kept).head(limit).collect() if limit else None
-        frame = pl.read_parquet(path, columns=kept) if frame is None else frame
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path} is not a readable parquet file: {error}") from error
-    return Table(frame=frame, columns=tuple(names), where=str(path), label_names=_class_labels(file.schema_arrow))
-
-
-def _class_labels(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
-    """Names of integer labels that a parquet file from the hub carries in its metadata."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return {
-        name: tuple(feature["names"])
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
-    }
-
-
-_READERS: dict[str, Callable[[Path, Wanted, int | None], Table]] = {
+_TEXT: dict[str, Callable[[Content, Reading], Table]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
-    ".txt": read_tsv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".json": read_jsonl,
-    ".parquet": _read_parquet,
+    ".txt": _read_text,
+    ".label": _read_text,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+    ".json": read_json,
 }
+_WHOLE: dict[str, Callable[[Path, Reading], Table]] = {
+    ".parquet": read_parquet,
+    ".xlsx": read_excel,
+    ".xlsm": read_excel,
+}
+_SPREADSHEET = "only newer workbooks are read. Save it as .xlsx, or as CSV UTF-8."
+_REFUSED = {
+    ".xls": _SPREADSHEET,
+    ".xlsb": _SPREADSHEET,
+    ".ods": _SPREADSHEET,
+    ".tar": "an archive of files is not read. Unpack it and name a file or folder.",
+    ".tgz": "an archive of files is not read. Unpack it and name a file or folder.",
+    ".pkl": "pickled data can run code and is not read. Save it as parquet, csv or jsonl.",
+    ".pickle": "pickled data can run code and is not read. Save it as parquet, csv or jsonl.",
+}
+ENDINGS = (*_TEXT, *_WHOLE)

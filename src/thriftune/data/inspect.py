@@ -110,7 +110,7 @@ def _classes(table: Table, name: str) -> dict[str, int]:
         if not 2 <= len(known - missing) <= _MOST_CLASSES:
             return {}
         counts: dict[str, int] = {}
-        for value, count in values.value_counts().iter_rows():
+        for value, count in values.alias("value").value_counts().iter_rows():
             if value not in missing:
                 final = renamed.get(value, value)
                 counts[final] = counts.get(final, 0) + count

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
-from thriftune.data.formats import is_data_file, read_file
+from thriftune.data.folder_per_class import class_folders, read_class_folders
+from thriftune.data.formats import data_ending, data_stem, is_data_file, read_file
 from thriftune.data.hub import read_hub
 from thriftune.data.settings import SPLITS
-from thriftune.data.table import Table, Wanted
+from thriftune.data.table import Reading, Table, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
 from thriftune.paths import check_readable, is_ordinary, kind, missing, names_in, status, user_path
 
@@ -28,19 +30,29 @@ _DEMO_NOTES = {
 _SPELLINGS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
 _SPELLINGS |= {"val": "validation", "dev": "validation", "test": "test", "testing": "test"}
 _SHARD = re.compile(r"-\d{3,}-of-\d{3,}$")
-_PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".txt")
+_PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".xlsx", ".xlsm", ".txt", ".label")
+_FEWEST_CLASSES = 2
+_NOT_TEXT = (".parquet", ".xlsx", ".xlsm")
+_WITH_NAMES = (".parquet", ".jsonl", ".ndjson", ".json")
 
 
 def read_source(
-    source: str | Mapping[str, str], base: Path | None = None, wanted: Wanted = None
+    source: str | Mapping[str, str],
+    base: Path | None = None,
+    wanted: Wanted = None,
+    *,
+    encoding: str = "auto",
+    header: Literal["auto", "yes", "no"] = "auto",
 ) -> tuple[dict[str, Table], list[str]]:
     """The tables by split (train, validation, test), and notes on what was guessed or ignored.
 
-    A single file is train. Relative paths are looked up in `base`, then in the working directory. Raises
-    `InputError` for what does not exist or cannot be read.
+    A single file is train. Relative paths are looked up in `base`, then in the working directory; `encoding` and
+    `header` say what the files do not. Raises `InputError` for what does not exist or cannot be read.
     """
+    reading = Reading(wanted=wanted, encoding=encoding, header=header)
+    _check_effect([source] if isinstance(source, str) else list(source.values()), reading)
     if isinstance(source, str):
-        return _read_one(source, base, wanted)
+        return _read_one(source, base, reading)
     unknown = [key for key in source if key not in SPLITS]
     if unknown:
         raise unknown_name("The split in data.source", unknown[0], SPLITS)
@@ -49,7 +61,7 @@ def read_source(
     tables: dict[str, Table] = {}
     notes: list[str] = []
     for split, one in source.items():
-        found, said = _read_one(one, base, wanted)
+        found, said = _read_one(one, base, reading)
         tables[split] = _pick(found, split, one)
         notes += said
     return tables, notes
@@ -61,7 +73,7 @@ def source_name(source: str | Mapping[str, str]) -> str:
         return source_name(source.get("train") or next(iter(source.values()), "data"))
     if source.startswith(("demo:", "hub:")):
         return source.split(":", 1)[1]
-    return Path(source).stem or "data"
+    return data_stem(Path(source)) or "data"
 
 
 def _pick(found: dict[str, Table], split: str, source: str) -> Table:
@@ -74,16 +86,29 @@ def _pick(found: dict[str, Table], split: str, source: str) -> Table:
     )
 
 
-def _read_one(source: str, base: Path | None, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+def _check_effect(sources: list[str], reading: Reading) -> None:
+    """Raises where what is said of the files is read by none of them."""
+    files = [source for source in sources if not source.startswith(("demo:", "hub:"))]
+    endings = [data_ending(Path(source)) for source in files]
+    said = {
+        "encoding": reading.encoding != "auto" and all(ending in _NOT_TEXT for ending in endings),
+        "header": reading.header != "auto" and all(ending in _WITH_NAMES for ending in endings),
+    }
+    for key, idle in said.items():
+        if idle:
+            raise InputError(f"data.{key} has no effect on {', '.join(sources)}: it is for text files. Remove it.")
+
+
+def _read_one(source: str, base: Path | None, reading: Reading) -> tuple[dict[str, Table], list[str]]:
     kind, _, name = source.partition(":")
     if kind == "demo":
-        return _read_demo(name, wanted)
+        return _read_demo(name, reading.wanted)
     if kind == "hub":
-        return _read_hub(name, wanted)
+        return _read_hub(name, reading.wanted)
     path = find_path(source, base)
     if path.is_dir():
-        return _read_folder(path, wanted)
-    return {"train": read_file(path, wanted)}, []
+        return _read_folder(path, reading)
+    return {"train": read_file(path, reading=reading)}, []
 
 
 def find_path(source: str, base: Path | None) -> Path:
@@ -146,40 +171,63 @@ def split_of(name: str) -> str | None:
     return found[-1] if found else None
 
 
-def _read_folder(folder: Path, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+def _read_folder(folder: Path, reading: Reading) -> tuple[dict[str, Table], list[str]]:
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and is_data_file(entry))
     chosen: dict[str, list[Path]] = {}
     unused = []
     for entry in entries:
-        split = split_of(entry.stem)
+        split = split_of(data_stem(entry))
         if split is None:
             unused.append(entry.name)
         else:
             chosen.setdefault(split, []).append(entry)
+    if not chosen and (texts := _read_texts(folder, reading)) is not None:
+        return texts
     if not chosen:
         raise InputError(
             f"{folder} holds no file named after a split (train, dev or validation, test); "
-            f"data files there: {', '.join(unused) or 'none'}. Name one per split: {{train: a.csv, test: b.csv}}."
+            f"data files there: {', '.join(unused) or 'none'}, and no folder of .txt files per class. "
+            "Name one per split: {{train: a.csv, test: b.csv}}."
         )
     notes = [f"Not used in {folder.name}: {', '.join(unused)}."] if unused else []
     tables = {}
     for split in [split for split in SPLITS if split in chosen]:
         paths, said = _one_format(chosen[split], split, folder)
-        tables[split] = _concatenate([read_file(path, wanted) for path in paths])
+        tables[split] = _concatenate([read_file(path, reading=reading) for path in paths])
         notes += said
     return tables, notes
 
 
+def _read_texts(folder: Path, reading: Reading) -> tuple[dict[str, Table], list[str]] | None:
+    """The splits of a folder with a subfolder per class, or with such a folder for each split; None where it has
+    neither. A folder without splits is train."""
+    parts: dict[str, Path] = {}
+    for entry in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
+        split = split_of(entry.name)
+        if split is not None and len(class_folders(entry)) >= _FEWEST_CLASSES:
+            if split in parts:
+                raise InputError(
+                    f"{folder} holds several folders for {split}: {parts[split].name}, {entry.name}. Name one per "
+                    "split: {train: a, test: b}."
+                )
+            parts[split] = entry
+    if parts:
+        return {split: read_class_folders(parts[split], reading) for split in SPLITS if split in parts}, []
+    if len(class_folders(folder)) >= _FEWEST_CLASSES:
+        return {"train": read_class_folders(folder, reading)}, []
+    return None
+
+
 def _one_format(paths: list[Path], split: str, folder: Path) -> tuple[list[Path], list[str]]:
     """The shards of one file; where the same file is there in several formats, the best of them."""
-    stems = {_SHARD.sub("", path.stem) for path in paths}
+    stems = {_SHARD.sub("", data_stem(path)) for path in paths}
     if len(stems) > 1:
         raise InputError(
             f"{folder} holds several files for {split}: {', '.join(path.name for path in paths)}. "
             "Name one per split: {train: a.csv, test: b.csv}."
         )
-    ending = min((path.suffix.lower() for path in paths), key=_PREFERRED.index)
-    best = [path for path in paths if path.suffix.lower() == ending]
+    ending = min((data_ending(path) for path in paths), key=_PREFERRED.index)
+    best = [path for path in paths if data_ending(path) == ending]
     rest = [path.name for path in paths if path not in best]
     note = f"{', '.join(path.name for path in best)} is read; the same in another format: {', '.join(rest)}."
     return best, [note] if rest else []

@@ -136,5 +136,11 @@ def _shared(dataset: Dataset, first: str, second: str) -> SharedText:
 
 
 def _rows_in_both(dataset: Dataset, first: str, second: str, columns: list[str]) -> int:
-    known = dataset.splits[first].select(columns)
-    return dataset.splits[second].join(known, on=columns, how="semi").height
+    import polars as pl
+
+    # Under names of their own: polars takes a name such as ^a$ for a regular expression.
+    known, asked = (
+        pl.DataFrame([dataset.splits[split][name].alias(str(i)) for i, name in enumerate(columns)])
+        for split in (first, second)
+    )
+    return asked.join(known, on=known.columns, how="semi").height

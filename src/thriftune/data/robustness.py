@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def load_with_robustness(settings: DataSettings, sources: dict[str, str], base: Path | None = None) -> Dataset:
+def load_with_robustness(
+    settings: DataSettings, sources: dict[str, str], base: Path | None = None, needs_validation: bool = True
+) -> Dataset:
     """The data of a study with its further test sets, by name.
 
     Raises `InputError` with the problems of the data and of every set together.
@@ -28,7 +30,7 @@ def load_with_robustness(settings: DataSettings, sources: dict[str, str], base: 
     problems = []
     dataset: Dataset | None = None
     try:
-        dataset = load_dataset(settings, base)
+        dataset = load_dataset(settings, base, needs_validation)
     except InputError as error:
         problems.append(str(error))
     sets = {}

@@ -40,10 +40,10 @@ class Names:
 
 def _clear(names: tuple[str, ...], taken: set[str], suffix: str) -> tuple[str, ...]:
     """The names, with the suffix (as often as it takes) on those that are taken."""
-    out = []
+    out: list[str] = []
     for name in names:
         new = name
-        while new in taken or (new != name and new in names):
+        while new in taken or new in out or (new != name and new in names):
             new += suffix
         out.append(new)
     return tuple(out)
@@ -97,6 +97,8 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         raise InputError(
             f'{where}: the {role} column "{column.name}" holds {column.dtype} values. Give a column of plain values.'
         )
+    if column.dtype.is_float():
+        column = column.fill_nan(None)  # pandas writes missing texts so
     try:
         return column.cast(pl.String)
     except pl.exceptions.PolarsError as error:
@@ -126,7 +128,10 @@ def _drop(
     tests = [
         ("no label", pl.col("label").is_null()),
         (f"no gold label ({shown})", pl.col("label").is_in(sorted(no_gold))),
-        *((f'blank "{name}"', pl.col(name).fill_null("").str.strip_chars() == "") for name in texts),
+        *(
+            (f'blank "{name}"', pl.selectors.by_name(name).as_expr().fill_null("").str.strip_chars() == "")
+            for name in texts
+        ),
     ]
     dropped = []
     for reason, test in tests:

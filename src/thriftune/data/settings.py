@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,11 +43,19 @@ class DataSettings(Settings):
     split: Literal["given"] | SplitSettings = setting(
         "given", help="use the source's splits, or how to make those that it lacks"
     )
+    encoding: str = setting(
+        "auto", help="how text files are encoded (utf-8, cp1252, utf-16, gb18030, ...); auto finds it from the bytes"
+    )
+    header: Literal["auto", "yes", "no"] = setting(
+        "auto", help="whether the first row of csv, tsv, txt and xlsx files names the columns; auto looks at the rows"
+    )
     limit: dict[str, int] = setting(factory=dict, help="at most so many rows per split, drawn at random: {train: 3000}")
 
     def problems(self) -> list[tuple[str, str]]:
-        """One or two text columns, positive limits of known splits."""
+        """One or two text columns, positive limits of known splits, a known encoding."""
         found = []
+        if not _is_encoding(self.encoding):
+            found.append(("encoding", f'"{self.encoding}" is no text encoding; give auto, utf-8, cp1252, utf-16, ...'))
         if not 1 <= len(self.text) <= 2:
             found.append(("text", f"{len(self.text)} columns are given; give one, or two for pairs"))
         for split, count in self.limit.items():
@@ -57,4 +66,17 @@ class DataSettings(Settings):
         return found
 
 
+_NOT_OF_FILES = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined")
 SPLITS = ("train", "validation", "test")
+
+
+def _is_encoding(name: str) -> bool:
+    """Whether Python knows a text encoding under this name, of a kind that files have."""
+    if name == "auto":
+        return True
+    try:
+        found = codecs.lookup(name).name
+        written = "a,b\n".encode(found).decode(found)
+    except (LookupError, UnicodeError, ValueError, TypeError):
+        return False
+    return written == "a,b\n" and found.replace("-", "_") not in _NOT_OF_FILES

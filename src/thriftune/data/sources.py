@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 LIMIT_SEED = 42
 
 
-def load_dataset(settings: DataSettings, base: Path | None = None) -> Dataset:
-    """Reads a source and gives its labelled texts in train, validation and test.
+def load_dataset(settings: DataSettings, base: Path | None = None, needs_validation: bool = True) -> Dataset:
+    """Reads a source and gives its labelled texts in train, validation and test; validation may be missing where
+    it is not needed.
 
     Relative paths are looked up in `base` (the study file's folder), then in the working directory. Rows that
     cannot be used are dropped and counted; guesses are noted. Raises `InputError` for whatever keeps the data
@@ -33,7 +34,9 @@ def load_dataset(settings: DataSettings, base: Path | None = None) -> Dataset:
     """
     _raise(name_problems(settings))
     wanted = wanted_columns(settings)
-    tables, notes = read_source(settings.source, base, spellings(wanted))
+    tables, notes = read_source(
+        settings.source, base, spellings(wanted), encoding=settings.encoding, header=settings.header
+    )
     notes += [note for table in tables.values() for note in table.notes]
     if "train" not in tables:
         raise InputError(
@@ -42,7 +45,7 @@ def load_dataset(settings: DataSettings, base: Path | None = None) -> Dataset:
         )
     rows, names = _usable(tables, settings, notes)
     labels, declared_frames = _with_label_ids(rows, tables, names, notes)
-    frames = _make_splits(declared_frames, settings.split, labels, notes)
+    frames = _make_splits(declared_frames, settings.split, labels, notes, needs_validation)
     _check_seen(frames, labels, "")
     frames = _limit(frames, settings.limit, notes)
     _check_seen(frames, labels, " after data.limit; raise data.limit.train")
@@ -128,7 +131,11 @@ def _with_label_ids(
 
 
 def _make_splits(
-    frames: dict[str, pl.DataFrame], split: SplitSettings | str, labels: tuple[str, ...], notes: list[str]
+    frames: dict[str, pl.DataFrame],
+    split: SplitSettings | str,
+    labels: tuple[str, ...],
+    notes: list[str],
+    needs_validation: bool,
 ) -> dict[str, pl.DataFrame]:
     """Checks that every split is there or asked for, and makes what is asked for."""
     asked = {"test": split.test, "validation": split.validation} if isinstance(split, SplitSettings) else {}
@@ -141,11 +148,14 @@ def _make_splits(
     ]
     if isinstance(split, SplitSettings) and not shares:
         problems.append("data.split makes nothing: set its test or validation share, or say split: given.")
-    problems += _missing_problems([name for name in SPLITS if name not in frames and name not in shares])
+    missing = [name for name in SPLITS if name not in frames and name not in shares]
+    problems += _missing_problems([name for name in missing if name != "validation" or needs_validation])
     _raise(problems)
     if isinstance(split, SplitSettings):
         frames = frames | _carve(frames["train"], split, shares, labels, notes)
-    return {name: frames[name].drop(GROUP, strict=False) for name in SPLITS}
+    if "validation" not in frames:
+        notes.append("The data has no validation split, and no run of the study needs one.")
+    return {name: frames[name].drop(GROUP, strict=False) for name in SPLITS if name in frames}
 
 
 def _missing_problems(missing: list[str]) -> list[str]:
@@ -157,6 +167,7 @@ def _missing_problems(missing: list[str]) -> list[str]:
     return [
         f"The data has no {' and no '.join(missing)} split ({'; '.join(use[name] for name in missing)}). "
         f"Set data.split to {{{remedy}}} to make it from train, or give one file per split."
+        + (" With protocol.keep: last no validation is needed." if missing == ["validation"] else "")
     ]
 
 
@@ -189,6 +200,9 @@ def _carve(
 
 def _limit(frames: dict[str, pl.DataFrame], limit: dict[str, int], notes: list[str]) -> dict[str, pl.DataFrame]:
     limited = dict(frames)
+    idle = [split for split in limit if split not in frames]
+    if idle:
+        raise InputError(f"data.limit.{idle[0]} has no effect: the data has no {idle[0]} split. Remove it.")
     for split, count in limit.items():
         rows = frames[split].height
         if count < rows:
@@ -201,7 +215,7 @@ def _check_seen(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], why: s
     """Raises for classes that an evaluation split has and train lacks."""
     seen = set(frames["train"]["label"].unique().to_list())
     problems = []
-    for split in ("validation", "test"):
+    for split in [split for split in ("validation", "test") if split in frames]:
         unseen = sorted(set(frames[split]["label"].unique().to_list()) - seen)
         if unseen:
             shown = ", ".join(f'"{labels[i]}"' for i in unseen)

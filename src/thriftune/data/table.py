@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import polars as pl
 
 Wanted = Collection[str] | None
 """Columns to keep in memory; None keeps all."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read: what is wanted of it, and what its user says about it."""
+
+    wanted: Wanted = None
+    limit: int | None = None
+    """At most so many rows."""
+    encoding: str = "auto"
+    """A codec's name; auto finds it from the bytes."""
+    header: Literal["auto", "yes", "no"] = "auto"
+    """Whether the first row names the columns; auto looks at the rows below it."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from thriftune.errors import did_you_mean
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.models.head import HeadSettings
 from thriftune.results.record import Cost
-from thriftune.study.plan import PlannedRun, plan
+from thriftune.study.plan import plan, selects
 from thriftune.study.reader import shown
 from thriftune.study.settings import StudyProtocol, StudySettings
 
@@ -108,13 +108,13 @@ def _selection(study: StudySettings) -> Problems:
     default = Protocol().select
     runs = [run for run in plan(study) if isinstance(run.method, TransformerMethod)]
     message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
-    if study.protocol.select != default and runs and not any(_selects(run) for run in runs):
+    if study.protocol.select != default and runs and not any(selects(run) for run in runs):
         yield "protocol.select", message
         return
     if study.runs:
         for index, run in enumerate(study.runs):
             own = run.protocol.select not in (default, study.protocol.select)
-            if own and run.method.NEEDS_MODEL and not any(_selects(r) for r in runs if r.cell == run.name):
+            if own and run.method.NEEDS_MODEL and not any(selects(r) for r in runs if r.cell == run.name):
                 yield f"runs.{index}.protocol.select", message
 
 
@@ -264,11 +264,6 @@ def _all_methods(study: StudySettings) -> tuple[Method, ...]:
 def _without_model(methods: Iterable[Method]) -> str:
     names = list(dict.fromkeys(method.NAME for method in methods))
     return f"{', '.join(names)} {'uses' if len(names) == 1 else 'use'} no model"
-
-
-def _selects(run: PlannedRun) -> bool:
-    search = isinstance(run.method, TransformerMethod) and len(run.method.learning_rates) > 1
-    return run.protocol.keep == "best" or search
 
 
 def _twice(key: str, values: Iterable[Any], suffix: str = "") -> Problems:

@@ -170,7 +170,7 @@ class _Progress:
         dataset = self.prepared.dataset
         self.store.write_test(self._test)
         train = _text_frame(dataset, dataset.splits["train"])
-        self.store.write_train(train.select("example", *dataset.text_columns, "label"))
+        self.store.write_train(train[["example", *dataset.text_columns, "label"]])
         self.store.write_robustness(
             {name: _text_frame(dataset, further.frame) for name, further in dataset.robustness.items()}
         )
@@ -266,4 +266,4 @@ def _text_frame(dataset: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
     names = pl.Series(list(dataset.labels), dtype=pl.String)
     label = names.gather(frame["label"]).alias("label")
     kept = [name for name in frame.columns if name not in ("example", "label", *dataset.text_columns)]
-    return frame.with_columns(label).select("example", *dataset.text_columns, "label", *kept)
+    return frame.with_columns(label)[["example", *dataset.text_columns, "label", *kept]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from thriftune.engine.protocol import Protocol
-from thriftune.methods.base import Method
+from thriftune.methods.base import Method, TransformerMethod
 from thriftune.models.head import HeadSettings
 from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
 
@@ -56,6 +57,22 @@ def plan(study: StudySettings) -> list[PlannedRun]:
         for seeds in [_seeds(method, study.seeds)]
         for seed in seeds
     ]
+
+
+def selects(run: PlannedRun) -> bool:
+    """Whether weights or a learning rate are picked on validation."""
+    search = isinstance(run.method, TransformerMethod) and len(run.method.learning_rates) > 1
+    return run.protocol.keep == "best" or search
+
+
+def needs_validation(runs: Iterable[PlannedRun]) -> bool:
+    """Whether a run cannot do without a validation split: it picks by it, stops early by it or lowers its learning
+    rate by it. Baselines can."""
+    return any(
+        selects(run) or run.protocol.early_stopping is not None or run.protocol.schedule.type == "plateau"
+        for run in runs
+        if isinstance(run.method, TransformerMethod)
+    )
 
 
 def run_id(

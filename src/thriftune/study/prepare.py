@@ -19,7 +19,7 @@ from thriftune.results.record import DataProfile
 from thriftune.study.accumulation import check_accumulation
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
-from thriftune.study.plan import PlannedRun
+from thriftune.study.plan import PlannedRun, needs_validation
 from thriftune.study.refusals import Checked, check_some_left
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     Raises `InputError` where any of them, or a method's choice of columns, cannot be used.
     """
     listener(Stage("reading data"))
-    dataset = load_with_robustness(study.data, study.robustness, study.folder)
+    dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs))
     for run in runs:
         text_columns(dataset, run)
     check_accumulation(runs, dataset.splits["train"].height)
