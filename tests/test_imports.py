@@ -17,6 +17,8 @@ ORDER = [
     "errors",
     "settings",
     "folders",
+    "endings",
+    "processors",
     "results",
     "data",
     "models",

@@ -19,6 +19,7 @@ from thriftune.analysis.runs import (
     errors,
     interval,
     is_baseline,
+    held_up,
     learned,
     majority_share,
     not_learned,
@@ -339,6 +340,8 @@ def notes(results: Results) -> list[str]:
             "Every method ran with one seed: this speaks of these trained models only. "
             "Repeats with other seeds can differ by more than the methods do."
         )
+    if sentence := held_up(results.runs):
+        found.append(sentence)
     groups = by_model(comparable(results))
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")

@@ -118,6 +118,12 @@ class Cost:
     """Weight files of the pretrained model that the run started from."""
     adapter: bool | None = None
     """Whether model/ holds an adapter, which needs the pretrained model beside it."""
+    train_cpu_seconds: float | None = None
+    """What the run's threads used of the processors during train_seconds, summed over them."""
+    train_waited_seconds: float | None = None
+    """What they were ready to run in that time and did not, because others ran."""
+    load_at_start: float | None = None
+    """The machine's load average over the minute before the run began."""
 
 
 @dataclass(frozen=True)

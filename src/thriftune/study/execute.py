@@ -12,6 +12,7 @@ import numpy as np
 
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.engine import ENGINE_VERSION
+from thriftune.endings import interruptible
 from thriftune.errors import InputError
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.store import Results, Store, write_text
@@ -38,12 +39,13 @@ def compare(study: Study, out: Path, listener: Listener | None = None, isolate: 
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
     process; without it (tests) in this one. Raises `InputError` before anything is written where data, models
-    or methods cannot be used; on an interrupt what is done stays and the same call resumes.
+    or methods cannot be used; on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM
+    and SIGHUP are interrupts too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
     runs = plan(study)
-    with alone_in(out):
+    with interruptible(), alone_in(out):
         try:
             dataset = read(study, runs, listen)
             check_same_study(out, study.name, dataset.fingerprint)
