@@ -18,8 +18,8 @@ from thriftune.analysis.runs import (
     difference_sentence,
     errors,
     interval,
-    is_baseline,
     held_up,
+    is_baseline,
     learned,
     majority_share,
     not_learned,
@@ -319,8 +319,7 @@ def _confusion(runs: list[RunRecord], labels: list[str]) -> str:
     pairs: dict[tuple[str, str], int] = {}
     for run in runs:
         confusion = run.test.confusion if run.test else []
-        cells_wrong = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j]
-        _, i, j = max(cells_wrong)
+        _, i, j = max((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j)
         pairs[labels[i], labels[j]] = pairs.get((labels[i], labels[j]), 0) + 1
     (true, predicted), number = max(pairs.items(), key=lambda item: item[1])
     if len(runs) == 1:

@@ -6,7 +6,7 @@ on disk it becomes `NAME: null` beside `NAME_reason: "..."`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -260,8 +260,15 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The run as `run.json` holds it: scores under `metrics`, unknown numbers with their reason."""
-        out = asdict(self)
-        out["metrics"] = {name: out.pop(name) for name in ("test", "validation", "robustness")}
+        # A copy of a confusion matrix of hundreds of classes would take seconds: scores are taken as they are.
+        out = asdict(replace(self, test=None, validation=None, robustness={}))
+        for name in ("test", "validation", "robustness"):
+            del out[name]
+        out["metrics"] = {
+            "test": _scores_json(self.test),
+            "validation": _scores_json(self.validation),
+            "robustness": {name: _scores_json(scores) for name, scores in self.robustness.items()},
+        }
         if self.cost is not None:
             out["cost"] = _with_reasons(out["cost"])
         if self.predicted is not None:
@@ -286,6 +293,12 @@ class RunRecord:
             predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
         )
+
+
+def _scores_json(scores: Scores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    return {**vars(scores), "per_class": {label: dict(vars(each)) for label, each in scores.per_class.items()}}
 
 
 def _with_reasons(values: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
+from thriftune.results.json_text import json_text
 from thriftune.results.record import SCHEMA_VERSION, Crossovers, EpochPoint, RunRecord, StepPoint, StudyResults
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(data) + "\n")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
