@@ -18,6 +18,8 @@ ORDER = [
     "paths",
     "settings",
     "folders",
+    "endings",
+    "processors",
     "results",
     "data",
     "models",

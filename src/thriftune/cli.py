@@ -8,13 +8,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from thriftune.endings import deaf, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, printable, readable
+from thriftune.processors import wait_briefly
 
 if TYPE_CHECKING:
     from thriftune.analysis.choice import Candidate
@@ -96,7 +101,7 @@ Without = Annotated[
 
 
 class _Group(TyperGroup):
-    """Turns `InputError` into its message and exit code 2."""
+    """Turns `InputError` into its message and exit code 2, an interrupt into 130, unread output into a quiet end."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -104,6 +109,13 @@ class _Group(TyperGroup):
         except InputError as error:
             typer.echo(readable(f"Error: {error}"), err=True)
             raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            _say_interrupted("Interrupted.")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if not from_unread(error, sys.stdout):
+                raise
+            raise typer.Exit(0) from None  # as with `| head`: who reads has had enough
 
 
 app = typer.Typer(
@@ -119,7 +131,24 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    app()
+    wait_briefly(os.environ)
+    with interruptible():
+        try:
+            app()
+        except SystemExit as end:
+            code = end.code
+        except KeyboardInterrupt:
+            code = 130
+        deaf()
+        flush_or_drop(sys.stdout)
+        flush_or_drop(sys.stderr)
+    deaf()
+    sys.exit(code)
+
+
+def _say_interrupted(text: str) -> None:
+    with suppress(OSError):  # a terminal that was closed
+        typer.echo(f"\n{text}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -166,11 +195,27 @@ def compare(
             results = run_study(loaded, folder, listener, only=only or (), without=without or ())
         report_path = write_report(folder)
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted. What is done is kept: the same command resumes.", err=True)
+        _say_interrupted("Interrupted. What is done is kept: the same command resumes.")
         raise typer.Exit(130) from None
-    _print_summary(results, report_path)
+    except OSError as error:
+        if not from_unread(error, sys.stderr):
+            raise
+        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+    with _reader_may_leave():
+        _print_summary(results, report_path)
     if any(run.status != "done" for run in results.runs):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """What is printed inside may go unread: the results are on disk."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if not from_unread(error, sys.stdout, sys.stderr):
+            raise
 
 
 @app.command(epilog=ESTIMATE_EXAMPLES)

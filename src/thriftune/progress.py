@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from rich import box
@@ -32,13 +32,18 @@ STATUS_WIDTH = len("evaluating")
 @contextmanager
 def display(console: Console | None = None) -> Iterator[Listener]:
     """A listener for a study's events, on standard error unless a console is given."""
-    console = console or Console(stderr=True, markup=False, highlight=False, emoji=False)
+    console = console or PlainConsole(stderr=True, markup=False, highlight=False, emoji=False)
     if not console.is_terminal or console.is_dumb_terminal:
         yield PlainLines(lambda line: print(line, file=console.file, flush=True))
         return
-    live = LiveTable(console)
-    with Live(get_renderable=live.render, console=console, refresh_per_second=4):
-        yield live
+    table = LiveTable(console)
+    live = Live(get_renderable=table.render, console=console, refresh_per_second=4)
+    live.start()
+    try:
+        yield table
+    finally:
+        with suppress(OSError):  # the terminal was closed: what was computed is not lost for that
+            live.stop()
 
 
 def print_table(rows: list[dict[str, str]], console: Console | None = None) -> None:
@@ -84,7 +89,15 @@ def print_text(text: str, console: Console | None = None) -> None:
 
 def standard_output() -> Console:
     """The console for results."""
-    return Console(markup=False, highlight=False, emoji=False)
+    return PlainConsole(markup=False, highlight=False, emoji=False)
+
+
+class PlainConsole(Console):
+    """A console that leaves it to the caller what a reader's end means."""
+
+    def on_broken_pipe(self) -> None:
+        """Lets the error through, which rich would turn into the end of the program."""
+        raise  # noqa: PLE0704 - called while the error is handled
 
 
 def _width(console: Console) -> int:

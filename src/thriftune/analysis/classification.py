@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thriftune.analysis import chart
+from thriftune.analysis import chart, classes
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import (
@@ -50,9 +50,11 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("No run has test scores.")
     tables = [Table("results", "Scores on the test texts.", COLUMNS, [_row(run) for run in results.runs])]
     scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
-    tables += [_classes(i, run, test) for i, run, test in scored]
+    listed = classes.fitting(classes.LISTED, len(scored))
+    tables += [_classes(i, run, test, listed) for i, run, test in scored]
     charts = [_f1(results)]
-    charts += [_confusion(i, run, test, results.labels) for i, run, test in scored]
+    drawn = classes.confusable(len(scored))
+    charts += [_confusion(i, run, test, results.labels, classes.most_confused(run, drawn)) for i, run, test in scored]
     notes = [
         "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind. They do not cover "
         "another seed's training.",
@@ -76,21 +78,27 @@ def _row(run: RunRecord) -> dict[str, Any]:
     return out
 
 
-def _classes(index: int, run: RunRecord, test: Scores) -> Table:
+def _classes(index: int, run: RunRecord, test: Scores, most: int) -> Table:
+    labels = classes.run_hardest(test, most)
     rows = [
         {"label": label, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
-        for label, s in test.per_class.items()
+        for label, s in ((label, test.per_class[label]) for label in labels)
     ]
-    return Table(f"classes-{f.slug(index, run.name)}", f"{run.name}, by class", CLASS_COLUMNS, rows, small=True)
+    left = len(test.per_class) - len(labels)
+    caption = f"{run.name}, by class"
+    if left:
+        caption += f": the {len(labels)} with the lowest F1; {f.count(left)} others are in results.json"
+    return Table(f"classes-{f.slug(index, run.name)}", caption, CLASS_COLUMNS, rows, small=True)
 
 
 def _f1(results: Results) -> Chart:
     runs = [run.name for run in results.done]
+    labels = classes.hardest(results, classes.fitting(classes.DRAWN, len(runs)))
     rows = [
         {"name": label, "series": run.name, "value": chart.short(scores.f1), "support": scores.support}
         for run in results.done
         if run.test is not None
-        for label, scores in run.test.per_class.items()
+        for label, scores in ((label, run.test.per_class[label]) for label in labels)
     ]
     tooltip = [
         chart.tip("series", "run"),
@@ -98,18 +106,25 @@ def _f1(results: Results) -> Chart:
         chart.tip("value", "F1", ".1%"),
         chart.tip("support", "texts", ","),
     ]
-    spec = chart.dots(rows, x_title="F1", order=results.labels, series=runs, tooltip=tooltip)
+    spec = chart.dots(rows, x_title="F1", order=labels, series=runs, tooltip=tooltip)
     spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
-    return Chart("f1-by-class", "F1 by class", "Points: the F1 of each run on each class.", spec)
+    description = "Points: the F1 of each run on each class."
+    if left := len(results.labels) - len(labels):
+        description = (
+            f"Points: the F1 of each run on the {len(labels)} classes with the lowest mean F1; "
+            f"{f.count(left)} others are left out."
+        )
+    return Chart("f1-by-class", "F1 by class", description, spec)
 
 
-def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str]) -> Chart:
+def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str], shown: list[int]) -> Chart:
     rows = []
-    for true, counts in zip(labels, test.confusion, strict=True):
+    for i in shown:
+        counts = test.confusion[i]
         total = max(1, sum(counts))
         rows += [
-            {"true": true, "predicted": predicted, "count": n, "share": chart.short(n / total)}
-            for predicted, n in zip(labels, counts, strict=True)
+            {"true": labels[i], "predicted": labels[j], "count": counts[j], "share": chart.short(counts[j] / total)}
+            for j in shown
         ]
     tooltip = [
         chart.tip("true", "true"),
@@ -121,7 +136,13 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str]) -> C
         f"Confusion matrix of {run.name}: {f.count(correct(test))} of {f.count(test.texts)} on the diagonal. "
         "Colour: the share of the true label."
     )
-    spec = chart.heatmap(rows, labels=labels, tooltip=tooltip)
+    if len(shown) < len(labels):
+        inside = sum(int(str(row["count"])) for row in rows if row["true"] != row["predicted"])
+        description += (
+            f" Of {f.count(len(labels))} classes, the {len(shown)} in the most frequent confusions are shown, with "
+            f"{f.count(inside)} of the {f.plural(errors(test), 'error')}."
+        )
+    spec = chart.heatmap(rows, labels=[labels[i] for i in shown], tooltip=tooltip)
     return Chart(f"confusion-{f.slug(index, run.name)}", run.name, description, spec, small=True)
 
 

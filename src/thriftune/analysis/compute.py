@@ -14,6 +14,7 @@ from thriftune.analysis.runs import (
     cells,
     comparable,
     differing,
+    held_up,
     is_baseline,
     learned,
     protocol,
@@ -40,12 +41,13 @@ COST_COLUMNS = [
     Column("samples_per_second", "Samples/s", "number", higher_is_better=True),
     Column("evaluate_seconds", "Evaluation", "seconds"),
     Column("load_seconds", "Loading", "seconds"),
+    Column("processors", "Processors used", "number"),
     Column("peak_reserved_bytes", "Reserved", "bytes"),
     Column("prefix_peak_memory_bytes", "Prefix peak", "bytes"),
     Column("peak_process_bytes", "Process peak", "bytes"),
     Column("energy_joules", "Energy (J)", "number"),
 ]
-OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules")
+OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules", "processors")
 
 
 def build(results: Results) -> Panel | NotApplicable:
@@ -84,7 +86,9 @@ def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -
 
 
 def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
-    known = {name for name in OPTIONAL if any(getattr(cost, name) for _, cost in costs)}
+    known = {name for name in OPTIONAL if any(getattr(cost, name, None) for _, cost in costs)}
+    if any(_processors(cost) is not None for _, cost in costs):
+        known.add("processors")
     columns = [column for column in COST_COLUMNS if column.name not in OPTIONAL or column.name in known]
     differs = differing([run for run, _ in costs])
     columns += [Column(f"protocol{i}", f"{name} (differs)") for i, name in enumerate(differs)]
@@ -94,12 +98,19 @@ def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
         row: dict[str, Any] = {"run": run.name, "remark": remark(run)}
         row["unranked"] = is_baseline(run) or not learned(run)
         row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
+        row["processors"] = _processors(cost)
         row |= {f"{name}_reason": reason for name, reason in cost.reasons.items()}
         settings = {} if is_baseline(run) else protocol(run)
         row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(differs)}
         rows.append(row)
     caption = "Costs. Best values are marked among the fine-tuned runs that learned."
     return Table("compute", f"{caption}{_shared([run for run, _ in costs], differs)}", columns, rows)
+
+
+def _processors(cost: Cost) -> float | None:
+    """How many processors the training steps kept busy, on average."""
+    used = cost.train_cpu_seconds
+    return used / cost.train_seconds if used is not None and cost.train_seconds > 0 else None
 
 
 def _shared(runs: list[RunRecord], differs: dict[str, list[str]]) -> str:
@@ -206,6 +217,8 @@ def _notes(results: Results, costs: list[tuple[RunRecord, Cost]]) -> list[str]:
     ]
     if differs := differing([run for run, _ in costs]):
         notes.insert(0, f"The rows differ in {f.listing(list(differs), 12)}: compare their costs with care.")
+    if sentence := held_up(run for run, _ in costs):
+        notes.insert(0, sentence)
     reused = [run.name for run, cost in costs if cost.prefix_reused]
     if reused:
         notes.append(f"{f.listing(reused)} reused a prefix computed before; its cost is charged all the same.")

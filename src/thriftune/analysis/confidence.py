@@ -21,6 +21,8 @@ TITLE = "Confidence of errors"
 QUESTION = "How sure was each run of the answers that it got wrong?"
 
 LABELS_DRAWN = 8
+ROWS_SHOWN = 300
+"""Of the table by run and label."""
 NUMBERS = ("low", "q1", "median", "q3", "high")
 
 Gaps = dict[str, tuple[Floats, NDArray[np.int64]]]
@@ -47,15 +49,27 @@ def build(results: Results) -> Panel | NotApplicable:
         Table(
             "gaps", "Lead: the predicted label's probability minus the true one's, over all errors.", _columns(), rows
         ),
-        Table("gaps-by-class", "The same by true label.", _columns("series"), by_class),
+        _class_table(by_class),
     ]
     notes = ["The lead is 0 where both labels were equally probable, 1 where the run was certain of a wrong label."]
     if silent:
         notes.append(f"Without probabilities: {f.listing(silent)}.")
     if len(drawn) < len(results.labels):
-        notes.append(f"The {LABELS_DRAWN} labels with the most errors are drawn; the table holds all.")
+        notes.append(f"The {LABELS_DRAWN} labels with the most errors are drawn; results.json holds all.")
     statistics = {"gaps": [_plain(row) for row in rows], "gaps_by_true_label": [_plain(row) for row in by_class]}
     return Panel(_sentences(results, gaps), tables, charts, notes, statistics)
+
+
+def _class_table(rows: list[dict[str, Any]]) -> Table:
+    caption = "The same by true label."
+    if len(rows) > ROWS_SHOWN:
+        caption += f" The {ROWS_SHOWN} rows with the most errors, of {f.count(len(rows))}."
+        least = sorted((row["errors"] for row in rows), reverse=True)[ROWS_SHOWN - 1]
+        above = [row for row in rows if row["errors"] > least]
+        ties = [row for row in rows if row["errors"] == least][: ROWS_SHOWN - len(above)]
+        kept = {id(row) for row in (*above, *ties)}
+        rows = [row for row in rows if id(row) in kept]
+    return Table("gaps-by-class", caption, _columns("series"), rows)
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from thriftune.analysis import format as f
 from thriftune.analysis.statistics import above_share, wilson
+from thriftune.processors import BUSY
 from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
@@ -166,6 +168,14 @@ def differing(runs: list[RunRecord], machine: bool = True) -> dict[str, list[str
     names = dict.fromkeys(name for each in settings for name in each)
     values = {name: list(dict.fromkeys(each[name] for each in settings if name in each)) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}
+
+
+def held_up(runs: Iterable[RunRecord]) -> str | None:
+    """Names the runs that other work on the machine held up; None where there are none."""
+    names = [run.name for run in runs if any(note.startswith(BUSY) for note in run.notes)]
+    if not names:
+        return None
+    return f"{BUSY} while {f.listing(names, 4)} trained: the seconds and samples/s there say little."
 
 
 def difference_sentence(runs: list[RunRecord]) -> str | None:

@@ -17,6 +17,7 @@ from thriftune.analysis.runs import (
     correct,
     difference_sentence,
     errors,
+    held_up,
     interval,
     is_baseline,
     learned,
@@ -318,8 +319,7 @@ def _confusion(runs: list[RunRecord], labels: list[str]) -> str:
     pairs: dict[tuple[str, str], int] = {}
     for run in runs:
         confusion = run.test.confusion if run.test else []
-        cells_wrong = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j]
-        _, i, j = max(cells_wrong)
+        _, i, j = max((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j)
         pairs[labels[i], labels[j]] = pairs.get((labels[i], labels[j]), 0) + 1
     (true, predicted), number = max(pairs.items(), key=lambda item: item[1])
     if len(runs) == 1:
@@ -339,6 +339,8 @@ def notes(results: Results) -> list[str]:
             "Every method ran with one seed: this speaks of these trained models only. "
             "Repeats with other seeds can differ by more than the methods do."
         )
+    if sentence := held_up(results.runs):
+        found.append(sentence)
     groups = by_model(comparable(results))
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")

@@ -12,6 +12,7 @@ from thriftune.cost.phases import probe_seconds
 from thriftune.engine.batches import typical_batch, widest_batch
 from thriftune.engine.step import Step
 from thriftune.engine.train import Hook
+from thriftune.processors import ProcessorTime
 from thriftune.results.record import Memory, PassSeconds, StepSeconds
 
 
@@ -35,6 +36,9 @@ class CostMeter(Hook):
         self.energy_joules: float | None = None
         self._device = torch.device("cpu")
         self._energy_start: float | None = None
+        self.processors = ProcessorTime(0.0, 0.0)
+        """During train_seconds."""
+        self._processors_start = ProcessorTime.now()
 
     @property
     def memory(self) -> Memory | None:
@@ -64,9 +68,11 @@ class CostMeter(Hook):
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             self._energy_start = _energy(self._device)
+        self._processors_start = ProcessorTime.now()
 
     def epoch_trained(self, seconds: float) -> None:
         """Adds the epoch's steps."""
+        self.processors += ProcessorTime.now().since(self._processors_start)
         self.train_seconds += seconds
         if self._device.type != "cuda":
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Group, Table
 from thriftune.paths import check_folder
 from thriftune.report import explorer
+from thriftune.report.painter import NotDrawnError, Painter
 from thriftune.report.section import GROUPS, Section, build
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
@@ -23,9 +25,13 @@ from thriftune.results.files import write_text
 from thriftune.results.soundness import check_results
 from thriftune.results.store import Results, Store
 
+log = logging.getLogger(__name__)
+
 FOLDER = Path(__file__).parent
 ROWS_OPEN = 24
 """Longer tables scroll within a box of their own."""
+TABLE_ROWS = 500
+"""Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
 LEAD = "recommendation"
@@ -59,16 +65,28 @@ def write_report(out: Path) -> Path:
     store.add_statistics(results, statistics)
     write_text(store.report_path, page(results, sections, skipped))
     charts = [chart for section in sections for chart in section.panel.charts]
-    write_figures(store.figures_path, charts)
+    with Painter() as painter:  # its process starts while the page is made
+        write_text(store.report_path, page(results, sections, skipped))
+        _draw(painter, store.figures_path, charts)
     for path in set(store.figures_path.glob("*.svg")) - {store.figures_path / f"{chart.name}.svg" for chart in charts}:
         path.unlink()  # of an earlier report
     return store.report_path
 
 
 def write_figures(folder: Path, charts: list[Chart]) -> None:
-    """Writes every chart as NAME.svg."""
+    """Writes every chart as NAME.svg; one that cannot be drawn is missing, and a warning is logged that names it."""
+    with Painter() as painter:
+        _draw(painter, folder, charts)
+
+
+def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
     for chart in charts:
-        write_text(folder / f"{chart.name}.svg", vl_convert.vegalite_to_svg(figure(chart.spec)), durable=False)
+        path = folder / f"{chart.name}.svg"
+        try:
+            write_text(path, painter.svg(figure(chart.spec)), durable=False)
+        except NotDrawnError as error:
+            path.unlink(missing_ok=True)  # of an earlier report
+            log.warning("%s was not drawn: %s. The report itself holds the chart's data.", path, error)
 
 
 def page(results: Results, sections: list[Section], skipped: list[tuple[str, str]]) -> str:
@@ -81,7 +99,9 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["plain"] = f.plain
-    environment.globals.update(cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, trimmed=trimmed)
+    environment.globals.update(
+        cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, table_rows=TABLE_ROWS, trimmed=trimmed
+    )
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
     found = explorer.build(results)

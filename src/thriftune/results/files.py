@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
+from thriftune.results.json_text import json_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,7 +77,7 @@ def write_text(path: Path, text: str, durable: bool = True) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON atomically; raises `ValueError` on NaN or infinity, which JSON does not have."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(data) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

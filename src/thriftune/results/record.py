@@ -7,7 +7,7 @@ on disk it becomes `NAME: null` beside `NAME_reason: "..."`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -119,6 +119,12 @@ class Cost:
     """Weight files of the pretrained model that the run started from."""
     adapter: bool | None = None
     """Whether model/ holds an adapter, which needs the pretrained model beside it."""
+    train_cpu_seconds: float | None = None
+    """What the run's threads used of the processors during train_seconds, summed over them."""
+    train_waited_seconds: float | None = None
+    """What they were ready to run in that time and did not, because others ran."""
+    load_at_start: float | None = None
+    """The machine's load average over the minute before the run began."""
 
 
 @dataclass(frozen=True)
@@ -257,8 +263,15 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The run as `run.json` holds it: scores under `metrics`, unknown numbers with their reason."""
-        out = asdict(self)
-        out["metrics"] = {name: out.pop(name) for name in ("test", "validation", "robustness")}
+        # A copy of a confusion matrix of hundreds of classes would take seconds: scores are taken as they are.
+        out = asdict(replace(self, test=None, validation=None, robustness={}))
+        for name in ("test", "validation", "robustness"):
+            del out[name]
+        out["metrics"] = {
+            "test": _scores_json(self.test),
+            "validation": _scores_json(self.validation),
+            "robustness": {name: _scores_json(scores) for name, scores in self.robustness.items()},
+        }
         if self.cost is not None:
             out["cost"] = _with_reasons(out["cost"])
         if self.predicted is not None:
@@ -292,10 +305,34 @@ def check_types(record: Any) -> None:
     adapter = _adapters.get(type(record))
     if adapter is None:
         adapter = _adapters[type(record)] = TypeAdapter(type(record))
-    adapter.validate_json(json.dumps(asdict(record)), strict=True)  # JSON mode takes mappings for records
+    adapter.validate_json(json.dumps(_checkable(record)), strict=True)  # JSON mode takes mappings for records
 
 
 _adapters: dict[type, Any] = {}
+
+
+def _checkable(value: Any) -> Any:
+    """A record as plain values; a confusion matrix, which is large, is looked at here and left out."""
+    if isinstance(value, Scores):
+        rows = value.confusion
+        if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(rows) for row in rows):
+            raise ValueError("a confusion matrix is no square of numbers")
+        if not all(set(map(type, row)) <= {int} for row in rows):
+            raise ValueError("a confusion matrix holds something else than whole numbers")
+        return {**vars(value), "confusion": [], "per_class": _checkable(value.per_class)}
+    if is_dataclass(value):
+        return {f.name: _checkable(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: _checkable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_checkable(item) for item in value]
+    return value
+
+
+def _scores_json(scores: Scores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    return {**vars(scores), "per_class": {label: dict(vars(each)) for label, each in scores.per_class.items()}}
 
 
 def _with_reasons(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 
 from thriftune.methods.base import Baseline
+from thriftune.processors import ProcessorTime
 from thriftune.results.record import Cost
 from thriftune.results.store import RunFolder
+from thriftune.study.busy import NOT_COUNTED, busy_notes
 from thriftune.study.environment import process_peak_bytes
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, label_ids, predictions_frame
@@ -30,9 +32,10 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     texts = {split: [frame[name].to_list() for name in job.text_columns] for split, frame in frames.items()}
     load_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "training"))
-    started = time.perf_counter()
+    started, before = time.perf_counter(), ProcessorTime.now()
     fitted = method.fit(texts["train"], label_ids(frames["train"]), len(job.labels), job.planned.seed)
     train_seconds = time.perf_counter() - started
+    processors = ProcessorTime.now().since(before)
     emit(RunProgress(job.planned.name, "evaluating"))
     scores = {}
     evaluate_seconds = 0.0
@@ -69,9 +72,12 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             "peak_reserved_bytes": no_tensors,
             "prefix_peak_memory_bytes": "no prefix was computed",
             "memory": no_tensors,
+            **({"train_waited_seconds": NOT_COUNTED} if processors.waited is None else {}),
             "energy_joules": "no GPU that reports it",
             **dict.fromkeys(("step_seconds", "pass_seconds"), "a baseline has no training steps"),
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
+        train_cpu_seconds=processors.used,
+        train_waited_seconds=processors.waited,
     )
-    return Outcome(None, None, scores, cost, [], [])
+    return Outcome(None, None, scores, cost, [], busy_notes(cost, 1))

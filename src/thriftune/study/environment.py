@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from thriftune.processors import usable_processors
+
 
 def environment(device: str, training: bool = True) -> dict[str, Any]:
     """Versions, device and threads that a run's numbers depend on; a run that trains no model loads no torch."""
@@ -34,13 +36,8 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
     return out
 
 
-def usable_processors() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def use_all_processors() -> None:
-    """Lets torch use every processor that this process may run on; OMP_NUM_THREADS, where it is set, decides."""
+    """Lets torch use every processor that this process may use; OMP_NUM_THREADS, where it is set, decides."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.data.dataset import Dataset, FurtherTest
+from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
@@ -52,13 +53,14 @@ def compare(
     process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
     holds of the others stays. A run whose model or method cannot be used fails by itself, before
     anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
-    on an interrupt what is done stays and the same call resumes.
+    on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
+    too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
     planned = plan(study)
     runs = select(planned, only, without)
-    with alone_in(out):
+    with interruptible(), alone_in(out):
         try:
             made = {record.name for record in _made_before(out, runs)}
             waiting = [run for run in runs if run.name not in made]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from thriftune.endings import SIGNALS, end_with_parent, starting
+from thriftune.processors import brief_waits
 from thriftune.results.record import RunRecord
 from thriftune.results.store import RunFolder
 from thriftune.study.extend import without_scores
@@ -19,6 +21,13 @@ from thriftune.study.worker import execute
 
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 """Whether the platform has fork servers; Windows has none."""
+PRELOADED = ["thriftune.study.imports"]
+"""What the fork server imports."""
+SERVER_DIED = 255
+"""How multiprocessing reports the end of a process whose fork server is gone."""
+ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
+GROUP_SECONDS = 1.0
+"""A signal to all processes of a group may reach a run's before the study's."""
 
 
 def run_in_process(job: Job, emit: Emit) -> RunRecord:
@@ -29,15 +38,19 @@ def run_in_process(job: Job, emit: Emit) -> RunRecord:
     """
     context = _context(job)
     receiver, sender = context.Pipe(duplex=False)
-    process: BaseProcess = context.Process(target=_child, args=(job, sender, dict(os.environ)), daemon=False)
+    process: BaseProcess | None = None
     try:
-        with _interrupts_wait():
+        with starting(), brief_waits():
+            process = context.Process(target=_child, args=(job, sender, dict(os.environ)), daemon=False)
             process.start()
         sender.close()
         record = _listen(receiver, emit)
         process.join()
+        if record is None and process.exitcode in ENDED_BY_SIGNAL:
+            time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
     except BaseException:
-        _end(process)
+        if process is not None:
+            _end(process)
         if not RunFolder(job.out).complete:
             RunFolder(job.out).remove()
         raise
@@ -52,8 +65,10 @@ def warm_up() -> None:
     The imports, seconds of work, go on there while this process does something else.
     """
     if FORKS:
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["thriftune.study.imports"])
-        with _interrupts_wait():
+        # The server dies with the thread that starts it; only the main one surely lasts as long as the study.
+        mortal = ["thriftune.study.mortal"] if threading.current_thread() is threading.main_thread() else []
+        multiprocessing.get_context("forkserver").set_forkserver_preload([*mortal, *PRELOADED])
+        with starting(), brief_waits():
             from multiprocessing.forkserver import ensure_running
 
             ensure_running()
@@ -66,28 +81,9 @@ def _context(job: Job) -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Holds Ctrl-C back until the block is over.
-
-    A process started inside never sees it: Ctrl-C reaches the whole process group, but the parent decides.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _end(process: BaseProcess) -> None:
-    if process.pid is None:
-        return
-    process.terminate()
-    process.join(10)
-    if process.is_alive():
+    """Kills the run's process: it has nothing to tidy up that its parent does not."""
+    if process.pid is not None:
         process.kill()
         process.join()
 
@@ -121,6 +117,7 @@ def _died(job: Job, exit_code: int | None) -> RunRecord:
 
 
 def _child(job: Job, sender: Connection, variables: dict[str, str]) -> None:
+    end_with_parent()
     # A forked process has the variables of the time when its server started.
     os.environ.clear()
     os.environ.update(variables)

@@ -17,6 +17,7 @@ from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
 from thriftune.results.store import Embeddings, RunFolder
+from thriftune.study.busy import NOT_COUNTED, busy_notes
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
@@ -75,6 +76,8 @@ def use_machine(job: Job) -> None:
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+    import torch
+
     from thriftune.cost.meter import CostMeter
     from thriftune.data.tokens import Tokens
     from thriftune.engine.batches import Examples
@@ -114,7 +117,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
     path = _path_note(classifier, protocol)
-    notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes]
+    busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
+    notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes, *busy]
     outcome = Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trained, classifier, examples, meter
@@ -357,6 +361,8 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         gradient_layers=None if layers is None else layers - (cut or 0),
         pretrained_bytes=sum(path.stat().st_size for path in weight_files(trained.classifier.path)),
         adapter=trained.classifier.peft is not None,
+        train_cpu_seconds=meter.processors.used,
+        train_waited_seconds=meter.processors.waited,
     )
 
 
@@ -372,5 +378,7 @@ def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iter
         yield "memory", "the probe saw more than the allocator handed out"
     if meter.pass_seconds is None:
         yield "pass_seconds", "the method changes the input, so there is no forward without it"
+    if meter.processors.waited is None:
+        yield "train_waited_seconds", NOT_COUNTED
     if meter.energy_joules is None:
         yield "energy_joules", "the GPU does not report it" if cuda else "no GPU that reports it"

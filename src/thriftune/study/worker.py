@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from thriftune.errors import InputError
 from thriftune.methods.base import Baseline
+from thriftune.processors import load_average
 from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.store import RunFolder
 from thriftune.study.baseline_run import run_baseline
+from thriftune.study.busy import with_load
 from thriftune.study.environment import environment
 from thriftune.study.extend import extend, without_scores
 from thriftune.study.job import Emit, Job, RunError, blank_record, first_line
@@ -24,13 +26,14 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     unexpected error (`error.txt`). Interrupts pass through and leave nothing.
     """
     folder = RunFolder(job.out)
+    load = load_average()
     if job.done and (extended := _extended(job, folder, emit)) is not None:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
     folder.clear()
     try:
-        record = _done(job, folder, emit)
+        record = with_load(_done(job, folder, emit), load)
     except RunError as error:
         folder.clear()
         record = blank_record(job, error.status, str(error))
