@@ -30,11 +30,14 @@ class Scores:
 
     accuracy: float
     macro_f1: float
+    """Mean F1 of the classes that occur or are predicted, as scikit-learn's `f1_score(average="macro")`."""
     loss: float | None
     """Mean cross-entropy in nats; None where a method gives no probabilities."""
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
     """Counts, rows = true label, columns = predicted label, both in label order."""
+    absent: list[str] = field(default_factory=list)
+    """Labels that neither occur nor are predicted: no part of macro F1."""
 
     @property
     def texts(self) -> int:

@@ -17,6 +17,7 @@ from thriftune.results.record import DataProfile
 from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun
+from thriftune.study.steps import check_steps
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,12 +110,14 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...]) 
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     """Reads the data and its further test sets.
 
-    Raises `InputError` where any of them, or a method's choice of columns, cannot be used.
+    Raises `InputError` where any of them, or a method's choice of columns, cannot be used, and where the training
+    texts are too few for the schedule.
     """
     listener(Stage("reading data"))
     dataset = load_with_robustness(study.data, study.robustness, study.folder)
     for run in runs:
         text_columns(dataset, run)
+    check_steps(runs, dataset.splits["train"].height)
     return dataset
 
 
