@@ -121,7 +121,9 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
         task.checkpoint.unlink(missing_ok=True)
         if vocabulary is not None:
             vocabulary.restore(run.kept_decay)
-    return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, [*run.steps.notes(), *schedule.notes()])
+    return Fit(
+        run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, [*run.steps.notes(), *schedule.notes()]
+    )
 
 
 class _Run:

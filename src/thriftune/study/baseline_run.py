@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from thriftune.methods.base import Baseline
+from thriftune.methods.base import Baseline, Labelled
 from thriftune.results.record import Cost
 from thriftune.results.store import RunFolder
 from thriftune.study.environment import process_peak_bytes
@@ -27,20 +27,23 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     emit(RunProgress(job.planned.name, "loading"))
     started = time.perf_counter()
     frames = job.frames()
-    texts = {split: [frame[name].to_list() for name in job.text_columns] for split, frame in frames.items()}
+    data = {
+        split: Labelled([frame[name].to_list() for name in job.text_columns], label_ids(frame))
+        for split, frame in frames.items()
+    }
     load_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "training"))
     started = time.perf_counter()
-    fitted = method.fit(texts["train"], label_ids(frames["train"]), len(job.labels), job.planned.seed)
+    fitted = method.fit(data["train"], len(job.labels), job.planned.seed, data.get("validation"))
     train_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "evaluating"))
     scores = {}
     evaluate_seconds = 0.0
     for split in job.evaluated:
         started = time.perf_counter()
-        probabilities = fitted.predict(texts[split])
+        probabilities = fitted.predict(data[split].texts)
         evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
-        scores[split] = score(label_ids(frames[split]), probabilities, job.labels)
+        scores[split] = score(data[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
@@ -74,4 +77,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
     )
-    return Outcome(None, None, scores, cost, [], [])
+    return Outcome(None, None, scores, cost, [], list(fitted.notes))
