@@ -54,6 +54,7 @@ INIT_EXAMPLES = """\b
 Examples:
   thriftune init reviews.csv
   thriftune init reviews.csv --out reviews.yaml
+  thriftune init reviews.csv --text title --text body --label stars
 """
 METHODS_EXAMPLES = """\b
 Examples:
@@ -364,20 +365,33 @@ def init(
         Path | None,
         typer.Option(help="Study file to write; NAME.yaml in this folder where none is given.", show_default=False),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The text column; twice for a pair.", show_default=False),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)
+    ] = None,
 ) -> None:
     """Look at a data file and write a study file for it, saying what was guessed."""
     from thriftune.data.inspect import guess
     from thriftune.results.store import write_text
-    from thriftune.study.draft import draft
+    from thriftune.study.draft import MODEL, draft, printable
+    from thriftune.study.room import room
 
     name = _slug(Path(source.replace(":", "-")).resolve().name.split(".")[0])
     path = out or Path(f"{name}.yaml")
     if path.exists():
         raise InputError(f"{path} exists already; name another file with --out, or remove it.")
-    guessed = guess(source)
-    write_text(path, draft(guessed, name, path.resolve().parent))
-    for reason in guessed.reasons:
-        typer.echo(f"- {reason}")
+    guessed = guess(source, text or (), label)
+    space = room(guessed.texts, MODEL)
+    write_text(path, draft(guessed, space, name, path.resolve().parent))
+    for reason in [*guessed.reasons, space.reason]:
+        typer.echo(f"- {printable(reason)}")
+    for warning in guessed.warnings:
+        typer.echo(f"! {printable(warning.text)}")
+    if guessed.problem:
+        typer.echo(f"! As they are, compare refuses these data: {printable(guessed.problem)}")
     typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
 
 

@@ -404,6 +404,33 @@ class SharedText:
 
 
 @dataclass(frozen=True)
+class DataWarning:
+    """Something in the data that makes scores say less than they seem to, and what to do about it."""
+
+    kind: Literal[
+        "label_variants",
+        "missing_label",
+        "few_rows",
+        "absent_label",
+        "dominant_label",
+        "numeric_labels",
+        "shared_texts",
+        "repeated_texts",
+        "conflicting_labels",
+        "truncation",
+    ]
+    message: str
+    """What was found, in a sentence."""
+    remedy: str
+    """What to do, in a sentence; settings are written as in the study file."""
+
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return f"{self.message} {self.remedy}"
+
+
+@dataclass(frozen=True)
 class DataProfile:
     """What the data looks like: shown in the report, and never needed for training."""
 
@@ -425,6 +452,7 @@ class DataProfile:
     dropped: list[Dropped]
     shared: list[SharedText]
     notes: list[str]
+    warnings: list[DataWarning] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -504,5 +532,6 @@ def _profile(data: dict[str, Any]) -> DataProfile:
             "tokens": [TokenLengths(**{**t, "lengths": _lengths(t["lengths"])}) for t in data["tokens"]],
             "dropped": [Dropped(**d) for d in data["dropped"]],
             "shared": [SharedText(**s) for s in data["shared"]],
+            "warnings": [DataWarning(**w) for w in data.get("warnings", [])],
         }
     )
