@@ -54,7 +54,7 @@ INIT_EXAMPLES = """\b
 Examples:
   thriftune init reviews.csv
   thriftune init reviews.csv --out reviews.yaml
-  thriftune init reviews.csv --text title --text body --label stars
+  thriftune init reviews.csv --text review --label mood
 """
 METHODS_EXAMPLES = """\b
 Examples:
@@ -369,9 +369,7 @@ def init(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="The text column; twice for a pair.", show_default=False),
     ] = None,
-    label: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)
-    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)] = None,
 ) -> None:
     """Look at a data file and write a study file for it, saying what was guessed."""
     from thriftune.data.inspect import guess

@@ -49,6 +49,7 @@ _MOST_CLASSES = 1000
 _MANY_NUMBERS = 20
 _LONG_LABEL = 100
 """Mean characters from which a column is no list of labels but text."""
+_PROSE_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def is_prose(column: pl.Series) -> bool:
     import polars as pl
 
     text = column.cast(pl.String).drop_nulls()
-    return bool(text.n_unique() > 0.5 * len(text) and (text.str.len_bytes().mean() or 0) >= 12)
+    return bool(text.n_unique() > 0.5 * len(text) and text.str.len_bytes().sum() >= _PROSE_BYTES * len(text))
 
 
 def _mean_length(column: pl.Series) -> float:

@@ -44,5 +44,7 @@ def deduplicate(frames: dict[str, pl.DataFrame], columns: tuple[str, ...], notes
         lost = frames["validation"].height - made["validation"].height
         counts["validation rows whose text stands in test"] = lost
     said = [f"{count:,} {what}" for what, count in counts.items() if count]
-    notes.append(f"data.deduplicate left out {', '.join(said)}." if said else "data.deduplicate found no repeated text.")
+    notes.append(
+        f"data.deduplicate left out {', '.join(said)}." if said else "data.deduplicate found no repeated text."
+    )
     return made

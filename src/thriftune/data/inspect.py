@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thriftune.data.by_column import split_by_column, split_values
+from thriftune.data.by_column import split_values
 from thriftune.data.candidates import (
     ABOUT,
     LabelColumn,
@@ -89,6 +89,8 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
     _check_given(table, text, label)
     chosen, found = _guess_columns(table, tuple(text), label, reasons)
     names: str | dict[str, str] = source
+    if local is not None and local.is_file() and (role := split_of(local.stem)) in ("validation", "test"):
+        reasons.append(f"{local.name} is called after {role}; it is all there is here, and train is made of it.")
     if local is not None and len(tables) == 1:
         beside = siblings(local, (*found, chosen.name), reasons)
         if beside:
@@ -320,7 +322,11 @@ def _split_column(tables: dict[str, Table]) -> str | None:
 
 
 def _assembled(
-    source: str | dict[str, str], text: tuple[str, ...], label: str, split: SplitSettings | None, tables: dict[str, Table]
+    source: str | dict[str, str],
+    text: tuple[str, ...],
+    label: str,
+    split: SplitSettings | None,
+    tables: dict[str, Table],
 ) -> tuple[Dataset | None, str | None]:
     """The data as `compare` would have them, or why it would not take them."""
     settings = DataSettings(source=source, text=text, label=label, split=split or "given")

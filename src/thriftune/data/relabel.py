@@ -59,7 +59,8 @@ def _check_known(mapping: Mapped, found: set[str]) -> None:
         more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
         raise InputError(
             "\n".join(
-                f'data.labels: no row has the label "{key}"{did_you_mean(key, listed) or "."} The labels are {shown}{more}.'
+                f'data.labels: no row has the label "{key}"{did_you_mean(key, listed) or "."} '
+                f"The labels are {shown}{more}."
                 for key in unknown
             )
         )

@@ -157,7 +157,9 @@ def _make_splits(
         if name in frames
     ]
     if isinstance(split, SplitSettings) and not shares and split.column is None:
-        problems.append("data.split makes nothing: set its test or validation share or its column, or say split: given.")
+        problems.append(
+            "data.split makes nothing: set its test or validation share or its column, or say split: given."
+        )
     problems += _missing_problems([name for name in SPLITS if name not in frames and name not in shares])
     _raise(problems)
     if isinstance(split, SplitSettings) and shares:

@@ -23,19 +23,19 @@ def target_problem(names: Iterable[str]) -> str | None:
     Fractions are regression; lists, and names made of other names ("a|b" beside "a" or "b|c"), are multi-label.
     """
     known = {name for name in names if name.casefold() not in MISSING}
+    lists = _lists(known)
+    commas = [name for name in known if _DECIMAL_COMMA.fullmatch(name)]
+    if commas and (len(commas) == len(known) or not lists):  # "2,27" beside "2" and "27" is a list of codes
+        known = {name.replace(",", ".") if name in commas else name for name in known}
     if fraction := _fraction(known):
         return f"fractions such as {fraction}: that is regression"
-    if lists := _lists(known):
+    if lists:
         return f"several labels per text ({', '.join(lists)}): that is multi-label"
     return None
 
 
 def _fraction(names: set[str]) -> str | None:
     """The least of the fractions, where nearly all names are numbers and some are fractions."""
-    if names and all(_DECIMAL_COMMA.fullmatch(name) or NUMBER.fullmatch(name) for name in names):
-        decimal = [name for name in names if "," in name]
-        if decimal:
-            return min(decimal)
     numbers = [name for name in names if NUMBER.fullmatch(name)]
     if len(numbers) < _NUMERIC_SHARE * len(names):
         return None

@@ -128,10 +128,10 @@ def _shared(dataset: Dataset) -> Iterator[DataWarning]:
         count = rows.join(known.select(columns), on=columns, how="semi").height
         if count:
             what = "text stands" if count == 1 else "texts stand"
+            flatter = f": scores on {second} may flatter every method" if count >= REPEATED * rows.height else ""
             yield DataWarning(
                 "shared_texts",
-                f"{count:,} of {rows.height:,} {second} {what} in {first} too, word for word: scores on {second} may "
-                "flatter every method.",
+                f"{count:,} of {rows.height:,} {second} {what} in {first} too, word for word{flatter}.",
                 f"data.deduplicate: true leaves them out of {first if second == 'test' else 'train'}.",
             )
 
@@ -181,7 +181,7 @@ def _few_rows(dataset: Dataset) -> Iterator[DataWarning]:
             "few_rows",
             f"{len(few)} {which} fewer than {FEWEST_ROWS} training rows: {shown}. They are hardly learned, and count "
             "in macro F1 as much as any other.",
-            "Add rows, merge classes (data.labels: {RARE: OTHER}), or leave their rows out (data.labels: {RARE: null}).",
+            "Add rows, merge classes (data.labels: {RARE: OTHER}), or leave theirs out (data.labels: {RARE: null}).",
         )
 
 
@@ -194,8 +194,8 @@ def _absent(dataset: Dataset) -> Iterator[DataWarning]:
             have = "label has" if len(absent) == 1 else "labels have"
             yield DataWarning(
                 "absent_label",
-                f"{len(absent)} {have} no row in {split}: {_listed(absent)}. Nothing is measured on them there, and macro "
-                "F1 counts them only where they are predicted.",
+                f"{len(absent)} {have} no row in {split}: {_listed(absent)}. Nothing is measured on them there, and "
+                "macro F1 counts them only where they are predicted.",
                 f"Give {split} rows of every label, or make it from train (data.split: {{{split}: 0.2}}).",
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 Features = Literal["word", "character"]
 
@@ -42,14 +42,6 @@ def choose(texts: Sequence[str]) -> tuple[Features, str]:
     if letters / len(words) > _LONG_WORD:
         return "character", f"between blanks and marks are {letters / len(words):.0f} characters on average"
     return "word", "blanks part the words"
-
-
-def vectorizer(features: Features, longest: int, vocabulary: list[str] | None = None) -> Any:
-    """scikit-learn's TF-IDF over n-grams of 1 to `longest` words or characters; lower case, logarithmic counts."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    kind = {"token_pattern": WORD} if features == "word" else {"analyzer": "char", "token_pattern": None}
-    return TfidfVectorizer(ngram_range=(1, longest), sublinear_tf=True, vocabulary=vocabulary, **kind)
 
 
 def has_features(features: Features, texts: Sequence[str]) -> bool:

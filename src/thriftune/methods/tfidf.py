@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from thriftune.methods.base import Baseline, FittedBaseline, Labelled
-from thriftune.methods.ngrams import LONGEST, Features, choose, has_features, vectorizer
+from thriftune.methods.ngrams import LONGEST, WORD, Features, choose, has_features
 from thriftune.settings import setting
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -138,6 +138,14 @@ class Tfidf(Baseline):
         best = max(tried, key=lambda strength: tried[strength])
         scores = ", ".join(f"{strength:g} {accuracy:.1%}" for strength, (accuracy, _) in tried.items())
         return best, [f"C {best:g} was chosen by validation accuracy{drawn}: {scores}."]
+
+
+def vectorizer(features: Features, longest: int) -> Any:
+    """scikit-learn's TF-IDF over n-grams of 1 to `longest` words or characters; lower case, logarithmic counts."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    kind = {"token_pattern": WORD} if features == "word" else {"analyzer": "char", "token_pattern": None}
+    return TfidfVectorizer(ngram_range=(1, longest), sublinear_tf=True, **kind)
 
 
 def _matrix(columns: tuple[Column, ...], texts: list[list[str]]) -> Any:

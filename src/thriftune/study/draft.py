@@ -52,7 +52,13 @@ def _split_lines(guess: Guess) -> list[str]:
     if guess.split is None:
         return []
     split = guess.split
-    given = {"column": split.column, "test": split.test, "validation": split.validation, "group_by": split.group_by, "seed": split.seed}
+    given = {
+        "column": split.column,
+        "test": split.test,
+        "validation": split.validation,
+        "group_by": split.group_by,
+        "seed": split.seed,
+    }
     chosen = {key: value for key, value in given.items() if value not in (None, 0.0)}
     if split.column is not None:
         rest = "; the rest is carved from train" if split.test or split.validation else ""

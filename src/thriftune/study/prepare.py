@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun
 from thriftune.study.steps import check_steps
+from thriftune.study.truncation import truncation_warning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -149,7 +150,13 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
         for (name, key), (limit, by_split) in tokens.items()
         if key in _whole_text_keys(study, runs)
     }
-    return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder)
+    profile = profile_dataset(dataset, whole)
+    cut = [
+        truncation_warning(dataset, name, models[name], limit, by_split, study.data.pair)
+        for name, (limit, by_split) in whole.items()
+    ]
+    profile = replace(profile, warnings=[*profile.warnings, *(warning for warning in cut if warning is not None)])
+    return Prepared(dataset, profile, models, hashes, folder)
 
 
 def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:

@@ -46,7 +46,9 @@ def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
     cut = float((lengths > size).mean()) if len(lengths) else 0.0
     cuts = f"; {cut:.0%} are longer and are cut" if cut >= 0.005 else ""
     middle = int(np.median(lengths)) if len(lengths) else 0
-    return Room(size, f"max_tokens {size}: 99% of the texts have at most {needed:,} tokens (median {middle:,}; {how}){cuts}.")
+    return Room(
+        size, f"max_tokens {size}: 99% of the texts have at most {needed:,} tokens (median {middle:,}; {how}){cuts}."
+    )
 
 
 def next_size(needed: int, limit: int | None) -> int:
