@@ -55,6 +55,10 @@ def from_tables(settings: DataSettings, tables: dict[str, Table], notes: list[st
     rows, names = _usable(tables, settings, notes)
     rows = relabel(rows, settings.labels)
     labels, declared_frames = _with_label_ids(rows, tables, names, notes)
+    padded = tuple(dict.fromkeys(name for part in rows.values() for name in part.padded))
+    if padded:
+        shown = ", ".join(f'"{name}"' for name in padded[:5]) + (" and others" if len(padded) > 5 else "")
+        notes.append(f"Labels are written with blanks around them ({shown}); the blanks are removed.")
     frames = _make_splits(declared_frames, settings.split, labels, notes)
     _check_seen(frames, labels, "")
     if settings.deduplicate:
@@ -71,7 +75,7 @@ def from_tables(settings: DataSettings, tables: dict[str, Table], notes: list[st
         dropped=(*by_column, *(dropped for part in rows.values() for dropped in part.dropped)),
         notes=tuple(notes),
         fingerprint=fingerprint(frames, labels, names.text_out),
-        padded_labels=tuple(dict.fromkeys(name for part in rows.values() for name in part.padded)),
+        padded_labels=padded,
     )
 
 

@@ -67,13 +67,6 @@ def _variants(dataset: Dataset) -> Iterator[DataWarning]:
         merged |= {label: kept for label in labels if label != kept}
         said.append(" and ".join(map(quoted, [*labels, *padded.get(key, [])])))
     if not merged:
-        if padded:
-            shown = _listed([written for group in padded.values() for written in group])
-            yield DataWarning(
-                "label_variants",
-                f"Labels are written with blanks around them ({shown}); the blanks are removed.",
-                "Nothing is to be done where they mean the same.",
-            )
         return
     more = f" (and {len(said) - _SHOWN} more such groups)" if len(said) > _SHOWN else ""
     yield DataWarning(
