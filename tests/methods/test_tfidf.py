@@ -81,25 +81,38 @@ def test_a_pair_may_have_one_column_without_features() -> None:
 def test_the_strength_is_chosen_on_validation(tmp_path: Path) -> None:
     _, train, labels = pairs(150, seed=3)
     _, held_out, truth = pairs(100, seed=4)
-    method = Tfidf()
+    method = Tfidf(ngrams=2)
     found = method.fit(Labelled([train], labels), 3, 0, Labelled([held_out], truth))
     assert isinstance(found, FittedTfidf)
     alone = {}
     for strength in GRID:
-        each = Tfidf(regularization=strength).fit(Labelled([train], labels), 3, 0, Labelled([held_out], truth))
+        each = Tfidf(regularization=strength, ngrams=2).fit(
+            Labelled([train], labels), 3, 0, Labelled([held_out], truth)
+        )
         alone[strength] = (each.predict([held_out]).argmax(axis=1) == truth).mean()
         assert each.notes == found.notes[:1]
     assert alone[found.strength] == max(alone.values())
-    assert f"C {found.strength:g} was chosen by validation accuracy: 0.1 " in found.notes[1]
+    assert f"C {found.strength:g} and the n-grams were chosen by validation accuracy" in found.notes[1]
     found.save(tmp_path)
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings == {"columns": [{"features": "word", "ngrams": 2}], "regularization": found.strength}
     np.testing.assert_array_equal(
         found.predict([held_out]),
-        Tfidf(regularization=found.strength).fit(Labelled([train], labels), 3, 0).predict([held_out]),
+        Tfidf(regularization=found.strength, ngrams=2).fit(Labelled([train], labels), 3, 0).predict([held_out]),
     )
 
 
 def test_without_validation_it_says_that_nothing_was_chosen() -> None:
     _, train, labels = pairs(60)
     assert "not chosen" in Tfidf().fit(Labelled([train], labels), 3, 0).notes[1]
+
+
+def test_the_longest_ngram_is_chosen_too() -> None:
+    """Where the order of two words gives the label, single words do not tell."""
+    texts = ["big cat", "cat big", "red hat", "hat red"] * 20
+    labels = np.array([0, 1, 0, 1] * 20)
+    fitted_both = Tfidf().fit(Labelled([texts], labels), 2, 0, Labelled([texts[:20]], labels[:20]))
+    assert "up to 2" in fitted_both.notes[0]
+    given = Tfidf(regularization=1.0).fit(Labelled([texts], labels), 2, 0, Labelled([texts[:20]], labels[:20]))
+    assert "up to 2" in given.notes[0]
+    assert "C 1 and the n-grams were chosen" in given.notes[1]

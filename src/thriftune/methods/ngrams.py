@@ -10,8 +10,8 @@ Features = Literal["word", "character"]
 
 WORD = r"(?u)\b\w+\b"
 """A word is one letter or more: "a" and "I" tell apart what they stand in."""
-LONGEST = {"word": 2, "character": 3}
-"""The longest n-gram of each kind, where none is asked for."""
+LONGEST = {"word": (1, 2), "character": (2, 3)}
+"""The longest n-grams of each kind that are tried; the last where there is nothing to choose on."""
 
 _SAMPLE = 2000
 _WORDS = re.compile(WORD)

@@ -84,8 +84,9 @@ class FittedTfidf:
 class Tfidf(Baseline):
     """N-grams weighted by TF-IDF, each text column its own vocabulary, and logistic regression.
 
-    By default the n-grams are of characters where the training texts do not part words by blanks, and the strength
-    is the one with the best validation accuracy (of equals the lower loss); the search is part of training.
+    By default the n-grams are of characters where the training texts do not part words by blanks. The longest n-gram
+    and the strength are those with the best validation accuracy (of equals the lower loss); the search is part of
+    training.
     """
 
     SUMMARY: ClassVar[str] = "TF-IDF and logistic regression: no transformer at all"
@@ -94,50 +95,76 @@ class Tfidf(Baseline):
     features: Literal["auto", "word", "character"] = setting(
         "auto", help="n-grams of words, or of characters; auto: characters where blanks do not part words"
     )
-    ngrams: int | None = setting(None, help="longest n-gram; null: 2 words, or 3 characters", minimum=1, maximum=5)
+    ngrams: int | None = setting(
+        None, help="longest n-gram; null: 1 or 2 words, 2 or 3 characters, by validation", minimum=1, maximum=5
+    )
     regularization: float | Literal["auto"] = setting(
         "auto", help="inverse strength C of the L2 penalty; auto: the best of 0.1 to 100 on validation", above=0
     )
 
     def fit(self, train: Labelled, classes: int, seed: int, validation: Labelled | None = None) -> FittedBaseline:
         """Fits the vectorisers and the regression; deterministic."""
-        columns = tuple(self._column(texts) for texts in train.texts)
+        kinds = [self._features(texts) for texts in train.texts]
         shares = np.bincount(train.labels, minlength=classes) / len(train.labels)
-        notes = [f"Features: {'; '.join(dict.fromkeys(column.describe() for column in columns))}."]
-        if all(column.vectorizer is None for column in columns):
-            notes = ["No training text has a word or a character: every text gets the training labels' shares."]
-            return FittedTfidf(columns, None, UNCHOSEN, shares, tuple(notes))
-        features = _matrix(columns, train.texts)
-        strength, how = self._strength(columns, features, train.labels, validation, seed)
-        regression = _regression(strength).fit(features, train.labels)
-        return FittedTfidf(columns, regression, strength, shares, (*notes, *how))
+        if not any(has_features(kind, texts) for (kind, _), texts in zip(kinds, train.texts, strict=True)):
+            blank = tuple(Column(kind, LONGEST[kind][-1], None, why) for kind, why in kinds)
+            note = "No training text has a word or a character: every text gets the training labels' shares."
+            return FittedTfidf(blank, None, UNCHOSEN, shares, (note,))
+        options = [self._columns(kinds, train.texts, index) for index in range(2 if self.ngrams is None else 1)]
+        strengths = GRID if self.regularization == "auto" else (float(self.regularization),)
+        columns, strength, how = _choose(options, strengths, train, validation, seed)
+        regression = _regression(strength).fit(_matrix(columns, train.texts), train.labels)
+        used = "; ".join(dict.fromkeys(column.describe() for column in columns))
+        return FittedTfidf(columns, regression, strength, shares, (f"Features: {used}.", *how))
 
-    def _column(self, texts: list[str]) -> Column:
+    def _features(self, texts: list[str]) -> tuple[Features, str]:
         features: Features
         features, why = choose(texts) if self.features == "auto" else (self.features, "as the study file says")
         if features == "word" and not has_features("word", texts):
-            features, why = "character", "the texts have no words"
-        longest = self.ngrams or LONGEST[features]
-        if not has_features(features, texts):
-            return Column(features, longest, None, "the texts are blank")
-        return Column(features, longest, vectorizer(features, longest).fit(texts), why)
+            return "character", "the texts have no words"
+        return features, why
 
-    def _strength(
-        self, columns: tuple[Column, ...], features: Any, labels: np.ndarray, validation: Labelled | None, seed: int
-    ) -> tuple[float, list[str]]:
-        if self.regularization != "auto":
-            return float(self.regularization), []
-        if validation is None:
-            return UNCHOSEN, [f"C {UNCHOSEN:g} was not chosen: there are no validation texts."]
-        drawn = ""
-        if len(labels) > SEARCHED_TEXTS:
-            rows = np.sort(np.random.default_rng(seed).choice(len(labels), SEARCHED_TEXTS, replace=False))
-            features, labels = features[rows], labels[rows]
-            drawn = f" (each trained on {SEARCHED_TEXTS:,} texts)"
-        tried = _tried(features, labels, _matrix(columns, validation.texts), validation.labels)
-        best = max(tried, key=lambda strength: tried[strength])
-        scores = ", ".join(f"{strength:g} {accuracy:.1%}" for strength, (accuracy, _) in tried.items())
-        return best, [f"C {best:g} was chosen by validation accuracy{drawn}: {scores}."]
+    def _columns(self, kinds: list[tuple[Features, str]], texts: list[list[str]], index: int) -> tuple[Column, ...]:
+        """Each column's fitted vectoriser, with the first or second of the lengths that are tried."""
+        made = []
+        for (features, why), column in zip(kinds, texts, strict=True):
+            longest = self.ngrams or LONGEST[features][index]
+            fitted = vectorizer(features, longest).fit(column) if has_features(features, column) else None
+            made.append(Column(features, longest, fitted, why))
+        return tuple(made)
+
+
+def _choose(
+    options: list[tuple[Column, ...]],
+    strengths: tuple[float, ...],
+    train: Labelled,
+    validation: Labelled | None,
+    seed: int,
+) -> tuple[tuple[Column, ...], float, list[str]]:
+    """The features and the strength with the best validation accuracy, and how they were chosen."""
+    if len(options) * len(strengths) == 1:
+        return options[0], strengths[0], []
+    if validation is None:
+        strength = strengths[0] if len(strengths) == 1 else UNCHOSEN
+        return options[-1], strength, [f"C {strength:g} and the n-grams were not chosen: there is no validation split."]
+    rows = np.arange(len(train.labels))
+    drawn = ""
+    if len(rows) > SEARCHED_TEXTS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(rows), SEARCHED_TEXTS, replace=False))
+        drawn = f", each trained on {SEARCHED_TEXTS:,} texts"
+    tried: dict[tuple[int, float], tuple[float, float]] = {}
+    for index, columns in enumerate(options):
+        features, held_out = _matrix(columns, train.texts)[rows], _matrix(columns, validation.texts)
+        found = _tried(strengths, features, train.labels[rows], held_out, validation.labels)
+        tried |= {(index, strength): scores for strength, scores in found.items()}
+    best, strength = max(tried, key=lambda each: tried[each])
+    listed = []
+    for index, columns in enumerate(options):
+        longest = "/".join(dict.fromkeys(str(column.longest) for column in columns))
+        scores = ", ".join(f"{c:g} {accuracy:.1%}" for (i, c), (accuracy, _) in tried.items() if i == index)
+        listed.append(f"n-grams up to {longest}: C {scores}")
+    how = f"C {strength:g} and the n-grams were chosen by validation accuracy{drawn} ({'; '.join(listed)})."
+    return options[best], strength, [how]
 
 
 def vectorizer(features: Features, longest: int) -> Any:
@@ -162,11 +189,13 @@ def _regression(strength: float, warm_start: bool = False) -> Any:
     return LogisticRegression(C=strength, max_iter=1000, warm_start=warm_start)
 
 
-def _tried(features: Any, labels: np.ndarray, held_out: Any, truth: np.ndarray) -> dict[float, tuple[float, float]]:
+def _tried(
+    strengths: tuple[float, ...], features: Any, labels: np.ndarray, held_out: Any, truth: np.ndarray
+) -> dict[float, tuple[float, float]]:
     """Validation accuracy and negative loss of each strength; each fit starts where the one before ended."""
-    regression = _regression(GRID[0], warm_start=True)
+    regression = _regression(strengths[0], warm_start=True)
     found = {}
-    for strength in GRID:
+    for strength in strengths:
         regression.set_params(C=strength).fit(features, labels)
         probabilities = np.zeros((len(truth), max(int(truth.max()), int(labels.max())) + 1))
         probabilities[:, regression.classes_] = regression.predict_proba(held_out)
