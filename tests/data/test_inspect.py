@@ -140,6 +140,8 @@ def test_columns_that_are_called_like_polars_own(write) -> None:
         ("text,toxic,insult", ["False True", "False False True"], r"2 columns .*\(toxic, insult\).*multi-label"),
         ("text,label_a,label_b", ["0 1", "0 0 1"], "label_a, label_b.*multi-label.*--label label_a takes one"),
         ("text,lang,toxic,insult", ["de en", "0 1", "0 0 1"], 'multi-label.*other columns of classes: "lang"'),
+        ("text,a_class,b_class", ["0 1", "1 0"], r"\(one-hot\), as in multi-label.*--label a_class takes one"),
+        ("text,score", [" ".join(map(str, range(0, 90, 3)))], "regression.*--label score takes each number as a class"),
         ("text,tags", ["a b a|b b|c c"], '"tags" .*holds several labels per text .*"a|b".*multi-label'),
         ("text,genres,lang", ["x;y y;z x z y", "de en"], '"genres".*multi-label.*Columns of classes: "lang" '),
         ("text,labels", ["['a'] ['b'] ['a';'b']"], "labels.*several labels per text.*multi-label"),

@@ -47,6 +47,7 @@ _PAIRS = (
     ("text_1", "text_2"),
 )
 _SPLIT_WORDS = {"split", "partition", "fold", "set", "subset", "usage"}
+_TRUE = {"1", "1.0", "true"}
 _SAMPLE = 2000
 _SHOWN = 6
 
@@ -173,15 +174,15 @@ def _guess_label(table: Table, text: tuple[str, ...], reasons: list[str]) -> Lab
     columns = label_columns(table, text)
     possible = [column for column in columns if column.possible and not _is_split(table, column)]
     best = possible[0] if possible else None
-    others = _candidates(possible)
     measured = [column for column in columns if column.measured and not (is_id(column.name) and not column.named)]
     if best is None or not best.named or best in measured:
-        _refuse_measured(table, measured, best, others)
+        _refuse_measured(table, measured, best, possible)
     flags = _several(possible, best)
     if flags:
+        what = "one label spread over columns (one-hot)" if _one_hot(table, flags) else "several labels per text"
         raise InputError(
-            f"{table.where} has {len(flags)} columns of zeros and ones ({_listed([c.name for c in flags])}): several "
-            f"labels per text is multi-label. {ONE_LABEL}: --label {_shell(flags[0].name)} takes one"
+            f"{table.where} has {len(flags)} columns of zeros and ones ({_listed([c.name for c in flags])}): {what}, "
+            f"as in multi-label data. {ONE_LABEL}, from one column: --label {_shell(flags[0].name)} takes one"
             f"{_further(possible, flags)}."
         )
     if best is None:
@@ -202,11 +203,19 @@ def _guess_label(table: Table, text: tuple[str, ...], reasons: list[str]) -> Lab
     return best
 
 
-def _candidates(possible: list[LabelColumn]) -> str:
-    return f" Columns of classes: {_listed([column.values for column in possible])}; --label COLUMN takes one."
+def _candidates(possible: list[LabelColumn], measured: LabelColumn) -> str:
+    """What could be done instead, as the end of a message."""
+    others = [column.values for column in possible if column is not measured]
+    if others:
+        return f" Columns of classes: {_listed(others)}; --label COLUMN takes one."
+    if measured.counts:
+        return f" --label {_shell(measured.name)} takes each number as a class."
+    return " Give a file with a column of classes."
 
 
-def _refuse_measured(table: Table, measured: list[LabelColumn], best: LabelColumn | None, others: str) -> None:
+def _refuse_measured(
+    table: Table, measured: list[LabelColumn], best: LabelColumn | None, possible: list[LabelColumn]
+) -> None:
     """Raises where what the file is about is a number or a list of labels, and no column is named as a class."""
     telling = [c for c in measured if best is None or c.rank < best.rank or best.rank[0] == ABOUT or c is best]
     if not telling:
@@ -215,7 +224,7 @@ def _refuse_measured(table: Table, measured: list[LabelColumn], best: LabelColum
         column = telling[0]
         raise InputError(
             f'The column "{column.name}" of {table.where} holds {column.measured}. {ONE_LABEL}.'
-            f"{others if best is not None else ' Give a file with a column of classes.'}"
+            f"{_candidates(possible, column)}"
         )
 
 
@@ -228,6 +237,12 @@ def _several(possible: list[LabelColumn], best: LabelColumn | None) -> list[Labe
     if best.named and not best.binary:
         return []
     return binary if len(binary) > 1 else []
+
+
+def _one_hot(table: Table, flags: list[LabelColumn]) -> bool:
+    """Whether exactly one of the columns is 1 (or true) in every row."""
+    columns = [table.frame[column.name].cast(str).to_list() for column in flags]
+    return all(sum(str(value).strip().lower() in _TRUE for value in row) == 1 for row in zip(*columns, strict=True))
 
 
 def _further(possible: list[LabelColumn], flags: list[LabelColumn]) -> str:
