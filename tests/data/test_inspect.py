@@ -261,3 +261,9 @@ def test_what_compare_would_refuse_is_said(write) -> None:
     found = guess(write("a.csv", table("text,label", [*rows(40, "x y"), "lonely text,z"])))
     assert found.problem is not None
     assert '"z" has 1' in found.problem
+
+
+def test_a_given_column_may_have_its_other_spelling(write) -> None:
+    lines = [f"{'xy'[i % 2]}\tpremise {i}\thypothesis {i}" for i in range(40)]
+    found = guess(write("a.tsv", table("gold_label\tsentence1\tsentence2", lines)), ["premise", "hypothesis"], "label")
+    assert (found.text, found.label) == (("sentence1", "sentence2"), "gold_label")

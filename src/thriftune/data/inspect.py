@@ -17,7 +17,7 @@ from thriftune.data.candidates import (
     name_words,
     text_lengths,
 )
-from thriftune.data.columns import column_problems
+from thriftune.data.columns import column_problems, resolve
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import label_names, order_labels
 from thriftune.data.origins import find_path, read_source, split_of
@@ -88,6 +88,8 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
     table = tables.get("train") or next(iter(tables.values()))
     reasons = [*notes, *table.notes]
     _check_given(table, text, label)
+    spelled = resolve(table, [*text, *([label] if label is not None else [])])
+    text, label = [spelled[name] for name in text], None if label is None else spelled[label]
     chosen, found = _guess_columns(table, tuple(text), label, reasons)
     names: str | dict[str, str] = source
     if local is not None and local.is_file() and (role := split_of(local.stem)) in ("validation", "test"):
