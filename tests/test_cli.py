@@ -18,6 +18,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from thriftune import cli
+from thriftune.data.settings import SplitSettings
 from thriftune.errors import InputError
 from thriftune.methods import discover
 from thriftune.study import forecast
@@ -268,6 +269,41 @@ class TestInit:
         (here / "studies").mkdir()
         assert run("init", "reviews.csv", "--out", "studies/a.yaml").exit_code == 0
         assert load_study(here / "studies" / "a.yaml").data.source == "../reviews.csv"
+
+    def test_columns_can_be_chosen(self, here: Path) -> None:
+        rows = "".join(f"title {i},body number {i},{i % 3},{i % 2}\n" for i in range(40))
+        (here / "a.csv").write_text(f"title,body,label,lang\n{rows}", encoding="utf-8")
+        result = run("init", "a.csv", "--text", "title", "--text", "body", "--label", "lang")
+        assert result.exit_code == 0, result.output
+        data = load_study(here / "a.yaml").data
+        assert (data.text, data.label) == (("title", "body"), "lang")
+        assert '"lang" is the label: --label says so' in result.stdout
+        wrong = run("init", "a.csv", "--out", "b.yaml", "--label", "lan")
+        assert (wrong.exit_code, 'did you mean "lang"' in wrong.stderr) == (2, True)
+        assert not (here / "b.yaml").exists()
+
+    def test_splits_beside_the_file_and_warnings(self, here: Path) -> None:
+        rows = "".join(f"text {i % 50},{'xX'[i % 2]}\n" for i in range(120))
+        (here / "data").mkdir()
+        for name in ("train", "test"):
+            (here / "data" / f"{name}.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+        result = run("init", "data/train.csv")
+        assert result.exit_code == 0, result.output
+        study = load_study(here / "train.yaml")
+        assert study.data.source == {"train": "data/train.csv", "test": "data/test.csv"}
+        assert study.data.split == SplitSettings(validation=0.1)
+        warned = [line for line in result.stdout.splitlines() if line.startswith("! ")]
+        assert any("120 of 120 test texts stand in train too" in line for line in warned)
+        assert any("data.labels: {X: x} merges them" in line for line in warned)
+        text = (here / "train.yaml").read_text(encoding="utf-8")
+        assert "# To settle before comparing:" in text
+        assert "  # deduplicate: true" in text
+
+    def test_a_split_column(self, here: Path) -> None:
+        rows = "".join(f"text {i},{'xy'[i % 2]},{'train' if i < 80 else 'test'}\n" for i in range(100))
+        (here / "a.csv").write_text(f"text,label,split\n{rows}", encoding="utf-8")
+        assert run("init", "a.csv").exit_code == 0
+        assert load_study(here / "a.yaml").data.split == SplitSettings(column="split", validation=0.1)
 
     def test_names_that_yaml_would_misread(self, here: Path) -> None:
         columns = 'off,"label: #1"'

@@ -53,6 +53,16 @@ def record(name: str, status: str = "done") -> RunRecord:
     )
 
 
+def test_warnings_are_said_before_anything_runs() -> None:
+    event = StudyPlanned(["full"], [], ["28 of 60 test texts\x1b[31m stand in train."])
+    for terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100, markup=False)
+        with display(console) as listener:
+            listener(event)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "! 28 of 60 test texts [31m stand in train." in shown
+
+
 EVENTS: list[Event] = [
     Stage("reading data"),
     Stage("reading data", 10, 20),

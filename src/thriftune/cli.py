@@ -61,6 +61,7 @@ INIT_EXAMPLES = """\b
 Examples:
   thriftune init reviews.csv
   thriftune init reviews.csv --out reviews.yaml
+  thriftune init reviews.csv --text review --label mood
 """
 METHODS_EXAMPLES = """\b
 Examples:
@@ -443,23 +444,34 @@ def init(
         Path | None,
         typer.Option(help="Study file to write; NAME.yaml in this folder where none is given.", show_default=False),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The text column; twice for a pair.", show_default=False),
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)] = None,
 ) -> None:
     """Look at a data file and write a study file for it, saying what was guessed."""
     from thriftune.data.inspect import guess
     from thriftune.paths import check_new_file
     from thriftune.results.files import write_text
-    from thriftune.study.draft import draft
+    from thriftune.study.draft import MODEL, draft
+    from thriftune.study.room import room
 
     name = _slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
     path = out or Path(f"{name}.yaml")
     check_new_file(path)
-    guessed = guess(source)
+    guessed = guess(source, text or (), label)
+    space = room(guessed.texts, MODEL)
     try:
-        write_text(path, draft(guessed, name, path.resolve().parent))
+        write_text(path, draft(guessed, space, name, path.resolve().parent))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Name another file with --out.") from error
-    for reason in guessed.reasons:
-        typer.echo(printable(f"- {reason}"))
+    for reason in [*guessed.reasons, space.reason]:
+        typer.echo(f"- {printable(reason)}")
+    for warning in guessed.warnings:
+        typer.echo(f"! {printable(warning.text)}")
+    if guessed.problem:
+        typer.echo(f"! As they are, compare refuses these data: {printable(guessed.problem)}")
     typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
 
 

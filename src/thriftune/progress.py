@@ -87,6 +87,11 @@ def print_text(text: str, console: Console | None = None) -> None:
     console.print(Text(errors.printable(text)))
 
 
+def printable(text: str) -> str:
+    """The text on one line, without characters that a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def standard_output() -> Console:
     """The console for results."""
     return PlainConsole(markup=False, highlight=False, emoji=False)
@@ -116,7 +121,9 @@ class PlainLines:
     def __call__(self, event: Event) -> None:
         """Writes what the event adds."""
         match event:
-            case StudyPlanned(names, reused):
+            case StudyPlanned(names, reused, warnings):
+                for warning in warnings:
+                    self._write(f"! {printable(warning)}")
                 done = f", {len(reused)} of them done before" if reused else ""
                 self._write(f"{f.plural(len(names), 'run')}{done}")
             case Expected():
@@ -177,7 +184,9 @@ class LiveTable:
     def __call__(self, event: Event) -> None:
         """Takes the event in; the table is drawn by the clock."""
         match event:
-            case StudyPlanned(names):
+            case StudyPlanned(names, _, warnings):
+                for warning in warnings:
+                    self._console.print(Text(f"! {printable(warning)}"))
                 self._rows = {name: Row(name) for name in names}
             case Expected():
                 self._console.print(Text(expected_text(event)))

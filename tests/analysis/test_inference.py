@@ -45,7 +45,7 @@ def test_holm_is_statsmodels() -> None:
 
 
 def macro_f1(label: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """As scikit-learn's, which takes milliseconds."""
+    """As scikit-learn's, which takes milliseconds; all classes occur."""
     both = np.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)
     return float(np.mean(2 * both.diagonal() / (both.sum(axis=0) + both.sum(axis=1))))
 
@@ -56,7 +56,7 @@ def test_contributions_average_to_macro_f1(classes: int) -> None:
     label[label == classes - 1] = 0
     run[run == classes - 1] = 0
     found = inference.f1_contributions(label, run, classes)
-    expected = f1_score(label, run, average="macro", labels=range(classes), zero_division=0)
+    expected = f1_score(label, run, average="macro")
     assert found.mean() == pytest.approx(expected)
 
 

@@ -227,7 +227,7 @@ def test_quick_scores_agree_with_scikit_learn() -> None:
     scores = quick_scores(model, data, PROTOCOL)
     predicted = probabilities.argmax(axis=1)
     assert scores.accuracy == pytest.approx(accuracy_score(data.labels, predicted))
-    assert scores.macro_f1 == pytest.approx(f1_score(data.labels, predicted, average="macro", labels=[0, 1, 2]))
+    assert scores.macro_f1 == pytest.approx(f1_score(data.labels, predicted, average="macro"))
     assert scores.loss == pytest.approx(log_loss(data.labels, probabilities, labels=[0, 1, 2]))
 
 
@@ -269,6 +269,26 @@ def test_schedules_are_transformers_own(kind: str, peer: Any, warmup: float) -> 
         assert ours.factor(step) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         theirs.step()
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "idle", "words"),
+    [
+        ({}, 1, True, "Warm-up takes all 1 optimiser step: the learning rate stays at 0"),
+        ({"type": "cosine", "warmup": 0.5}, 1, True, "stays at 0"),
+        ({"type": "constant", "warmup": 0.5}, 1, True, "stays at 0"),
+        ({"warmup": 0.99}, 4, False, "reaches 75% of its peak"),
+        ({"warmup": 0.0}, 1, False, None),
+        ({}, 2, False, None),
+        ({"type": "constant"}, 1, False, None),
+    ],
+)
+def test_a_schedule_that_is_all_warm_up_says_so(
+    settings: dict[str, Any], steps: int, idle: bool, words: str | None
+) -> None:
+    schedule = Schedule(ScheduleSettings(**settings), steps)
+    assert schedule.idle == idle
+    assert (words in schedule.notes()[0]) if words else schedule.notes() == []
 
 
 def test_plateau_is_torchs_own() -> None:

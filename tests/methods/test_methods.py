@@ -13,7 +13,7 @@ from tests.tiny_models import KINDS, LAYERS, model_folder
 
 from thriftune.errors import InputError
 from thriftune.methods import discover, find
-from thriftune.methods.base import Baseline, Method, TransformerMethod
+from thriftune.methods.base import Baseline, Labelled, Method, TransformerMethod
 from thriftune.models.classifier import Classifier
 from thriftune.models.load import load_classifier, skeleton
 from thriftune.settings import SettingsError
@@ -144,12 +144,13 @@ def test_every_baseline_predicts_probabilities_and_is_deterministic(name: str, t
     first, second, labels = pairs(200)
     method = made(name)
     assert isinstance(method, Baseline)
-    fitted = method.fit([first, second], labels, 4, seed=0)
+    train = Labelled([first, second], labels)
+    fitted = method.fit(train, 4, seed=0)
     probabilities = fitted.predict([first, second])
     assert probabilities.shape == (200, 4)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     assert (probabilities[:, 3] == 0).all()
-    again = method.fit([first, second], labels, 4, seed=0).predict([first, second])
+    again = method.fit(train, 4, seed=0).predict([first, second])
     np.testing.assert_array_equal(probabilities, again)
     assert fitted.save(tmp_path) == sum(path.stat().st_size for path in tmp_path.iterdir())
     assert not list(tmp_path.glob("*.pkl"))
@@ -158,10 +159,10 @@ def test_every_baseline_predicts_probabilities_and_is_deterministic(name: str, t
 def test_majority_and_tfidf_know_what_they_should() -> None:
     first, second, labels = pairs(400)
     labels[:100] = 1
-    majority = made("majority").fit([first, second], labels, 3, 0)  # type: ignore[attr-defined]
+    majority = made("majority").fit(Labelled([first, second], labels), 3, 0)  # type: ignore[attr-defined]
     assert (majority.predict([first, second]).argmax(axis=1) == np.bincount(labels).argmax()).all()
     train, truth = pairs(400, seed=1), pairs(200, seed=2)
-    tfidf = made("tfidf").fit(list(train[:2]), train[2], 3, 0)  # type: ignore[attr-defined]
+    tfidf = made("tfidf").fit(Labelled(list(train[:2]), train[2]), 3, 0)  # type: ignore[attr-defined]
     assert (tfidf.predict(list(truth[:2])).argmax(axis=1) == truth[2]).mean() > 0.8
 
 
@@ -172,7 +173,7 @@ def test_a_saved_tfidf_predicts_the_same_from_its_files_alone(tmp_path: Any) -> 
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     first, second, labels = pairs(300)
-    fitted = made("tfidf").fit([first, second], labels, 3, 0)  # type: ignore[attr-defined]
+    fitted = made("tfidf").fit(Labelled([first, second], labels), 3, 0)  # type: ignore[attr-defined]
     fitted.save(tmp_path)
     weights = np.load(tmp_path / "weights.npz", allow_pickle=False)
     features = []

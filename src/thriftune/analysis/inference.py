@@ -73,7 +73,7 @@ def f1_contributions(label: Ints, predicted: Ints, classes: int) -> Floats:
     """What each text contributes to macro F1, shape (texts,): the score plus the text's influence on it.
 
     The infinitesimal jackknife (Efron, 1982): the variance of the mean contribution is the large-sample limit of
-    the bootstrap's. A class that neither occurs nor is predicted has F1 0, as in scikit-learn.
+    the bootstrap's. A class that neither occurs nor is predicted is no part of the score, as in scikit-learn.
     """
     confusion = np.bincount(label * classes + predicted, minlength=classes * classes).reshape(classes, classes)
     support = (confusion.sum(axis=0) + confusion.sum(axis=1)).astype(np.float64)
@@ -81,7 +81,8 @@ def f1_contributions(label: Ints, predicted: Ints, classes: int) -> Floats:
     f1 = 2 * np.diag(confusion) * inverse
     change = -(f1 * inverse)
     table = change[:, None] + change[None, :] + np.diag(2 * inverse)
-    values = f1.mean() + len(label) / classes * table
+    present = int((support > 0).sum())
+    values = f1.sum() / present + len(label) / present * table
     return np.asarray(values[label, predicted], dtype=np.float64)
 
 
@@ -262,7 +263,8 @@ def bootstrap(
         right, predicted = run[:, :classes], run[:, classes:]
         total = support + predicted
         accuracy.append(right.sum(axis=1) / len(label))
-        f1.append(np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0).mean(axis=1))
+        each = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+        f1.append(each.sum(axis=1) / (total > 0).sum(axis=1))
     return accuracy[0] - accuracy[1], f1[0] - f1[1]
 
 

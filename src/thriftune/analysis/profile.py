@@ -24,7 +24,8 @@ FLATTERING = 0.01
 def build(results: Results) -> Panel | NotApplicable:
     """Rows, labels, lengths, truncation, shared and dropped texts."""
     profile = results.study.profile
-    tables = [_rows(profile), _sample(profile)]
+    tables = [_warnings(profile)] if profile.warnings else []
+    tables += [_rows(profile), _sample(profile)]
     if profile.tokens:
         tables.append(_truncation(profile))
     if profile.shared:
@@ -57,6 +58,20 @@ def _sentences(profile: DataProfile) -> list[str]:
     if dropped := unusable(profile):
         out.append(dropped)
     return out
+
+
+def warnings(profile: DataProfile, most: int | None = None) -> list[str]:
+    """What the data needs, each with its remedy; of more than `most` the first, and how many more there are."""
+    found = [warning.text for warning in profile.warnings]
+    if most is None or len(found) <= most:
+        return found
+    return [*found[:most], f"{len(found) - most} more such remarks stand under {TITLE}."]
+
+
+def _warnings(profile: DataProfile) -> Table:
+    columns = [Column("message", "What was found"), Column("remedy", "What to do")]
+    rows = [{"message": warning.message, "remedy": warning.remedy} for warning in profile.warnings]
+    return Table("warnings", "What makes scores on these data say less than they seem to.", columns, rows)
 
 
 def unusable(profile: DataProfile) -> str | None:

@@ -8,7 +8,7 @@ from thriftune.analysis import format as f
 from thriftune.analysis import overlap
 from thriftune.analysis.judgement import Judgement, judge
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
-from thriftune.analysis.profile import unusable
+from thriftune.analysis.profile import unusable, warnings
 from thriftune.analysis.runs import (
     Cell,
     by_model,
@@ -35,6 +35,9 @@ GROUP = "answers"
 TITLE = "Summary"
 QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
 
+MOST_WARNINGS = 4
+"""Remarks on the data that stand on the first screen; all stand with the data."""
+
 FEWEST_ERRORS = 10
 """With fewer, a share of a run's errors says next to nothing."""
 
@@ -53,8 +56,9 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Three answers, in this order: performance, cost, errors."""
+    """Three answers, in this order: performance, cost, errors; then what the data needs."""
     sentences = [performance(results), cost(results), error_behaviour(results)]
+    sentences += warnings(results.study.profile, MOST_WARNINGS)
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
     rows = [row(run) for run in results.runs]
     return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=notes(results))

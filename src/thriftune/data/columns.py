@@ -13,9 +13,10 @@ _SPELLINGS = (("premise", "sentence1"), ("hypothesis", "sentence2"), ("label", "
 
 
 def wanted_columns(settings: DataSettings) -> tuple[str, ...]:
-    """The columns to read, in the user's names: texts, label, kept and grouping, each once."""
-    group = [settings.split.group_by] if isinstance(settings.split, SplitSettings) else []
-    names = [*settings.text, settings.label, *settings.keep, *group]
+    """The columns to read, in the user's names: texts, label, kept, grouping and split, each once."""
+    split = settings.split
+    further = [split.group_by, split.column] if isinstance(split, SplitSettings) else []
+    names = [*settings.text, settings.label, *settings.keep, *further]
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 

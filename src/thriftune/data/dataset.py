@@ -44,6 +44,8 @@ class Dataset:
     """What a user should know about how the data was read: guesses, limits, columns ignored."""
     fingerprint: str
     """SHA-256 over the used rows and labels of all splits."""
+    padded_labels: tuple[str, ...] = ()
+    """Labels as the source writes them with blanks around, which are removed."""
     robustness: dict[str, FurtherTest] = field(default_factory=dict)
     """Further test sets by name; no part of the fingerprint."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from thriftune.data.targets import ONE_LABEL, is_number, target_problem
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 _NLI = ("entailment", "neutral", "contradiction")
 _INTEGER = re.compile(r"[+-]?\d{1,300}")  # int() refuses thousands of digits
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MOST_CLASSES = 1000
 
 
@@ -25,6 +25,11 @@ def label_names(column: pl.Series, declared: tuple[str, ...] | None) -> pl.Serie
     """
     import polars as pl
 
+    if isinstance(column.dtype, pl.List | pl.Array):
+        raise InputError(
+            f'The label column "{column.name}" holds lists ({column.dtype}), several labels per text: that is '
+            f"multi-label. {ONE_LABEL}; give a column with one label per row."
+        )
     if column.dtype.is_nested() or column.dtype == pl.Binary:
         raise InputError(
             f'The label column "{column.name}" holds {column.dtype} values. Labels are strings, integers or '
@@ -79,31 +84,31 @@ def order_labels(names: Iterable[str], declared: tuple[str, ...] | None) -> tupl
     """The classes in id order: as declared, else numbers by size, else entailment, neutral, contradiction for
     exactly these, else by alphabet.
 
-    Raises `InputError` for one class, for fractions (regression) and for what looks like text or an id.
+    Raises `InputError` for one class, for fractions (regression), for lists of labels (multi-label) and for what
+    looks like text or an id.
     """
     known = set(names)
     if len(known) == 1:
         raise InputError(f'There is one label only, "{next(iter(known))}". A classifier needs at least two classes.')
-    if len(known) > _MOST_CLASSES:
-        raise InputError(
-            f"The label column has {len(known):,} different values; at most {_MOST_CLASSES:,} classes are "
-            "possible. Is this a text or an id?"
-        )
     if declared is not None and known <= set(declared):
         return tuple(name for name in dict.fromkeys(declared) if name in known)
+    if problem := target_problem(known):
+        remedy = (
+            "give a column of classes, or turn the numbers into classes first"
+            if problem.endswith("regression")
+            else "give a column with one label per row (data.labels can name each combination as a class)"
+        )
+        raise InputError(f"The labels are {problem}. {ONE_LABEL}; {remedy}.")
+    if len(known) > _MOST_CLASSES:
+        numbers = all(_INTEGER.fullmatch(name) for name in known)
+        what = "numbers to predict (regression), or an id" if numbers else "a text or an id"
+        raise InputError(
+            f"The label column has {len(known):,} different values; at most {_MOST_CLASSES:,} classes are "
+            f"possible. Is this {what}?"
+        )
     if all(_INTEGER.fullmatch(name) for name in known):
         return tuple(sorted(known, key=lambda name: (int(name), name)))
-    fractions = [name for name in known if _is_number(name) and not float(name).is_integer()]
-    if fractions and all(_is_number(name) for name in known):
-        raise InputError(
-            f"The labels are fractions such as {min(fractions)}: that is regression. Thriftune compares "
-            "classifiers; give a column of classes, or turn the numbers into classes first."
-        )
     return _NLI if known == set(_NLI) else tuple(sorted(known))
-
-
-def _is_number(name: str) -> bool:
-    return bool(_NUMBER.fullmatch(name)) and math.isfinite(float(name))
 
 
 def canonical_names(names: Iterable[str]) -> dict[str, str]:
@@ -116,6 +121,16 @@ def canonical_names(names: Iterable[str]) -> dict[str, str]:
         return {name: name.lower() for name in known}
     if all(_INTEGER.fullmatch(name) for name in known):
         return {}  # 01 stays 01: it may be a code
-    if all(_is_number(name) and float(name).is_integer() for name in known):
+    if all(is_number(name) and float(name).is_integer() for name in known):
         return {name: name if _INTEGER.fullmatch(name) else str(int(float(name))) for name in known}
     return {}
+
+
+def padded_names(column: pl.Series) -> tuple[str, ...]:
+    """Labels as written where blanks stand around them, sorted; none for columns that are not text."""
+    import polars as pl
+
+    if column.dtype not in (pl.String, pl.Categorical):
+        return ()
+    written = column.cast(pl.String).unique().drop_nulls()
+    return tuple(sorted(name for name in written.to_list() if name != name.strip() and name.strip()))

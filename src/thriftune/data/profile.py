@@ -12,6 +12,7 @@ import numpy.typing as npt
 from thriftune.data.dataset import Dataset
 from thriftune.data.splits import draw
 from thriftune.data.tokens import Tokens
+from thriftune.data.warnings import find_warnings
 from thriftune.results.record import (
     Box,
     DataProfile,
@@ -52,6 +53,7 @@ def profile_dataset(
         dropped=list(dataset.dropped),
         shared=[_shared(dataset, first, second) for first, second in combinations(splits, 2)],
         notes=list(dataset.notes),
+        warnings=find_warnings(dataset),
     )
 
 

@@ -10,6 +10,7 @@ from thriftune.data.columns import column_problems, resolve, spellings
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.data.labels import canonical_names
 from thriftune.data.origins import read_source
+from thriftune.data.relabel import applied, new_names, written
 from thriftune.data.rows import Names, Rows, usable_rows
 from thriftune.data.settings import DataSettings
 from thriftune.data.sources import fingerprint, load_dataset
@@ -59,6 +60,9 @@ def load_set(
         raise InputError(" ".join(problems))
     names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=None)
     rows = usable_rows(table, name, names, resolve(table, [*columns, *settings.keep]))
+    if settings.labels:
+        new = new_names(rows.frame["label"].unique().to_list(), written(settings.labels))
+        rows = applied(rows, name, new)
     if not rows.frame.height:
         raise InputError(f"{table.where} has no row with a label and a text.")
     frame = rows.frame if labels is None else _with_label_ids(rows, labels)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from thriftune.data.labels import label_names, without_gold
+from thriftune.data.labels import label_names, padded_names, without_gold
 from thriftune.data.table import Table
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GROUP = "\x00group"
 """Carries the grouping column until the splits are made."""
+ROW = "\x00row"
+"""Carries each row's place in its file where a table is a part of one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Rows:
     unlabelled: bool
     """Whether no row at all had a label."""
     where: str
+    padded: tuple[str, ...] = ()
+    """Labels as written with blanks around them."""
 
 
 def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]) -> Rows:
@@ -71,7 +75,8 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
     source = table.frame
     declared = table.label_names.get(resolved[names.label])
     labels = label_names(source[resolved[names.label]], declared)
-    columns = [pl.Series("example", range(source.height), dtype=pl.Int64)]
+    rows = source[ROW] if ROW in source.columns else pl.Series(range(source.height))
+    columns = [rows.cast(pl.Int64).alias("example")]
     columns += [
         _text(source[resolved[name]], table.where).alias(out)
         for name, out in zip(names.text, names.text_out, strict=True)
@@ -87,7 +92,13 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
     no_gold = without_gold(labels.drop_nulls().unique().to_list(), resolved[names.label], declared is not None)
     frame, dropped = _drop(frame, split, names.text_out, no_gold)
     unlabelled = not labels.is_in(sorted(no_gold)).not_().any()  # null where there is no label
-    return Rows(frame=frame, dropped=dropped, unlabelled=unlabelled, where=table.where)
+    return Rows(
+        frame=frame,
+        dropped=dropped,
+        unlabelled=unlabelled,
+        where=table.where,
+        padded=padded_names(source[resolved[names.label]]),
+    )
 
 
 def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:

@@ -16,6 +16,9 @@ class SplitSettings(Settings):
     test: float = setting(0.0, help="share of the rows that becomes the test split", minimum=0, below=1)
     validation: float = setting(0.0, help="share of the rows that becomes the validation split", minimum=0, below=1)
     stratify: bool = setting(True, help="keep the label shares equal across splits (not with group_by)")
+    column: str | None = setting(
+        None, help="column of the file that says each row's split: train, validation (dev, val, valid) or test"
+    )
     group_by: str | None = setting(None, help="column whose equal values stay in one split, for example premise")
     seed: int = setting(42, help="seed of the random split", minimum=0, maximum=LARGEST_SEED)
 
@@ -35,6 +38,9 @@ class DataSettings(Settings):
     )
     text: tuple[str, ...] = setting(help="the text column, or two for pairs")
     label: str = setting("label", help="the label column")
+    labels: dict[str, str | int | None] = setting(
+        factory=dict, help="other names for labels as written, {Pos: pos} merges the two; null leaves their rows out"
+    )
     pair: Literal["segments", "one_segment"] = setting(
         "segments",
         help="pairs as the model was pretrained (segments), or one text joined by the separator token",
@@ -49,15 +55,22 @@ class DataSettings(Settings):
     header: Literal["auto", "yes", "no"] = setting(
         "auto", help="whether the first row of csv, tsv, txt and xlsx files names the columns; auto looks at the rows"
     )
+    deduplicate: bool = setting(
+        False,
+        help="leave out of train what test or validation holds and repeated texts, out of validation what test holds",
+    )
     limit: dict[str, int] = setting(factory=dict, help="at most so many rows per split, drawn at random: {train: 3000}")
 
     def problems(self) -> list[tuple[str, str]]:
-        """One or two text columns, positive limits of known splits, a known encoding."""
+        """One or two text columns, labels that are no blanks, positive limits of known splits, a known encoding."""
         found = []
         if not _is_encoding(self.encoding):
             found.append(("encoding", f'"{self.encoding}" is no text encoding; give auto, utf-8, cp1252, utf-16, ...'))
         if not 1 <= len(self.text) <= 2:
             found.append(("text", f"{len(self.text)} columns are given; give one, or two for pairs"))
+        for label, name in self.labels.items():
+            if not str(label).strip() or (isinstance(name, str) and not name.strip()):
+                found.append((f"labels.{label}", "a blank label is given; null leaves the rows of a label out"))
         for split, count in self.limit.items():
             if split not in SPLITS:
                 found.append((f"limit.{split}", f"unknown split; known: {', '.join(SPLITS)}"))

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.data.by_column import split_by_column
 from thriftune.data.columns import column_problems, name_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
+from thriftune.data.deduplicate import deduplicate
 from thriftune.data.labels import canonical_names, order_labels
 from thriftune.data.origins import read_source, source_name
+from thriftune.data.relabel import relabel
 from thriftune.data.rows import GROUP, Names, Rows, usable_rows
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.splits import draw, split_rows
 from thriftune.data.table import Table
 from thriftune.errors import InputError
+from thriftune.results.record import Dropped
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,10 +37,19 @@ def load_dataset(settings: DataSettings, base: Path | None = None, needs_validat
     from being used: files, columns, labels or splits that are missing or do not fit.
     """
     _raise(name_problems(settings))
-    wanted = wanted_columns(settings)
-    tables, notes = read_source(
-        settings.source, base, spellings(wanted), encoding=settings.encoding, header=settings.header
-    )
+    wanted = spellings(wanted_columns(settings))
+    tables, notes = read_source(settings.source, base, wanted, encoding=settings.encoding, header=settings.header)
+    return from_tables(settings, tables, notes, needs_validation)
+
+
+def from_tables(
+    settings: DataSettings, tables: dict[str, Table], notes: list[str], needs_validation: bool = True
+) -> Dataset:
+    """The dataset from what `read_source` gave for the settings' source; raises `InputError` as `load_dataset`."""
+    notes = list(notes)
+    by_column: tuple[Dropped, ...] = ()
+    if isinstance(settings.split, SplitSettings) and settings.split.column is not None:
+        tables, by_column = split_by_column(tables, settings.split.column, notes)
     notes += [note for table in tables.values() for note in table.notes]
     if "train" not in tables:
         raise InputError(
@@ -44,9 +57,17 @@ def load_dataset(settings: DataSettings, base: Path | None = None, needs_validat
             "{train: a.csv, validation: b.csv, test: c.csv}."
         )
     rows, names = _usable(tables, settings, notes)
+    rows = relabel(rows, settings.labels)
     labels, declared_frames = _with_label_ids(rows, tables, names, notes)
+    padded = tuple(dict.fromkeys(name for part in rows.values() for name in part.padded))
+    if padded:
+        shown = ", ".join(f'"{name}"' for name in padded[:5]) + (" and others" if len(padded) > 5 else "")
+        notes.append(f"Labels are written with blanks around them ({shown}); the blanks are removed.")
     frames = _make_splits(declared_frames, settings.split, labels, notes, needs_validation)
     _check_seen(frames, labels, "")
+    if settings.deduplicate:
+        frames = deduplicate(frames, names.text_out, notes)
+        _check_seen(frames, labels, " after data.deduplicate")
     frames = _limit(frames, settings.limit, notes)
     _check_seen(frames, labels, " after data.limit; raise data.limit.train")
     return Dataset(
@@ -55,9 +76,10 @@ def load_dataset(settings: DataSettings, base: Path | None = None, needs_validat
         text_columns=names.text_out,
         label_column=settings.label,
         splits=frames,
-        dropped=tuple(dropped for part in rows.values() for dropped in part.dropped),
+        dropped=(*by_column, *(dropped for part in rows.values() for dropped in part.dropped)),
         notes=tuple(notes),
         fingerprint=fingerprint(frames, labels, names.text_out),
+        padded_labels=padded,
     )
 
 
@@ -146,12 +168,14 @@ def _make_splits(
         for name in shares
         if name in frames
     ]
-    if isinstance(split, SplitSettings) and not shares:
-        problems.append("data.split makes nothing: set its test or validation share, or say split: given.")
+    if isinstance(split, SplitSettings) and not shares and split.column is None:
+        problems.append(
+            "data.split makes nothing: set its test or validation share or its column, or say split: given."
+        )
     missing = [name for name in SPLITS if name not in frames and name not in shares]
     problems += _missing_problems([name for name in missing if name != "validation" or needs_validation])
     _raise(problems)
-    if isinstance(split, SplitSettings):
+    if isinstance(split, SplitSettings) and shares:
         frames = frames | _carve(frames["train"], split, shares, labels, notes)
     if "validation" not in frames:
         notes.append("The data has no validation split, and no run of the study needs one.")

@@ -30,7 +30,7 @@ class QuickScores:
     """Mean cross-entropy in nats."""
     accuracy: float
     macro_f1: float
-    """Mean F1 over all classes; a class that is neither true nor predicted anywhere counts as 0."""
+    """Mean F1 of the classes that occur or are predicted."""
     logits: np.ndarray = field(compare=False, repr=False)
     """What they were computed from, (texts, classes): the kept weights' need not be computed again."""
 
@@ -134,7 +134,7 @@ def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     hits = confusion.diagonal()
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
-    f1 = np.divide(2 * hits, total, out=np.zeros(classes), where=total > 0)
+    f1 = 2 * hits[total > 0] / total[total > 0]
     return QuickScores(
         loss=float(-log_softmax(logits)[np.arange(len(labels)), labels].mean()),
         accuracy=float((predicted == labels).mean()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from thriftune.engine.protocol import ScheduleSettings
+from thriftune.engine.protocol import Protocol, ScheduleSettings
 
 
 class Schedule:
@@ -34,6 +34,21 @@ class Schedule:
             return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
         return self.scale
 
+    @property
+    def idle(self) -> bool:
+        """Whether no step has a rate above 0, so that training would change nothing."""
+        return not any(self.factor(step) > 0 for step in range(self.steps))
+
+    def notes(self) -> list[str]:
+        """Says so where warm-up takes all steps: the rate stays below its peak, or at 0."""
+        if self.warmup_steps < self.steps:
+            return []
+        reached = "stays at 0" if self.idle else f"reaches {self.factor(self.steps - 1):.0%} of its peak"
+        return [
+            f"Warm-up takes all {self.steps} optimiser step{'s' * (self.steps != 1)}: the learning rate {reached}. "
+            "Set schedule.warmup to 0, or train for more steps (more epochs, smaller batches)."
+        ]
+
     def epoch_ended(self, validation_loss: float | None) -> None:
         """Tells a plateau schedule how the epoch went; does nothing for the others."""
         if self.settings.type != "plateau" or validation_loss is None:
@@ -46,3 +61,8 @@ class Schedule:
         if self.bad_epochs > patience:
             self.scale *= 0.5 if self.settings.factor is None else self.settings.factor
             self.bad_epochs = 0
+
+
+def optimizer_steps(texts: int, protocol: Protocol) -> int:
+    """How often training on so many texts updates the weights, over all epochs."""
+    return math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.epochs

@@ -20,7 +20,7 @@ from thriftune.engine.precision import use_precision
 from thriftune.engine.predict import QuickScores, quick_scores
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.readings import Readings
-from thriftune.engine.schedule import Schedule
+from thriftune.engine.schedule import Schedule, optimizer_steps
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow
 from thriftune.methods.base import Watcher
@@ -116,8 +116,7 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     task = replace(task, train=train or task.train, validation=validation)
     optimizer = build_optimizer(classifier, protocol.optimizer, task.learning_rate)
     step = Step(classifier, task.train, protocol, optimizer, task.watcher.penalty if task.watcher else None)
-    per_epoch = math.ceil(math.ceil(len(task.train) / protocol.batch_size) / protocol.accumulate)
-    schedule = Schedule(protocol.schedule, per_epoch * protocol.epochs)
+    schedule = Schedule(protocol.schedule, optimizer_steps(len(task.train), protocol))
     run = _Run(task, hooks, step, schedule)
     try:
         run.train()
@@ -125,7 +124,9 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
         task.checkpoint.unlink(missing_ok=True)
         if vocabulary is not None:
             vocabulary.restore(run.kept_decay)
-    return Fit(run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, run.steps.notes())
+    return Fit(
+        run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, [*run.steps.notes(), *schedule.notes()]
+    )
 
 
 class _Run:

@@ -116,14 +116,24 @@ class TransformerMethod(Method):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Texts with their labels, as baselines take them."""
+
+    texts: list[list[str]]
+    """One list per text column."""
+    labels: np.ndarray
+    """Label ids of shape (texts,)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Method):
     """A classifier without a transformer: what a user would have anyway."""
 
     NEEDS_MODEL: ClassVar[bool] = False
 
-    def fit(self, texts: list[list[str]], labels: np.ndarray, classes: int, seed: int) -> FittedBaseline:
-        """Trains on texts (one list per text column) and label ids of shape (texts,)."""
+    def fit(self, train: Labelled, classes: int, seed: int, validation: Labelled | None = None) -> FittedBaseline:
+        """Trains on labelled texts; what the method chooses it chooses on the validation texts, where there are any."""
         raise NotImplementedError
 
 
@@ -133,6 +143,11 @@ class FittedBaseline(Protocol):
     @property
     def trained_parameters(self) -> int:
         """Numbers that were fitted."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen in fitting, and from what."""
         ...
 
     def predict(self, texts: list[list[str]]) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from thriftune.methods.base import Baseline, FittedBaseline
+from thriftune.methods.base import Baseline, FittedBaseline, Labelled
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class FittedMajority:
 
     shares: np.ndarray
     trained_parameters: int = 0
+    notes: tuple[str, ...] = ()
 
     def predict(self, texts: list[list[str]]) -> np.ndarray:
         """The training shares for every text: probabilities of shape (texts, classes)."""
@@ -37,9 +38,9 @@ class Majority(Baseline):
     SUMMARY: ClassVar[str] = "always the most frequent training label: the floor"
     SOURCE: ClassVar[str] = "baseline"
 
-    def fit(self, texts: list[list[str]], labels: np.ndarray, classes: int, seed: int) -> FittedBaseline:
-        """Counts the labels."""
-        return FittedMajority(np.bincount(labels, minlength=classes) / len(labels))
+    def fit(self, train: Labelled, classes: int, seed: int, validation: Labelled | None = None) -> FittedBaseline:
+        """Counts the training labels."""
+        return FittedMajority(np.bincount(train.labels, minlength=classes) / len(train.labels))
 
 
 METHOD = Majority

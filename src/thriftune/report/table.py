@@ -9,6 +9,7 @@ from thriftune.analysis import format as f
 from thriftune.analysis import verdicts
 from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
+from thriftune.analysis.profile import warnings
 from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
 from thriftune.results.store import Results
 
@@ -94,8 +95,8 @@ def summary_sentences(results: Results) -> list[str]:
 
 
 def summary_notes(results: Results) -> list[str]:
-    """What the comparison does not say: seeds, protocols, how the intervals are computed."""
-    return notes(results)
+    """What the data needs, and what the comparison does not say: seeds, protocols, how the intervals are computed."""
+    return [*(f.plain(each) for each in warnings(results.study.profile)), *notes(results)]
 
 
 def verdict_sentences(results: Results) -> list[str]:

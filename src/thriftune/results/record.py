@@ -31,11 +31,14 @@ class Scores:
 
     accuracy: float
     macro_f1: float
+    """Mean F1 of the classes that occur or are predicted, as scikit-learn's `f1_score(average="macro")`."""
     loss: float | None
     """Mean cross-entropy in nats; None where a method gives no probabilities."""
     per_class: dict[str, ClassScores]
     confusion: list[list[int]]
     """Counts, rows = true label, columns = predicted label, both in label order."""
+    absent: list[str] = field(default_factory=list)
+    """Labels that neither occur nor are predicted: no part of macro F1."""
 
     @property
     def texts(self) -> int:
@@ -454,6 +457,33 @@ class SharedText:
 
 
 @dataclass(frozen=True)
+class DataWarning:
+    """Something in the data that makes scores say less than they seem to, and what to do about it."""
+
+    kind: Literal[
+        "label_variants",
+        "missing_label",
+        "few_rows",
+        "absent_label",
+        "dominant_label",
+        "numeric_labels",
+        "shared_texts",
+        "repeated_texts",
+        "conflicting_labels",
+        "truncation",
+    ]
+    message: str
+    """What was found, in a sentence."""
+    remedy: str
+    """What to do, in a sentence; settings are written as in the study file."""
+
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return f"{self.message} {self.remedy}"
+
+
+@dataclass(frozen=True)
 class DataProfile:
     """What the data looks like: shown in the report, and never needed for training."""
 
@@ -475,6 +505,7 @@ class DataProfile:
     dropped: list[Dropped]
     shared: list[SharedText]
     notes: list[str]
+    warnings: list[DataWarning] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -554,5 +585,6 @@ def _profile(data: dict[str, Any]) -> DataProfile:
             "tokens": [TokenLengths(**{**t, "lengths": _lengths(t["lengths"])}) for t in data["tokens"]],
             "dropped": [Dropped(**d) for d in data["dropped"]],
             "shared": [SharedText(**s) for s in data["shared"]],
+            "warnings": [DataWarning(**w) for w in data.get("warnings", [])],
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from thriftune.methods.base import Baseline
+from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.record import Cost
 from thriftune.results.store import RunFolder
@@ -29,11 +29,14 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     emit(RunProgress(job.planned.name, "loading"))
     started = time.perf_counter()
     frames = job.frames()
-    texts = {split: [frame[name].to_list() for name in job.text_columns] for split, frame in frames.items()}
+    data = {
+        split: Labelled([frame[name].to_list() for name in job.text_columns], label_ids(frame))
+        for split, frame in frames.items()
+    }
     load_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "training"))
     started, before = time.perf_counter(), ProcessorTime.now()
-    fitted = method.fit(texts["train"], label_ids(frames["train"]), len(job.labels), job.planned.seed)
+    fitted = method.fit(data["train"], len(job.labels), job.planned.seed, data.get("validation"))
     train_seconds = time.perf_counter() - started
     processors = ProcessorTime.now().since(before)
     emit(RunProgress(job.planned.name, "evaluating"))
@@ -41,9 +44,9 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     evaluate_seconds = 0.0
     for split in job.evaluated:
         started = time.perf_counter()
-        probabilities = fitted.predict(texts[split])
+        probabilities = fitted.predict(data[split].texts)
         evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
-        scores[split] = score(label_ids(frames[split]), probabilities, job.labels)
+        scores[split] = score(data[split].labels, probabilities, job.labels)
         folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
@@ -80,4 +83,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
     )
-    return Outcome(None, None, scores, cost, [], busy_notes(cost, 1))
+    return Outcome(None, None, scores, cost, [], [*fitted.notes, *busy_notes(cost, 1)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from thriftune.results.record import RunRecord
@@ -15,6 +15,8 @@ class StudyPlanned:
     names: list[str]
     reused: list[str]
     """Names of the runs whose results are on disk and are taken as they are."""
+    warnings: list[str] = field(default_factory=list)
+    """What the data needs before scores on them say what they seem to."""
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class _Progress:
             StudyPlanned(
                 [job.planned.name for job in self.jobs],
                 [job.planned.name for job in self.jobs if job.run_id in whole],
+                [warning.text for warning in self.prepared.profile.warnings],
             )
         )
         for job in self.jobs:

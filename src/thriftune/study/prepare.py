@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from thriftune.study.config import Study
 from thriftune.study.events import Event, Stage
 from thriftune.study.plan import PlannedRun, needs_validation
 from thriftune.study.refusals import Checked, check_some_left
+from thriftune.study.steps import check_steps
+from thriftune.study.truncation import truncation_warning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -147,13 +149,15 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     """Reads the data and its further test sets.
 
-    Raises `InputError` where any of them, or a method's choice of columns, cannot be used.
+    Raises `InputError` where any of them, or a method's choice of columns, cannot be used, and where the training
+    texts are too few for the schedule.
     """
     listener(Stage("reading data"))
     dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs))
     for run in runs:
         text_columns(dataset, run)
     check_accumulation(runs, dataset.splits["train"].height)
+    check_steps(runs, dataset.splits["train"].height)
     return dataset
 
 
@@ -189,7 +193,13 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
         for (name, key), (limit, by_split) in tokens.items()
         if key in _whole_text_keys(study, runs)
     }
-    return Prepared(dataset, profile_dataset(dataset, whole), models, hashes, folder, refused)
+    profile = profile_dataset(dataset, whole)
+    cut = [
+        truncation_warning(dataset, name, models[name], limit, by_split, study.data.pair)
+        for name, (limit, by_split) in whole.items()
+    ]
+    profile = replace(profile, warnings=[*profile.warnings, *(warning for warning in cut if warning is not None)])
+    return Prepared(dataset, profile, models, hashes, folder, refused)
 
 
 def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:

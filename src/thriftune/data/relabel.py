@@ -1,0 +1,79 @@
+"""Gives labels the names that the study file asks for, and leaves out the rows of those that it maps to null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from thriftune.data.labels import canonical_names
+from thriftune.data.rows import Rows
+from thriftune.errors import InputError, did_you_mean
+from thriftune.results.record import Dropped
+
+Mapped = Mapping[str, str | int | None]
+_SHOWN = 12
+
+
+def relabel(rows: dict[str, Rows], mapping: Mapped) -> dict[str, Rows]:
+    """The rows with their new labels, all names at once: {a: b, b: a} swaps two.
+
+    Names are as written (without blanks around) or as the results call them. Raises `InputError` for a label that
+    no row has, and where a split is left without rows.
+    """
+    if not mapping:
+        return rows
+    found = {name for part in rows.values() for name in part.frame["label"].unique().to_list()}
+    stripped = written(mapping)
+    _check_known(stripped, found)
+    new = new_names(found, stripped)
+    made = {split: applied(part, split, new) for split, part in rows.items()}
+    empty = [split for split, part in made.items() if not part.frame.height]
+    if empty:
+        raise InputError(f"data.labels leaves no row in {' and '.join(empty)}. Map fewer labels to null.")
+    return made
+
+
+def written(mapping: Mapped) -> dict[str, str | int | None]:
+    """The mapping with its labels as rows have them: without blanks around."""
+    return {str(key).strip(): value for key, value in mapping.items()}
+
+
+def new_names(found: Iterable[str], mapping: Mapped) -> dict[str, str | None]:
+    """The new name of each label; None where its rows are to be left out."""
+    known = set(found)
+    canonical = canonical_names(known)
+    new: dict[str, str | None] = {}
+    for name in known:
+        key = name if name in mapping else canonical.get(name, name)
+        value = mapping.get(key, name)
+        new[name] = None if value is None else str(value).strip()
+    return new
+
+
+def _check_known(mapping: Mapped, found: set[str]) -> None:
+    known = found | set(canonical_names(found).values())
+    unknown = [key for key in mapping if key not in known]
+    if unknown:
+        listed = sorted(found)
+        shown = ", ".join(f'"{name}"' for name in listed[:_SHOWN])
+        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+        raise InputError(
+            "\n".join(
+                f'data.labels: no row has the label "{key}"{did_you_mean(key, listed) or "."} '
+                f"The labels are {shown}{more}."
+                for key in unknown
+            )
+        )
+
+
+def applied(part: Rows, split: str, new: Mapping[str, str | None]) -> Rows:
+    """The rows with the new names that `new_names` gave, without those of labels that are left out."""
+    import polars as pl
+
+    frame = part.frame.with_columns(pl.col("label").replace_strict(dict(new), return_dtype=pl.String))
+    gone = part.frame.filter(frame["label"].is_null())
+    if not gone.height:
+        return replace(part, frame=frame)
+    names = ", ".join(f'"{name}"' for name in gone["label"].unique().sort().to_list())
+    dropped = Dropped(split, f"label {names} (data.labels)", gone.height)
+    return replace(part, frame=frame.drop_nulls("label"), dropped=(*part.dropped, dropped))
