@@ -208,6 +208,16 @@ def test_a_folder_without_usage_is_refused(tmp_path: Path) -> None:
         load_saved(tmp_path)
 
 
+def test_an_adapter_without_its_base_is_refused(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.symlink_to(model_folder("bert"))
+    save_classifier(trained("lora", base), tmp_path / "model")
+    for path in (tmp_path / "model" / "thriftune.json", tmp_path / "model" / "adapter_config.json"):
+        path.write_text(path.read_text().replace(model_folder("bert").name, "elsewhere"))
+    with pytest.raises(InputError, match=r"needs its base model, which is not in .*elsewhere"):
+        load_saved(tmp_path / "model")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "lora", "peft"])
 def test_the_code_runs_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:

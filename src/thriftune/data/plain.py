@@ -53,7 +53,7 @@ def structural_ids(tokenizer: Any) -> dict[int, str]:
 
 def _structural(tokenizer: Any, copy: tokenizers.Tokenizer) -> dict[int, str]:
     words = [str(token) for role in ROLES if (token := getattr(tokenizer, role, None)) is not None]
-    found = {int(tokenizer.convert_tokens_to_ids(word)): word for word in words}
+    found = {index: word for word in words if (index := copy.token_to_id(word)) is not None}
     for encoding in (copy.encode("a"), copy.encode("a", "a")):
         for index, word, sequence in zip(encoding.ids, encoding.tokens, encoding.sequence_ids, strict=True):
             if sequence is None:

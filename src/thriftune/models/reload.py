@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from thriftune.errors import InputError
 from thriftune.models.load import load_tokenizer, quiet
 from thriftune.models.sources import DEMO_MODELS, resolve_model
 from thriftune.models.usage import Usage, is_path
@@ -69,7 +70,8 @@ class Saved:
 def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> Saved:
     """Loads a run's `model/` as its README does, on a device; `base` is an adapter's base, where it is known.
 
-    Raises `InputError` where thriftune.json or the tokenizer is missing, and what transformers and PEFT raise.
+    Raises `InputError` where thriftune.json, the tokenizer or the base is missing, and what transformers and PEFT
+    raise.
     """
     usage = Usage.read(folder)
     linear = usage.head == "linear"
@@ -93,7 +95,10 @@ def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> S
 def _base(reference: str, folder: Path) -> Path | str:
     """Where an adapter's base is: in an installed package, beside the folder, or on the hub."""
     if is_path(reference):
-        return folder / reference
+        place = folder / reference
+        if not place.is_dir():
+            raise InputError(f"The adapter in {folder} needs its base model, which is not in {place}. Put it there.")
+        return place
     for name, package in DEMO_MODELS.items():
         if package.hub == reference:
             return resolve_model(f"demo:{name}")

@@ -122,7 +122,6 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     outcome = Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trained, classifier, examples, meter
-    gc.collect()
     check_promise(job, folder)
     return outcome
 
