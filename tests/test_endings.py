@@ -111,12 +111,17 @@ def test_an_ignored_hangup_stays_ignored(tmp_path: Path) -> None:
 
 def test_an_interrupt_waits_until_a_process_is_started() -> None:
     order = []
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        with starting():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.01)
-            order.append("started")
-        order.append("never")
+
+    def start() -> None:
+        with interruptible():
+            with starting():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+                order.append("started")
+            order.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
     assert order == ["started"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 

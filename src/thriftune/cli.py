@@ -86,7 +86,7 @@ Overrides = Annotated[
 
 
 class _Group(TyperGroup):
-    """Turns `InputError` into its message and exit code 2, an interrupt into 130, and output unread into a quiet end."""
+    """Turns `InputError` into its message and exit code 2, interrupts into 130, and output unread into a quiet end."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

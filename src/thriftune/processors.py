@@ -62,7 +62,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     mounts = root / "sys/fs/cgroup"
     found: list[float | None] = []
     for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not controllers:
             for mount in (mounts, mounts / "unified"):
                 found += [_quota_v2(folder) for folder in _upwards(mount, path)]

@@ -92,7 +92,9 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["plain"] = f.plain
-    environment.globals.update(cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, table_rows=TABLE_ROWS, trimmed=trimmed)
+    environment.globals.update(
+        cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, table_rows=TABLE_ROWS, trimmed=trimmed
+    )
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
     found = explorer.build(results)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.data.dataset import Dataset, FurtherTest
-from thriftune.engine import ENGINE_VERSION
 from thriftune.endings import interruptible
+from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.store import Results, Store, write_text
