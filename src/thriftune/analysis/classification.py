@@ -137,7 +137,7 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str], show
         "Colour: the share of the true label."
     )
     if len(shown) < len(labels):
-        inside = sum(row["count"] for row in rows if row["true"] != row["predicted"])
+        inside = sum(test.confusion[i][j] for i in shown for j in shown if i != j)
         description += (
             f" Of {f.count(len(labels))} classes, the {len(shown)} in the most frequent confusions are shown, with "
             f"{f.count(inside)} of the {f.plural(errors(test), 'error')}."
