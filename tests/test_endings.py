@@ -113,13 +113,14 @@ def test_an_interrupt_waits_until_a_process_is_started() -> None:
     order = []
 
     def start() -> None:
-        with starting():
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0.01)
-            order.append("started")
-        order.append("never")
+        with interruptible():
+            with starting():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+                order.append("started")
+            order.append("never")
 
-    with pytest.raises(KeyboardInterrupt), interruptible():
+    with pytest.raises(KeyboardInterrupt):
         start()
     assert order == ["started"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -1,6 +1,6 @@
 """The `thriftune` command: reads arguments, calls the library, prints.
 
-Exit codes: 0 all done; 1 some run failed; 2 the input was wrong; 130 interrupted.
+Exit codes: 0 all done; 1 some run failed; 2 the input was wrong; 130 interrupted (Ctrl-C, SIGTERM, a closed terminal).
 """
 
 from __future__ import annotations

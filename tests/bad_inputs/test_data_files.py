@@ -93,7 +93,7 @@ FILES: dict[str, tuple[Callable[[], object], dict[str, Any], str]] = {
     "no such group": (text(ROWS), {"data.split.group_by": "nothing"}, 'no column "nothing"'),
     "two groups": (text(ROWS), {"data.split.group_by": "label"}, "too few to make test and validation"),
     "a limit of one row": (text(ROWS), {"data.limit": {"train": 1}}, "raise data.limit.train"),
-    "no validation": (text(ROWS), {"data.split": {"test": 0.2}}, "no validation split"),
+    "no test": (text(ROWS), {"data.split": {"validation": 0.2}}, "no test split"),
     "shares that leave nothing": (text(ROWS), {"data.split": {"test": 0.999, "validation": 1e-4}}, "too few to make"),
     "thousands of columns": (text(",".join(f"c{i}" for i in range(5_000)) + "\n" + "x," * 4_999 + "x\n"), {}, "has no"),
 }

@@ -24,6 +24,12 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
     return TOKENIZERS[request.param]
 
 
+@pytest.fixture(params=[kind for kind, made in TOKENIZERS.items() if made.sep_token is not None])
+def separating(request: pytest.FixtureRequest) -> Any:
+    """Tokenizers of encoders: with a separator, and special tokens around a text."""
+    return TOKENIZERS[request.param]
+
+
 def rows(tokens: Tokens) -> list[list[int]]:
     return [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False)]
 
@@ -54,10 +60,10 @@ def test_single_texts_are_what_the_tokenizer_makes_of_them(tokenizer: Any, singl
 
 @quick
 @given(first=hostile, second=hostile, pair=st.sampled_from(["segments", "one_segment"]))
-def test_special_tokens_in_texts_stay_text(tokenizer: Any, first: str, second: str, pair: Any) -> None:
-    tokens = encode(tokenizer, [[first], [second]], 10_000, pair, token_types=False)
-    clean = encode(tokenizer, [["a"], ["b"]], 10_000, pair, token_types=False)
-    special = set(special_ids(tokenizer)) - {tokenizer.unk_token_id}
+def test_special_tokens_in_texts_stay_text(separating: Any, first: str, second: str, pair: Any) -> None:
+    tokens = encode(separating, [[first], [second]], 10_000, pair, token_types=False)
+    clean = encode(separating, [["a"], ["b"]], 10_000, pair, token_types=False)
+    special = set(special_ids(separating)) - {separating.unk_token_id}
 
     def count(found: Tokens) -> int:
         return sum(index in special for index in found.ids.tolist())
@@ -65,28 +71,28 @@ def test_special_tokens_in_texts_stay_text(tokenizer: Any, first: str, second: s
     assert count(tokens) == count(clean)
 
 
-def test_a_written_separator_keeps_its_letters(tokenizer: Any) -> None:
-    tokens = encode(tokenizer, [["a [SEP] </s> b"]], 99, token_types=False)
-    words = tokenizer.convert_ids_to_tokens(tokens.ids.tolist())
+def test_a_written_separator_keeps_its_letters(separating: Any) -> None:
+    tokens = encode(separating, [["a [SEP] </s> b"]], 99, token_types=False)
+    words = separating.convert_ids_to_tokens(tokens.ids.tolist())
     assert "".join(word.strip("#▁Ġ") for word in words[1:-1]).lower() == "a[sep]</s>b"
 
 
-def test_the_tokenizer_is_left_as_it_was(tokenizer: Any) -> None:
-    before = tokenizer.backend_tokenizer.to_str()
-    encode(tokenizer, [["the cat [SEP]"], ["sat"]], 8, token_types=True)
-    assert tokenizer.backend_tokenizer.to_str() == before
-    assert tokenizer.backend_tokenizer.encode_special_tokens is False
-    assert tokenizer.sep_token_id in tokenizer("a" + tokenizer.sep_token, add_special_tokens=False)["input_ids"]
+def test_the_separating_is_left_as_it_was(separating: Any) -> None:
+    before = separating.backend_tokenizer.to_str()
+    encode(separating, [["the cat [SEP]"], ["sat"]], 8, token_types=True)
+    assert separating.backend_tokenizer.to_str() == before
+    assert separating.backend_tokenizer.encode_special_tokens is False
+    assert separating.sep_token_id in separating("a" + separating.sep_token, add_special_tokens=False)["input_ids"]
 
 
-def test_one_segment_has_one_separator_and_is_cut_at_the_end(tokenizer: Any) -> None:
-    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-    a, b = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("the cat", "sat on the mat"))
-    whole = encode(tokenizer, [["the cat"], ["sat on the mat"]], 99, "one_segment", token_types=True)
+def test_one_segment_has_one_separator_and_is_cut_at_the_end(separating: Any) -> None:
+    cls, sep = separating.cls_token_id, separating.sep_token_id
+    a, b = (separating(text, add_special_tokens=False)["input_ids"] for text in ("the cat", "sat on the mat"))
+    whole = encode(separating, [["the cat"], ["sat on the mat"]], 99, "one_segment", token_types=True)
     assert rows(whole) == [[cls, *a, sep, *b, sep]]
     assert type_rows(whole) == [[0] * len(whole.ids)]
     assert whole.truncated == 0
-    cut = encode(tokenizer, [["the cat"], ["sat on the mat"]], len(a) + 4, "one_segment", token_types=True)
+    cut = encode(separating, [["the cat"], ["sat on the mat"]], len(a) + 4, "one_segment", token_types=True)
     assert rows(cut) == [[cls, *a, sep, b[0], sep]]
     assert cut.truncated == 1
 

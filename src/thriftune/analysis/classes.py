@@ -44,6 +44,7 @@ def hardest(results: Results, count: int) -> list[str]:
         key=lambda i: (
             not any(test.per_class[labels[i]].support for test in found),
             sum(test.per_class[labels[i]].f1 for test in found),
+            -max((test.per_class[labels[i]].support for test in found), default=0),
         ),
     )
     return [labels[i] for i in sorted(ranked[:count])]
@@ -54,9 +55,8 @@ def run_hardest(test: Scores, count: int) -> list[str]:
     labels = list(test.per_class)
     if len(labels) <= count:
         return labels
-    ranked = sorted(
-        range(len(labels)), key=lambda i: (not test.per_class[labels[i]].support, test.per_class[labels[i]].f1)
-    )
+    scores = list(test.per_class.values())
+    ranked = sorted(range(len(labels)), key=lambda i: (not scores[i].support, scores[i].f1, -scores[i].support))
     return [labels[i] for i in sorted(ranked[:count])]
 
 

@@ -61,22 +61,9 @@ def build(results: Results) -> Panel | NotApplicable:
         "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
         "that every class counts alike.",
     ]
-    notes += [f"No part of macro F1: {f.listing(names)}; {absent}." for names, absent in _absent(results)]
     if sentence := difference_sentence(comparable(results)):
         notes.insert(0, sentence)
     return Panel(_sentences(results), tables, charts, notes)
-
-
-def _absent(results: Results) -> list[tuple[list[str], str]]:
-    """The labels that macro F1 leaves out, and of which runs."""
-    by_labels: dict[tuple[str, ...], list[str]] = {}
-    for run in results.done:
-        if run.test is not None and run.test.absent:
-            by_labels.setdefault(tuple(run.test.absent), []).append(run.name)
-    return [
-        (list(labels), f"no test text has them and {f.listing(names)} never predicted them")
-        for labels, names in by_labels.items()
-    ]
 
 
 def _row(run: RunRecord) -> dict[str, Any]:
@@ -150,7 +137,7 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str], show
         "Colour: the share of the true label."
     )
     if len(shown) < len(labels):
-        inside = sum(int(str(row["count"])) for row in rows if row["true"] != row["predicted"])
+        inside = sum(test.confusion[i][j] for i in shown for j in shown if i != j)
         description += (
             f" Of {f.count(len(labels))} classes, the {len(shown)} in the most frequent confusions are shown, with "
             f"{f.count(inside)} of the {f.plural(errors(test), 'error')}."

@@ -19,6 +19,9 @@ TITLE = "Training"
 QUESTION = "How did training go, and did any run overfit?"
 
 POINTS_DRAWN = 200
+FEWEST_POINTS = 20
+MARKS = 4_000
+"""Points of all lines of one chart."""
 """Steps of a run are averaged down to so many points before they are drawn."""
 
 History = tuple[RunRecord, list[StepPoint], list[EpochPoint]]
@@ -78,7 +81,7 @@ def _overlay(
     rows = [
         {"series": run.name, "x": point.epoch, "y": chart.short(y)}
         for run, _, epochs in histories
-        for point in epochs
+        for point in spread(epochs, _points(len(histories)))
         if (y := value(point)) is not None
     ]
     if not rows:
@@ -97,7 +100,7 @@ def _overlay(
 def _rates(histories: list[History]) -> Chart | None:
     rows = []
     for run, steps, _ in histories:
-        xs, ys = thin([p.epoch for p in steps], [p.learning_rate for p in steps])
+        xs, ys = thin([p.epoch for p in steps], [p.learning_rate for p in steps], _points(len(histories)))
         rows += [{"series": run.name, "x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
     if not rows:
         return None
@@ -166,11 +169,23 @@ def _both(
     validation: Callable[[EpochPoint], float | None],
 ) -> Rows:
     rows = []
-    for point in epochs:
+    for point in spread(epochs, POINTS_DRAWN):
         for series, value in (("training", training(point)), ("validation", validation(point))):
             if value is not None:
                 rows.append({"series": series, "x": point.epoch, "y": chart.short(value)})
     return rows
+
+
+def spread(epochs: list[EpochPoint], limit: int) -> list[EpochPoint]:
+    """At most `limit` of a run's epochs, evenly spread, the last one among them."""
+    if len(epochs) <= limit:
+        return epochs
+    return [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, limit)]
+
+
+def _points(runs: int) -> int:
+    """How many points each of so many lines in one chart has at most."""
+    return max(FEWEST_POINTS, min(POINTS_DRAWN, MARKS // max(1, runs)))
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], limit: int = POINTS_DRAWN) -> tuple[list[float], list[float]]:

@@ -38,6 +38,8 @@ QUESTION = "Which method classifies best, what does each cost, and how do their 
 MOST_WARNINGS = 4
 """Remarks on the data that stand on the first screen; all stand with the data."""
 
+HARDEST_NAMED = 5
+"""Labels that the sentence on errors names at most."""
 FEWEST_ERRORS = 10
 """With fewer, a share of a run's errors says next to nothing."""
 
@@ -296,9 +298,11 @@ def _labels(results: Results, learners: list[RunRecord]) -> str:
         text = f"{who} most on texts labelled {label}: {_span(shares)} of {whose} errors"
         text += f" ({base} of the test texts)."
     else:
-        each = [
-            f"{f.listing(names[label], 4)} on {label} ({_span(shares)} of errors)" for label, shares in hardest.items()
-        ]
+        most = sorted(hardest, key=lambda label: -len(names[label]))
+        each = [f"{f.listing(names[label], 4)} on {label} ({_span(hardest[label])} of errors)" for label in most]
+        if len(each) > HARDEST_NAMED:
+            left = len(each) - HARDEST_NAMED + 1
+            each = [*each[: HARDEST_NAMED - 1], f"the others on {left} further labels"]
         text = f"The runs err most on texts of different labels: {'; '.join(each)}."
     return f"{text} {_confusion(runs, results.labels)}"
 

@@ -98,12 +98,15 @@ def _differences(pairs: list[Verdict]) -> list[str]:
         if verdict.outcome in ("better", "worse"):
             winners.setdefault(verdict.higher[0].name, []).append(verdict)
     out = []
-    for name, won in winners.items():
+    for name, won in list(winners.items())[:NAMED]:
         ranked = sorted(won, key=lambda verdict: -abs(verdict.accuracy.estimate))
         each = [
             f"{v.higher[1].name} (by {f.points(v.accuracy.estimate)}, {_range(v, v.adjusted_level)})" for v in ranked
         ]
         out.append(f"{name} is better than {f.listing(each, NAMED)}.")
+    if (left := len(winners) - NAMED) > 0:
+        verb = "is" if left == 1 else "are"
+        out.append(f"{f.plural(left, 'more method')} {verb} better than others: the report's table has every pair.")
     return out
 
 

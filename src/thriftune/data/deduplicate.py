@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thriftune.data.keys import keyed
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,16 +18,18 @@ def deduplicate(frames: dict[str, pl.DataFrame], columns: tuple[str, ...], notes
     whose text stands in test or validation, and of rows with the same text all but the first. Raises `InputError`
     where a split is left empty.
     """
-    names = list(columns)
+    import polars as pl
 
     def without(frame: pl.DataFrame, *others: str) -> pl.DataFrame:
         for other in others:
             if other in frames:
-                frame = frame.join(frames[other].select(names), on=names, how="anti", maintain_order="left")
+                asked, known = keyed(frame, columns), keyed(frames[other], columns)
+                kept = asked.with_row_index("row").join(known, on=known.columns, how="anti", maintain_order="left")
+                frame = frame[kept["row"].to_numpy()]
         return frame
 
     apart = without(frames["train"], "test", "validation")
-    single = apart.unique(subset=names, keep="first", maintain_order=True)
+    single = apart.filter(keyed(apart, columns).select(pl.struct(pl.all()).is_first_distinct()).to_series())
     made = frames | {"train": single}
     if "validation" in frames:
         made["validation"] = without(frames["validation"], "test")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thriftune.data.dataset import Dataset
+from thriftune.data.keys import keyed
 from thriftune.data.splits import draw
 from thriftune.data.tokens import Tokens
 from thriftune.data.warnings import find_warnings
@@ -138,11 +139,5 @@ def _shared(dataset: Dataset, first: str, second: str) -> SharedText:
 
 
 def _rows_in_both(dataset: Dataset, first: str, second: str, columns: list[str]) -> int:
-    import polars as pl
-
-    # Under names of their own: polars takes a name such as ^a$ for a regular expression.
-    known, asked = (
-        pl.DataFrame([dataset.splits[split][name].alias(str(i)) for i, name in enumerate(columns)])
-        for split in (first, second)
-    )
+    known, asked = (keyed(dataset.splits[split], columns) for split in (first, second))
     return asked.join(known, on=known.columns, how="semi").height

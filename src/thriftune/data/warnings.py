@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.data.dataset import Dataset
+from thriftune.data.keys import keyed
 from thriftune.data.targets import MISSING
 from thriftune.results.record import DataWarning
 
@@ -118,7 +119,8 @@ def _shared(dataset: Dataset) -> Iterator[DataWarning]:
         known, rows = dataset.splits.get(first), dataset.splits.get(second)
         if known is None or rows is None:
             continue
-        count = rows.join(known.select(columns), on=columns, how="semi").height
+        asked = keyed(rows, columns)
+        count = asked.join(keyed(known, columns), on=asked.columns, how="semi").height
         if count:
             what = "text stands" if count == 1 else "texts stand"
             flatter = f": scores on {second} may flatter every method" if count >= REPEATED * rows.height else ""
@@ -132,30 +134,31 @@ def _shared(dataset: Dataset) -> Iterator[DataWarning]:
 def _conflicting(dataset: Dataset) -> Iterator[DataWarning]:
     import polars as pl
 
-    columns = list(dataset.text_columns)
-    rows = pl.concat([frame.select(*columns, pl.col("label").alias("\x00")) for frame in dataset.splits.values()])
+    names = dataset.text_columns
+    splits = dataset.splits.values()
+    rows = pl.concat([keyed(frame, names).with_columns(frame["label"].alias("\x00")) for frame in splits])
     ambiguous = (
-        rows.group_by(columns, maintain_order=True)
+        rows.group_by(rows.columns[:-1], maintain_order=True)
         .agg(pl.len().alias("\x00rows"), pl.col("\x00").unique(maintain_order=True).alias("\x00labels"))
         .filter(pl.col("\x00labels").list.len() > 1)
     )
     if not ambiguous.height:
         return
     first = ambiguous.row(0, named=True)
-    names = [dataset.labels[label] for label in first["\x00labels"]]
+    labels = [dataset.labels[label] for label in first["\x00labels"]]
     count = int(ambiguous["\x00rows"].sum())
     texts = "one text" if ambiguous.height == 1 else f"{ambiguous.height:,} texts"
     yield DataWarning(
         "conflicting_labels",
-        f"{count:,} rows hold {texts} under different labels, for example {quoted(first[columns[0]])} as "
-        f"{_listed(names)}: no method can get all of them right.",
+        f"{count:,} rows hold {texts} under different labels, for example {quoted(first['0'])} as "
+        f"{_listed(labels)}: no method can get all of them right.",
         "Correct their labels; data.deduplicate: true keeps the first of such rows in train.",
     )
 
 
 def _repeated(dataset: Dataset) -> Iterator[DataWarning]:
     train = dataset.splits["train"]
-    count = train.height - train.select(dataset.text_columns).n_unique()
+    count = train.height - keyed(train, dataset.text_columns).n_unique()
     if count >= REPEATED * train.height:
         yield DataWarning(
             "repeated_texts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Container, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -74,7 +75,7 @@ def check_folder(folder: Path, name: str | None = None) -> None:
             "PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder)."
         )
     below = _nested(folder)
-    if not (folder / "config.json").exists():
+    if not os.path.lexists(folder / "config.json"):  # a link to nothing has a message of its own
         if below is not None:
             raise InputError(
                 f"{called} has the layout of old sentence-transformers (modules.json), with its encoder in {below.name}"
