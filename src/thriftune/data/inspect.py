@@ -356,9 +356,8 @@ def _assembled(
 def _texts(table: Table, text: tuple[str, ...]) -> tuple[list[str], ...]:
     import polars as pl
 
-    rows = table.frame.select(pl.col(name).cast(pl.String).fill_null("") for name in text)
-    rows = rows.gather_every(max(1, -(-rows.height // _SAMPLE)))
-    return tuple(rows[name].to_list() for name in text)
+    step = max(1, -(-table.frame.height // _SAMPLE))
+    return tuple(table.frame[name].cast(pl.String).fill_null("").gather_every(step).to_list() for name in text)
 
 
 def _listed(names: list[str]) -> str:

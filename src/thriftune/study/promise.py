@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thriftune.results.files import read_parquet
 from thriftune.results.store import RunFolder
 from thriftune.study.job import EVALUATED, Job, RunError
 
@@ -23,15 +24,13 @@ def check_promise(job: Job, folder: RunFolder) -> None:
     Raises `RunError` with the status failed, naming what differs. An adapter's base is taken from the folder that
     the run itself took it from.
     """
-    import polars as pl
-
     from thriftune.data.tokens import Tokens
     from thriftune.models.reload import load_saved
 
     split = next(name for name in reversed(EVALUATED) if name in job.splits)
     tokens = Tokens.load(job.tokens[split], mmap=True)
     rows = evenly_spaced(len(tokens))
-    frame = pl.read_parquet(job.splits[split], columns=["example", *job.text_columns])[rows]
+    frame = read_parquet(job.splits[split])[rows]
     texts = [frame[name].to_list() for name in job.text_columns]
     saved = load_saved(folder.model_path, job.model, job.device)
     examples = frame["example"].to_numpy()
