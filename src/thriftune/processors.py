@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 SPINS = "2000"
-"""How often a thread of torch's OpenMP library looks for work before it sleeps, for about 20 microseconds. The library's
+"""How often a thread of torch's OpenMP library looks for work before it sleeps, about 20 microseconds. The library's
 own choice is 300,000, for milliseconds: on a busy machine a waiting thread then keeps the processor from whoever has
 work (docs/how-it-is-fast.md)."""
 BUSY = "The machine was busy"
