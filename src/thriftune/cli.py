@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from thriftune.endings import deaf, flush_or_drop, from_unread, interruptible
+from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, printable, readable
 from thriftune.processors import wait_briefly
 
@@ -133,16 +133,18 @@ app = typer.Typer(
 def main() -> None:
     """The console script."""
     wait_briefly(os.environ)
-    with interruptible():
-        try:
-            app()
-        except SystemExit as end:
-            code = end.code
-        except KeyboardInterrupt:
-            code = 130
-        deaf()
-        flush_or_drop(sys.stdout)
-        flush_or_drop(sys.stderr)
+    code: Any = 0
+    try:
+        with interruptible():
+            try:
+                app()
+            except SystemExit as end:
+                code = end.code
+            flush_or_drop(sys.stdout)
+            flush_or_drop(sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+        drop(sys.stdout)
     deaf()
     sys.exit(code)
 

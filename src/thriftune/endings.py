@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, parent_process
 from typing import Any
 
@@ -150,8 +150,11 @@ def flush_or_drop(stream: Any) -> None:
     """Writes what a stream still holds; to nowhere where nobody reads it, so that the interpreter ends in silence."""
     try:
         stream.flush()
-    except (OSError, ValueError):
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except (OSError, ValueError):
-            return
+    except (AttributeError, OSError, ValueError):
+        drop(stream)
+
+
+def drop(stream: Any) -> None:
+    """What a stream still holds, and whatever is written to it from now on, goes nowhere."""
+    with suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 SPINS = "2000"
-"""How often a thread of torch's OpenMP library looks for work before it sleeps: about 20 microseconds. The library
-itself takes 300,000, milliseconds, in which a waiting thread on a busy machine keeps the processor from who has work
-(docs/how-it-is-fast.md)."""
+"""How often a thread of torch's OpenMP library looks for work before it sleeps, about 20 microseconds. The library's
+own choice is 300,000, for milliseconds: on a busy machine a waiting thread then keeps the processor from whoever has
+work (docs/how-it-is-fast.md)."""
 BUSY = "The machine was busy"
 """How the note of a run begins that was held up by other work."""
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

@@ -51,6 +51,24 @@ def test_prose_is_not_taken_apart(tmp_path: Path) -> None:
     assert len(table.columns) == 1
 
 
+@pytest.mark.parametrize(
+    "starts",
+    [["What is", "How do", "Who was"], ["the film", "a man", "two dogs"], ["A man is", "Two dogs run", "People sit"]],
+)
+def test_sentences_that_start_alike_have_no_labels(tmp_path: Path, starts: list[str]) -> None:
+    table = read_file(write(tmp_path, [f"{starts[i % 3]} number {i} in it" for i in range(60)]))
+    assert len(table.columns) == 1
+
+
+def test_labels_after_the_text(tmp_path: Path) -> None:
+    lines = ["Profit rose to 9 mn .@positive", "a@b.com wrote .@neutral", "It fell .@negative"]
+    table = read_file(write(tmp_path, lines * 5))
+    assert table.columns == ("text", "label")
+    assert table.frame.rows()[:2] == [("Profit rose to 9 mn .", "positive"), ("a@b.com wrote .", "neutral")]
+    assert "follows the last @" in table.notes[-1]
+    assert len(read_file(write(tmp_path, [f"mail to user@host{i}.org" for i in range(30)])).columns) == 1
+
+
 def test_tabs_decide(tmp_path: Path) -> None:
     spam = ["ham\tGo until jurong, crazy", "spam\tFree entry in 2", 'ham\t"Ok lar']
     table = read_file(write(tmp_path, spam * 6, "SMSSpamCollection"))

@@ -121,13 +121,12 @@ def by_label(matrix: ErrorMatrix, labels: list[str]) -> list[Group]:
 
 def by_confusion(matrix: ErrorMatrix, labels: list[str]) -> list[Group]:
     """The texts of each true label, and those of them that most runs take for one certain other label."""
-    taken = [matrix.taken_for(j) for j in range(len(labels))]
+    taken = np.stack([matrix.taken_for(j) for j in range(len(labels))])
     groups = []
     for i, true in enumerate(labels):
         mask = matrix.label == i
-        groups += [
-            Group(f"{true} → {other}", mask, mask & taken[j]) for j, other in enumerate(labels) if j != i and mask.any()
-        ]
+        enough = np.flatnonzero(taken[:, mask].sum(axis=1) >= MIN_ERRORS)  # of all pairs of many labels, few
+        groups += [Group(f"{true} → {labels[j]}", mask, mask & taken[j]) for j in enough if j != i]
     return _largest(groups)
 
 

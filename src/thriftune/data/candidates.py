@@ -39,7 +39,7 @@ _ABOUT = {
 }
 """Words of columns about a text rather than of what it says."""
 _FLAGS = {"is", "has", "was", "are", "can"}
-_IDS = {"id", "ids", "uuid", "guid", "idx", "index", "key", "url"}
+_IDS = {"id", "ids", "uuid", "guid", "idx", "index", "key", "url", "file", "filename", "path"}
 _BINARY = ({"0", "1"}, {"false", "true"})
 
 UNNAMED, ABOUT = 3, 4

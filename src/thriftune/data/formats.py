@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePath
 
 from thriftune.data.compressed import ENDINGS as PACKED
@@ -12,7 +13,7 @@ from thriftune.data.content import Content, text_content
 from thriftune.data.delimited import fitting_delimiter, read_csv, read_tsv
 from thriftune.data.excel import read_excel
 from thriftune.data.json_rows import read_json
-from thriftune.data.labelled_lines import is_fasttext, read_fasttext, read_first_word
+from thriftune.data.labelled_lines import is_fasttext, read_fasttext, read_first_word, read_last_part
 from thriftune.data.parquet import read_parquet
 from thriftune.data.table import Reading, Table, Wanted
 from thriftune.errors import InputError
@@ -86,7 +87,7 @@ def _unknown(path: Path, ending: str) -> str:
 
 
 def _read_text(content: Content, reading: Reading) -> Table:
-    """Text of any of the layouts that carry labels: columns, `__label__` lines, a label as the first word."""
+    """Text of any of the layouts that carry labels: columns, `__label__` lines, a label first or last."""
     if is_fasttext(content):
         return read_fasttext(content, reading)
     if fitting_delimiter(content, "\t") is None and reading.header == "auto":
@@ -95,9 +96,10 @@ def _read_text(content: Content, reading: Reading) -> Table:
             return coarse
         if fitting_delimiter(content, ";|,") is not None:
             return read_csv(content, reading)
-        first = read_first_word(content, reading, coarse=False)
-        if first is not None:
-            return first
+        for read in (partial(read_first_word, coarse=False), read_last_part):
+            found = read(content, reading)
+            if found is not None:
+                return found
     return read_tsv(content, reading)
 
 

@@ -17,6 +17,49 @@ if TYPE_CHECKING:
 _PREFIX = "__label__"
 _COARSE = re.compile(r"[A-Za-z]\w*:[\w-]+")
 _TOKEN = re.compile(r"[\w:&/+.-]+")
+_FUNCTION_WORDS = frozenset(
+    (
+        *(
+            "a",
+            "an",
+            "the",
+            "this",
+            "that",
+            "these",
+            "those",
+            "i",
+            "you",
+            "he",
+            "she",
+            "it",
+            "we",
+            "they",
+            "my",
+            "your",
+        ),
+        *("your", "his", "her", "our", "their", "what", "which", "who", "whom", "whose", "where", "when", "why", "how"),
+        *("is", "are", "was", "were", "am", "be", "do", "does", "did", "have", "has", "had", "can", "could", "will"),
+        *(
+            "should",
+            "may",
+            "might",
+            "in",
+            "on",
+            "at",
+            "by",
+            "for",
+            "from",
+            "of",
+            "to",
+            "with",
+            "as",
+            "if",
+            "but",
+            "and",
+        ),
+        *("but", "and", "or", "not", "no", "there", "here", "please"),
+    )
+)
 _MOST = 200
 _REPEATS = 5
 
@@ -59,7 +102,9 @@ def read_first_word(content: Content, reading: Reading, *, coarse: bool) -> Tabl
     words = [text.split(maxsplit=1)[0] for text in lines]
     if coarse and not all(_COARSE.fullmatch(word) for word in words):
         return None
-    if not _are_labels([word.split(":")[0] for word in words] if coarse else words):
+    if coarse and not _are_labels([word.split(":")[0] for word in words]):
+        return None
+    if not coarse and (not _are_labels(words) or _start_sentences(words, lines)):
         return None
     lines = lines[: reading.limit]
     columns: dict[str, Sequence[str | None]] = {
@@ -70,6 +115,17 @@ def read_first_word(content: Content, reading: Reading, *, coarse: bool) -> Tabl
     if coarse:
         columns["coarse"] = [word.split(":")[0] for word in words[: reading.limit]]
         note += ' "coarse" is the part of the label before the colon.'
+    return _table(content, reading, columns, note)
+
+
+def read_last_part(content: Content, reading: Reading) -> Table | None:
+    """Columns text and label of lines such as `Profit rose to 9 million .@positive`; None where lines do not end so."""
+    lines = [text.rpartition("@") for _, text in _lines(content, None)]
+    if not all(mark and text.strip() for text, mark, _ in lines) or not _are_labels([label for *_, label in lines]):
+        return None
+    lines = lines[: reading.limit]
+    columns = {"text": [text.strip() for text, *_ in lines], "label": [label for *_, label in lines]}
+    note = f'{content.path.name} has no columns; what follows the last @ of each line is its "label".'
     return _table(content, reading, columns, note)
 
 
@@ -99,6 +155,21 @@ def _are_labels(words: list[str]) -> bool:
     counts = Counter(words)
     few = 2 <= len(counts) <= min(_MOST, max(len(words) // _REPEATS, 2))
     return few and len(words) > len(counts) and all(_TOKEN.fullmatch(word) for word in counts)
+
+
+def _start_sentences(words: list[str], lines: list[str]) -> bool:
+    """Whether first words are rather those of the sentences: "What", "the", or capitals before a line in small letters.
+
+    A text without labels whose lines start alike would else be read as labelled.
+    """
+    counts = Counter(words)
+    function = sum(word.lower() in _FUNCTION_WORDS for word in counts)
+    if min(counts.values()) < 2 or function > 0.2 * len(counts):
+        return True
+    if not all(word.istitle() for word in counts):
+        return False
+    rests = [line[len(word) :].strip()[:1] for word, line in zip(words, lines, strict=True)]
+    return sum(rest.islower() for rest in rests) > 0.2 * len(rests)
 
 
 def _table(content: Content, reading: Reading, columns: Mapping[str, Sequence[str | None]], note: str) -> Table:

@@ -122,12 +122,12 @@ def _shared(dataset: Dataset) -> Iterator[DataWarning]:
         asked = keyed(rows, columns)
         count = asked.join(keyed(known, columns), on=asked.columns, how="semi").height
         if count:
-            what = "text stands" if count == 1 else "texts stand"
+            what, them = ("texts stands", "it") if count == 1 else ("texts stand", "them")
             flatter = f": scores on {second} may flatter every method" if count >= REPEATED * rows.height else ""
             yield DataWarning(
                 "shared_texts",
                 f"{count:,} of {rows.height:,} {second} {what} in {first} too, word for word{flatter}.",
-                f"data.deduplicate: true leaves them out of {first if second == 'test' else 'train'}.",
+                f"data.deduplicate: true leaves {them} out of {first if second == 'test' else 'train'}.",
             )
 
 

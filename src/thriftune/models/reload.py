@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> S
     usage = Usage.read(folder)
     linear = usage.head == "linear"
     auto: Any = AutoModel if linear else AutoModelForSequenceClassification
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name that is going away
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": False}
         if usage.base is None:
