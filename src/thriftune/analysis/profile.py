@@ -65,7 +65,8 @@ def warnings(profile: DataProfile, most: int | None = None) -> list[str]:
     found = [warning.text for warning in profile.warnings]
     if most is None or len(found) <= most:
         return found
-    return [*found[:most], f"{len(found) - most} more such remarks stand under {TITLE}."]
+    rest = len(found) - most
+    return [*found[:most], f"{f.plural(rest, 'more such remark')} {'stands' if rest == 1 else 'stand'} under {TITLE}."]
 
 
 def _warnings(profile: DataProfile) -> Table:
