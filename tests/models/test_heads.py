@@ -144,7 +144,8 @@ def test_layers_that_a_pretraining_left_below_the_output_are_kept(tmp_path: Path
         (["a", "b", "c"], ("a", "b"), None),
         (["a", "a"], ("a", "b"), None),
         (["LABEL_0", "LABEL_1"], ("LABEL_0", "LABEL_1"), None),
-        ([0, 1], ("1", "0"), (1, 0)),
+        ([0, 1], ("1", "0"), None),
+        (["0", "1"], ("0", "1"), None),
         ([], (), None),
     ],
 )

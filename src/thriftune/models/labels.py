@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-PLACEHOLDER = re.compile(r"LABEL_\d+")
-"""What transformers calls a label without a name."""
+PLACEHOLDER = re.compile(r"(LABEL_)?\d+")
+"""What transformers calls a label without a name, and a bare number: 0 and 1 mean something else in every task."""
 
 
 def named(labels: Mapping[int, object]) -> bool:
