@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from thriftune.data.formats import read_file
+from thriftune.data.inspect import guess
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
@@ -46,7 +47,7 @@ def test_documents_are_read(tmp_path: Path, case: str) -> None:
 
 BAD: dict[str, tuple[Any, str]] = {
     "values": (FRAME.to_json(orient="values"), "row 1 is an array of values without names"),
-    "two wrappers": ({"train": ROWS, "test": ROWS}, r"several lists of objects \(train, test\)"),
+    "two wrappers": ({"one": ROWS, "two": ROWS}, r"several lists of objects \(one, two\)"),
     "lists of lists": ({"train": [["a", 1]], "test": [["b", 0]]}, r"lists of values without names \(train, test\)"),
     "lengths": ({"text": ["a"], "label": [1, 2]}, r"differ in length \(text: 1, label: 2\)"),
     "a number": ("3", "line 1 is a JSON int"),
@@ -123,3 +124,19 @@ def test_columns_that_nobody_asked_for_may_be_anything(tmp_path: Path) -> None:
     assert 'The column "odd" is left out: it mixes numbers and text and true or false' in table.notes[1]
     with pytest.raises(InputError, match='column "meta" holds nested values'):
         read_file(write(tmp_path, rows), {"text", "meta"})
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+def test_splits_in_one_document_are_a_column(tmp_path: Path, pairs: bool) -> None:
+    sizes = {"oos_test": 4, "test": 8, "train": 20, "val": 6}
+    rows = {split: [(f"{split} text {i}", "ab"[i % 2]) for i in range(count)] for split, count in sizes.items()}
+    made = {split: [[t, y] if pairs else {"t": t, "y": y} for t, y in found] for split, found in rows.items()}
+    (tmp_path / "data_full.json").write_text(json.dumps(made), encoding="utf-8")
+    table = read_file(tmp_path / "data_full.json")
+    assert table.columns == (("text", "label", "split") if pairs else ("t", "y", "split"))
+    assert table.frame["split"].value_counts().sort("split").rows() == list(sizes.items())
+    assert any('in the column "split"' in note for note in table.notes)
+    guessed = guess(tmp_path / "data_full.json")
+    assert guessed.split is not None
+    assert guessed.split.column == "split"
+    assert guessed.label == ("label" if pairs else "y")

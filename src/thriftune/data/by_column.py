@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from thriftune.data.columns import column_problems
-from thriftune.data.origins import split_of
 from thriftune.data.rows import ROW
 from thriftune.data.settings import SPLITS
+from thriftune.data.split_names import split_of
 from thriftune.data.table import Table
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped

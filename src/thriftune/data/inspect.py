@@ -20,10 +20,11 @@ from thriftune.data.candidates import (
 from thriftune.data.columns import column_problems, resolve
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import label_names, order_labels
-from thriftune.data.origins import find_path, read_source, split_of
+from thriftune.data.origins import find_path, read_source
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.siblings import siblings
 from thriftune.data.sources import from_tables
+from thriftune.data.split_names import split_of
 from thriftune.data.table import Table
 from thriftune.data.targets import ONE_LABEL
 from thriftune.data.warnings import find_warnings

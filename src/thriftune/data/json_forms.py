@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from thriftune.data.split_names import split_of
 from thriftune.errors import InputError
 
 _Objects = list[dict[str, Any]]
@@ -22,14 +23,44 @@ def objects_of(value: Any, where: str) -> tuple[_Objects, tuple[str, ...]]:
         raise InputError(f"{where} is a JSON {_kind(value)}. {_WANTED}")
     if _is_split(value):
         return _from_split(value, where), _noted("split")
+    if (splits := _from_splits(value)) is not None:
+        return splits
     lists = {name: item for name, item in value.items() if _has_objects(item)}
     if lists:
         return _wrapped(value, lists, where)
+    return _from_columns(value, where)
+
+
+def _from_columns(value: dict[str, Any], where: str) -> tuple[_Objects, tuple[str, ...]]:
+    """The rows of a document of columns, or the document itself as one row."""
     if value and all(isinstance(item, dict) for item in value.values()):
         return _from_mappings(value)
     if value and all(isinstance(item, list) for item in value.values()):
         return _from_lists(value, where), ("The document holds one list per column.",)
     return [value], ()
+
+
+def _from_splits(value: dict[str, Any]) -> tuple[_Objects, tuple[str, ...]] | None:
+    """The rows of several splits, each with its split's name; None for documents whose keys are no splits.
+
+    A row is an object, or a text with its label ([text, label]: what repeats more is the label).
+    """
+    if len(value) < 2 or not all(isinstance(rows, list) and split_of(name) for name, rows in value.items()):
+        return None
+    rows = [(name, row) for name, listed in value.items() for row in listed]
+    note = f'The keys of the document ({", ".join(value)}) are in the column "split".'
+    if rows and all(isinstance(row, dict) and "split" not in row for _, row in rows):
+        return [{**row, "split": name} for name, row in rows], (note,)
+    if not rows or not all(_is_pair(row) for _, row in rows):
+        return None
+    first, second = ({row[i] for _, row in rows} for i in (0, 1))
+    text, label = (0, 1) if len(second) <= len(first) else (1, 0)
+    pairs = [{"text": row[text], "label": row[label], "split": name} for name, row in rows]
+    return pairs, (f"{note} Its rows are pairs without names: their columns are called text and label.",)
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(part, str) for part in row)
 
 
 def _wrapped(value: dict[str, Any], lists: dict[str, list[Any]], where: str) -> tuple[_Objects, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from thriftune.data.folder_per_class import class_folders, read_class_folders
 from thriftune.data.formats import data_ending, data_stem, is_data_file, read_file
 from thriftune.data.hub import read_hub
 from thriftune.data.settings import SPLITS
+from thriftune.data.split_names import split_of
 from thriftune.data.table import Reading, Table, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
 from thriftune.paths import check_readable, is_ordinary, kind, missing, names_in, status, user_path
@@ -27,8 +28,6 @@ _DEMO_NOTES = {
     "snli": "demo:snli is a small SNLI: train and validation are its 9,842 development pairs, parted so that no "
     "premise is in both (nine tenths and one tenth); test is its official test set.",
 }
-_SPELLINGS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}
-_SPELLINGS |= {"val": "validation", "dev": "validation", "test": "test", "testing": "test"}
 _SHARD = re.compile(r"-\d{3,}-of-\d{3,}$")
 _PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".xlsx", ".xlsm", ".txt", ".label")
 _FEWEST_CLASSES = 2
@@ -157,18 +156,6 @@ def _read_hub(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
         else:
             tables[role] = table
     return tables, notes
-
-
-def split_of(name: str) -> str | None:
-    """The split that a file's or hub split's name stands for, or None: the last part of the name that says so.
-
-    snli_1.0_dev is validation, train-00000-of-00002 is train; mismatched sets of MultiNLI are no split.
-    """
-    parts = re.split(r"[^a-z]+", name.lower())
-    if "mismatched" in parts:
-        return None
-    found = [_SPELLINGS[part] for part in parts if part in _SPELLINGS]
-    return found[-1] if found else None
 
 
 def _read_folder(folder: Path, reading: Reading) -> tuple[dict[str, Table], list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from thriftune.data.formats import is_data_file, read_file
-from thriftune.data.origins import split_of
+from thriftune.data.split_names import split_of
 from thriftune.data.table import Table
 from thriftune.errors import InputError
 
