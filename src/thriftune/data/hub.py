@@ -17,6 +17,8 @@ def read_hub(name: str, config: str | None = None, wanted: Wanted = None) -> dic
     Raises `InputError` where the hub cannot be reached, or has no such dataset or configuration.
     """
     where = f"hub:{name}" + (f"#{config}" if config else "")
+    if set(name) & set("*?[]{}"):  # the library would expand them, and read other files than are named
+        raise InputError(f"{where} is no name on the hub: it holds one of *?[]{{}}. Local files stand without hub:.")
     splits = _load(name, config, where)
     return {split: _table(data, f"{where} ({split})", wanted) for split, data in splits.items()}
 

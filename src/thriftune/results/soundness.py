@@ -21,25 +21,27 @@ TOLERANCE = 1e-6
 
 
 def check_run(
-    folder: RunFolder, record: RunRecord, labels: list[str], test: pl.DataFrame | None = None, files: bool = True
+    folder: RunFolder, record: RunRecord, labels: list[str], texts: Mapping[str, pl.DataFrame], files: bool = True
 ) -> None:
     """Raises `DamagedError` where a done run's files or scores are not what it left.
 
-    `test` has the columns example and label (by name) that its predictions must repeat, row by row. With `files` every
-    file is held against its checksum; a `model/` folder that was removed as a whole is no damage.
+    `texts` has, by test set, the columns example and label (by name) that the predictions must repeat, row by row. With
+    `files` every file is held against its checksum; a `model/` folder that was removed as a whole is no damage.
     """
     if files:
         _check_files(folder.path, record.files)
     scored: dict[str, Scores | None] = {"validation": record.validation, "test": record.test, **record.robustness}
     for name, scores in scored.items():
         if scores is not None:
-            _check_scores(folder.predictions_path(name), scores, labels, test if name == "test" else None)
+            _check_scores(folder.predictions_path(name), scores, labels, texts.get(name))
 
 
 def check_results(results: Results) -> None:
     """Raises `DamagedError` that names the first run whose predictions do not fit the test texts or its scores."""
+    sets = {name: results.robustness(name) for name in results.study.robustness}
     for run in results.done:
-        check_run(results.store.run(run.run_id), run, results.labels, results.test, files=False)
+        held = {name: sets[name] for name in sets if run in results.robustness_runs(name)}
+        check_run(results.store.run(run.run_id), run, results.labels, {"test": results.test, **held}, files=False)
 
 
 def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -68,7 +70,7 @@ def _check_scores(path: Path, scores: Scores, labels: list[str], test: pl.DataFr
             frame[name].cast(test[name].dtype, strict=False).equals(test[name]) for name in ("example", "label")
         )
         if not same:
-            raise DamagedError(path, "its rows are not the test texts and labels in their order (test.parquet)")
+            raise DamagedError(path, f"its rows are not the texts and labels of {path.stem} in their order")
     ids = {label: index for index, label in enumerate(labels)}
     truth = np.array([ids.get(name, -1) for name in frame["label"].to_list()], dtype=np.int64)
     predicted = np.array([ids.get(name, -1) for name in frame["predicted"].to_list()], dtype=np.int64)

@@ -150,7 +150,9 @@ class _Progress:
             found = folder.read_record()
             if found.status != "done":
                 return None
-            check_run(folder, found, list(job.labels), self._test)
+            scored = found.robustness_fingerprints
+            held = [name for name in self._texts if name == "test" or scored.get(name) == job.robustness[name]]
+            check_run(folder, found, list(job.labels), {name: self._texts[name] for name in held})
         except DamagedError as error:
             listen(Notice(f"{job.planned.name} is run again: {error.path} is damaged: {error.why}."))
             return None
@@ -162,21 +164,20 @@ class _Progress:
         return named
 
     @cached_property
-    def _test(self) -> pl.DataFrame:
-        """The test texts as they go to disk."""
+    def _texts(self) -> dict[str, pl.DataFrame]:
+        """The texts of test and of every further test set as they go to disk."""
         dataset = self.prepared.dataset
-        return _text_frame(dataset, dataset.splits["test"])
+        further = {name: _text_frame(dataset, each.frame) for name, each in dataset.robustness.items()}
+        return {"test": _text_frame(dataset, dataset.splits["test"]), **further}
 
     def _write_head(self) -> None:
         """Writes what is known before the first run: the resolved study and the test texts."""
         write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
         dataset = self.prepared.dataset
-        self.store.write_test(self._test)
+        self.store.write_test(self._texts["test"])
         train = _text_frame(dataset, dataset.splits["train"])
         self.store.write_train(train[["example", *dataset.text_columns, "label"]])
-        self.store.write_robustness(
-            {name: _text_frame(dataset, further.frame) for name, further in dataset.robustness.items()}
-        )
+        self.store.write_robustness({name: frame for name, frame in self._texts.items() if name != "test"})
 
     def _write_results(self, records: dict[str, RunRecord]) -> None:
         missing = "the study ended before this run was complete; the same compare resumes it"

@@ -52,7 +52,7 @@ def check_folder(out: Path) -> None:
     check_new_folder(out)
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if links := [path for path in _followed(out) if path.is_symlink()]:
+    if links := [path for path in (*_followed(out), Store(out).lock_path) if path.is_symlink()]:
         raise InputError(
             f"{links[0]} is a symbolic link. What lies in it is deleted and made anew, and no link is followed for "
             f"that: give {links[0].resolve().parent} as --out, or put a folder in its place."

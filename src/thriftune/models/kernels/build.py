@@ -64,7 +64,10 @@ TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
 def _compilers() -> tuple[str, ...]:
-    named = shlex.split(os.environ.get("CC", ""))
+    try:
+        named = shlex.split(os.environ.get("CC", ""))
+    except ValueError:  # an open quote
+        named = []
     return (*named[:1], *COMPILERS)
 
 
