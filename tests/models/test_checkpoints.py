@@ -82,7 +82,7 @@ class TestEncoder:
         refused(copied(tmp_path / "m", kind, vocab_size=7), r"word_embeddings\.weight is .*, the model has \(7, 32\)")
 
     def test_a_vocabulary_beyond_memory(self, kind: str, tmp_path: Path) -> None:
-        refused(copied(tmp_path / "m", kind, vocab_size=10**10), "of another shape")
+        refused(copied(tmp_path / "m", kind, vocab_size=99_000_000), "of another shape")
 
     def test_integer_weights(self, kind: str, tmp_path: Path) -> None:
         folder = copied(tmp_path / "m", kind, lambda t: t | {WIDE[kind]: t[WIDE[kind]].long()})
@@ -210,7 +210,7 @@ class TestIndex:
     def test_no_index(self, text: str, tmp_path: Path) -> None:
         folder = sharded(tmp_path / "m", "bert")
         (folder / "model.safetensors.index.json").write_text(text)
-        refused(folder, r"index\.json (cannot be read as JSON|holds list|has no \"weight_map\")")
+        refused(folder, r"index\.json(, line 1 is not JSON| holds \[\]| has no \"weight_map\")")
 
     def test_links_of_the_hubs_cache(self, tmp_path: Path) -> None:
         """A snapshot's files are links into a folder of blobs."""
@@ -378,7 +378,10 @@ class TestConfig:
     def test_no_json_object(self, text: str, tmp_path: Path) -> None:
         folder = copied(tmp_path / "m", "bert")
         (folder / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-        refused(folder, r"config\.json (cannot be read as JSON|holds \w+, a JSON object is needed)")
+        refused(
+            folder,
+            r"config\.json(, line 1 is not JSON| cannot be read| is not UTF-8| holds .*; it must be a JSON object)",
+        )
         with pytest.raises(InputError, match=r"config\.json"):
             weights_hash(folder)
 
