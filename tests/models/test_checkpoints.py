@@ -345,6 +345,18 @@ class TestLayouts:
         with pytest.raises(InputError, match=r"holds a PEFT adapter .*Name its base model, or merge"):
             resolve_model(str(tmp_path))
 
+    @pytest.mark.parametrize("name", ["adapter_model.bin", "adapter_model.safetensors", "adapter_config.json"])
+    def test_any_file_of_an_adapter_beside_a_model(self, name: str, tmp_path: Path) -> None:
+        (copied(tmp_path / "m", "bert") / name).write_bytes(b"")
+        refused(tmp_path / "m", rf"holds a PEFT adapter \({name}\), which is not a model by itself")
+
+    @pytest.mark.parametrize("name", ["encoder", "model/inner"])
+    def test_sentence_transformers_with_folders_of_other_names(self, name: str, tmp_path: Path) -> None:
+        shutil.copytree(model_folder("bert"), tmp_path / "m" / name)
+        (tmp_path / "m" / "modules.json").write_text(json.dumps([{"idx": 0, "path": name}, {"path": "1_Pooling"}]))
+        with pytest.raises(InputError, match=rf"old sentence-transformers.* Give \S+{name} as the model"):
+            resolve_model(str(tmp_path / "m"))
+
     def test_the_folder_of_a_lora_run(self, tmp_path: Path) -> None:
         classifier = load_classifier(model_folder("bert"), LABELS)
         find("lora")().apply(classifier, torch.Generator().manual_seed(0))

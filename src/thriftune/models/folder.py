@@ -17,6 +17,7 @@ INDEX = f"{WEIGHTS}.index.json"
 BIN = "pytorch_model.bin"
 BIN_INDEX = f"{BIN}.index.json"
 
+ADAPTER = ("adapter_config.json", "adapter_model.*")
 OTHER_WEIGHTS = ("*.safetensors", "*.bin", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.pt", "*.pth", "*.ckpt")
 """Weight files that are not loaded; named where nothing else is there."""
 
@@ -61,8 +62,8 @@ def _strings(value: object) -> list[str]:
 def check_folder(folder: Path, name: str | None = None) -> None:
     """Raises `InputError` for a folder that holds an adapter, has no config.json, or keeps its model below itself."""
     called = f'Model folder "{name or folder}"'
-    adapter = folder / "adapter_config.json"
-    if adapter.exists() or (any(folder.glob("adapter_model.*")) and weight_source(folder) is None):
+    adapter = next((path for name in ADAPTER for path in sorted(folder.glob(name))), None)
+    if adapter is not None:
         raise InputError(
             f"{called} holds a PEFT adapter ({adapter.name}), which is not a model by itself. Name its base "
             f"model{_base_of(adapter)}, or merge them first: "
@@ -72,8 +73,8 @@ def check_folder(folder: Path, name: str | None = None) -> None:
     if not os.path.lexists(folder / "config.json"):  # a link to nothing has a message of its own
         if below is not None:
             raise InputError(
-                f"{called} has the layout of old sentence-transformers (modules.json), with its encoder in {below.name}"
-                f"/. Give {below} as the model."
+                f"{called} has the layout of old sentence-transformers (modules.json), with its encoder in "
+                f"{below.name}/. Give {below} as the model."
             )
         raise InputError(f"{called} has no config.json. Give a folder that save_pretrained wrote.")
     if below is not None and not weight_files(folder):
@@ -157,6 +158,19 @@ def _base_of(adapter: Path) -> str:
 
 def _nested(folder: Path) -> Path | None:
     """The subfolder with the encoder, in the layout of old sentence-transformers."""
-    if not (folder / "modules.json").is_file():
+    modules = folder / "modules.json"
+    if not modules.is_file():
         return None
-    return next((path.parent for path in sorted(folder.glob("0_*/config.json"))), None)
+    listed = [folder / name / "config.json" for name in _module_paths(modules)]
+    found = [path for path in (*listed, *sorted(folder.glob("0_*/config.json"))) if path.is_file()]
+    return found[0].parent if found else None
+
+
+def _module_paths(modules: Path) -> list[str]:
+    """Subfolders that modules.json names, the encoder's first; none where it cannot be read."""
+    try:
+        listed = json.loads(modules.read_bytes())
+        paths = [each["path"] for each in listed]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [path for path in paths[:1] if isinstance(path, str) and PurePosixPath(path).name and ".." not in path]
