@@ -46,7 +46,7 @@ def test_a_method_that_does_not_fit_has_no_point(monkeypatch: pytest.MonkeyPatch
 def test_a_model_that_no_method_fits_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 0}', encoding="utf-8")
     for axis in ("tokens", "depth"):
-        with pytest.raises(InputError, match="without layers"):
+        with pytest.raises(InputError, match="num_hidden_layers: 0 is given"):
             axis_points(axis, Setting(model=tmp_path, batch_size=2, text_tokens=8), quiet)
 
 

@@ -176,7 +176,7 @@ def test_an_ordinary_batch_is_near_the_mean() -> None:
 
 def test_a_model_without_layers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 0}', encoding="utf-8")
-    with pytest.raises(InputError, match="without layers"):
+    with pytest.raises(InputError, match="num_hidden_layers: 0 is given"):
         estimate(Cell(tmp_path, find("head_only")(), Protocol(batch_size=2), (9, 7)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,7 @@ def settled(kind: str, count: int = 16) -> tuple[Classifier, Any]:
 @pytest.mark.parametrize("kind", [*FURTHER, *GUESSED])
 def test_a_text_among_others_has_the_logits_that_it_has_alone(kind: str) -> None:
     classifier, data = settled(kind)
-    if kind in READS_PADDING:
-        assert NOTE in classifier.notes
-        return
+    assert classifier.reads_padding == (NOTE in classifier.notes) == (kind in READS_PADDING)
     assert classifier.padding_side == SIDES.get(kind, "right")
     assert classifier.tokenizer is not None
     assert classifier.tokenizer.padding_side == classifier.padding_side
@@ -61,6 +60,28 @@ def test_a_text_among_others_has_the_logits_that_it_has_alone(kind: str) -> None
         alone = [classifier.logits(collate(data, np.array([i]), 0)).numpy() for i in range(len(data))]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
     assert np.ptp(together, axis=0).max() > 1e-3
+    assert len(np.unique(data.tokens.lengths)) > 3
+
+
+@pytest.mark.parametrize("kind", ["funnel", "fnet"])
+def test_what_reads_padding_predicts_without_any(kind: str) -> None:
+    classifier, data = settled(kind)
+    texts = np.arange(len(data))
+    expected, _ = predict_and_embed(classifier, data, PROTOCOL, texts)
+    for changes in ({"padding": "max"}, {"batch_size": 3}):
+        protocol = replace(PROTOCOL, **changes)
+        np.testing.assert_allclose(predict(classifier, data, protocol), expected, atol=1e-5)
+        np.testing.assert_allclose(predict_and_embed(classifier, data, protocol, texts)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "side"), [("fnet", None), ("bart", "right"), ("xlnet", "left"), ("gpt2", "right")])
+def test_the_side_is_found_where_all_texts_are_cut(kind: str, side: str | None) -> None:
+    classifier = load_classifier(model_folder(kind), LABELS, seed=1)
+    tokens = examples(classifier, 8, max_tokens=6).tokens
+    assert set(tokens.lengths.tolist()) == {6}
+    settle_side(classifier, tokens, replace(PROTOCOL, max_tokens=6))
+    assert classifier.reads_padding == (side is None)
+    assert classifier.padding_side == (side or "right")
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "opt", "xlnet"])

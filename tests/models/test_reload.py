@@ -21,6 +21,7 @@ from thriftune.data.tokens import encode
 from thriftune.engine.batches import Examples
 from thriftune.engine.predict import log_softmax, predict
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.sides import settle_side
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
@@ -137,6 +138,26 @@ def unusual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("name", ["full", "lora"])
 def test_unusual_models(name: str, pair: Any, unusual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(trained(name, unusual), tmp_path / "model", Reading(("a", "b"), MAX_TOKENS, pair), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "pair"),
+    [("funnel", "full", "segments"), ("funnel", "lora", "one_segment"), ("fnet", "full", "one_segment")],
+)
+def test_models_that_read_padding(
+    kind: str, name: str, pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More texts than a batch has, of many lengths."""
+    classifier = trained(name, model_folder(kind))
+    reading = Reading(("a", "b"), 32, pair)
+    columns = [column * 3 for column in texts()]
+    tokens = encode(classifier.tokenizer, columns, 32, pair, token_types=True)
+    settle_side(classifier, tokens, Protocol(max_tokens=32))
+    save_classifier(classifier, tmp_path, reading)
+    expected = probabilities(classifier, columns, reading)
+    np.testing.assert_allclose(load_saved(tmp_path).probabilities(columns), expected, atol=2e-5)
+    names = executed(tmp_path, monkeypatch)
+    np.testing.assert_allclose(names["probabilities"](*columns).numpy(), expected, atol=2e-5)
 
 
 def test_one_column_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,14 @@ def test_one_segment_and_a_single_column_keep_it(tmp_path: Path) -> None:
     assert [usage["join"] is None for usage in usages] == [True, False]
 
 
+def test_a_model_that_reads_padding_keeps_it(tmp_path: Path) -> None:
+    """Its test set has more texts, and lengths, than a batch."""
+    study = small_study(tmp_path, "funnel", methods=["head_only"], data={"split": {"test": 0.5, "validation": 0.2}})
+    results = execute.compare(study, tmp_path / "out", isolate=False)
+    assert results.runs[0].status == "done", results.runs[0].message
+    assert any("depends on how far it is padded" in note for note in results.runs[0].notes)
+
+
 def test_settings_of_the_tokenizer_hold_to_the_end(tmp_path: Path) -> None:
     """Texts are cut on the left, a marker stays whole, and no token types are fed to a model that has them."""
     model = tmp_path / "model"

@@ -38,12 +38,6 @@ def training_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
-def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """All texts, longest first, in batches of similar length: for prediction, where order does not matter."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-
-
 def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
     """The training batch with the most padded tokens over all epochs: where a step's memory peaks."""
     batches = [

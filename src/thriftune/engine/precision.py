@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from thriftune.engine.protocol import Protocol
@@ -13,3 +16,14 @@ def use_precision(protocol: Protocol) -> None:
     torch would use it in convolutions (DeBERTa-v2 has one) if nothing were said.
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = protocol.precision == "tf32"
+
+
+@contextmanager
+def float32_products() -> Iterator[None]:
+    """Products are float32 inside, whatever the run asks for: for a comparison of numbers that should agree."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

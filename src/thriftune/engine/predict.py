@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import Examples, sorted_batches
+from thriftune.engine.batches import Examples
 from thriftune.engine.forward import logits_of, packs
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.stages import token_batches
 from thriftune.models.classifier import Classifier
-from thriftune.models.padding import is_causal
+from thriftune.models.padding import is_causal, sorted_batches
 
 SAMPLED_TEXTS = 5000
 """Vectors are kept of at most so many texts."""
@@ -38,7 +38,8 @@ class QuickScores:
 def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> np.ndarray:
     """Logits of shape (texts, classes), float32, in input order; dropout is off.
 
-    Texts run in batches of similar length, so that little is padded; packed, of about `ROWS_PER_BATCH` tokens.
+    Texts run in batches of similar length, so that little is padded; packed, of about `ROWS_PER_BATCH` tokens. Where
+    the model reads padding, texts of one length run together and nothing is padded, whatever the protocol says.
     """
     keep_freed_memory()
     out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
@@ -89,8 +90,12 @@ def _batches(classifier: Classifier, examples: Examples, protocol: Protocol) -> 
     """
     classifier.eval_mode()
     lengths = np.asarray(examples.tokens.lengths)
-    by_tokens = packs(classifier, protocol)
-    for indices in token_batches(lengths) if by_tokens else sorted_batches(lengths, protocol.batch_size):
+    if packs(classifier, protocol):
+        batches = token_batches(lengths)
+    else:
+        batches = sorted_batches(lengths, protocol.batch_size, equal=classifier.reads_padding)
+        protocol = replace(protocol, padding="longest") if classifier.reads_padding else protocol
+    for indices in batches:
         with torch.inference_mode():
             logits = logits_of(classifier, examples, indices, protocol)
         yield indices, logits.float().cpu().numpy()

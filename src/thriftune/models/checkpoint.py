@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from thriftune.errors import InputError
-from thriftune.models.folder import check_folder, read_index, refuse_pointer, require_weights, weight_source
+from thriftune.models.folder import check_folder, read_index, require_weights, weight_source
+from thriftune.models.json_file import refuse_pointer
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Number formats of weights, by the names of the safetensors format."""

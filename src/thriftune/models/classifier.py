@@ -56,6 +56,8 @@ class Classifier:
     """Where the weights are that were left out when it was loaded; None where all are there."""
     padding_side: Literal["right", "left"] = "right"
     """Where padding changes nothing that the model says of a text."""
+    reads_padding: bool = False
+    """Whether padding on either side changes what the model says of a text: then no text is padded to predict."""
     input_tuner: bool = False
     """Whether the method changes the input (prompt learning), so that only PEFT's own forward will do."""
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from thriftune.errors import InputError, printable, shortened
+from thriftune.errors import InputError
+from thriftune.models.json_file import read_object, shown
 from thriftune.paths import check_file
 
 MODEL_FILES = ("*token*.json", "vocab*", "merges*", "*.model", "*.safetensors", "pytorch_model*", "*.index.json")
 SMALL = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-MOST_BYTES = 2**25
-"""Of a file that holds settings: a tenth is enough for the label names of 20,000 classes."""
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1_000
+"""More than any published encoder has: a slip in config.json would otherwise build for hours."""
 MOST_ROWS = 100_000_000
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "encoder_layers", "decoder_layers")
 SIZES = (
@@ -40,25 +39,6 @@ def check_model_files(folder: Path) -> None:
                 check_sizes(path, settings)
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The mapping in a small JSON file; raises `InputError`, naming the file, for anything else."""
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise InputError(f"{path} has {size:,} bytes; at most {MOST_BYTES:,} are read. Is it what its name says?")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}). Save it again.") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno} is not JSON: {error.msg}. Save it again.") from None
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else "a number has too many digits"
-        raise InputError(f"{path} cannot be read: {why}.") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds {_shown(found)}; it must be a JSON object.")
-    return found
-
-
 def check_sizes(path: Path, config: dict[str, Any]) -> None:
     """Raises `InputError` for counts, shares and names in config.json that cannot be; null counts as left out."""
     problems = []
@@ -68,19 +48,15 @@ def check_sizes(path: Path, config: dict[str, Any]) -> None:
         if value is None or isinstance(value, list):
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            problems.append(f"{key}: {_shown(value)} is given; allowed: a whole number from 1 to {most:,}")
+            problems.append(f"{key}: {shown(value)} is given; allowed: a whole number from 1 to {most:,}")
     for key, value in config.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if key.endswith(SHARES) and number and not 0 <= value < 1:
-            problems.append(f"{key}: {_shown(value)} is given; allowed: a share from 0 to 1, 1 excluded")
+            problems.append(f"{key}: {shown(value)} is given; allowed: a share from 0 to 1, 1 excluded")
         elif isinstance(value, float) and math.isnan(value):
             problems.append(f"{key}: NaN is given; allowed: a number")
     kind = config.get("model_type")
     if kind is not None and not isinstance(kind, str):
-        problems.append(f"model_type: {_shown(kind)} is given; allowed: the architecture's name")
+        problems.append(f"model_type: {shown(kind)} is given; allowed: the architecture's name")
     if problems:
         raise InputError(f"{path} cannot be used:\n  " + "\n  ".join(problems))
-
-
-def _shown(value: Any) -> str:
-    return printable(shortened(json.dumps(value, ensure_ascii=False), 60))

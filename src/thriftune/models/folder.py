@@ -9,28 +9,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from thriftune.errors import InputError
+from thriftune.models.config_file import check_sizes
+from thriftune.models.json_file import read_object
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
 BIN = "pytorch_model.bin"
 BIN_INDEX = f"{BIN}.index.json"
 
+ADAPTER = ("adapter_config.json", "adapter_model.*")
 OTHER_WEIGHTS = ("*.safetensors", "*.bin", "*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.pt", "*.pth", "*.ckpt")
 """Weight files that are not loaded; named where nothing else is there."""
-
-LFS = b"version https://git-lfs"
-
-LAYERS_AT_MOST = 1000
-"""More layers than any published encoder has: a slip in config.json would otherwise build for hours."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The content of config.json; raises `InputError` where it is no JSON object."""
-    return _json_object(folder / "config.json", "Give the config.json that save_pretrained wrote.")
+    return read_object(folder / "config.json", "Give the config.json that save_pretrained wrote.")
 
 
 def check_config(folder: Path, config: Mapping[str, Any], known: Container[str]) -> None:
-    """Raises `InputError` for a configuration that asks for code, for quantised weights or for layers without end.
+    """Raises `InputError` for a configuration that asks for code, for quantised weights or for sizes that are none.
 
     `known` are the architectures that transformers has.
     """
@@ -53,10 +51,7 @@ def check_config(folder: Path, config: Mapping[str, Any], known: Container[str])
                 f"{path} describes a quantised model ({key}{f': {method}' if method else ''}). Training needs floating "
                 "point weights: give the model that was not quantised."
             )
-    for key in ("num_hidden_layers", "n_layers", "num_layers", "n_layer"):
-        layers = config.get(key)
-        if isinstance(layers, int) and not 0 <= layers <= LAYERS_AT_MOST:
-            raise InputError(f"{path} has {key}: {layers}, from 0 to {LAYERS_AT_MOST} is allowed. Correct it.")
+    check_sizes(path, config)
 
 
 def _strings(value: object) -> list[str]:
@@ -67,8 +62,8 @@ def _strings(value: object) -> list[str]:
 def check_folder(folder: Path, name: str | None = None) -> None:
     """Raises `InputError` for a folder that holds an adapter, has no config.json, or keeps its model below itself."""
     called = f'Model folder "{name or folder}"'
-    adapter = folder / "adapter_config.json"
-    if adapter.exists() or (any(folder.glob("adapter_model.*")) and weight_source(folder) is None):
+    adapter = next((path for name in ADAPTER for path in sorted(folder.glob(name))), None)
+    if adapter is not None:
         raise InputError(
             f"{called} holds a PEFT adapter ({adapter.name}), which is not a model by itself. Name its base "
             f"model{_base_of(adapter)}, or merge them first: "
@@ -78,8 +73,8 @@ def check_folder(folder: Path, name: str | None = None) -> None:
     if not os.path.lexists(folder / "config.json"):  # a link to nothing has a message of its own
         if below is not None:
             raise InputError(
-                f"{called} has the layout of old sentence-transformers (modules.json), with its encoder in {below.name}"
-                f"/. Give {below} as the model."
+                f"{called} has the layout of old sentence-transformers (modules.json), with its encoder in "
+                f"{below.name}/. Give {below} as the model."
             )
         raise InputError(f"{called} has no config.json. Give a folder that save_pretrained wrote.")
     if below is not None and not weight_files(folder):
@@ -130,7 +125,7 @@ def read_index(path: Path) -> dict[str, str]:
     Raises `InputError` where it is no index, or a name leaves the folder or is not there.
     """
     remedy = "Download the model again."
-    weight_map = _json_object(path, remedy).get("weight_map")
+    weight_map = read_object(path, remedy).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise InputError(f'{path} has no "weight_map" from tensors to files. {remedy}')
     for name in dict.fromkeys(weight_map.values()):
@@ -142,29 +137,6 @@ def identity(path: Path) -> tuple[int, ...]:
     """What changes when a file is written or replaced."""
     state = path.stat()
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
-
-
-def refuse_pointer(path: Path) -> None:
-    """Raises `InputError` for what Git LFS leaves in place of a file that was not fetched."""
-    with path.open("rb") as file:
-        if file.read(len(LFS)) == LFS:
-            raise InputError(
-                f"{path} is a Git LFS pointer, not the file itself. Run `git lfs pull` in that repository, "
-                "or download the model again."
-            )
-
-
-def _json_object(path: Path, remedy: str) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path} is no file. {remedy}")
-    try:
-        refuse_pointer(path)
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({type(error).__name__}: {error}). {remedy}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds {type(found).__name__}, a JSON object is needed. {remedy}")
-    return found
 
 
 def _inside(folder: Path, name: str, source: Path) -> Path:
@@ -186,6 +158,19 @@ def _base_of(adapter: Path) -> str:
 
 def _nested(folder: Path) -> Path | None:
     """The subfolder with the encoder, in the layout of old sentence-transformers."""
-    if not (folder / "modules.json").is_file():
+    modules = folder / "modules.json"
+    if not modules.is_file():
         return None
-    return next((path.parent for path in sorted(folder.glob("0_*/config.json"))), None)
+    listed = [folder / name / "config.json" for name in _module_paths(modules)]
+    found = [path for path in (*listed, *sorted(folder.glob("0_*/config.json"))) if path.is_file()]
+    return found[0].parent if found else None
+
+
+def _module_paths(modules: Path) -> list[str]:
+    """Subfolders that modules.json names, the encoder's first; none where it cannot be read."""
+    try:
+        listed = json.loads(modules.read_bytes())
+        paths = [each["path"] for each in listed]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [path for path in paths[:1] if isinstance(path, str) and PurePosixPath(path).name and ".." not in path]

@@ -32,8 +32,9 @@ from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.families.base import Family
 from thriftune.models.families.guess import guess_family, position_limit
-from thriftune.models.folder import check_config, check_folder, identity, read_config, refuse_pointer
+from thriftune.models.folder import check_config, check_folder, identity, read_config
 from thriftune.models.head import HeadSettings, linear_head
+from thriftune.models.json_file import refuse_pointer
 from thriftune.models.padding import is_causal, settle_padding
 from thriftune.models.selection import Origin, Outline, Selection, outline_of, require_all, select
 from thriftune.models.stored import Placeholders, load_network

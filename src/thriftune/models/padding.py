@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +62,18 @@ def settle_padding(classifier: Classifier) -> None:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(token)
     if note is not None:
         classifier.notes = (*classifier.notes, note)
+
+
+def sorted_batches(lengths: np.ndarray, batch_size: int, *, equal: bool = False) -> list[np.ndarray]:
+    """All texts, longest first, in batches of similar length: for prediction, where order does not matter.
+
+    With `equal` the texts of a batch have one length, so that none is padded.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    breaks = np.flatnonzero(np.diff(lengths[order])) + 1 if equal else []
+    return [
+        run[start : start + batch_size] for run in np.split(order, breaks) for start in range(0, len(run), batch_size)
+    ]
 
 
 def word_count(encoder: Any) -> int:

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from thriftune.errors import InputError
 from thriftune.models.load import load_tokenizer, quiet
+from thriftune.models.padding import sorted_batches
 from thriftune.models.sources import DEMO_MODELS, resolve_model
 from thriftune.models.usage import Usage, is_path
 
@@ -43,11 +44,10 @@ class Saved:
     def probabilities(self, texts: list[list[str]]) -> np.ndarray:
         """Probabilities of shape (texts, labels), float32, in the order of the texts."""
         inputs = self.inputs(texts)
-        order = np.argsort([-len(ids) for ids in inputs["input_ids"]], kind="stable")
-        out = np.empty((len(order), len(self.labels)), dtype=np.float32)
+        lengths = np.array([len(ids) for ids in inputs["input_ids"]])
+        out = np.empty((len(lengths), len(self.labels)), dtype=np.float32)
         device = next(self.model.parameters()).device
-        for start in range(0, len(order), BATCH_SIZE):
-            rows = order[start : start + BATCH_SIZE]
+        for rows in sorted_batches(lengths, BATCH_SIZE, equal=self.usage.alone):
             with quiet():  # a fast tokenizer advises against padding ids
                 batch = self.tokenizer.pad(
                     {name: [values[row] for row in rows] for name, values in inputs.items()}, return_tensors="pt"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -51,7 +52,8 @@ def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: 
         raise ValueError("a classifier without a tokenizer cannot be saved")
     types = token_types(classifier.config, tokenizer)
     save_tokenizer(tokenizer, folder, token_types=types, padding_side=classifier.padding_side)
-    Usage.of(tokenizer, reading, classifier.head.type, base).write(folder)
+    usage = Usage.of(tokenizer, reading, classifier.head.type, base)
+    replace(usage, alone=classifier.reads_padding).write(folder)
 
 
 def _save_linear_head(classifier: Classifier, folder: Path) -> None:

@@ -41,6 +41,8 @@ class Usage:
     """How two columns become one text; None where the tokenizer takes them as they are."""
     base: str | None
     """Where an adapter's base is: a name on the hub, or a path relative to the folder; None without an adapter."""
+    alone: bool = False
+    """Whether the model reads padding, so that each text is to be predicted without any."""
 
     @classmethod
     def of(cls, tokenizer: Any, reading: Reading, head: Literal["own", "linear"], base: str | None) -> Usage:
@@ -166,6 +168,12 @@ def encode(first, second):
     ]
 
 
+ALONE = """\
+    if len(texts[0]) > 1:  # each by itself: padding would change what the model says
+        return torch.cat([probabilities(*([column] for column in text)) for text in zip(*texts)])
+"""
+
+
 def _predicting(usage: Usage) -> str:
     if usage.join is None:
         length = f"truncation=True, max_length={usage.max_tokens}"
@@ -183,10 +191,11 @@ def _predicting(usage: Usage) -> str:
     else:
         logits = ["logits = model(**inputs).logits"]
     inside = "\n".join(f"        {line}" for line in logits)
+    alone = ALONE if usage.alone else ""
     return f'''
 def probabilities(*texts):
     """One row per text and one column per label; `texts` holds a list for each text column."""
-    inputs = {inputs}
+{alone}    inputs = {inputs}
     with {context}:
 {inside}
     return logits.float().softmax(dim=-1)
