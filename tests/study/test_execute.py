@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -522,6 +523,25 @@ class TestProcesses:
         (run,) = execute.compare(small_study(tmp_path, methods=["head_only"]), tmp_path / "out").runs
         assert run.status == "out_of_memory"
         assert "exit code -9" in (run.message or "")
+
+    @pytest.mark.parametrize(("deaths", "statuses"), [(1, ["done", "done"]), (2, ["failed", "done"])])
+    def test_a_fork_server_that_dies_costs_one_run_at_most(
+        self, deaths: int, statuses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that cannot be started is started once more; then its run has failed, and the study goes on."""
+        left: list[type[Exception]] = [EOFError, ConnectionResetError][:deaths]
+        start = BaseProcess.start
+
+        def starts(self: BaseProcess) -> None:
+            if left:
+                raise left.pop(0)
+            start(self)
+
+        monkeypatch.setattr(BaseProcess, "start", starts)
+        study = small_study(tmp_path, models=None, protocol=None, methods=["majority", "tfidf"])
+        runs = execute.compare(study, tmp_path / "out").runs
+        assert [run.status for run in runs] == statuses
+        assert deaths == 1 or "broke off" in str(runs[0].message)
 
     def test_real_processes_give_what_one_process_gives(self, tmp_path: Path, whole: Results) -> None:
         study = small_study(tmp_path, methods=["majority", ALL_METHODS[3]], data={"keep": ["who"]})

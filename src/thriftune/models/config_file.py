@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def check_model_files(folder: Path) -> None:
                 check_sizes(path, settings)
 
 
-def check_sizes(path: Path, config: dict[str, Any]) -> None:
+def check_sizes(path: Path, config: Mapping[str, Any]) -> None:
     """Raises `InputError` for counts, shares and names in config.json that cannot be; null counts as left out."""
     problems = []
     for key in (*LAYERS, *SIZES):

@@ -70,7 +70,7 @@ def sorted_batches(lengths: np.ndarray, batch_size: int, *, equal: bool = False)
     With `equal` the texts of a batch have one length, so that none is padded.
     """
     order = np.argsort(-lengths, kind="stable")
-    breaks = np.flatnonzero(np.diff(lengths[order])) + 1 if equal else []
+    breaks: Any = np.flatnonzero(np.diff(lengths[order])) + 1 if equal else []
     return [
         run[start : start + batch_size] for run in np.split(order, breaks) for start in range(0, len(run), batch_size)
     ]

@@ -40,9 +40,17 @@ def run_in_process(job: Job, emit: Emit) -> RunRecord:
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
     try:
-        with starting(), brief_waits():
-            process = context.Process(target=_child, args=(job, sender, dict(os.environ)), daemon=False)
-            process.start()
+        for further in (True, False):
+            try:
+                with starting(), brief_waits():
+                    process = context.Process(target=_child, args=(job, sender, dict(os.environ)), daemon=False)
+                    process.start()
+                break
+            except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
+                process = None
+                if not further:
+                    return _died(job, SERVER_DIED)
+        assert process is not None
         sender.close()
         record = _listen(receiver, emit)
         process.join()
