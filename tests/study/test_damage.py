@@ -152,6 +152,15 @@ def test_damaged_results_are_named_and_rebuilt(folder: Path, damage: Callable[[P
     assert write_report(folder / "out").exists()
 
 
+@pytest.mark.parametrize("damage", [d for file, d in DAMAGES.values() if file == "run.json"])
+def test_a_damaged_record_is_named_by_report_and_recommend(folder: Path, damage: Callable[[Path], None]) -> None:
+    damage(_tfidf(folder) / "run.json")
+    for command in ("report", "recommend"):
+        result = CliRunner().invoke(app, [command, str(folder / "out")])
+        assert result.exit_code == 2, result.output
+        assert "run.json" in result.output
+
+
 @pytest.mark.parametrize("file", ["test.parquet", "runs/RUN/predictions/test.parquet"])
 @pytest.mark.parametrize("damage", [_cut, _shuffle, Path.unlink])
 def test_the_report_names_what_does_not_fit(folder: Path, file: str, damage: Callable[[Path], None]) -> None:

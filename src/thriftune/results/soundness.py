@@ -37,11 +37,21 @@ def check_run(
 
 
 def check_results(results: Results) -> None:
-    """Raises `DamagedError` that names the first run whose predictions do not fit the test texts or its scores."""
+    """Raises `DamagedError` that names the first file of a run that does not fit: record, predictions or scores."""
     sets = {name: results.robustness(name) for name in results.study.robustness}
     for run in results.done:
+        folder = results.store.run(run.run_id)
+        _check_record(folder, run)
         held = {name: sets[name] for name in sets if run in results.robustness_runs(name)}
-        check_run(results.store.run(run.run_id), run, results.labels, {"test": results.test, **held}, files=False)
+        check_run(folder, run, results.labels, {"test": results.test, **held}, files=False)
+
+
+def _check_record(folder: RunFolder, run: RunRecord) -> None:
+    """Raises `DamagedError` where a run's own record is missing, or has other scores or costs than results.json."""
+    own = folder.read_record()
+    for name in ("run_id", "status", "test", "validation", "cost"):
+        if getattr(own, name) != getattr(run, name):
+            raise DamagedError(folder.record_path, f"its {name} is not that of results.json")
 
 
 def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
