@@ -267,3 +267,13 @@ def test_a_given_column_may_have_its_other_spelling(write) -> None:
     lines = [f"{'xy'[i % 2]}\tpremise {i}\thypothesis {i}" for i in range(40)]
     found = guess(write("a.tsv", table("gold_label\tsentence1\tsentence2", lines)), ["premise", "hypothesis"], "label")
     assert (found.text, found.label) == (("sentence1", "sentence2"), "gold_label")
+
+
+@pytest.mark.parametrize(
+    ("about", "label"),
+    [("Sprache", "Stimmung"), ("langue", "catégorie"), ("idioma", "intención"), ("Quelle", "anders")],
+)
+def test_names_in_other_languages(tmp_path: Path, about: str, label: str) -> None:
+    lines = [f"Text,{about},{label}"] + [f"the words of text {i},{'ab'[i % 2]},{'xyz'[i % 3]}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert guess(tmp_path / "a.csv").label == label

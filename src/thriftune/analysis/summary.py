@@ -222,6 +222,9 @@ def _stored(group: list[Cell]) -> list[str]:
     known = sorted((cell for cell in group if cell.stored is not None), key=lambda cell: cell.stored or 0)
     if len(known) < 2:
         return []
+    least, most = (f.size(cell.stored or 0) for cell in (known[0], known[-1]))
+    if least == most:
+        return [f"Stored weights: {least} for every method."]
     ends = [f"{f.size(cell.stored or 0)} ({cell.name})" for cell in (known[0], known[-1])]
     return [f"Stored weights range from {ends[0]} to {ends[1]}."]
 

@@ -19,6 +19,10 @@ LABEL_WORDS = (
     *("label", "gold_label", "labels", "class", "category", "target", "sentiment", "intent", "topic"),
     *("stars", "rating", "emotion", "stance", "polarity", "genre", "star", "classes", "categories", "topics"),
     *("intents", "emotions", "genres", "tag", "tags", "ratings", "targets", "sentiments", "klass", "cls"),
+    # German, French, Spanish, Italian, Portuguese
+    *("klasse", "kategorie", "etikett", "stimmung", "absicht", "thema", "sterne", "classe", "catégorie", "categorie"),
+    *("étiquette", "etiquette", "intention", "thème", "étoiles", "clase", "categoría", "categoria", "etiqueta"),
+    *("sentimiento", "sentimento", "intención", "intencion", "tema", "estrellas", "stelle"),
 )
 """Names of label columns, the surest first; also as a word of a longer name (intent_id, star_rating)."""
 _SUBSTRINGS = ("label", "class", "category", "categories", "intent", "sentiment", "topic", "rating", "emotion")
@@ -36,6 +40,9 @@ _ABOUT = {
     *("lang", "language", "locale", "country", "region", "source", "platform", "device", "channel", "app", "version"),
     *("split", "fold", "partition", "set", "subset", "usage", "year", "month", "day", "gender", "sex", "status"),
     *("annotator", "annotators", "worker", "author", "user", "username", "domain", "license"),
+    # German, French, Spanish, Italian, Portuguese
+    *("sprache", "land", "quelle", "gerät", "jahr", "monat", "geschlecht", "langue", "pays", "année", "sexe"),
+    *("idioma", "país", "pais", "fuente", "año", "sexo", "lingua", "paese", "anno", "sesso", "língua", "ano"),
 }
 """Words of columns about a text rather than of what it says."""
 _FLAGS = {"is", "has", "was", "are", "can"}
