@@ -84,9 +84,10 @@ def test_a_prefix_on_the_device_gives_the_same(kind: str, method: str) -> None:
     assert_same(*results)
 
 
+@pytest.mark.parametrize("head", ["linear", "mean"])
 @pytest.mark.parametrize("kind", ["bert", "deberta-v2", "modernbert"])
-def test_the_linear_head_too(kind: str) -> None:
-    plain, rounded = (made(kind, "top_layers", torch.float64, head="linear") for _ in range(2))
+def test_heads_on_the_bare_encoder_too(kind: str, head: str) -> None:
+    plain, rounded = (made(kind, "top_layers", torch.float64, head=head) for _ in range(2))
     data = examples(plain, 20, max_tokens=48)
     expected = losses_and_gradients(plain, with_prefix(plain, data), PACKED, STEPS, 0.01)
     assert_same(bucketed(rounded, with_prefix(rounded, data), gpu_code=True), expected)

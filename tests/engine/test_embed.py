@@ -23,7 +23,7 @@ def test_packed_and_reference_vectors_are_the_encoders(kind: str, method: str) -
         inputs = padded_batch(data.tokens, texts, reference, REFERENCE)
         states = reference.encoder(**inputs).last_hidden_state
     expected = states[:, 0]
-    if not reference.family.reads_first_token(reference):
+    if reference.family.reads(reference) == "mean":
         mask = inputs["attention_mask"].unsqueeze(-1)
         expected = (states * mask).sum(1) / mask.sum(1)
     assert vectors.dtype == np.float16
@@ -37,12 +37,13 @@ def test_packed_and_reference_vectors_are_the_encoders(kind: str, method: str) -
     np.testing.assert_array_equal(logits, predict(packed, with_cut, PACKED))
 
 
+@pytest.mark.parametrize("head", ["linear", "mean"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_linear_heads(kind: str) -> None:
+def test_heads_on_the_bare_encoder(kind: str, head: str) -> None:
     texts = np.arange(5)
     found = []
     for protocol in (REFERENCE, PACKED):
-        classifier = made(kind, "lora", torch.float32, head="linear")
+        classifier = made(kind, "lora", torch.float32, head=head)
         found.append(predict_and_embed(classifier, examples(classifier, 9, max_tokens=48), protocol, texts)[1])
     np.testing.assert_allclose(found[0].astype(float), found[1].astype(float), rtol=2e-3, atol=2e-3)
     assert np.ptp(found[0].astype(float), axis=0).max() > 0.1

@@ -114,12 +114,14 @@ def test_float32_is_close_and_predictions_are_equal(kind: str, method: str) -> N
     assert ((ours.argmax(1) == theirs.argmax(1)) | ties).all()
 
 
+@pytest.mark.parametrize("head", ["linear", "mean"])
+@pytest.mark.parametrize("method", ["top_layers", "head_only", "full"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_linear_head_too(kind: str) -> None:
-    reference = made(kind, "top_layers", torch.float64, head="linear")
+def test_heads_on_the_bare_encoder_too(kind: str, method: str, head: str) -> None:
+    reference = made(kind, method, torch.float64, head=head)
     data = examples(reference, 20, max_tokens=48)
     expected = losses_and_gradients(reference, data, REFERENCE, 6, 0.01)
-    packed = made(kind, "top_layers", torch.float64, head="linear")
+    packed = made(kind, method, torch.float64, head=head)
     found = losses_and_gradients(packed, with_prefix(packed, data), PACKED, 6, 0.01)
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-8)
 

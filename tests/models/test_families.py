@@ -21,7 +21,7 @@ def test_every_family_has_a_tiny_model() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("head", ["own", "linear"])
+@pytest.mark.parametrize("head", ["own", "linear", "mean"])
 def test_only_the_head_is_trained_at_first(kind: str, head: str) -> None:
     classifier = load_classifier(model_folder(kind), LABELS, HeadSettings(type=head))
     head_parameters = {id(p) for module in classifier.head_modules for p in module.parameters()}
@@ -79,7 +79,7 @@ def test_logits_are_those_of_transformers_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("head", ["own", "linear"])
+@pytest.mark.parametrize("head", ["own", "linear", "mean"])
 def test_skeleton_has_the_same_parameters_without_weights(kind: str, head: str) -> None:
     settings = HeadSettings(type=head)
     real, meta = load_classifier(model_folder(kind), LABELS, settings), skeleton(model_folder(kind), LABELS, settings)

@@ -38,6 +38,8 @@ CASES = [
     *(("lora", kind, "own", "segments") for kind in KINDS),
     *(("lora", kind, "linear", "one_segment") for kind in ("bert", "roberta", "deberta-v3", "modernbert")),
     *(("full", kind, "linear", "segments") for kind in ("bert", "roberta", "deberta-v2", "distilbert")),
+    *(("lora", kind, "mean", "segments") for kind in ("bert", "deberta-v3", "modernbert")),
+    *(("full", kind, "mean", "one_segment") for kind in ("bert", "roberta", "distilbert")),
     *(("peft", kind, "own", pair) for kind in ("bert", "roberta") for pair in ("segments", "one_segment")),
 ]
 
@@ -186,7 +188,7 @@ class TestBase:
         assert (tmp_path / "model" / named).resolve() == model_folder("bert").resolve()
 
     @pytest.mark.parametrize("name", ["full", "lora"])
-    @pytest.mark.parametrize("head", ["own", "linear"])
+    @pytest.mark.parametrize("head", ["own", "linear", "mean"])
     def test_no_file_names_a_place_on_this_machine(self, name: str, head: str, tmp_path: Path) -> None:
         save_classifier(trained(name, model_folder("bert"), head), tmp_path)
         for path in tmp_path.iterdir():

@@ -67,8 +67,9 @@ def test_own_head(name: str, kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["full", "lora"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_linear_head(name: str, kind: str, tmp_path: Path) -> None:
-    classifier = trained(name, kind, "linear")
+@pytest.mark.parametrize("head_type", ["linear", "mean"])
+def test_head_on_the_bare_encoder(name: str, kind: str, head_type: str, tmp_path: Path) -> None:
+    classifier = trained(name, kind, head_type)
     save_classifier(classifier, tmp_path)
     head = load_file(tmp_path / "head.safetensors")
     folder = model_folder(kind) if name == "lora" else tmp_path
@@ -76,7 +77,10 @@ def test_linear_head(name: str, kind: str, tmp_path: Path) -> None:
     if name == "lora":
         encoder = PeftModel.from_pretrained(encoder, tmp_path)
     with torch.no_grad():
-        hidden = encoder.eval()(**encoded(tmp_path)).last_hidden_state[:, 0]
+        inputs = encoded(tmp_path)
+        hidden = encoder.eval()(**inputs).last_hidden_state
+    mask = inputs["attention_mask"].unsqueeze(-1)
+    hidden = (hidden * mask).sum(1) / mask.sum(1) if head_type == "mean" else hidden[:, 0]
     logits = torch.nn.functional.linear(hidden, head["weight"], head["bias"]).numpy()
     expected = predict(classifier, examples(classifier, 12), Protocol(max_tokens=32))
     np.testing.assert_allclose(logits, expected, atol=2e-5)

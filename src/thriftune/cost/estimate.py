@@ -218,12 +218,10 @@ def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None)
     examples = Examples(Tokens(ids, types, offsets, 0), np.zeros(len(lengths), dtype=np.int64))
     if cut is None:
         return examples
-    first_only = cut == len(classifier.layers) and classifier.family.reads_first_token(classifier)
-    rows = len(lengths) if first_only else len(ids)
+    per_text = cut == len(classifier.layers)
+    rows = len(lengths) if per_text else len(ids)
     values = np.zeros((rows, classifier.config.hidden_size), dtype=np.float32)
-    prefix = Prefix(
-        cut, values, None if first_only else offsets, 0.0, reused=False, mapped=True, peak_memory_bytes=None
-    )
+    prefix = Prefix(cut, values, None if per_text else offsets, 0.0, reused=False, mapped=True, peak_memory_bytes=None)
     return replace(examples, prefix=prefix)
 
 

@@ -38,7 +38,7 @@ class Prefix:
     layer: int
     """How many layers they went through."""
     values: np.ndarray
-    """(tokens, hidden); (texts, hidden) where only first tokens are read above."""
+    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows."""
     offsets: np.ndarray | None
     """(texts + 1,) first row of each text; None where a text has one row."""
     seconds: float
@@ -74,7 +74,7 @@ def prefix_of(
     if not cut:
         raise ValueError("nothing below the first trained layer is worth computing once")
     texts = Texts(np.asarray(tokens.lengths), np.asarray(tokens.offsets), rows_of)
-    offsets = None if _first_only(classifier) else texts.offsets
+    offsets = None if _per_text(classifier) else texts.offsets
     shape, dtype = _shape(classifier, tokens), _dtype(classifier)
 
     def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
@@ -137,7 +137,7 @@ def _shallower(
     shape = (len(tokens.ids), int(classifier.config.hidden_size))
     key = _token_key(tokens)
     for layer in range((classifier.cut or 0) - 1, 0, -1):
-        found = _stored(folder / _file_of(classifier, key, layer, first_only=False), shape, dtype, with_peak)
+        found = _stored(folder / _file_of(classifier, key, layer, read=None), shape, dtype, with_peak)
         if found is not None:
             values, note = found
             return Start(layer, values, note["peak_memory_bytes"]), note["seconds"]
@@ -146,7 +146,7 @@ def _shallower(
 
 def prefix_file(classifier: Classifier, tokens: Tokens) -> str:
     """The name of a prefix's file: a hash over everything that its values depend on."""
-    return _file_of(classifier, _token_key(tokens), classifier.cut, _first_only(classifier))
+    return _file_of(classifier, _token_key(tokens), classifier.cut, _read_above(classifier))
 
 
 def _token_key(tokens: Tokens) -> str:
@@ -156,12 +156,12 @@ def _token_key(tokens: Tokens) -> str:
     return digest.hexdigest()
 
 
-def _file_of(classifier: Classifier, tokens: str, layer: int | None, first_only: bool) -> str:
+def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str | None) -> str:
     parts = [
         tokens,
         weights_hash(classifier.path),
         layer,
-        first_only,
+        read,
         str(_dtype(classifier)),
         torch.__version__,
         ENGINE_VERSION,
@@ -191,13 +191,18 @@ def restore(classifier: Classifier) -> None:
     classifier.stored.read(classifier.network, missing, classifier.device)
 
 
-def _first_only(classifier: Classifier) -> bool:
-    """Whether only first tokens are read above the cut."""
-    return classifier.cut == len(classifier.layers) and classifier.family.reads_first_token(classifier)
+def _per_text(classifier: Classifier) -> bool:
+    """Whether nothing but the head lies above the cut: what it reads of a text is one row."""
+    return classifier.cut == len(classifier.layers)
+
+
+def _read_above(classifier: Classifier) -> str | None:
+    """What the head reads, where it alone lies above the cut."""
+    return classifier.family.reads(classifier) if _per_text(classifier) else None
 
 
 def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:
-    rows = len(tokens) if _first_only(classifier) else len(tokens.ids)
+    rows = len(tokens) if _per_text(classifier) else len(tokens.ids)
     return rows, int(classifier.config.hidden_size)
 
 

@@ -64,7 +64,7 @@ class Lora(TransformerMethod):
 
         targets = target_modules(classifier, self.targets, self.top, self.NAME)
         check_rank(classifier, targets, self.rank, self.NAME)
-        wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+        wrapped = classifier.encoder if classifier.head.bare else classifier.network
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def target_modules(
             f"Give targets; its Linear modules are: {', '.join(_linear_names(layers))}."
         )
     inside = {id(part) for layer in layers for part in layer.modules()}
-    wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+    wrapped = classifier.encoder if classifier.head.bare else classifier.network
     found: dict[str, list[str]] = {name: [] for name in names}
     for path, part in wrapped.named_modules():
         if id(part) in inside and _is_projection(part):
@@ -111,7 +111,7 @@ def target_modules(
 
 def check_rank(classifier: Classifier, targets: list[str], rank: int, method: str) -> None:
     """Raises `InputError` where the rank is larger than that of any target's matrix, which it then cannot lower."""
-    wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+    wrapped = classifier.encoder if classifier.head.bare else classifier.network
     shapes = [tuple(wrapped.get_parameter(f"{path}.weight").shape) for path in targets]
     most = max(min(shape) for shape in shapes)
     if rank > most:

@@ -79,7 +79,7 @@ def _about_type(name: str, settings: dict[str, Any]) -> Iterator[str]:
 
 def _about_model(classifier: Classifier, name: str) -> Iterator[str]:
     """What a type asks of the architecture and the head."""
-    kind, own_head = classifier.config.model_type, classifier.head.type == "own"
+    kind, own_head = classifier.config.model_type, not classifier.head.bare
     if name == "TRAINABLE_TOKENS" and own_head:
         yield (
             "its adapter cannot store the head that is trained beside it. "
@@ -167,7 +167,7 @@ def _default_targets(classifier: Classifier, name: str) -> list[str] | None:
     if name == "LN_TUNING":
         head = {id(part) for module in classifier.head_modules for part in module.modules()}
         inside = {id(part) for part in classifier.encoder.modules()} - head
-        wrapped = classifier.encoder if classifier.head.type == "linear" else classifier.network
+        wrapped = classifier.encoder if classifier.head.bare else classifier.network
         parts = wrapped.named_modules()
         return [path for path, part in parts if id(part) in inside and type(part).__name__.endswith("Norm")] or None
     return list(classifier.family.lora_targets) or None

@@ -23,7 +23,7 @@ def attach(classifier: Classifier, config: Any, rng: torch.Generator) -> None:
     import torch
     from peft import PeftModel, PromptLearningConfig, TaskType, get_peft_model
 
-    linear = classifier.head.type == "linear"
+    linear = classifier.head.bare
     classifier.input_tuner = isinstance(config, PromptLearningConfig)
     config.task_type = TaskType.FEATURE_EXTRACTION if linear else TaskType.SEQ_CLS
     target = classifier.encoder if linear else classifier.network

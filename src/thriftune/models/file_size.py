@@ -30,9 +30,9 @@ def stored_bytes(classifier: Classifier) -> int:
 
         files.append((get_peft_model_state_dict(classifier.peft, save_embedding_layers=False), True))
     else:
-        whole = classifier.encoder if classifier.head.type == "linear" else classifier.network
+        whole = classifier.encoder if classifier.head.bare else classifier.network
         files.append((whole.state_dict(), True))
-    if classifier.head.type == "linear":
+    if classifier.head.bare:
         files.append((classifier.network.get_submodule("classifier").state_dict(), False))
     return sum(_file_bytes(state, marked) for state, marked in files)
 

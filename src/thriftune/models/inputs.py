@@ -27,7 +27,7 @@ def check_inputs(classifier: Classifier, tokenizer: Any, splits: dict[str, Token
         _check_words(classifier, tokenizer, tokens, words)
         _check_segments(classifier, tokens)
         _check_positions(classifier, tokenizer, tokens)
-    if classifier.config.is_encoder_decoder and classifier.head.type == "own":
+    if classifier.config.is_encoder_decoder and not classifier.head.bare:
         _check_ends(classifier, splits)
 
 

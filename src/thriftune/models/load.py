@@ -195,17 +195,17 @@ def _target(folder: Path, labels: tuple[str, ...], head: HeadSettings) -> _Targe
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
     config.problem_type = "single_label_classification"
-    auto: Any = AutoModelForSequenceClassification if head.type == "own" else AutoModel
+    auto: Any = AutoModel if head.bare else AutoModelForSequenceClassification
     classes = auto._model_mapping.get(type(config), None)
     if classes is None:
         raise InputError(
             f'The model in {folder} cannot be loaded: the architecture "{config.model_type}" has no '
-            f"{'classifier of texts' if head.type == 'own' else 'encoder'} in transformers, and code from a model's "
+            f"{'encoder' if head.bare else 'classifier of texts'} in transformers, and code from a model's "
             "folder is never run. Use a text encoder such as BERT, RoBERTa, ELECTRA, DistilBERT or DeBERTa."
         )
     if isinstance(classes, tuple):
         classes = next((cls for cls in classes if cls.__name__ in origin.architectures), classes[0])
-    options = _without_pooler(classes) if head.type == "linear" else {}
+    options = _without_pooler(classes) if head.bare else {}
     return _Target(folder, labels, head, auto, classes, config, origin, options)
 
 
@@ -301,21 +301,21 @@ def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes:
     head, config = target.head, made.config
     network: nn.Module = made
     encoder: PreTrainedModel = made
-    if head.type == "own":
-        encoder = made.base_model  # type: ignore[assignment]
+    if head.bare:
+        _check_bare_head(config, head)
+        network = linear_head(encoder, len(target.labels), head)
     else:
-        _check_linear_head(config)
-        network = linear_head(encoder, len(target.labels), 0.1 if head.dropout is None else head.dropout)
+        encoder = made.base_model  # type: ignore[assignment]
     known = family_of(config.model_type)
     family = known or guess_family(made)
-    if head.type == "own" and head.dropout is not None:
+    if not head.bare and head.dropout is not None:
         _set_head_dropout(network, encoder, head.dropout)
     classifier = Classifier(
         network=network,
         encoder=encoder,
         family=family,
         head=head,
-        head_names=tuple(family.head_paths(made)) if head.type == "own" else ("classifier",),
+        head_names=("classifier",) if head.bare else tuple(family.head_paths(made)),
         labels=target.labels,
         name=name or target.folder.name,
         path=target.folder,
@@ -325,15 +325,17 @@ def _classifier(target: _Target, made: PreTrainedModel, name: str | None, notes:
     return classifier
 
 
-def _check_linear_head(config: PretrainedConfig) -> None:
+def _check_bare_head(config: PretrainedConfig, head: HeadSettings) -> None:
     """Raises `InputError` where the first token has not seen the text, or the encoder takes two inputs."""
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
-        raise InputError(f'head.type linear needs an encoder alone; "{kind}" has a decoder too. Use head.type own.')
-    if is_causal(config) or getattr(config, "is_decoder", False):
+        raise InputError(
+            f'head.type {head.type} needs an encoder alone; "{kind}" has a decoder too. Use head.type own.'
+        )
+    if head.type == "linear" and (is_causal(config) or getattr(config, "is_decoder", False)):
         raise InputError(
             f'head.type linear reads the first token, which in a decoder ("{kind}") has seen no other. '
-            "Use head.type own, which reads the last one."
+            "Use head.type own, which reads the last one, or mean, which reads all."
         )
 
 

@@ -6,6 +6,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from thriftune.models.classifier import Classifier
+from thriftune.models.mean import mean_rows
 from thriftune.models.rows import Rows
 
 
@@ -32,23 +33,30 @@ def packed_logits(
         hidden = family.embed(classifier.encoder, rows)
     context = family.context(classifier.encoder, rows) if bottom < count else None
     for index in range(bottom, count):
-        first_only = index == count - 1 and family.reads_first_token(classifier)
+        first_only = index == count - 1 and family.reads(classifier) == "first"
         inputs = (classifier.encoder, index, hidden, rows, context, first_only)
         hidden = checkpoint(family.layer, *inputs, use_reentrant=False) if recompute else family.layer(*inputs)
-    return family.read_head(classifier, hidden, rows)
+    return family.read_head(classifier, hidden if bottom == count else _read(classifier, hidden, rows))
+
+
+def _read(classifier: Classifier, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
+    """What the head reads (texts, hidden), from the last layer's output for all rows or for the first tokens."""
+    hidden = classifier.family.finish(classifier.encoder, hidden)
+    return mean_rows(hidden, rows) if classifier.family.reads(classifier) == "mean" else hidden
 
 
 def prefix_output(
     classifier: Classifier, rows: Rows, top: int, bottom: int = 0, hidden: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Output of the layers from `bottom` to below `top`: (rows, hidden), or of the first tokens where only the head
-    follows. Without `hidden`, the input of the layer `bottom`, it starts with the embeddings.
+    """Output of the layers from `bottom` to below `top`: (rows, hidden), or what the head reads of each text
+    (texts, hidden) where only the head follows. Without `hidden`, the input of the layer `bottom`, it starts with the
+    embeddings.
     """
     family, count = classifier.family, len(classifier.layers)
     if hidden is None:
         hidden = family.embed(classifier.encoder, rows)
     context = family.context(classifier.encoder, rows) if bottom < top else None
     for index in range(bottom, top):
-        first_only = index == count - 1 and family.reads_first_token(classifier)
+        first_only = index == count - 1 and family.reads(classifier) == "first"
         hidden = family.layer(classifier.encoder, index, hidden, rows, context, first_only)
-    return hidden
+    return _read(classifier, hidden, rows) if top == count else hidden

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from thriftune.errors import InputError
+from thriftune.models.head import mean_of
 from thriftune.models.load import load_tokenizer, quiet
 from thriftune.models.padding import sorted_batches
 from thriftune.models.sources import DEMO_MODELS, resolve_model
@@ -28,7 +29,7 @@ class Saved:
 
     model: nn.Module
     head: dict[str, torch.Tensor] | None
-    """weight and bias of a linear head; None for the architecture's own."""
+    """weight and bias of a linear or mean head; None for the architecture's own."""
     tokenizer: Any
     usage: Usage
     labels: tuple[str, ...]
@@ -64,7 +65,9 @@ class Saved:
         if self.head is None:
             logits = outputs.logits
         else:
-            logits = nn.functional.linear(outputs.last_hidden_state[:, 0], self.head["weight"], self.head["bias"])
+            hidden = outputs.last_hidden_state
+            read = mean_of(hidden, batch["attention_mask"]) if self.usage.head == "mean" else hidden[:, 0]
+            logits = nn.functional.linear(read, self.head["weight"], self.head["bias"])
         return logits
 
 
@@ -75,8 +78,8 @@ def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> S
     raise.
     """
     usage = Usage.read(folder)
-    linear = usage.head == "linear"
-    auto: Any = AutoModel if linear else AutoModelForSequenceClassification
+    bare = usage.head != "own"
+    auto: Any = AutoModel if bare else AutoModelForSequenceClassification
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name that is going away
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -89,7 +92,7 @@ def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> S
             place = base or _base(usage.base, folder)
             model = auto.from_pretrained(place, config=config, ignore_mismatched_sizes=True, **options)
             model = PeftModel.from_pretrained(model, str(folder))
-    head = load_file(folder / "head.safetensors", device=device) if linear else None
+    head = load_file(folder / "head.safetensors", device=device) if bare else None
     labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     return Saved(model.eval().to(device), head, load_tokenizer(folder), usage, labels)
 

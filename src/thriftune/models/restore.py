@@ -25,7 +25,7 @@ def restore(classifier: Classifier, folder: Path) -> None:
         with torch.no_grad():
             for name, parameter in classifier.trained():
                 parameter.copy_(saved[name])
-    if classifier.head.type == "linear":
+    if classifier.head.bare:
         classifier.network.get_submodule("classifier").load_state_dict(load_file(folder / "head.safetensors"))
 
 

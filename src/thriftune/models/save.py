@@ -35,11 +35,11 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
                 classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
             classifier.config.save_pretrained(folder)
             _set(folder / "adapter_config.json", base_model_name_or_path=base)
-        elif classifier.head.type == "linear":
+        elif classifier.head.bare:
             classifier.encoder.save_pretrained(folder)
         else:
             classifier.network.save_pretrained(folder)  # type: ignore[operator]
-        if classifier.head.type == "linear":
+        if classifier.head.bare:
             _save_linear_head(classifier, folder)
         _save_reading(classifier, folder, reading or Reading(), base)
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -36,7 +36,7 @@ class Usage:
     columns: tuple[str, ...]
     max_tokens: int
     precision: Literal["fp32", "tf32", "bf16"]
-    head: Literal["own", "linear"]
+    head: Literal["own", "linear", "mean"]
     join: Join | None
     """How two columns become one text; None where the tokenizer takes them as they are."""
     base: str | None
@@ -45,7 +45,7 @@ class Usage:
     """Whether the model reads padding, so that each text is to be predicted without any."""
 
     @classmethod
-    def of(cls, tokenizer: Any, reading: Reading, head: Literal["own", "linear"], base: str | None) -> Usage:
+    def of(cls, tokenizer: Any, reading: Reading, head: Literal["own", "linear", "mean"], base: str | None) -> Usage:
         """The usage of a classifier that reads texts in some way."""
         joined = reading.pair == "one_segment" and len(reading.columns) == 2
         join = Join.of(tokenizer, plain_tokenizer(tokenizer), reading.max_tokens) if joined else None
@@ -113,16 +113,16 @@ It reads {columns} of text. Run this in the folder that holds this file, or set 
 
 
 def _imports(usage: Usage) -> str:
-    auto = ["AutoModel" if usage.head == "linear" else "AutoModelForSequenceClassification", "AutoTokenizer"]
+    auto = ["AutoModel" if usage.head != "own" else "AutoModelForSequenceClassification", "AutoTokenizer"]
     lines = ["from importlib.util import find_spec\n"] * (usage.base is not None and packaged(usage.base) is not None)
     lines += ["import torch"]
     lines += ["from peft import PeftModel"] * (usage.base is not None)
-    lines += ["from safetensors.torch import load_file"] * (usage.head == "linear")
+    lines += ["from safetensors.torch import load_file"] * (usage.head != "own")
     return "\n".join([*lines, f"from transformers import {', '.join(['AutoConfig', *auto])}\n"])
 
 
 def _loading(usage: Usage) -> str:
-    auto = "AutoModel" if usage.head == "linear" else "AutoModelForSequenceClassification"
+    auto = "AutoModel" if usage.head != "own" else "AutoModelForSequenceClassification"
     lines = ['folder = "."']
     if usage.base is not None:
         lines += _base(usage.base)
@@ -136,7 +136,7 @@ def _loading(usage: Usage) -> str:
             ")",
             "model = PeftModel.from_pretrained(model, folder).eval()",
         ]
-    lines += ['head = load_file(folder + "/head.safetensors")'] * (usage.head == "linear")
+    lines += ['head = load_file(folder + "/head.safetensors")'] * (usage.head != "own")
     return "\n".join([*lines, "labels = [config.id2label[index] for index in range(config.num_labels)]\n"])
 
 
@@ -174,6 +174,16 @@ ALONE = """\
 """
 
 
+READS = {
+    "linear": ["hidden = model(**inputs).last_hidden_state[:, 0]"],
+    "mean": [
+        'mask = inputs["attention_mask"].unsqueeze(-1)',
+        "hidden = (model(**inputs).last_hidden_state * mask).sum(dim=1) / mask.sum(dim=1)",
+    ],
+}
+"""What a head on the bare encoder reads of each text."""
+
+
 def _predicting(usage: Usage) -> str:
     if usage.join is None:
         length = f"truncation=True, max_length={usage.max_tokens}"
@@ -183,9 +193,9 @@ def _predicting(usage: Usage) -> str:
     context = "torch.inference_mode()"
     if usage.precision == "bf16":
         context += ", torch.autocast(model.device.type, dtype=torch.bfloat16)"
-    if usage.head == "linear":
+    if usage.head != "own":
         logits = [
-            "hidden = model(**inputs).last_hidden_state[:, 0]",
+            *READS[usage.head],
             'logits = torch.nn.functional.linear(hidden, head["weight"], head["bias"])',
         ]
     else:

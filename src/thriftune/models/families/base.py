@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Family:
     """One architecture: paths to its parts, in the names of its Hugging Face modules.
 
-    A family that packs overrides `embed`, `layer` and `read_head`; without them its models train through their own
+    A family that packs overrides `embed`, `layer` and `read_own_head`; without them its models train through their own
     forward on padded batches.
     """
 
@@ -71,9 +71,9 @@ class Family:
         positions = getattr(config, "max_position_embeddings", None)
         return None if positions is None else positions - self.position_offset
 
-    def reads_first_token(self, classifier: Classifier) -> bool:
-        """Whether the head reads the first token's hidden state alone."""
-        return True
+    def reads(self, classifier: Classifier) -> Literal["first", "mean"]:
+        """Which of the last hidden states the head reads: the first token's, or the mean of all."""
+        return "mean" if classifier.head.type == "mean" else "first"
 
     def below(self, encoder: Any, cut: int) -> list[nn.Module]:
         """The modules that only the layers below the cut need: the embeddings and those layers."""
@@ -93,14 +93,18 @@ class Family:
         """One layer: (rows, hidden) -> (rows, hidden), or (texts, hidden) of the first tokens if `first_only`."""
         raise NotImplementedError
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
-        """The architecture's head on the first tokens' last hidden states (texts, hidden): (texts, classes)."""
+    def finish(self, encoder: Any, hidden: torch.Tensor) -> torch.Tensor:
+        """What the encoder does to the last layer's output, row by row: nothing, in most."""
+        return hidden
+
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
+        """The architecture's head on what it reads of the last hidden states (texts, hidden): (texts, classes)."""
         raise NotImplementedError
 
-    def read_head(self, classifier: Classifier, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
-        """Logits (texts, classes) from the last hidden states: (texts, hidden) of the first tokens."""
+    def read_head(self, classifier: Classifier, read: torch.Tensor) -> torch.Tensor:
+        """Logits (texts, classes) from what the head reads of each text (texts, hidden)."""
         network: Any = classifier.network
-        if classifier.head.type == "linear":
-            out: torch.Tensor = network.classifier(network.dropout(hidden))
+        if classifier.head.bare:
+            out: torch.Tensor = network.classifier(network.dropout(read))
             return out
-        return self.read_own_head(network, hidden)
+        return self.read_own_head(network, read)

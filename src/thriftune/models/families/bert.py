@@ -38,9 +38,9 @@ class BertFamily(Family):
         """A post-norm layer."""
         return post_norm_layer(bert_parts(encoder.encoder.layer[index]), hidden, rows, first_only)
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Pooler (dense, tanh), dropout, classifier."""
-        pooled = network.base_model.pooler(first.unsqueeze(1))
+        pooled = network.base_model.pooler(read.unsqueeze(1))
         out: torch.Tensor = network.classifier(network.dropout(pooled))
         return out
 

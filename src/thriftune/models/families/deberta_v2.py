@@ -132,9 +132,9 @@ class DebertaV2Family(Family):
         out = _convolve(convolution, hidden, out, rows)
         return take(out, rows.starts) if first_only else out
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Pooler (dropout, dense, activation), dropout, classifier."""
-        out: torch.Tensor = network.classifier(network.dropout(network.pooler(first.unsqueeze(1))))
+        out: torch.Tensor = network.classifier(network.dropout(network.pooler(read.unsqueeze(1))))
         return out
 
 

@@ -48,9 +48,9 @@ class DistilBertFamily(Family):
         )
         return post_norm_layer(parts, hidden, rows, first_only)
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Dense, ReLU, dropout, classifier."""
-        out: torch.Tensor = network.classifier(network.dropout(network.pre_classifier(first).relu()))
+        out: torch.Tensor = network.classifier(network.dropout(network.pre_classifier(read).relu()))
         return out
 
 

@@ -28,9 +28,9 @@ class ElectraFamily(BertFamily):
         project = getattr(encoder, "embeddings_project", None)
         return out if project is None else linear(project, out)
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Dropout, dense, GELU, dropout, projection."""
-        out: torch.Tensor = network.classifier(first.unsqueeze(1))
+        out: torch.Tensor = network.classifier(read.unsqueeze(1))
         return out
 
 

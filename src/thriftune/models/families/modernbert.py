@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,9 +21,11 @@ class ModernBertFamily(Family):
 
     packs = True
 
-    def reads_first_token(self, classifier: Classifier) -> bool:
-        """Unless the own head averages over all tokens."""
-        return classifier.head.type == "linear" or classifier.config.classifier_pooling == "cls"
+    def reads(self, classifier: Classifier) -> Literal["first", "mean"]:
+        """The own head may average over all tokens."""
+        if classifier.head.bare:
+            return super().reads(classifier)
+        return "first" if classifier.config.classifier_pooling == "cls" else "mean"
 
     def embed(self, encoder: Any, rows: Rows) -> torch.Tensor:
         """Words, normalised."""
@@ -66,21 +68,14 @@ class ModernBertFamily(Family):
         value, gate = linear(layer.mlp.Wi, layer.mlp_norm(middle)).chunk(2, dim=-1)
         return middle + linear(layer.mlp.Wo, dropout(layer.mlp.act(value) * gate, rate_of(layer.mlp.drop)))
 
-    def read_head(self, classifier: Classifier, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
-        """Final norm, mean over tokens where the head wants it, then the head."""
-        encoder: Any = classifier.encoder
-        hidden = encoder.final_norm(hidden)
-        if not self.reads_first_token(classifier):
-            text = torch.repeat_interleave(
-                torch.arange(rows.texts, device=hidden.device), rows.lengths, output_size=len(hidden)
-            )
-            sums = hidden.new_zeros(rows.texts, hidden.shape[1]).index_add(0, text, hidden)
-            hidden = sums / rows.lengths.unsqueeze(1)
-        return super().read_head(classifier, hidden, rows)
+    def finish(self, encoder: Any, hidden: torch.Tensor) -> torch.Tensor:
+        """The final norm."""
+        out: torch.Tensor = encoder.final_norm(hidden)
+        return out
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Dense, activation, norm; dropout; classifier."""
-        out: torch.Tensor = network.classifier(network.drop(network.head(first)))
+        out: torch.Tensor = network.classifier(network.drop(network.head(read)))
         return out
 
 

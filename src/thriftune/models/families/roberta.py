@@ -21,9 +21,9 @@ class RobertaFamily(BertFamily):
         """Positions up to the padding id's are never a token's."""
         return int(config.max_position_embeddings) - int(config.pad_token_id or 0) - 1
 
-    def read_own_head(self, network: Any, first: torch.Tensor) -> torch.Tensor:
+    def read_own_head(self, network: Any, read: torch.Tensor) -> torch.Tensor:
         """Dropout, dense, tanh, dropout, projection."""
-        out: torch.Tensor = network.classifier(first.unsqueeze(1))
+        out: torch.Tensor = network.classifier(read.unsqueeze(1))
         return out
 
 
