@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from thriftune.results.training import Training
+
 SCHEMA_VERSION = 1
 
 Status = Literal["done", "failed", "out_of_memory", "diverged", "interrupted"]
@@ -246,8 +248,8 @@ class RunRecord:
     head: dict[str, Any]
     learning_rate: float | None
     """The one used (the search's best, where there was one)."""
-    best_epoch: int | None
-    """1-based epoch whose weights were kept."""
+    best_epoch: int | float | None
+    """Epochs done when the weights that were kept were looked at; fractional within an epoch."""
     test: Scores | None
     validation: Scores | None
     cost: Cost | None
@@ -262,6 +264,8 @@ class RunRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """`bytes` and `sha256` of every file that the run left, by its path in the run's folder."""
+    training: Training | None = None
+    """How training ended; None for baselines, and in results of earlier versions."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -284,7 +288,9 @@ class RunRecord:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        known = {f.name for f in fields(cls)} - {"test", "validation", "robustness", "cost", "predicted", "search"}
+        known = {f.name for f in fields(cls)} - {
+            *("test", "validation", "robustness", "cost", "predicted", "search", "training")
+        }
         cost = _without_reasons(data["cost"]) if data["cost"] is not None else None
         predicted = data.get("predicted")
         if cost is not None:
@@ -298,6 +304,7 @@ class RunRecord:
             cost=Cost(**cost) if cost is not None else None,
             predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
+            training=Training(**data["training"]) if data.get("training") is not None else None,
         )
 
 
@@ -374,10 +381,13 @@ class StepPoint:
 
 @dataclass(frozen=True)
 class EpochPoint:
-    """A line of `history.jsonl`: the state at the end of an epoch (training scores are running means)."""
+    """A line of `history.jsonl`: a look at validation, at the end of an epoch or within one.
 
-    epoch: int
-    """1-based."""
+    Training scores are means over the steps since the look before.
+    """
+
+    epoch: int | float
+    """Epochs done: 1 after the first, 1.5 in the middle of the second."""
     step: int
     train_loss: float
     train_accuracy: float
@@ -386,7 +396,9 @@ class EpochPoint:
     validation_macro_f1: float | None
     learning_rate: float
     train_seconds: float
-    """Of this epoch's steps."""
+    """Of the steps since the look before."""
+    changed: float | None = None
+    """Share of the validation texts that changed their answer since about an epoch before; None at the first look."""
     kind: Literal["epoch"] = "epoch"
 
 

@@ -1,0 +1,50 @@
+"""How a run's training went: what `run.json` holds under `training`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["plateau", "improving", "limit", "unknown"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training ended, and whether it was still improving on validation by then."""
+
+    ended: Literal["plateau", "max_epochs", "seconds", "epochs", "solved"]
+    """plateau: validation had stopped improving; max_epochs, seconds: a limit of the budget came first; epochs: the
+    number that the protocol asks for was done; solved: the head was solved, nothing was left to train."""
+    steps: int
+    """Optimiser steps."""
+    epochs: float
+    """Passes over the training texts; fractional where training ended within one."""
+    gain: float | None
+    """Validation accuracy (a share) gained over the last epoch at the full learning rate; None without validation,
+    or after a single look at it."""
+    noise: float | None
+    """2 sqrt(d / n): n validation texts, of which the share d changed their answer over that epoch."""
+    state: State
+    """What follows from them with the study's margin when the run was made: see `state_of`."""
+
+
+def improving(gain: float | None, noise: float | None, margin: float) -> bool | None:
+    """Whether a gain over the last epoch exceeds the margin (accuracy points) and noise; None where it is not known."""
+    if gain is None or noise is None:
+        return None
+    return gain > max(margin / 100, noise)
+
+
+def state_of(ended: str, gain: float | None, noise: float | None, margin: float) -> State:
+    """plateau: a budget ended because validation no longer improved (or the head was solved), or a fixed number of
+    epochs ended without a measurable gain; improving: the last epoch still gained; limit: a budget's limit came first,
+    without a measurable gain; unknown: there was no validation to tell.
+    """
+    if ended in ("plateau", "solved"):
+        return "plateau"
+    still = improving(gain, noise, margin)
+    if still is None:
+        return "unknown"
+    if still:
+        return "improving"
+    return "plateau" if ended == "epochs" else "limit"
