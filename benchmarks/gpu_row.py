@@ -59,7 +59,7 @@ class Watch(Hook):
             self.late = True
             raise TimeoutError
 
-    def epoch_trained(self, seconds: float) -> None:
+    def steps_done(self, seconds: float) -> None:
         """A whole epoch counts."""
         if not self.late:
             self.seconds.append(seconds)

@@ -141,7 +141,7 @@ def test_an_epoch_that_diverges_is_charged(tmp_path: Path) -> None:
     charged: list[float] = []
 
     class Clock(Hook):
-        def epoch_trained(self, seconds: float) -> None:
+        def steps_done(self, seconds: float) -> None:
             charged.append(seconds)
 
     model = classifier("full")
@@ -262,7 +262,7 @@ def test_decay_spares_vectors_unless_told_otherwise() -> None:
 )
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.33])
 def test_schedules_are_transformers_own(kind: str, peer: Any, warmup: float) -> None:
-    ours = Schedule(ScheduleSettings(type=kind, warmup=warmup), 37)
+    ours = Schedule(Protocol(schedule=ScheduleSettings(type=kind, warmup=warmup)), 37)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = peer(optimizer, math.ceil(warmup * 37), 37)
     for step in range(37):
@@ -286,13 +286,13 @@ def test_schedules_are_transformers_own(kind: str, peer: Any, warmup: float) -> 
 def test_a_schedule_that_is_all_warm_up_says_so(
     settings: dict[str, Any], steps: int, idle: bool, words: str | None
 ) -> None:
-    schedule = Schedule(ScheduleSettings(**settings), steps)
+    schedule = Schedule(Protocol(schedule=ScheduleSettings(**settings)), steps)
     assert schedule.idle == idle
     assert (words in schedule.notes()[0]) if words else schedule.notes() == []
 
 
 def test_plateau_is_torchs_own() -> None:
-    ours = Schedule(ScheduleSettings(type="plateau", factor=0.5, patience=1), 10)
+    ours = Schedule(Protocol(schedule=ScheduleSettings(type="plateau", factor=0.5, patience=1)), 10)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     for loss in np.random.default_rng(0).normal(1, 0.1, 60):

@@ -63,14 +63,14 @@ class CostMeter(Hook):
         else:
             torch.cuda.empty_cache()
 
-    def epoch_started(self) -> None:
+    def steps_started(self) -> None:
         """Resets the allocator's peak, so that evaluation does not count."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             self._energy_start = _energy(self._device)
         self._processors_start = ProcessorTime.now()
 
-    def epoch_trained(self, seconds: float) -> None:
+    def steps_done(self, seconds: float) -> None:
         """Adds the epoch's steps."""
         self.processors += ProcessorTime.now().since(self._processors_start)
         self.train_seconds += seconds

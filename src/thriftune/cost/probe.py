@@ -161,7 +161,7 @@ class _Epochs(Hook):
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def epoch_trained(self, seconds: float) -> None:
+    def steps_done(self, seconds: float) -> None:
         """Adds an epoch."""
         self.seconds.append(seconds)
 

@@ -42,7 +42,7 @@ def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarr
     """The training batch with the most padded tokens over all epochs: where a step's memory peaks."""
     batches = [
         batch
-        for epoch in range(protocol.epochs)
+        for epoch in range(protocol.most_epochs)
         for batch in training_batches(len(lengths), protocol.batch_size, seed, epoch)
     ]
     return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))

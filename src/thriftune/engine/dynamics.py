@@ -23,12 +23,12 @@ class Dynamics(Hook):
         """Remembers the step whose losses are read."""
         self._step = step
 
-    def epoch_trained(self, seconds: float) -> None:
+    def epoch_ended(self) -> None:
         """Copies the epoch's losses from the device."""
         if self._step is not None:
             self._epochs.append(self._step.losses.cpu().numpy().copy())
 
     @property
     def true_probability(self) -> np.ndarray:
-        """Probability of the true label, (epochs, texts), float32."""
-        return np.asarray(np.exp(-np.stack(self._epochs)))
+        """Probability of the true label, (whole epochs, texts), float32."""
+        return np.exp(-np.array(self._epochs, dtype=np.float32))

@@ -31,26 +31,31 @@ class OptimizerSettings(Settings):
 class ScheduleSettings(Settings):
     """How the learning rate changes over training."""
 
-    type: Literal["linear", "constant", "cosine", "plateau"] = setting(
-        "linear", help="decay to zero (linear, cosine), none, or on a plateau of the validation loss"
+    type: Literal["auto", "linear", "constant", "cosine", "plateau", "stable"] = setting(
+        "auto",
+        help="decay to zero over all steps (linear, cosine), none (constant), on a plateau of the validation loss, or "
+        "at the end alone (stable); auto: linear, and stable with epochs auto",
     )
     warmup: float | None = setting(
         None,
-        help="share of the steps over which the rate rises from zero; 0.1 for linear and cosine, else 0",
+        help="share of the steps over which the rate rises from zero (with epochs auto: of min_steps); 0.1 for linear, "
+        "cosine and stable, else 0",
         minimum=0,
         below=1,
+    )
+    decay: float | None = setting(
+        None, help="stable: share of the steps over which the rate falls to zero at the end (0.2)", above=0, below=1
     )
     factor: float | None = setting(None, help="plateau: the rate is multiplied by this (0.5)", above=0, below=1)
     patience: int | None = setting(None, help="plateau: epochs without improvement that are tolerated (2)", minimum=0)
 
     def problems(self) -> list[tuple[str, str]]:
-        """factor and patience belong to plateau."""
-        if self.type == "plateau":
-            return []
+        """factor and patience belong to plateau, decay to stable."""
+        owners = {"factor": ("plateau",), "patience": ("plateau",), "decay": ("stable", "auto")}
         return [
-            (key, f"has no effect with type {self.type}; remove it, or use type plateau")
-            for key in ("factor", "patience")
-            if getattr(self, key) is not None
+            (key, f"has no effect with type {self.type}; remove it, or use type {types[0]}")
+            for key, types in owners.items()
+            if self.type not in types and getattr(self, key) is not None
         ]
 
     @property
@@ -58,7 +63,12 @@ class ScheduleSettings(Settings):
         """The warm-up in force."""
         if self.warmup is not None:
             return self.warmup
-        return 0.1 if self.type in ("linear", "cosine") else 0.0
+        return 0.1 if self.type in ("auto", "linear", "cosine", "stable") else 0.0
+
+    @property
+    def decay_share(self) -> float:
+        """The share of the steps over which a stable schedule falls in the end."""
+        return 0.2 if self.decay is None else self.decay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +80,43 @@ class EarlyStopping(Settings):
     min_delta: float = setting(0.0, help="smaller changes do not count as improvement", minimum=0)
 
 
+MOST_EPOCHS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Settings):
+    """How long a method may train where the number of epochs is not given: the same for all methods of a study."""
+
+    max_epochs: int = setting(60, help="no more passes over the training texts", minimum=1, maximum=MOST_EPOCHS)
+    min_steps: int = setting(300, help="optimiser steps before training may end", minimum=1, maximum=100_000_000)
+    patience: int = setting(
+        5, help="looks at validation without improvement after which training ends", minimum=1, maximum=1_000_000
+    )
+    validate_every: int | None = setting(
+        None,
+        help="steps between looks at validation; null: about an epoch, at least 20 and at most 200, and more where "
+        "validation is large",
+        minimum=1,
+        maximum=100_000_000,
+    )
+    seconds: float | None = setting(
+        None,
+        help="training seconds (steps only) after which training ends, as soon as validation is looked at",
+        above=0,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol(Settings):
     """How every run of a study is trained."""
 
-    epochs: int = setting(3, help="passes over the training texts", minimum=1, maximum=100_000)
+    epochs: int | Literal["auto"] = setting(
+        3,
+        help="passes over the training texts; auto: until validation no longer improves, within the budget",
+        minimum=1,
+        maximum=MOST_EPOCHS,
+    )
+    budget: Budget = setting(factory=Budget, help="epochs auto: how long training may take")
     batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1, maximum=MOST_TEXTS)
     accumulate: int = setting(1, help="batches per optimiser step", minimum=1, maximum=MOST_TEXTS)
     max_tokens: int = setting(
@@ -116,4 +158,35 @@ class Protocol(Settings):
             found.append(("precision", "tf32 exists on GPUs alone; use fp32 with device cpu"))
         if self.device == "cpu" and self.gpu_prefix_gb:
             found.append(("gpu_prefix_gb", "has no effect with device cpu; remove it"))
+        return found + (self._auto_problems() if self.epochs == "auto" else self._fixed_problems())
+
+    def _fixed_problems(self) -> list[tuple[str, str]]:
+        if self.budget == Budget():
+            return []
+        return [("budget", f"has no effect with epochs {self.epochs}; remove it, or use epochs: auto")]
+
+    def _auto_problems(self) -> list[tuple[str, str]]:
+        found = []
+        if self.schedule.type not in ("auto", "stable", "constant"):
+            found.append(
+                (
+                    "schedule.type",
+                    f"{self.schedule.type} needs to know when training ends, which epochs: auto does not; use auto, "
+                    "stable or constant, or give a number of epochs",
+                )
+            )
+        if self.early_stopping is not None:
+            found.append(("early_stopping", "has no effect with epochs auto, which ends by budget.patience; remove it"))
         return found
+
+    @property
+    def most_epochs(self) -> int:
+        """The number of epochs, or the most that the budget allows."""
+        return self.budget.max_epochs if self.epochs == "auto" else self.epochs
+
+    @property
+    def schedule_type(self) -> str:
+        """The learning-rate schedule in force."""
+        if self.schedule.type != "auto":
+            return self.schedule.type
+        return "stable" if self.epochs == "auto" else "linear"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 
-from thriftune.engine.protocol import Protocol, ScheduleSettings
+from thriftune.engine.protocol import Protocol
 
 
 class Schedule:
-    """Gives the factor on the peak learning rate for each step.
+    """Gives the factor on the peak learning rate for each step of a training whose number of steps is known.
 
     Warm-up rises linearly from 0; linear and cosine then fall to 0 at the last step, as transformers' schedules
-    of those names do. plateau multiplies by `factor` when the validation loss has not fallen (by more than
-    0.01%) for more than `patience` epochs, as torch's ReduceLROnPlateau does.
+    of those names do; stable falls linearly over the last steps alone (Hägele et al. 2024, arXiv:2405.18392). plateau
+    multiplies by `factor` when the validation loss has not fallen (by more than 0.01%) for more than `patience`
+    epochs, as torch's ReduceLROnPlateau does.
     """
 
-    def __init__(self, settings: ScheduleSettings, steps: int) -> None:
-        self.settings = settings
+    def __init__(self, protocol: Protocol, steps: int) -> None:
+        self.settings = protocol.schedule
+        self.type = protocol.schedule_type
         self.steps = steps
-        self.warmup_steps = math.ceil(settings.warmup_share * steps)
+        self.warmup_steps = math.ceil(self.settings.warmup_share * steps)
         self.scale = 1.0
         self.best = math.inf
         self.bad_epochs = 0
@@ -28,9 +30,12 @@ class Schedule:
         if step < self.warmup_steps:
             return self.scale * step / max(1, self.warmup_steps)
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        if self.settings.type == "linear":
+        if self.type == "linear":
             return max(0.0, 1.0 - progress)
-        if self.settings.type == "cosine":
+        if self.type == "stable":
+            falling = math.ceil(self.settings.decay_share * self.steps)
+            return self.scale * min(1.0, (self.steps - step) / falling)
+        if self.type == "cosine":
             return max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))
         return self.scale
 
@@ -51,7 +56,7 @@ class Schedule:
 
     def epoch_ended(self, validation_loss: float | None) -> None:
         """Tells a plateau schedule how the epoch went; does nothing for the others."""
-        if self.settings.type != "plateau" or validation_loss is None:
+        if self.type != "plateau" or validation_loss is None:
             return
         if validation_loss < self.best * (1 - 1e-4):
             self.best, self.bad_epochs = validation_loss, 0
@@ -64,5 +69,10 @@ class Schedule:
 
 
 def optimizer_steps(texts: int, protocol: Protocol) -> int:
-    """How often training on so many texts updates the weights, over all epochs."""
-    return math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.epochs
+    """How often training on so many texts updates the weights, over all epochs; at most, with epochs auto."""
+    return epoch_steps(texts, protocol) * protocol.most_epochs
+
+
+def epoch_steps(texts: int, protocol: Protocol) -> int:
+    """How often one epoch of so many texts updates the weights."""
+    return math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate)

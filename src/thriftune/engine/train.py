@@ -13,14 +13,15 @@ import numpy as np
 import torch
 
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import Examples
 from thriftune.engine.checkpoint import load_trained, save_trained
 from thriftune.engine.graphs import steps_of
+from thriftune.engine.pace import SMALLEST_GAIN, Ended, Look, Pace, Stretch, pace_of
 from thriftune.engine.precision import use_precision
 from thriftune.engine.predict import QuickScores, quick_scores
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.readings import Readings
-from thriftune.engine.schedule import Schedule, optimizer_steps
+from thriftune.engine.schedule import epoch_steps
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow
 from thriftune.methods.base import Watcher
@@ -44,7 +45,7 @@ class Progress:
     step: int
     """Steps done over all epochs."""
     steps: int
-    """Steps of the whole training."""
+    """Steps of the whole training; the most that it may take where its end is not known."""
     texts: int
     """Texts seen over all epochs."""
     loss: float | None
@@ -57,17 +58,23 @@ class Hook:
     def train_started(self, step: Step) -> None:
         """Before the first step; the model is in training mode."""
 
-    def epoch_started(self) -> None:
-        """Before an epoch's first step."""
+    def steps_started(self) -> None:
+        """Before steps that run without a break: an epoch's, or some of them."""
 
     def stepped(self, progress: Progress) -> None:
         """After a step; called inside the timed part, so it must be quick."""
 
-    def epoch_trained(self, seconds: float) -> None:
-        """After an epoch's last step and before its evaluation; `seconds` is the time of its steps."""
+    def steps_done(self, seconds: float) -> None:
+        """After the last of them and before any evaluation; `seconds` is their time, whole even if they broke off."""
+
+    def epoch_ended(self) -> None:
+        """When every training text was seen once more, after `steps_done` and before any evaluation."""
 
     def evaluated(self, seconds: float) -> None:
         """After an evaluation on validation."""
+
+    def looked(self, point: EpochPoint) -> None:
+        """After a look at validation (which is nothing where there is none), with what it found."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,21 @@ class Fit:
 
     steps: list[StepPoint]
     epochs: list[EpochPoint]
-    best_epoch: int
-    """1-based epoch whose weights were kept."""
+    """A point for every look at validation."""
+    best_epoch: int | float
+    """Epochs done when the weights that were kept were looked at."""
     validation: QuickScores | None
     """Of the kept weights."""
     texts: int
     """Texts seen, over all epochs."""
     notes: list[str]
     """What the user should know about how it was trained."""
+    ended: Ended
+    """Why training ended."""
+    gain: float | None
+    """Validation accuracy gained over the last epoch at the full learning rate; None where that is not known."""
+    noise: float | None
+    """2 sqrt(d / n): n validation texts, of which the share d changed their answer in it."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,8 @@ class Task:
     """Where the best weights wait (safetensors)."""
     watcher: Watcher | None = None
     """What the method does while training goes on."""
+    probe_steps: int | None = None
+    """Ends after so many steps, with one look at validation: a try of a learning rate. None: as the protocol says."""
 
 
 def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
@@ -116,58 +132,90 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     task = replace(task, train=train or task.train, validation=validation)
     optimizer = build_optimizer(classifier, protocol.optimizer, task.learning_rate)
     step = Step(classifier, task.train, protocol, optimizer, task.watcher.penalty if task.watcher else None)
-    schedule = Schedule(protocol.schedule, optimizer_steps(len(task.train), protocol))
-    run = _Run(task, hooks, step, schedule)
+    validation_texts = 0 if task.validation is None else len(task.validation)
+    pace = pace_of(protocol, len(task.train), validation_texts, task.seed, task.probe_steps)
+    run = _Run(task, hooks, step, pace)
     try:
         run.train()
     finally:
         task.checkpoint.unlink(missing_ok=True)
         if vocabulary is not None:
             vocabulary.restore(run.kept_decay)
+    gain, noise = run.gain()
     return Fit(
-        run.step_points, run.epoch_points, run.best_epoch, run.kept, run.texts, [*run.steps.notes(), *schedule.notes()]
+        steps=run.step_points,
+        epochs=run.epoch_points,
+        best_epoch=run.best_epoch,
+        validation=run.kept,
+        texts=run.texts,
+        notes=[*run.steps.notes(), *pace.notes()],
+        ended=pace.ended,
+        gain=gain,
+        noise=noise,
     )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a look at validation found, for the gain over the last epoch."""
+
+    step: int
+    accuracy: float
+    predicted: np.ndarray
+    """(validation texts,) class ids."""
 
 
 class _Run:
     """The state of one training."""
 
-    def __init__(self, task: Task, hooks: Sequence[Hook], step: Step, schedule: Schedule) -> None:
+    def __init__(self, task: Task, hooks: Sequence[Hook], step: Step, pace: Pace) -> None:
         self.task = task
         self.hooks = hooks
         self.step = step
         self.steps: Steps = step
         self.readings = Readings()
-        self.schedule = schedule
+        self.pace = pace
+        self.epoch_steps = epoch_steps(len(task.train), task.protocol)
         self.steps_done = 0
         self.texts = 0
+        self.seconds = 0.0
         self.step_points: list[StepPoint] = []
         self.epoch_points: list[EpochPoint] = []
-        self.best_epoch = 0
-        self.best_score = -math.inf
+        self.answers: list[_Answers] = []
+        """Of the looks at the full learning rate."""
+        self.best_epoch: int | float = 0
+        self.best_score = (-math.inf, -math.inf)
         self.kept: QuickScores | None = None
+        self.last: QuickScores | None = None
         self.stopping_best = math.inf
         self.stopping_bad = 0
         self.decay = self.kept_decay = 1.0
         self._window_mean: float | None = None
-        self._epoch = (0.0, 0.0, 0.0)
+        self._since = _Since()
 
     def train(self) -> None:
-        """Runs all epochs; leaves the kept weights in the classifier."""
+        """Runs all stretches; leaves the kept weights in the classifier."""
         protocol, classifier = self.task.protocol, self.task.classifier
         classifier.train_mode(protocol.frozen_dropout == "on")
         if self.task.watcher is not None:
-            self.task.watcher.started(self.schedule.steps)
+            self.task.watcher.started(self.pace.most_steps)
         for hook in self.hooks:
             hook.train_started(self.step)
         self.step.updated = self._updated if self.task.watcher is not None else None
         self.steps = steps_of(self.step, changed_between=self.task.watcher is not None)
-        for epoch in range(1, protocol.epochs + 1):
-            self.train_epoch(epoch)
-            if self.evaluate_epoch(epoch):
-                break
-        if protocol.keep == "best" and self.best_epoch != len(self.epoch_points):
-            load_trained(classifier, self.task.checkpoint)
+        for stretch in self.pace.stretches():
+            if stretch.falls and self._fell_behind():
+                self._put_best_back()
+            self.train_stretch(stretch)
+            if stretch.ends_epoch:
+                for hook in self.hooks:
+                    hook.epoch_ended()
+            if stretch.look:
+                self.look()
+        if protocol.epochs == "auto" and not self._fell_behind():
+            self._take_last()
+        elif self.best_epoch != self.epoch_points[-1].epoch:
+            self._put_best_back()
         if self.task.watcher is not None:
             self.task.watcher.finished()
 
@@ -175,34 +223,34 @@ class _Run:
         assert self.task.watcher is not None
         self.task.watcher.updated(self.steps_done + 1)
 
-    def train_epoch(self, epoch: int) -> None:
-        """Runs an epoch's steps; only they are timed, and they are charged even if training breaks off in them."""
+    def train_stretch(self, stretch: Stretch) -> None:
+        """Runs steps; only they are timed, and they are charged even if training breaks off in them."""
         device = self.task.classifier.device
         self.task.classifier.train_mode(self.task.protocol.frozen_dropout == "on")
         for hook in self.hooks:
-            hook.epoch_started()
+            hook.steps_started()
         synchronize(device)
         started = time.perf_counter()
         try:
-            loss, accuracy = self._steps(epoch)
+            self._steps(stretch)
         finally:
             synchronize(device)
             seconds = time.perf_counter() - started
+            self.seconds += seconds
+            self._since.seconds += seconds
             for hook in self.hooks:
-                hook.epoch_trained(seconds)
-        self._epoch = (loss, accuracy, seconds)
+                hook.steps_done(seconds)
 
-    def _steps(self, epoch: int) -> tuple[float, float]:
-        """All steps of an epoch; returns the mean loss and the accuracy of its training texts."""
+    def _steps(self, stretch: Stretch) -> None:
+        """The steps of a stretch; adds their losses and hits to what was trained since the last look."""
         task, protocol, device = self.task, self.task.protocol, self.task.classifier.device
-        batches = training_batches(len(task.train), protocol.batch_size, task.seed, epoch - 1)
-        groups = [batches[i : i + protocol.accumulate] for i in range(0, len(batches), protocol.accumulate)]
-        rates = [task.learning_rate * self.schedule.factor(self.steps_done + i) for i in range(len(groups))]
-        window = max(1, self.schedule.steps // LOSS_POINTS)
+        rates = [task.learning_rate * factor for factor in stretch.factors]
+        window = max(1, self.pace.most_steps // LOSS_POINTS)
         total_loss, window_loss = torch.zeros((), device=device), torch.zeros((), device=device)
         correct = torch.zeros((), device=device, dtype=torch.int64)
+        last = self.steps_done + len(rates)
         window_texts, texts, self._window_mean = 0, 0, None
-        for rate, result in zip(rates, self.steps.epoch(groups, rates), strict=True):
+        for rate, result in zip(rates, self.steps.epoch(stretch.groups, rates), strict=True):
             self.decay *= 1.0 - rate * protocol.optimizer.weight_decay
             self.steps_done += 1
             self.texts += result.texts
@@ -210,16 +258,20 @@ class _Run:
             window_texts += result.texts
             window_loss += result.loss
             correct += result.correct
-            if self.steps_done % window == 0 or texts == len(task.train):
-                point = partial(self._point, self.steps_done, epoch - 1 + texts / len(task.train), window_texts, rate)
+            if self.steps_done % window == 0 or self.steps_done == last:
+                point = partial(self._point, self.steps_done, self.texts / len(task.train), window_texts, rate)
                 self.readings.ask(window_loss, point)
                 total_loss += window_loss
                 window_loss, window_texts = torch.zeros((), device=device), 0
             self.readings.take()
             for hook in self.hooks:
-                hook.stepped(Progress(epoch, self.steps_done, self.schedule.steps, self.texts, self._window_mean))
+                hook.stepped(
+                    Progress(stretch.epoch, self.steps_done, self.pace.most_steps, self.texts, self._window_mean)
+                )
         self.readings.take(wait=True)
-        return total_loss.item() / texts, correct.item() / texts
+        self._since.loss += total_loss.item()
+        self._since.correct += correct.item()
+        self._since.texts += texts
 
     def _point(self, step: int, epoch: float, texts: int, rate: float, loss: float) -> None:
         """A point of the history, from the sum of its window's losses; raises `DivergedError` where that is none."""
@@ -228,8 +280,8 @@ class _Run:
         self._window_mean = loss / texts
         self.step_points.append(StepPoint(step, epoch, self._window_mean, rate))
 
-    def evaluate_epoch(self, epoch: int) -> bool:
-        """Scores the validation texts, keeps the best weights; returns whether to stop early."""
+    def look(self) -> None:
+        """Scores the validation texts, keeps the best weights and tells the pace, which may end the training."""
         task, protocol = self.task, self.task.protocol
         scores: QuickScores | None = None
         if task.validation is not None:
@@ -237,31 +289,84 @@ class _Run:
             scores = quick_scores(task.classifier, task.validation, protocol)
             for hook in self.hooks:
                 hook.evaluated(time.perf_counter() - started)
-        loss, accuracy, seconds = self._epoch
-        self.epoch_points.append(
-            EpochPoint(
-                epoch=epoch,
-                step=self.steps_done,
-                train_loss=loss,
-                train_accuracy=accuracy,
-                validation_loss=None if scores is None else scores.loss,
-                validation_accuracy=None if scores is None else scores.accuracy,
-                validation_macro_f1=None if scores is None else scores.macro_f1,
-                learning_rate=self.step_points[-1].learning_rate,
-                train_seconds=seconds,
-            )
+        whole, rest = divmod(self.texts, len(task.train))
+        epochs = whole + rest / len(task.train) if rest else whole
+        since, self._since = self._since, _Since()
+        point = EpochPoint(
+            epoch=epochs,
+            step=self.steps_done,
+            train_loss=since.loss / since.texts,
+            train_accuracy=since.correct / since.texts,
+            validation_loss=None if scores is None else scores.loss,
+            validation_accuracy=None if scores is None else scores.accuracy,
+            validation_macro_f1=None if scores is None else scores.macro_f1,
+            learning_rate=self.step_points[-1].learning_rate,
+            train_seconds=since.seconds,
+            changed=None if scores is None else self._changed(scores),
         )
-        self._keep(epoch, scores)
-        self.schedule.epoch_ended(None if scores is None else scores.loss)
-        return self._stops_early(scores)
+        self.epoch_points.append(point)
+        for hook in self.hooks:
+            hook.looked(point)
+        self.last = scores
+        self._keep(epochs, scores)
+        told = None if scores is None else Look(scores.loss, score_of(scores, protocol.select))
+        self.pace.looked(told, self.seconds)
+        if self._stops_early(scores):
+            self.pace.stop()
 
-    def _keep(self, epoch: int, scores: QuickScores | None) -> None:
+    def _put_best_back(self) -> None:
+        load_trained(self.task.classifier, self.task.checkpoint)
+        self.decay = self.kept_decay
+
+    def _take_last(self) -> None:
+        self.best_epoch, self.kept, self.kept_decay = self.epoch_points[-1].epoch, self.last, self.decay
+
+    def _fell_behind(self) -> bool:
+        """Whether the best weights are better than the present ones by more than noise: twice the deviation of a
+        difference of paired answers. The best of many looks at few texts is often no more than the luckiest.
+        """
+        best, last, protocol = self.kept, self.last, self.task.protocol
+        if protocol.keep == "last" or best is None or last is None or best is last:
+            return False
+        ahead = score_of(best, protocol.select) - score_of(last, protocol.select)
+        if protocol.select == "loss":
+            return ahead > SMALLEST_GAIN * last.loss
+        changed = (best.logits.argmax(axis=1) != last.logits.argmax(axis=1)).mean()
+        return ahead > 2 * math.sqrt(changed / len(last.logits))
+
+    def _changed(self, scores: QuickScores) -> float | None:
+        """The share of the validation texts whose answer is another than about an epoch before."""
+        predicted = scores.logits.argmax(axis=1)
+        before = self._epoch_before(self.steps_done)
+        if self.pace.steady:
+            self.answers.append(_Answers(self.steps_done, scores.accuracy, predicted))
+        return None if before is None else float((before.predicted != predicted).mean())
+
+    def _epoch_before(self, step: int) -> _Answers | None:
+        """The last look that lies at least an epoch before a step; else the first one before it."""
+        earlier = [each for each in self.answers if each.step < step]
+        old = [each for each in earlier if each.step <= step - self.epoch_steps]
+        return old[-1] if old else earlier[0] if earlier else None
+
+    def gain(self) -> tuple[float | None, float | None]:
+        """The validation accuracy gained over the last epoch at the full learning rate, and its noise."""
+        last = self.answers[-1] if self.answers else None
+        before = None if last is None else self._epoch_before(last.step)
+        if last is None or before is None:
+            return None, None
+        passed = (last.step - before.step) / self.epoch_steps
+        changed = float((before.predicted != last.predicted).mean())
+        return (last.accuracy - before.accuracy) / passed, 2 * math.sqrt(changed / len(last.predicted))
+
+    def _keep(self, epochs: int | float, scores: QuickScores | None) -> None:
+        """Remembers where the best weights are; of equal scores the lower loss counts where the end is not known."""
         protocol = self.task.protocol
         score = -math.inf if scores is None else score_of(scores, protocol.select)
-        if protocol.keep == "last" or scores is None or score > self.best_score or self.best_epoch == 0:
-            self.best_epoch, self.best_score, self.kept = epoch, score, scores
+        rank = (score, -scores.loss if scores is not None and protocol.epochs == "auto" else 0.0)
+        if protocol.keep == "last" or scores is None or rank > self.best_score or not self.best_epoch:
+            self.best_epoch, self.best_score, self.kept = epochs, rank, scores
             self.kept_decay = self.decay
-            if protocol.keep == "best" and epoch < protocol.epochs:
+            if protocol.keep == "best" and self.steps_done < self.pace.most_steps:
                 save_trained(self.task.classifier, self.task.checkpoint)
 
     def _stops_early(self, scores: QuickScores | None) -> bool:
@@ -274,6 +379,16 @@ class _Run:
             return False
         self.stopping_bad += 1
         return self.stopping_bad >= settings.patience
+
+
+@dataclass
+class _Since:
+    """Sums over the steps since the last look at validation."""
+
+    loss: float = 0.0
+    correct: int = 0
+    texts: int = 0
+    seconds: float = 0.0
 
 
 def score_of(scores: QuickScores, metric: str) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from thriftune.settings import Settings, setting
 
@@ -74,14 +74,20 @@ class Watcher(Protocol):
 class TransformerMethod(Method):
     """A way for pretrained weights to adapt."""
 
-    learning_rate: float | tuple[float, ...] = setting(
-        help="AdamW's peak learning rate; of a list the best on validation is taken, the search is charged",
+    RATE_GRID: ClassVar[tuple[float, ...]]
+    """What `learning_rate: auto` tries: the default and its neighbours, ascending."""
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        help="AdamW's peak learning rate; of a list the best on validation is taken, auto: the best of short trainings "
+        "(thriftune methods); the search is charged",
         above=0,
     )
 
     def problems(self) -> list[tuple[str, str]]:
         """Weights can be moved by the rates, and a search names every rate once."""
         rates = self.learning_rates
+        if self.learning_rate == "auto":
+            return []
         if not rates:
             return [("learning_rate", "is an empty list; give a number, or several to search")]
         bounds = f"it must be from {RATES[0]:g} to {RATES[1]:g}"
@@ -93,7 +99,14 @@ class TransformerMethod(Method):
     def learning_rates(self) -> tuple[float, ...]:
         """The candidates, at least one."""
         rate = self.learning_rate
+        if rate == "auto":
+            return self.RATE_GRID
         return rate if isinstance(rate, tuple) else (rate,)
+
+    @property
+    def probes(self) -> bool:
+        """Whether the candidates are tried in short trainings, and the best then trained from the start."""
+        return self.learning_rate == "auto"
 
     @property
     def reads_weights(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
@@ -22,8 +22,10 @@ class BitFit(TransformerMethod):
     SUMMARY: ClassVar[str] = "only bias terms (and the head) are trained"
     SOURCE: ClassVar[str] = "Ben Zaken et al. 2022, arXiv:2106.10199"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.methods.base import TransformerMethod
 from thriftune.settings import setting
@@ -21,8 +21,10 @@ class Full(TransformerMethod):
     SUMMARY: ClassVar[str] = "every weight is trained, embeddings included"
     SOURCE: ClassVar[str] = "Devlin et al. 2019, arXiv:1810.04805"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        5e-5, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (3e-5, 1e-4, 3e-4)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        5e-5, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:

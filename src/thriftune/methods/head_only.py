@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.methods.base import TransformerMethod
 from thriftune.settings import setting
@@ -21,8 +21,10 @@ class HeadOnly(TransformerMethod):
     SUMMARY: ClassVar[str] = "the encoder is frozen, only the head is trained"
     SOURCE: ClassVar[str] = "Peters et al. 2019, arXiv:1903.05987"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError, shortened
 from thriftune.methods.base import TransformerMethod
@@ -25,8 +25,10 @@ class Lora(TransformerMethod):
     SUMMARY: ClassVar[str] = "low-rank updates beside frozen projections"
     SOURCE: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (5e-4, 2e-3, 5e-3)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
     rank: int = setting(8, help="rank of the update", minimum=1)
     alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0, maximum=1_000_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from thriftune.errors import InputError, unknown_name
 from thriftune.methods.adalora import AdaLoraWatcher, check_steps
@@ -29,8 +29,10 @@ class Peft(TransformerMethod):
     SUMMARY: ClassVar[str] = "any PEFT tuner: its type and the keys of its config class"
     SOURCE: ClassVar[str] = "PEFT library; each tuner's config class names its paper"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        1e-3, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
     type: str = setting(help="PEFT type, for example IA3, LOHA, OFT, ADALORA, VERA, PROMPT_TUNING")
     config: dict[str, Any] = setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
@@ -22,8 +22,10 @@ class TopLayers(TransformerMethod):
     SUMMARY: ClassVar[str] = "the top encoder layers are trained, the rest is frozen"
     SOURCE: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
 
-    learning_rate: float | tuple[float, ...] = setting(
-        2e-4, help="AdamW's peak learning rate, or a list to search on validation", above=0
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
+
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
+        2e-4, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
     layers: int = setting(2, help="how many layers, counted from the top", minimum=1)
 

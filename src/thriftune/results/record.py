@@ -225,6 +225,8 @@ class SearchPoint:
     validation_accuracy: float
     validation_loss: float
     train_seconds: float
+    steps: int | None = None
+    """Optimiser steps that it was tried with; None in results of earlier versions."""
 
 
 @dataclass(frozen=True)

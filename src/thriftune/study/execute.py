@@ -225,6 +225,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         device=device,
         out=store.run(key).path,
         pair=study.data.pair,
+        margin=study.margin,
         robustness={name: further.fingerprint for name, further in prepared.dataset.robustness.items()},
     )
 

@@ -44,7 +44,8 @@ def extend(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
     from thriftune.models.restore import restore
     from thriftune.study.job import label_ids, predictions_frame
     from thriftune.study.scores import score
-    from thriftune.study.transformer_run import load, probabilities_of, run_prefixes, use_machine
+    from thriftune.study.transformer_run import probabilities_of, use_machine
+    from thriftune.study.tries import load, run_prefixes
 
     use_machine(job)
     record = folder.read_record()

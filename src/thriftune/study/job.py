@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.results.files import read_parquet
 from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.training import Training
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
 
@@ -45,6 +46,8 @@ class Job:
     """Why there is no prediction, where there should be one."""
     pair: Literal["segments", "one_segment"] = "segments"
     """How two text columns become one input."""
+    margin: float = 0.5
+    """The study's: accuracy points below which a gain over the last epoch is none."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 
@@ -63,11 +66,12 @@ class Outcome:
     """What a run measured."""
 
     learning_rate: float | None
-    best_epoch: int | None
+    best_epoch: int | float | None
     scores: dict[str, Scores]
     cost: Cost
     search: list[SearchPoint]
     notes: list[str]
+    training: Training | None = None
 
 
 class RunError(Exception):

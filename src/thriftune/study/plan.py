@@ -61,7 +61,7 @@ def plan(study: StudySettings) -> list[PlannedRun]:
 
 def selects(run: PlannedRun) -> bool:
     """Whether weights or a learning rate are picked on validation."""
-    search = isinstance(run.method, TransformerMethod) and len(run.method.learning_rates) > 1
+    search = isinstance(run.method, TransformerMethod) and (len(run.method.learning_rates) > 1 or run.method.probes)
     return run.protocol.keep == "best" or search
 
 
@@ -69,7 +69,10 @@ def needs_validation(runs: Iterable[PlannedRun]) -> bool:
     """Whether a run cannot do without a validation split: it picks by it, stops early by it or lowers its learning
     rate by it. Baselines can."""
     return any(
-        selects(run) or run.protocol.early_stopping is not None or run.protocol.schedule.type == "plateau"
+        selects(run)
+        or run.protocol.epochs == "auto"
+        or run.protocol.early_stopping is not None
+        or run.protocol.schedule.type == "plateau"
         for run in runs
         if isinstance(run.method, TransformerMethod)
     )

@@ -67,7 +67,7 @@ def prediction(
     times: dict[str, float | None] = dict.fromkeys(TIMES)
     if machine is not None and texts is not None:
         assert isinstance(run.method, TransformerMethod)
-        seen = texts * run.protocol.epochs * len(run.method.learning_rates)
+        seen = texts * run.protocol.most_epochs * len(run.method.learning_rates)
         train = machine.seconds(found.work) * seen / found.texts
         prefix = machine.seconds(found.prefix_work, steps=0) * texts / found.prefix_texts
         times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": seen / (train + prefix)}

@@ -142,7 +142,7 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
         raise InputError(
             too_long.format(protocol.max_tokens, run.model, limit, f", {virtual} of them the prompt's", max(room, 0))
         )
-    steps = math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.epochs
+    steps = math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.most_epochs
     method.check_steps(steps)
 
 

@@ -15,7 +15,7 @@ def check_steps(runs: Iterable[PlannedRun], texts: int) -> None:
     for run in runs:
         if run.method.NEEDS_MODEL:
             steps = optimizer_steps(texts, run.protocol)
-            if Schedule(run.protocol.schedule, steps).idle:
+            if Schedule(run.protocol, steps).idle:
                 idle.setdefault(steps, []).append(run.name)
     if idle:
         raise InputError(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.engine.cache import PrefixCache
-from thriftune.errors import InputError
-from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
+from thriftune.results.record import Cost, EpochPoint, Scores
 from thriftune.results.store import Embeddings, RunFolder
+from thriftune.results.training import Training, state_of
 from thriftune.study.busy import NOT_COUNTED, busy_notes
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.rates import probed_rate
 from thriftune.study.scores import score
+from thriftune.study.tries import Trained, Tries
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,24 +30,6 @@ if TYPE_CHECKING:
     from thriftune.engine.protocol import Protocol
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The best of a learning-rate search (of one candidate, usually)."""
-
-    classifier: Classifier
-    examples: dict[str, Examples]
-    """The splits, with the output of the frozen layers where that was computed once."""
-    fit: Fit
-    dynamics: np.ndarray
-    """Probability of each training text's true label, (epochs, texts)."""
-    learning_rate: float
-    search: list[SearchPoint]
-    load_seconds: float
-    texts: int
-    """Texts seen by all candidates."""
-    notes: list[str]
 
 
 def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
@@ -111,7 +92,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
             folder.write_embeddings(vectors)
     epochs, notes = finite_epochs(trained.fit.epochs)
     folder.write_history([*trained.fit.steps, *epochs])
-    folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
+    if len(trained.dynamics):
+        folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
     protocol = planned.protocol
     reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
     stored = save_classifier(classifier, folder.model_path, reading)
@@ -119,11 +101,32 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
     notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes, *busy]
-    outcome = Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    outcome = Outcome(
+        trained.learning_rate,
+        trained.fit.best_epoch,
+        scores,
+        cost,
+        trained.search,
+        notes,
+        training_of(job, trained.fit),
+    )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trained, classifier, examples, meter
     check_promise(job, folder)
     return outcome
+
+
+def training_of(job: Job, fit: Fit) -> Training:
+    """How a run's training ended, for its record."""
+    last = fit.epochs[-1]
+    return Training(
+        ended=fit.ended,
+        steps=last.step,
+        epochs=last.epoch,
+        gain=fit.gain,
+        noise=fit.noise,
+        state=state_of(fit.ended, fit.gain, fit.noise, job.margin),
+    )
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
@@ -137,57 +140,18 @@ def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
 
 
 def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> Trained:
-    """Trains with every learning rate and keeps the best on validation; all of it is charged to the meter."""
-    from thriftune.engine.checkpoint import load_trained, save_trained
-    from thriftune.engine.train import DivergedError, score_of
+    """Trains with every learning rate and keeps the best on validation; all of it is charged to the meter.
 
-    planned = job.planned
-    assert isinstance(planned.method, TransformerMethod)
-    rates = planned.method.learning_rates
-    kept = job.out / "best.safetensors"
-    best: tuple[float, float, Fit, np.ndarray] | None = None
-    search: list[SearchPoint] = []
-    notes: list[str] = []
-    load_seconds, texts = 0.0, 0
-    splits = {name: part for name, part in examples.items() if name not in job.robustness}
-    further = {name: part for name, part in examples.items() if name in job.robustness}
-    layers = _prefix_layers(job, planned.method, splits)
-    for rate in rates:
-        emit(RunProgress(planned.name, "loading"))
-        gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
-        started = time.perf_counter()
-        classifier = load(job, layers)
-        load_seconds += time.perf_counter() - started
-        cut_examples = run_prefixes(job, classifier, splits, further, emit)
-        before = meter.train_seconds
-        try:
-            result, dynamics = _fit(job, classifier, rate, cut_examples, meter, emit)
-        except DivergedError as error:
-            if len(rates) == 1:
-                raise
-            notes.append(f"Learning rate {rate:g} diverged: {error}")
-            continue
-        texts += result.texts
-        if len(rates) == 1:
-            return Trained(classifier, cut_examples, result, dynamics, rate, [], load_seconds, texts, [])
-        if result.validation is None:
-            raise InputError(f"{planned.name}: a search over learning rates needs a validation split.")
-        validation = result.validation
-        if not math.isfinite(validation.loss):
-            notes.append(f"Learning rate {rate:g} diverged: its validation loss is {validation.loss}.")
-            continue
-        search.append(SearchPoint(rate, validation.accuracy, validation.loss, meter.train_seconds - before))
-        value = score_of(validation, planned.protocol.select)
-        if best is None or value > best[0]:
-            best = (value, rate, result, dynamics)
-            save_trained(classifier, kept)
-    if best is None:
-        raise DivergedError(f"every learning rate diverged: {' '.join(notes)}")
-    load_trained(classifier, kept)
-    kept.unlink()
-    if (watcher := planned.method.watch(classifier)) is not None:
-        watcher.finished()
-    return Trained(classifier, cut_examples, best[2], best[3], best[1], search, load_seconds, texts, notes)
+    `learning_rate: auto` tries its rates in short trainings, and trains the best one from the start.
+    """
+    method = job.planned.method
+    assert isinstance(method, TransformerMethod)
+    tries = Tries(job, examples, meter, emit)
+    if method.probes:
+        return tries.single(probed_rate(tries, method.RATE_GRID))
+    if len(method.learning_rates) == 1:
+        return tries.single(method.learning_rates[0])
+    return tries.best_of(method.learning_rates)
 
 
 def dynamics_frame(train: pl.DataFrame, true_probability: np.ndarray) -> pl.DataFrame:
@@ -215,81 +179,6 @@ def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]
             points.append(replace(point, validation_loss=None))
             notes.append(f"The validation loss of epoch {point.epoch} was {loss}.")
     return points, notes
-
-
-def _prefix_layers(job: Job, method: TransformerMethod, examples: dict[str, Examples]) -> int:
-    """How many layers will run once and then be gone, 0 for none: the method on shapes alone tells."""
-    import torch
-
-    from thriftune.engine.cut import prefix_layers
-    from thriftune.models.load import skeleton
-
-    planned = job.planned
-    assert job.model is not None
-    device = "cpu" if method.reads_weights else "meta"
-    shapes = skeleton(job.model, job.labels, planned.head, planned.model, device)
-    method.apply(shapes, torch.Generator().manual_seed(planned.seed))
-    return prefix_layers(shapes, examples, planned.protocol, PrefixCache(cache_folder() / "prefixes"))
-
-
-def load(job: Job, without: int = 0) -> Classifier:
-    """The pretrained model as the run's method changes it, on the run's device.
-
-    The `without` lowest layers are left out where they run only once.
-    """
-    import torch
-
-    from thriftune.data.tokens import Tokens
-    from thriftune.engine.sides import settle_side
-    from thriftune.models.load import load_classifier
-
-    planned = job.planned
-    assert job.model is not None
-    assert isinstance(planned.method, TransformerMethod)
-    classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
-    planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
-    classifier.move(job.device)
-    settle_side(classifier, Tokens.load(job.tokens["train"], mmap=True), planned.protocol)
-    return classifier
-
-
-def run_prefixes(
-    job: Job, classifier: Classifier, splits: dict[str, Examples], further: dict[str, Examples], emit: Emit
-) -> dict[str, Examples]:
-    """Runs the frozen layers below the cut once, or finds what they gave before."""
-    from thriftune.cost.memory import peak_of
-    from thriftune.engine.cut import run_prefix
-
-    planned = job.planned
-
-    def report(split: str, done: int, total: int) -> None:
-        emit(RunProgress(planned.name, "prefix", step=done, steps=total))
-
-    cache = PrefixCache(cache_folder() / "prefixes")
-    return run_prefix(classifier, splits, planned.protocol, cache, report, peak_of, further)
-
-
-def _fit(
-    job: Job, classifier: Classifier, rate: float, examples: dict[str, Examples], meter: CostMeter, emit: Emit
-) -> tuple[Fit, np.ndarray]:
-    from thriftune.engine.dynamics import Dynamics
-    from thriftune.engine.train import Task, fit
-    from thriftune.study.watch import ProgressHook
-
-    planned = job.planned
-    assert isinstance(planned.method, TransformerMethod)
-    task = Task(
-        classifier=classifier,
-        train=examples["train"],
-        validation=examples.get("validation"),
-        protocol=planned.protocol,
-        learning_rate=rate,
-        seed=planned.seed,
-        checkpoint=job.out / "epoch.safetensors",
-        watcher=planned.method.watch(classifier),
-    )
-    dynamics = Dynamics()
-    return fit(task, [meter, ProgressHook(planned, meter, emit), dynamics]), dynamics.true_probability
 
 
 def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:

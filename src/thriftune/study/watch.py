@@ -23,13 +23,15 @@ class ProgressHook(Hook):
         self._planned = planned
         self._meter = meter
         self._emit = emit
+        self._open = planned.protocol.epochs == "auto"
+        """Whether it is not known when training ends."""
         self._last = 0.0
         self._seen: Progress | None = None
         self._epoch_start = 0.0
         self._seconds = 0.0
         """Of the steps of earlier epochs."""
 
-    def epoch_started(self) -> None:
+    def steps_started(self) -> None:
         """Starts the clock of an epoch."""
         self._epoch_start = time.perf_counter()
 
@@ -41,7 +43,7 @@ class ProgressHook(Hook):
             self._last = now
             self._report(progress, self._seconds + now - self._epoch_start)
 
-    def epoch_trained(self, seconds: float) -> None:
+    def steps_done(self, seconds: float) -> None:
         """Reports the end of an epoch."""
         self._seconds += seconds
         if self._seen is not None:
@@ -53,12 +55,12 @@ class ProgressHook(Hook):
                 name=self._planned.name,
                 stage="training",
                 epoch=progress.epoch,
-                epochs=self._planned.protocol.epochs,
+                epochs=None if self._open else self._planned.protocol.most_epochs,
                 step=progress.step,
                 steps=progress.steps,
                 loss=progress.loss,
                 samples_per_second=progress.texts / elapsed,
                 memory_bytes=self._meter.peak_memory_bytes or None,
-                seconds_left=elapsed / progress.step * (progress.steps - progress.step),
+                seconds_left=None if self._open else elapsed / progress.step * (progress.steps - progress.step),
             )
         )

@@ -83,5 +83,6 @@ def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         robustness={name: outcome.scores[name] for name in job.robustness},
         robustness_fingerprints=job.robustness,
         search=outcome.search,
+        training=outcome.training,
         notes=[*blank.notes, *outcome.notes],
     )
