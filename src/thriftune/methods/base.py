@@ -117,8 +117,11 @@ class TransformerMethod(Method):
         """What the method does while the classifier is trained; None where it only chose what is."""
         return None
 
-    def check_steps(self, steps: int) -> None:
-        """Raises `InputError` where a training of so many steps is too short for the method."""
+    def check_steps(self, steps: int | None) -> None:
+        """Raises `InputError` where a training of so many steps is too short for the method.
+
+        None: how many there will be is not known (epochs: auto).
+        """
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
         """Marks what is trained (requires_grad) and adds what the method adds.

@@ -107,10 +107,15 @@ class Peft(TransformerMethod):
             return None
         return AdaLoraWatcher(classifier, self.config.get("total_step"))
 
-    def check_steps(self, steps: int) -> None:
-        """Raises `InputError` where a training of so many steps is too short for the type."""
+    def check_steps(self, steps: int | None) -> None:
+        """Raises `InputError` where a training of so many steps is too short for the type, or not known beforehand."""
         if self.type.upper() == "ADALORA":
             total = self.config.get("total_step") or steps
+            if total is None:
+                raise InputError(
+                    "AdaLoRA allocates its ranks over a number of steps, which epochs: auto does not know. Give it "
+                    "total_step, or protocol.epochs a number."
+                )
             check_steps(total, self.config.get("tinit", 0), self.config.get("tfinal", 0))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -124,6 +123,7 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
     import torch
 
     from thriftune.engine.forward import switch_recomputation
+    from thriftune.engine.schedule import optimizer_steps
     from thriftune.methods.base import TransformerMethod
     from thriftune.models.load import load_config, longest_text, skeleton
 
@@ -142,8 +142,7 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
         raise InputError(
             too_long.format(protocol.max_tokens, run.model, limit, f", {virtual} of them the prompt's", max(room, 0))
         )
-    steps = math.ceil(math.ceil(texts / protocol.batch_size) / protocol.accumulate) * protocol.most_epochs
-    method.check_steps(steps)
+    method.check_steps(None if protocol.epochs == "auto" else optimizer_steps(texts, protocol))
 
 
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
