@@ -249,7 +249,8 @@ class Cell:
         spread = 100 * 1.96 * np.sqrt((best.var(ddof=1) + default.var(ddof=1)) / 3 + 0.2 * share * (1 - share) / texts)
         return (
             f"{self.name:10} {self.rows or 'all':>5} {self.method:11} searched {100 * best.mean():5.1f} "
-            f"(rate {rate:g}, {epochs} epochs) default {100 * default.mean():5.1f} regret {regret:+5.1f} +- {spread:.1f}"
+            f"(rate {rate:g}, {epochs} epochs) default {100 * default.mean():5.1f} "
+            f"regret {regret:+5.1f} +- {spread:.1f}"
         )
 
 
