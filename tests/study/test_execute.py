@@ -23,7 +23,7 @@ from thriftune.models.kernels.build import build
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, RunFolder, Store
-from thriftune.study import execute, process, transformer_run
+from thriftune.study import execute, process, transformer_run, tries
 from thriftune.study.config import Study, load_study
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
@@ -313,7 +313,7 @@ class TestFailures:
     def test_a_gpu_that_is_too_small(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import torch
 
-        monkeypatch.setattr(transformer_run, "_fit", _raise(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")))
+        monkeypatch.setattr(tries, "_fit", _raise(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")))
         results = compare(small_study(tmp_path), tmp_path / "out")
         assert results.runs[0].status == "out_of_memory"
         assert results.runs[0].message == "CUDA out of memory. Tried 2 GiB"
