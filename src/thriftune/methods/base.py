@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from thriftune.settings import Settings, setting
 
@@ -77,6 +77,11 @@ class TransformerMethod(Method):
     learning_rate: float | tuple[float, ...] = setting(
         help="AdamW's peak learning rate; of a list the best on validation is taken, the search is charged",
         above=0,
+    )
+    head_start: Literal["random", "solved"] = setting(
+        "random",
+        help="how the head's last Linear begins: random, as usual; or solved, as the regularised logistic regression "
+        "on what it reads of the training texts before anything is trained (C chosen on validation)",
     )
 
     def problems(self) -> list[tuple[str, str]]:

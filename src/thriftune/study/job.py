@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.results.files import read_parquet
 from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.training import Training
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
 
@@ -68,6 +69,7 @@ class Outcome:
     cost: Cost
     search: list[SearchPoint]
     notes: list[str]
+    training: Training | None = None
 
 
 class RunError(Exception):

@@ -17,9 +17,11 @@ from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores, SearchPoint
 from thriftune.results.store import Embeddings, RunFolder
+from thriftune.results.training import Training
 from thriftune.study.busy import NOT_COUNTED, busy_notes
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
+from thriftune.study.head_start import NO_STEPS, HeadStart
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
 from thriftune.study.scores import score
 
@@ -43,12 +45,14 @@ class Trained:
     fit: Fit
     dynamics: np.ndarray
     """Probability of each training text's true label, (epochs, texts)."""
-    learning_rate: float
+    learning_rate: float | None
+    """None where no step was run."""
     search: list[SearchPoint]
     load_seconds: float
     texts: int
     """Texts seen by all candidates."""
     notes: list[str]
+    training: Training | None = None
 
 
 def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
@@ -119,7 +123,9 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
     notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes, *busy]
-    outcome = Outcome(trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes)
+    outcome = Outcome(
+        trained.learning_rate, trained.fit.best_epoch, scores, cost, trained.search, notes, trained.training
+    )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trained, classifier, examples, meter
     check_promise(job, folder)
@@ -147,11 +153,12 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
     kept = job.out / "best.safetensors"
     best: tuple[float, float, Fit, np.ndarray] | None = None
     search: list[SearchPoint] = []
-    notes: list[str] = []
     load_seconds, texts = 0.0, 0
     splits = {name: part for name, part in examples.items() if name not in job.robustness}
     further = {name: part for name, part in examples.items() if name in job.robustness}
     layers = _prefix_layers(job, planned.method, splits)
+    head = HeadStart(planned, meter, emit)
+    notes = head.notes
     for rate in rates:
         emit(RunProgress(planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
@@ -159,6 +166,9 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         classifier = load(job, layers)
         load_seconds += time.perf_counter() - started
         cut_examples = run_prefixes(job, classifier, splits, further, emit)
+        if (answer := head.begin(classifier, cut_examples)) is not None:
+            found = (answer.fit, answer.dynamics, None, [], load_seconds, 0, notes, answer.training)
+            return Trained(classifier, cut_examples, *found)
         before = meter.train_seconds
         try:
             result, dynamics = _fit(job, classifier, rate, cut_examples, meter, emit)
@@ -169,7 +179,7 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
             continue
         texts += result.texts
         if len(rates) == 1:
-            return Trained(classifier, cut_examples, result, dynamics, rate, [], load_seconds, texts, [])
+            return Trained(classifier, cut_examples, result, dynamics, rate, [], load_seconds, texts, notes)
         if result.validation is None:
             raise InputError(f"{planned.name}: a search over learning rates needs a validation split.")
         validation = result.validation
@@ -339,7 +349,7 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         prefix_reused=prefix is not None and prefix.reused,
         evaluate_seconds=evaluate_seconds,
         load_seconds=trained.load_seconds,
-        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds),
+        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds) if trained.texts else None,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
         peak_process_bytes=process_peak_bytes(),
@@ -352,7 +362,10 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
         reasons=dict(
-            _reasons(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers)
+            _reasons(
+                *(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers),
+                steps=trained.texts > 0,
+            )
         ),
         step_seconds=meter.step_seconds,
         pass_seconds=meter.pass_seconds,
@@ -365,8 +378,12 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
     )
 
 
-def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iterator[tuple[str, str]]:
+def _reasons(
+    meter: CostMeter, cuda: bool, prefix: bool, no_layers: str, steps: bool = True
+) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
+    if not steps:
+        yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), NO_STEPS).items()
     if no_layers:
         yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
@@ -375,7 +392,7 @@ def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iter
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:
         yield "memory", "the probe saw more than the allocator handed out"
-    if meter.pass_seconds is None:
+    if meter.pass_seconds is None and steps:
         yield "pass_seconds", "the method changes the input, so there is no forward without it"
     if meter.processors.waited is None:
         yield "train_waited_seconds", NOT_COUNTED

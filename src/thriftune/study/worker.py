@@ -84,4 +84,5 @@ def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         robustness_fingerprints=job.robustness,
         search=outcome.search,
         notes=[*blank.notes, *outcome.notes],
+        training=outcome.training,
     )
