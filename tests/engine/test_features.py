@@ -25,7 +25,8 @@ PROTOCOL = Protocol(max_tokens=32)
 
 def made(kind: str, head: str = "own", method: str = "head_only", **settings: Any) -> Classifier:
     classifier = load_classifier(model_folder(kind), LABELS, HeadSettings(type=head))
-    find(method)(**settings).apply(classifier, torch.Generator().manual_seed(0))
+    kind_of = find(method)
+    kind_of(**kind_of.prepare(settings)).apply(classifier, torch.Generator().manual_seed(0))
     return classifier
 
 
@@ -56,14 +57,14 @@ def test_bare_heads(kind: str, head: str, padding: str) -> None:
     check(classifier, padding)
 
 
-@pytest.mark.parametrize("head", ["own", "mean"])
 @pytest.mark.parametrize(
-    ("method", "settings"),
+    ("method", "settings", "head"),
     [
-        ("lora", {}),
-        ("full", {}),
-        ("top_layers", {"layers": 1}),
-        ("peft", {"type": "PROMPT_TUNING", "num_virtual_tokens": 4}),
+        ("lora", {}, "own"),
+        ("lora", {}, "mean"),
+        ("full", {}, "own"),
+        ("top_layers", {"layers": 1}, "mean"),
+        ("peft", {"type": "PROMPT_TUNING", "num_virtual_tokens": 4}, "own"),
     ],
 )
 def test_the_copy_that_is_trained_is_found(method: str, settings: dict[str, Any], head: str) -> None:

@@ -126,18 +126,18 @@ class Problem:
         """Goes on from a state to the minimum for some C: roughly, or as `CERTAIN` says; whether it got there."""
         penalty, texts = self.penalty(c), len(self.labels)
         value, gradient, shares = self.evaluate(state, penalty, exact)
-        best, stalled = math.inf, 0
+        best, stalled, certain = math.inf, 0, False
         for _ in range(MOST_STEPS[exact]):
-            size = float(gradient.norm())
-            if exact and size * self.radius / penalty <= CERTAIN:
-                return state, True
+            # The objective's curvature is at least the penalty's: so far at most are the weights from the minimum.
+            size = float(gradient[:-1].norm()) / penalty
             stalled = 0 if size < 0.5 * best else stalled + 1
             best = min(best, size)
-            if exact and stalled > 5:  # as near as float64 gets
-                break
             step = self.newton(gradient, shares, penalty, exact)
+            certain = size * self.radius <= CERTAIN and float(step[-1].abs().max()) <= CERTAIN
             slope = float((step * gradient).sum())
-            if slope >= 0.0 or (not exact and -slope <= ROUGH * texts):
+            if slope >= 0.0 or (certain if exact else -slope <= ROUGH * texts):
+                break
+            if exact and stalled > 5 and size:  # as near as float64 gets
                 break
             rounding, length = (1e-13 if exact else 1e-6) * abs(value), 1.0
             while length > 1e-6:
@@ -148,7 +148,7 @@ class Problem:
             else:
                 break
             state, (value, gradient, shares) = state + length * step, found
-        return state, float(gradient.norm()) * self.radius / penalty <= 100 * CERTAIN
+        return state, certain or size * self.radius <= 100 * CERTAIN
 
     def evaluate(self, state: torch.Tensor, penalty: float, exact: bool) -> tuple[float, torch.Tensor, torch.Tensor]:
         """Objective, its gradient (float64, as the state) and the classes' probabilities, (texts, classes) float32."""
