@@ -84,6 +84,17 @@ def test_a_solved_head_is_the_answer_where_nothing_else_is_trained(found: Result
     assert any("no steps were run" in note for note in run.notes)
 
 
+def test_its_cost_was_predicted(found: Results) -> None:
+    run = next(run for run in found.runs if run.training is not None)
+    assert run.predicted is not None
+    assert run.cost is not None
+    assert run.predicted.peak_memory_bytes == pytest.approx(run.cost.peak_memory_bytes, rel=0.05)
+    assert run.predicted.trained_parameters == run.cost.trained_parameters
+    assert run.predicted.delta_bytes == run.cost.delta_bytes
+    assert run.predicted.train_seconds is None or run.predicted.train_seconds > 0
+    assert run.predicted.samples_per_second is None
+
+
 def test_its_dynamics_are_one_epoch(found: Results) -> None:
     run = by_name(found)["head_only head start solved"]
     dynamics = found.store.run(run.run_id).read_dynamics()

@@ -270,3 +270,13 @@ def with_absent(
 
 def _mean(features: torch.Tensor) -> torch.Tensor:
     return torch.stack([part.double().sum(dim=0) for part in features.split(BLOCK)]).sum(dim=0) / len(features)
+
+
+def live_bytes(texts: int, width: int, classes: int, validation: int = 0) -> int:
+    """Bytes of the tensors that are alive at a solution's peak, the features that it reads among them."""
+    block, state = min(texts, BLOCK), 8 * (width + 1) * classes
+    held = 4 * width * (2 * texts + validation) + 8 * (2 * texts + validation) + 8 * width**2
+    setting_up = 8 * block * width + 12 * width**2
+    evaluating = 4 * texts * classes + 8 * block * (width + classes) + 4 * state
+    stepping = 4 * texts * classes + 4 * block * classes + 10 * state
+    return held + max(setting_up, evaluating, stepping)
