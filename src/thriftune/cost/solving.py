@@ -15,7 +15,7 @@ from thriftune.engine.protocol import Protocol
 from thriftune.engine.solve import BLOCK, live_bytes
 from thriftune.models.classifier import Classifier
 
-PASSES = (60, 200)
+PASSES = (200, 400)
 """Times that a solution goes through the features and back, without and with a search for C: about what it takes."""
 
 

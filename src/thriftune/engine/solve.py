@@ -20,9 +20,9 @@ GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 WITHOUT_VALIDATION = 10.0
 PATIENCE = 2
 """So many values of C in a row that are no better than the best before end the search."""
-ROUGH = 1e-4
-"""Of the mean loss: what a Newton step must still promise, in the search."""
-CERTAIN = 1e-6
+ROUGH = 2e-4
+"""Of the mean loss: what is about to be gained yet, where the search leaves a C."""
+CERTAIN = 1e-5
 """Of any training text's logit: how far the solution may be from the minimum."""
 MOST_STEPS = (30, 60)
 """Newton steps in the search and at the end."""
@@ -132,12 +132,13 @@ class Problem:
             size = float(gradient[:-1].norm()) / penalty
             stalled = 0 if size < 0.5 * best else stalled + 1
             best = min(best, size)
-            step = self.newton(gradient, shares, penalty, exact)
+            scale = self.scales(shares, penalty)
+            if not exact and float((gradient.square() / scale).sum()) <= ROUGH * texts:
+                break
+            step = self.newton(gradient, shares, penalty, scale, 1e-2 if exact else 0.25)
             certain = size * self.radius <= CERTAIN and float(step[-1].abs().max()) <= CERTAIN
             slope = float((step * gradient).sum())
-            if slope >= 0.0 or (certain if exact else -slope <= ROUGH * texts):
-                break
-            if exact and stalled > 5 and size:  # as near as float64 gets
+            if slope >= 0.0 or (exact and (certain or (stalled > 5 and size))):  # stalled: as near as float64 gets
                 break
             rounding, length = (1e-13 if exact else 1e-6) * abs(value), 1.0
             while length > 1e-6:
@@ -176,15 +177,24 @@ class Problem:
             gradient[-1] = 0.0
         return float(loss + 0.5 * penalty * weights.square().sum()), gradient, shares
 
-    def newton(
-        self, gradient: torch.Tensor, shares: torch.Tensor, penalty: float, exact: bool, most: int = MOST_PRODUCTS
-    ) -> torch.Tensor:
-        """Newton's step by preconditioned conjugate gradients, (width + 1, classes) float64; not to the end."""
+    def scales(self, shares: torch.Tensor, penalty: float) -> torch.Tensor:
+        """About the curvature along each axis for each class, (width + 1, classes): what steps are measured in."""
         spread = (shares * (1.0 - shares)).mean(dim=0).double().clamp(min=1e-7)
         moments = torch.cat([self.moments, self.moments.new_full((1,), float(len(self.rows)))])
         scale = moments.unsqueeze(1) * spread
         scale[:-1] += penalty
-        wanted = 1e-2 if exact else 0.25
+        return scale
+
+    def newton(
+        self,
+        gradient: torch.Tensor,
+        shares: torch.Tensor,
+        penalty: float,
+        scale: torch.Tensor,
+        wanted: float,
+        most: int = MOST_PRODUCTS,
+    ) -> torch.Tensor:
+        """Newton's step by preconditioned conjugate gradients, (width + 1, classes) float64, to a relative error."""
         step = torch.zeros_like(gradient)
         left = -gradient
         towards = left / scale
@@ -224,7 +234,7 @@ class Problem:
         """Does once what a solution does many times, for what measures memory."""
         state = self.start()
         _, gradient, shares = self.evaluate(state, 1.0, exact=True)
-        self.newton(gradient, shares, 1.0, exact=True, most=2)
+        self.newton(gradient, shares, 1.0, self.scales(shares, 1.0), 0.0, most=2)
 
     def scored(self, state: torch.Tensor, texts: Labelled, c: float) -> Tried:
         """Accuracy and mean loss on other texts; those of a class that training lacks count as wrong."""
@@ -278,5 +288,5 @@ def live_bytes(texts: int, width: int, classes: int, validation: int = 0) -> int
     held = 4 * width * (2 * texts + validation) + 8 * (2 * texts + validation) + 8 * width**2
     setting_up = 8 * block * width + 12 * width**2
     evaluating = 4 * texts * classes + 8 * block * (width + classes) + 4 * state
-    stepping = 4 * texts * classes + 4 * block * classes + 10 * state
+    stepping = 4 * texts * classes + 4 * block * classes + 11 * state
     return held + max(setting_up, evaluating, stepping)
