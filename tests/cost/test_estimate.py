@@ -90,6 +90,22 @@ def test_memory_is_predicted(kind: str, method: str, batch: int, padding: str, t
     assert found.estimate.memory.optimizer == found.memory.optimizer
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "padding"),
+    [
+        ("bert", "head_only", "none"),
+        ("roberta", "top_layers", "none"),
+        ("modernbert", "full", "none"),
+        ("distilbert", "lora", "longest"),
+        ("deberta-v3", "head_only", "longest"),
+    ],
+)
+def test_memory_of_a_mean_head_is_predicted(kind: str, method: str, padding: str, tmp_path: Path) -> None:
+    found = both(model_folder(kind), method, 8, padding, tmp_path, HeadSettings(type="mean"))
+    assert found.estimate.peak_memory_bytes == pytest.approx(found.peak, rel=0.05)
+    assert found.estimate.memory.weights == found.memory.weights
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "method", "batch", "padding"), SWEEP)
 def test_memory_is_predicted_everywhere(kind: str, method: str, batch: int, padding: str, tmp_path: Path) -> None:
@@ -107,7 +123,7 @@ def test_memory_of_a_real_size_is_predicted(method: str, padding: str, tmp_path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("method", "head"), [("full", "own"), ("lora", "own"), ("full", "linear"), ("lora", "linear")])
+@pytest.mark.parametrize(("method", "head"), [("full", "own"), ("lora", "own"), ("full", "linear"), ("lora", "mean")])
 def test_parameters_and_stored_bytes_are_exact(kind: str, method: str, head: Any, tmp_path: Path) -> None:
     folder, settings = model_folder(kind), HeadSettings(type=head)
     classifier = load_classifier(folder, LABELS, settings)

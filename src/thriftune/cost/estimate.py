@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import (
 from thriftune.cost.cuda import GRANULE, CudaKernels, Gpu
 from thriftune.cost.memory import prepare, step_peak
 from thriftune.cost.shapes import leave_memory, materialise, without_data
+from thriftune.cost.solving import Solving
 from thriftune.cost.work import CountWork, Work
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import Examples, packed_batch
@@ -62,6 +63,10 @@ class Cell:
     """Tokens of all training texts: whether the output of frozen layers fits into the cache; None: it does."""
     words: int | None = None
     """Distinct token ids of the texts that training sees; None: the whole vocabulary."""
+    texts: int = 0
+    """Training texts, which a solved head reads all at once; 0: not known."""
+    validation: int = 0
+    """Validation texts."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,15 @@ class Estimate:
     prefix_work: Work
     """Of running the frozen layers once over one ordinary batch; nothing where they run in every step."""
     prefix_texts: int
+    solve_work: Work = field(default_factory=Work)
+    """Of solving the head before the first step, about; nothing where it begins at random."""
+    solve_texts: int = 0
+    """Where the head is solved instead of trained: the training texts; then no steps are run."""
 
     @property
     def flops_per_sample(self) -> float:
         """Of training; the frozen layers' single pass counts apart."""
-        return self.work.flops / self.texts
+        return self.solve_work.flops / self.solve_texts if self.solve_texts else self.work.flops / self.texts
 
     @property
     def prefix_flops_per_sample(self) -> float:
@@ -124,6 +133,10 @@ def estimate(cell: Cell) -> Estimate:
             _count_step(step, [usual] * cell.protocol.accumulate, counter)
         beside = counter if typical == cell.lengths else None
         peak, memory = step_peak(step, [widest] * cell.protocol.accumulate, _granule(cell), beside)
+        solving, solve_work = _solving(classifier, cell), Work()
+        if solving is not None:
+            peak, memory = _larger(peak, memory, solving, classifier, cut)
+            solve_work = solving.work(classifier, step.examples, usual, cell.protocol)
     if cell.gpu is not None:
         peak += cell.gpu.workspaces
         memory = replace(memory, other=memory.other + cell.gpu.workspaces)
@@ -139,6 +152,8 @@ def estimate(cell: Cell) -> Estimate:
         texts=len(typical) * cell.protocol.accumulate,
         prefix_work=prefix_work,
         prefix_texts=len(typical),
+        solve_work=solve_work,
+        solve_texts=0 if solving is None or not solving.alone else solving.texts,
     )
 
 
@@ -151,7 +166,9 @@ def peak_bytes(cell: Cell) -> int:
         if cut is not None:
             leave_memory(classifier, cut)
         batches = [np.arange(len(cell.lengths))] * cell.protocol.accumulate
-        peak, _ = step_peak(_step(classifier, cell, cell.lengths, cut), batches, _granule(cell))
+        peak, memory = step_peak(_step(classifier, cell, cell.lengths, cut), batches, _granule(cell))
+        if (solving := _solving(classifier, cell)) is not None:
+            peak, _ = _larger(peak, memory, solving, classifier, cut)
     return peak + (0 if cell.gpu is None else cell.gpu.workspaces)
 
 
@@ -199,6 +216,21 @@ def _cut(classifier: Classifier, cell: Cell) -> int | None:
     count = sum(cell.lengths) if cell.tokens is None else cell.tokens
     tokens = Tokens(np.broadcast_to(np.int32(0), count), None, np.zeros(1, dtype=np.int64), 0)
     return classifier.cut if prefix_bytes(classifier, tokens) <= PrefixCache(None).limit_bytes else None
+
+
+def _solving(classifier: Classifier, cell: Cell) -> Solving | None:
+    """What is to be solved before the first step; None where nothing is, or the number of texts is not known."""
+    if cell.method.head_start != "solved" or not cell.texts:
+        return None
+    return Solving.of(classifier, cell.texts, cell.validation)
+
+
+def _larger(peak: int, memory: Memory, solving: Solving, classifier: Classifier, cut: int | None) -> tuple[int, Memory]:
+    """A step's peak, or the solver's where that is larger, or all there is: no steps, frozen layers that ran once."""
+    weights, rest = solving.peak_bytes(classifier)
+    if weights + rest > peak or (solving.alone and cut is not None):
+        return weights + rest, Memory(weights, 0, 0, 0, 0, rest)
+    return peak, memory
 
 
 def _step(classifier: Classifier, cell: Cell, lengths: tuple[int, ...], cut: int | None) -> Step:

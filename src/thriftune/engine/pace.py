@@ -18,7 +18,8 @@ FEWEST_STEPS, MOST_STEPS = 20, 200
 SMALLEST_GAIN = 0.01
 """Of the validation loss, as a share of it: what falls by less has not improved."""
 
-Ended = typing.Literal["plateau", "max_epochs", "seconds", "epochs"]
+Ended = typing.Literal["plateau", "max_epochs", "seconds", "epochs", "solved"]
+"""As `results.training.Training` has it."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> n
     """
     keep_freed_memory()
     out = np.empty((len(examples), len(classifier.labels)), dtype=np.float32)
-    for indices, logits in _batches(classifier, examples, protocol):
+    for indices, logits in logit_batches(classifier, examples, protocol):
         out[indices] = logits
     return out
 
@@ -64,12 +64,12 @@ def predict_and_embed(
     limit = float(np.finfo(np.float16).max)
     lengths = np.asarray(examples.tokens.lengths)
     with _head_inputs(classifier) as seen:
-        for indices, logits in _batches(classifier, examples, protocol):
+        for indices, logits in logit_batches(classifier, examples, protocol):
             out[indices] = logits
             rows = np.flatnonzero(place[indices] >= 0)
             read = seen.pop()[torch.from_numpy(rows).to(classifier.device)]
             if read.ndim == 3:
-                read = read[torch.arange(len(rows)), _token_read(classifier, lengths[indices[rows]])]
+                read = read[torch.arange(len(rows)), token_read(classifier, lengths[indices[rows]])]
             if not vectors.shape[1]:
                 vectors = np.empty((len(texts), read.shape[-1]), dtype=np.float16)
             vectors[place[indices[rows]]] = read.float().clamp(-limit, limit).cpu().numpy()
@@ -83,7 +83,9 @@ def sampled_texts(count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(count, SAMPLED_TEXTS, replace=False))
 
 
-def _batches(classifier: Classifier, examples: Examples, protocol: Protocol) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def logit_batches(
+    classifier: Classifier, examples: Examples, protocol: Protocol
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of text indices, longest first (which is how the packed path orders them too), and their logits.
 
     Packed, they have as many tokens as is fast, whatever number of texts a training step takes.
@@ -118,7 +120,7 @@ def _head_inputs(classifier: Classifier) -> Iterator[list[torch.Tensor]]:
             hook.remove()
 
 
-def _token_read(classifier: Classifier, lengths: np.ndarray) -> torch.Tensor:
+def token_read(classifier: Classifier, lengths: np.ndarray) -> torch.Tensor:
     """Which token of each text the head reads, (texts,): the first one, a decoder's the last one."""
     if not is_causal(classifier.config):
         return torch.zeros(len(lengths), dtype=torch.int64)

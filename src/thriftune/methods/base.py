@@ -82,6 +82,11 @@ class TransformerMethod(Method):
         "(thriftune methods); the search is charged",
         above=0,
     )
+    head_start: Literal["random", "solved"] = setting(
+        "random",
+        help="how the head's last Linear begins: random, as usual; or solved, as the regularised logistic regression "
+        "on what it reads of the training texts before anything is trained (C chosen on validation)",
+    )
 
     def problems(self) -> list[tuple[str, str]]:
         """Weights can be moved by the rates, and a search names every rate once."""

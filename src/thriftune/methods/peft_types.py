@@ -86,7 +86,7 @@ def _about_model(classifier: Classifier, name: str) -> Iterator[str]:
             "Use type LORA with trainable_token_indices, or head.type linear."
         )
     if name in PROMPTS and not own_head:
-        yield "tuners that change the input (prompt learning) need head.type own, not linear."
+        yield "tuners that change the input (prompt learning) need head.type own."
     if name in EMBEDDED and classifier.config.is_encoder_decoder:
         yield f'"{kind}" models classify token ids alone, not the embeddings that a prompt is made of.'
     if name in EMBEDDED and kind in READS_IDS:

@@ -112,6 +112,8 @@ class _Asked:
         self.dataset = dataset
         self.classes = CLASSES_WITHOUT_DATA if dataset is None else len(dataset.labels)
         self.texts = None if dataset is None else dataset.splits["train"].height
+        splits = {} if dataset is None else dataset.splits
+        self.rows = (self.texts or 0, splits["validation"].height if "validation" in splits else 0)
         self._lengths: dict[str, tuple[np.ndarray, int | None]] = {}
 
     def answer(self, run: PlannedRun) -> Forecast:
@@ -127,7 +129,7 @@ class _Asked:
         def cell_with(size: int) -> Cell:
             sized = resized(run, size, None)
             lengths, words = self._lengths_of(sized, folder)
-            return cell_of(sized, folder, lengths, self.classes, gpu, words)
+            return cell_of(sized, folder, lengths, self.classes, gpu, words, self.rows)
 
         batch = run.protocol.batch_size
         if self.texts is not None and batch > self.texts:

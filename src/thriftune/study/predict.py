@@ -17,6 +17,7 @@ from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Prediction
 from thriftune.study.environment import environment
+from thriftune.study.head_start import NO_STEPS
 from thriftune.study.job import Job, first_line
 from thriftune.study.plan import PlannedRun
 
@@ -30,11 +31,18 @@ TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
 
 
 def cell_of(
-    run: PlannedRun, folder: Path, lengths: np.ndarray, classes: int, gpu: Gpu | None, words: int | None = None
+    run: PlannedRun,
+    folder: Path,
+    lengths: np.ndarray,
+    classes: int,
+    gpu: Gpu | None,
+    words: int | None = None,
+    rows: tuple[int, int] = (0, 0),
 ) -> Cell:
     """A run of a study as an estimate takes it; `lengths` are the tokens of its training texts, (texts,).
 
-    `words`: distinct token ids of its training and validation texts, where they are known.
+    `words`: distinct token ids of its training and validation texts, `rows`: how many of both there are, where they
+    are known.
     """
     from thriftune.cost.estimate import Cell
     from thriftune.engine.batches import typical_batch, widest_batch
@@ -53,6 +61,8 @@ def cell_of(
         typical=tuple(int(length) for length in typical),
         tokens=int(lengths.sum()),
         words=words,
+        texts=rows[0],
+        validation=rows[1],
     )
 
 
@@ -65,12 +75,15 @@ def prediction(
     `reason` says why.
     """
     times: dict[str, float | None] = dict.fromkeys(TIMES)
+    reasons = dict.fromkeys(TIMES, reason)
     if machine is not None and texts is not None:
         assert isinstance(run.method, TransformerMethod)
-        seen = texts * run.protocol.most_epochs * len(run.method.learning_rates)
-        train = machine.seconds(found.work) * seen / found.texts
+        seen = 0 if found.solve_texts else texts * run.protocol.most_epochs * len(run.method.learning_rates)
+        train = machine.seconds(found.work) * seen / found.texts + machine.seconds(found.solve_work, steps=0)
         prefix = machine.seconds(found.prefix_work, steps=0) * texts / found.prefix_texts
-        times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": seen / (train + prefix)}
+        speed = seen / (train + prefix) if seen else None
+        times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": speed}
+        reasons["samples_per_second"] = NO_STEPS
     return Prediction(
         peak_memory_bytes=found.peak_memory_bytes,
         memory=found.memory,
@@ -82,7 +95,7 @@ def prediction(
         flops_per_sample=found.flops_per_sample,
         prefix_flops_per_sample=found.prefix_flops_per_sample,
         **times,
-        reasons={name: reason for name, value in times.items() if value is None},
+        reasons={name: reasons[name] for name, value in times.items() if value is None},
     )
 
 
@@ -90,7 +103,7 @@ class Predictor:
     """Predicts the runs of a study one by one, in the process that starts them."""
 
     def __init__(self) -> None:
-        self._texts: dict[Path, tuple[np.ndarray, int]] = {}
+        self._texts: dict[Path, tuple[np.ndarray, int, int]] = {}
 
     def of(self, job: Job) -> tuple[Prediction | None, str | None]:
         """What a run should cost, from its configuration alone; or nothing, and why.
@@ -102,25 +115,28 @@ class Predictor:
         from thriftune.cost.cuda import find_gpu
         from thriftune.cost.estimate import estimate
 
-        lengths, words = self._read(job)
+        lengths, words, validation = self._read(job)
+        rows = len(lengths), validation
         gpu = find_gpu("cuda") if job.device == "cuda" else None
         try:
-            found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words))
+            found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words, rows))
         except InputError as error:
             return None, str(error)
         except Exception as error:  # noqa: BLE001 - the run itself may well work
             return None, f"{type(error).__name__}: {first_line(error)}"
         return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), None
 
-    def _read(self, job: Job) -> tuple[np.ndarray, int]:
-        """Tokens of each training text, (texts,), and the distinct token ids of training and validation."""
+    def _read(self, job: Job) -> tuple[np.ndarray, int, int]:
+        """Tokens of each training text, (texts,), the distinct token ids of training and validation, and how many
+        validation texts there are."""
         from thriftune.data.tokens import Tokens
 
         path = job.tokens["train"]
         if path not in self._texts:
             tokens = {split: Tokens.load(job.tokens[split]) for split in ("train", "validation") if split in job.tokens}
             ids = np.concatenate([each.ids for each in tokens.values()])
-            self._texts[path] = np.asarray(tokens["train"].lengths), len(np.unique(ids))
+            validation = len(tokens["validation"]) if "validation" in tokens else 0
+            self._texts[path] = np.asarray(tokens["train"].lengths), len(np.unique(ids)), validation
         return self._texts[path]
 
 

@@ -122,6 +122,7 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
     """Raises `InputError` where a run does not fit its model."""
     import torch
 
+    from thriftune.engine.features import last_linear
     from thriftune.engine.forward import switch_recomputation
     from thriftune.engine.schedule import optimizer_steps
     from thriftune.methods.base import TransformerMethod
@@ -135,6 +136,8 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
         raise InputError(too_long.format(protocol.max_tokens, run.model, limit, "", limit))
     shapes = skeleton(folder, labels, run.head, run.model, "cpu" if method.reads_weights else "meta")
     method.apply(shapes, torch.Generator().manual_seed(0))
+    if method.head_start == "solved":
+        last_linear(shapes)
     switch_recomputation(shapes, protocol)
     virtual = shapes.virtual_tokens
     if limit is not None and protocol.max_tokens + virtual > limit:

@@ -29,6 +29,8 @@ def probed_rate(tries: Tries, rates: Sequence[float]) -> float:
     losses = {}
     for rate in rates:
         made = tries.candidate(rate, steps)
+        if made is not None and made.rate is None:
+            return rate  # the head is solved: no rate matters
         if made is not None and made.fit.validation is not None:
             losses[rate] = made.fit.validation.loss
         del made

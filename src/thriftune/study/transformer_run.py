@@ -17,6 +17,7 @@ from thriftune.results.training import Training, state_of
 from thriftune.study.busy import NOT_COUNTED, busy_notes
 from thriftune.study.environment import process_peak_bytes, use_all_processors
 from thriftune.study.events import RunProgress
+from thriftune.study.head_start import NO_STEPS
 from thriftune.study.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
 from thriftune.study.rates import probed_rate
 from thriftune.study.scores import score
@@ -228,7 +229,7 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         prefix_reused=prefix is not None and prefix.reused,
         evaluate_seconds=evaluate_seconds,
         load_seconds=trained.load_seconds,
-        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds),
+        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds) if trained.texts else None,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
         peak_process_bytes=process_peak_bytes(),
@@ -241,7 +242,10 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         delta_bytes=delta,
         energy_joules=meter.energy_joules,
         reasons=dict(
-            _reasons(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers)
+            _reasons(
+                *(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers),
+                steps=trained.texts > 0,
+            )
         ),
         step_seconds=meter.step_seconds,
         pass_seconds=meter.pass_seconds,
@@ -254,8 +258,12 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
     )
 
 
-def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iterator[tuple[str, str]]:
+def _reasons(
+    meter: CostMeter, cuda: bool, prefix: bool, no_layers: str, steps: bool = True
+) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
+    if not steps:
+        yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), NO_STEPS).items()
     if no_layers:
         yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
@@ -264,7 +272,7 @@ def _reasons(meter: CostMeter, cuda: bool, prefix: bool, no_layers: str) -> Iter
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:
         yield "memory", "the probe saw more than the allocator handed out"
-    if meter.pass_seconds is None:
+    if meter.pass_seconds is None and steps:
         yield "pass_seconds", "the method changes the input, so there is no forward without it"
     if meter.processors.waited is None:
         yield "train_waited_seconds", NOT_COUNTED

@@ -16,6 +16,7 @@ from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import SearchPoint
 from thriftune.study.events import RunProgress
+from thriftune.study.head_start import HeadStart
 from thriftune.study.job import Emit, Job
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Trained:
     fit: Fit
     dynamics: np.ndarray
     """Probability of each training text's true label, (epochs, texts)."""
-    learning_rate: float
+    learning_rate: float | None
+    """None where no step was run."""
     search: list[SearchPoint]
     load_seconds: float
     texts: int
@@ -49,7 +51,8 @@ class Trained:
 class Try:
     """A training with one learning rate."""
 
-    rate: float
+    rate: float | None
+    """None where the head was solved and nothing was left to train."""
     classifier: Classifier
     examples: dict[str, Examples]
     fit: Fit
@@ -68,8 +71,9 @@ class Tries:
         self._further = {name: part for name, part in examples.items() if name in job.robustness}
         self._layers = _prefix_layers(job, job.planned.method, self._splits)
         self._load_seconds, self._texts = 0.0, 0
+        self._head = HeadStart(job.planned, meter, emit)
         self.search: list[SearchPoint] = []
-        self.notes: list[str] = []
+        self.notes = self._head.notes
 
     @property
     def train_texts(self) -> int:
@@ -84,6 +88,8 @@ class Tries:
         classifier = load(self.job, self._layers)
         self._load_seconds += time.perf_counter() - started
         examples = run_prefixes(self.job, classifier, self._splits, self._further, self._emit)
+        if (answer := self._head.begin(classifier, examples)) is not None:
+            return Try(None, classifier, examples, answer.fit, answer.dynamics)
         fit, dynamics = _fit(self.job, classifier, rate, examples, self._meter, self._emit, probe_steps)
         self._texts += fit.texts
         return Try(rate, classifier, examples, fit, dynamics)
@@ -99,6 +105,8 @@ class Tries:
             self.notes.append(f"Learning rate {rate:g} diverged: {error}")
             return None
         found = made.fit.validation
+        if made.rate is None:
+            return made
         if found is None:
             raise InputError(f"{self.job.planned.name}: a search over learning rates needs a validation split.")
         if not math.isfinite(found.loss):
@@ -125,6 +133,8 @@ class Tries:
         for rate in rates:
             made = None  # its weights are gone before the next are loaded
             made = self.candidate(rate)
+            if made is not None and made.rate is None:
+                return self._trained(made)
             if made is None or made.fit.validation is None:
                 continue
             value = score_of(made.fit.validation, planned.protocol.select)
