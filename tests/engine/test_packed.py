@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 
 from thriftune.engine.batches import Examples, packed_batch, training_batches
 from thriftune.engine.forward import logits_of
@@ -33,7 +33,11 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "head_only": ("head_only", {}),
     "bitfit": ("bitfit", {}),
 }
-CASES = [(kind, method) for kind in KINDS for method in METHODS if (kind, method) != ("modernbert", "bitfit")]
+CASES = [
+    *((kind, method) for kind in KINDS for method in METHODS if (kind, method) != ("modernbert", "bitfit")),
+    *((kind, method) for kind in RELATIVES for method in ("full", "lora top")),
+    *((kind, method) for kind in SHARED for method in ("full", "lora", "head_only", "bitfit")),
+]
 PACKED = Protocol(max_tokens=48, batch_size=6)
 REFERENCE = replace(PACKED, padding="longest")
 STEPS = 50
@@ -114,12 +118,13 @@ def test_float32_is_close_and_predictions_are_equal(kind: str, method: str) -> N
     assert ((ours.argmax(1) == theirs.argmax(1)) | ties).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *RELATIVES, *SHARED])
 def test_the_linear_head_too(kind: str) -> None:
-    reference = made(kind, "top_layers", torch.float64, head="linear")
+    method = "full" if kind in SHARED else "top_layers"
+    reference = made(kind, method, torch.float64, head="linear")
     data = examples(reference, 20, max_tokens=48)
     expected = losses_and_gradients(reference, data, REFERENCE, 6, 0.01)
-    packed = made(kind, "top_layers", torch.float64, head="linear")
+    packed = made(kind, method, torch.float64, head="linear")
     found = losses_and_gradients(packed, with_prefix(packed, data), PACKED, 6, 0.01)
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-8)
 
