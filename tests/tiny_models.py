@@ -8,7 +8,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import torch
-from tests.data import tiny_tokenizers
+from tests.data import further_tokenizers, tiny_tokenizers
 from transformers import (
     AlbertConfig,
     AutoModel,
@@ -16,6 +16,7 @@ from transformers import (
     BartConfig,
     BertConfig,
     BloomConfig,
+    CamembertConfig,
     DebertaConfig,
     DebertaV2Config,
     DistilBertConfig,
@@ -34,6 +35,7 @@ from transformers import (
     RobertaConfig,
     T5Config,
     XLMConfig,
+    XLMRobertaConfig,
     XLNetConfig,
 )
 
@@ -59,9 +61,15 @@ DEBERTA: dict[str, Any] = {
     "type_vocab_size": 0,
     "layer_norm_eps": 1e-7,
 }
-KINDS = ("bert", "roberta", "electra", "distilbert", "deberta-v2", "deberta-v3", "modernbert")
+ALBERT_DROPOUT: dict[str, Any] = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+"""What the first base models have; later ones have none."""
+KINDS = ("bert", "roberta", "electra", "distilbert", "deberta-v2", "deberta-v3", "modernbert", "mpnet")
 """Those that pack."""
-FURTHER = ("mpnet", "albert", "longformer", "xlm", "flaubert", "funnel", "deberta", "gpt2")
+RELATIVES = ("xlm-roberta", "camembert")
+"""Those that pack as another one does, under other names."""
+SHARED = ("albert", "albert-groups")
+"""Those that pack, but whose layers are one set of weights, or two."""
+FURTHER = ("longformer", "xlm", "flaubert", "funnel", "deberta", "gpt2")
 """Those with a family that does not pack."""
 GUESSED = ("bart", "t5", "llama", "opt", "bloom", "xlnet", "ernie", "fnet")
 """Those without one."""
@@ -80,6 +88,7 @@ TOKENIZERS = {
     "opt": "gpt2",
     "bloom": "gpt2",
 }
+FURTHER_TOKENIZERS = {"xlm-roberta": further_tokenizers.xlm_roberta, "camembert": further_tokenizers.camembert}
 
 
 def _further(kind: str) -> PretrainedConfig:
@@ -89,8 +98,6 @@ def _further(kind: str) -> PretrainedConfig:
     heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
     marks = {"bos_token_id": 0, "eos_token_id": 0}
     own: dict[str, Any] = {
-        "mpnet": lambda: MPNetConfig(**{**SIZE, "max_position_embeddings": 66}),
-        "albert": lambda: AlbertConfig(**SIZE, embedding_size=16),
         "longformer": lambda: LongformerConfig(**{**SIZE, "max_position_embeddings": 66}, attention_window=8),
         "xlm": lambda: XLMConfig(**xlm),
         "flaubert": lambda: FlaubertConfig(**xlm),
@@ -139,6 +146,17 @@ def config(kind: str, vocabulary: int, padding: int | None) -> PretrainedConfig:
             bos_token_id=2,
             eos_token_id=3,
         ),
+        "mpnet": MPNetConfig(**{**SIZE, "max_position_embeddings": 66}),
+        "xlm-roberta": XLMRobertaConfig(**{**SIZE, "max_position_embeddings": 66, "type_vocab_size": 1}),
+        "camembert": CamembertConfig(**{**SIZE, "max_position_embeddings": 66, "type_vocab_size": 1}),
+        "albert": AlbertConfig(**SIZE, embedding_size=16, hidden_act="gelu_new", **ALBERT_DROPOUT),
+        "albert-groups": AlbertConfig(
+            **{**SIZE, "num_hidden_layers": 4},
+            embedding_size=16,
+            num_hidden_groups=2,
+            inner_group_num=2,
+            **ALBERT_DROPOUT,
+        ),
     }
     made = own[kind] if kind in own else _further(kind)
     made.vocab_size = vocabulary
@@ -156,14 +174,14 @@ def model_folder(kind: str) -> Path:
 
 def save_tiny(kind: str, folder: Path, seed: int = 0) -> None:
     """Saves a tiny model with random weights large enough that its outputs differ between texts."""
-    tokenizer = tiny_tokenizers.KINDS[TOKENIZERS.get(kind, "bert")]()
+    tokenizer = (FURTHER_TOKENIZERS.get(kind) or tiny_tokenizers.KINDS[TOKENIZERS.get(kind, "bert")])()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = config(kind, len(tokenizer), tokenizer.pad_token_id)
         # The encoder as the classifier has it: Funnel's and T5's differ from AutoModel's.
         model = (
             AutoModel.from_config(made)
-            if kind in KINDS
+            if kind in (*KINDS, *RELATIVES, *SHARED)
             else AutoModelForSequenceClassification.from_config(made).base_model
         )
         with torch.no_grad():

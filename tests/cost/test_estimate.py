@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, SHARED, model_folder
 
 from thriftune.cost.estimate import Cell, Estimate, NoEstimateError, estimate, peak_bytes
 from thriftune.cost.memory import probe
@@ -82,7 +82,14 @@ def both(
     return Measured(peak, memory, estimate(cell))
 
 
-@pytest.mark.parametrize(("kind", "method", "batch", "padding"), SPREAD)
+ONE_SET_OF_WEIGHTS = [
+    (SHARED[0], "full", 4, "none"),
+    (SHARED[0], "lora", 4, "longest"),
+    (SHARED[1], "head_only", 32, "none"),
+]
+
+
+@pytest.mark.parametrize(("kind", "method", "batch", "padding"), [*SPREAD, *ONE_SET_OF_WEIGHTS])
 def test_memory_is_predicted(kind: str, method: str, batch: int, padding: str, tmp_path: Path) -> None:
     found = both(model_folder(kind), method, batch, padding, tmp_path)
     assert found.estimate.peak_memory_bytes == pytest.approx(found.peak, rel=0.05)

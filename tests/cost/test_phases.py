@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, SHARED, model_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thriftune.cost import phases
@@ -36,9 +36,14 @@ def step_of(kind: str, method: str, protocol: Protocol = PROTOCOL, **settings: A
     return Step(classifier, examples(classifier, 16), protocol, optimizer)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", ["full", "top_layers", "lora", "lora_fa", "head_only"])
-def test_parts_add_up_and_no_trace_is_left(kind: str, method: str) -> None:
+CASES = [
+    *((method, kind) for method in ("full", "top_layers", "lora", "lora_fa", "head_only") for kind in KINDS),
+    *((method, SHARED[0]) for method in ("full", "lora", "head_only")),
+]
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
+def test_parts_add_up_and_no_trace_is_left(method: str, kind: str) -> None:
     step = step_of(kind, method)
     trained = [name for name, _ in step.classifier.trained()]
     before = [p.detach().clone() for p in step.parameters]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.data import tiny_tokenizers
 from tests.data.tiny_tokenizers import MARKS, WORDS
-from transformers import AlbertTokenizer
+from transformers import AlbertTokenizer, CamembertTokenizer, XLMRobertaTokenizer
 
 MARKERS = ("[E1]", "<e1>")
 
@@ -17,6 +17,25 @@ def albert() -> Any:
     pieces += [(f"▁{word}", -3.0) for word in WORDS]
     pieces += [(mark, -6.0) for mark in dict.fromkeys(["▁", *MARKS.lower()])]
     return AlbertTokenizer(vocab=pieces)
+
+
+def xlm_roberta() -> Any:
+    """Unigram; `<s> a </s></s> b </s>`, no segments."""
+    return XLMRobertaTokenizer(vocab=[*_specials("<s>", "<pad>", "</s>", "<unk>"), *_pieces(), *_specials("<mask>")])
+
+
+def camembert() -> Any:
+    """The same with the special tokens in other places, as fairseq left them."""
+    specials = _specials("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>")
+    return CamembertTokenizer(vocab=[*specials, *_pieces(), *_specials("<mask>")])
+
+
+def _specials(*names: str) -> list[tuple[str, float]]:
+    return [(name, 0.0) for name in names]
+
+
+def _pieces() -> list[tuple[str, float]]:
+    return [(f"▁{word}", -3.0) for word in WORDS] + [(mark, -6.0) for mark in ["▁", *MARKS]]
 
 
 def marked(kind: str) -> Any:

@@ -13,7 +13,12 @@ from thriftune.engine.batches import Examples, training_batches
 from thriftune.models.classifier import Classifier
 
 RATE = 1e-3
-LORA_TARGETS = {"distilbert": ["q_lin", "v_lin"], "deberta-v2": ["query_proj", "value_proj"], "modernbert": ["Wqkv"]}
+LORA_TARGETS = {
+    "distilbert": ["q_lin", "v_lin"],
+    "deberta-v2": ["query_proj", "value_proj"],
+    "modernbert": ["Wqkv"],
+    "mpnet": ["q", "v"],
+}
 
 
 def without_dropout(network: nn.Module) -> None:

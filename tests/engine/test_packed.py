@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 
 from thriftune.engine.batches import Examples, packed_batch, training_batches
 from thriftune.engine.forward import logits_of
@@ -19,6 +19,7 @@ from thriftune.engine.predict import predict
 from thriftune.engine.prefix import prefix_of, release
 from thriftune.engine.protocol import Protocol
 from thriftune.methods import find
+from thriftune.models import kernels
 from thriftune.models import rows as rows_module
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
@@ -33,7 +34,12 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "head_only": ("head_only", {}),
     "bitfit": ("bitfit", {}),
 }
-CASES = [(kind, method) for kind in KINDS for method in METHODS if (kind, method) != ("modernbert", "bitfit")]
+CASES = [
+    *((kind, method) for kind in KINDS for method in METHODS if (kind, method) != ("modernbert", "bitfit")),
+    *zip(RELATIVES, ("full", "lora top"), strict=True),
+    *((SHARED[0], method) for method in ("full", "lora", "head_only", "bitfit")),
+    (SHARED[1], "full"),
+]
 PACKED = Protocol(max_tokens=48, batch_size=6)
 REFERENCE = replace(PACKED, padding="longest")
 STEPS = 50
@@ -116,8 +122,10 @@ def test_float32_is_close_and_predictions_are_equal(kind: str, method: str) -> N
 
 @pytest.mark.parametrize("head", ["linear", "mean"])
 @pytest.mark.parametrize("method", ["top_layers", "head_only", "full"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *RELATIVES, *SHARED])
 def test_heads_on_the_bare_encoder_too(kind: str, method: str, head: str) -> None:
+    if kind in SHARED and method == "top_layers":
+        pytest.skip("its layers share their weights: none lies above another")
     reference = made(kind, method, torch.float64, head=head)
     data = examples(reference, 20, max_tokens=48)
     expected = losses_and_gradients(reference, data, REFERENCE, 6, 0.01)
@@ -136,6 +144,28 @@ def test_the_size_of_attention_groups_changes_nothing(
     expected = losses_and_gradients(classifier, data, REFERENCE, 2, 0.0)
     monkeypatch.setattr("thriftune.engine.batches.TEXTS_PER_GROUP", per_group)
     assert rows_module.TEXTS_PER_GROUP
+    found = losses_and_gradients(classifier, data, PACKED, 2, 0.0)
+    np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-8)
+    for mine, theirs in zip(found[1], expected[1], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiled"), [*((kind, True) for kind in (*KINDS, *RELATIVES, *SHARED)), ("mpnet", False)]
+)
+def test_texts_of_one_token_and_texts_that_were_cut(kind: str, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(kernels, "usable", lambda *_: False)
+    classifier = made(kind, "full", torch.float64)
+    tokens = examples(classifier, 6, max_tokens=9).tokens
+    assert 9 in tokens.lengths
+    single = np.array([tokens.ids[0]] * 2)
+    offsets = np.concatenate([[0, 1], tokens.offsets[1:] + 1, [len(tokens.ids) + 2]])
+    ids = np.concatenate([single[:1], tokens.ids, single[1:]])
+    types = None if tokens.types is None else np.concatenate([[0], tokens.types, [0]]).astype(tokens.types.dtype)
+    data = Examples(replace(tokens, ids=ids, types=types, offsets=offsets), np.arange(8) % len(LABELS))
+    assert list(data.tokens.lengths[[0, -1]]) == [1, 1]
+    expected = losses_and_gradients(classifier, data, REFERENCE, 2, 0.0)
     found = losses_and_gradients(classifier, data, PACKED, 2, 0.0)
     np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-8)
     for mine, theirs in zip(found[1], expected[1], strict=True):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.engine.reference import RATE, copy_weights, freeze, train, without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 from transformers import AutoModelForSequenceClassification
 
 from thriftune.engine.protocol import Protocol, ScheduleSettings
@@ -31,9 +31,15 @@ PROTOCOL = Protocol(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
-def test_twenty_losses_agree(kind: str, method: str, tmp_path: Path) -> None:
+CASES = [
+    *((method, kind) for method in METHODS for kind in KINDS),
+    ("full", RELATIVES[0]),
+    *((method, SHARED[0]) for method in ("full", "lora")),
+]
+
+
+@pytest.mark.parametrize(("method", "kind"), CASES)
+def test_twenty_losses_agree(method: str, kind: str, tmp_path: Path) -> None:
     """To 1e-5 relative, head included, with LoRA's B made non-zero."""
     folder = model_folder(kind)
     classifier = load_classifier(folder, LABELS, seed=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, SHARED, model_folder
 
 from thriftune.cost.memory import probe
 from thriftune.engine.protocol import Protocol
@@ -19,6 +19,8 @@ from thriftune.models.load import load_classifier
 
 PROTOCOL = Protocol(batch_size=8, max_tokens=32)
 INDICES = np.arange(8)
+REFUSED = [("mpnet", "longest")]
+"""transformers cannot recompute its layers."""
 
 
 def step_of(kind: str, method: str, protocol: Protocol) -> Step:
@@ -37,9 +39,11 @@ def loss_and_gradients(kind: str, method: str, protocol: Protocol) -> tuple[floa
     return loss.item(), [p.grad for p in step.parameters]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+CASES = [(kind, padding) for kind in KINDS for padding in ("none", "longest") if (kind, padding) not in REFUSED]
+
+
+@pytest.mark.parametrize(("kind", "padding"), [*CASES, *((kind, "none") for kind in SHARED)])
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("padding", ["none", "longest"])
 def test_the_same_bits(kind: str, method: str, padding: str) -> None:
     protocol = replace(PROTOCOL, padding=padding)
     expected = loss_and_gradients(kind, method, protocol)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tests.engine.test_prefix import PROTOCOL, splits
 from tests.tiny_data import LABELS
-from tests.tiny_models import KINDS, model_folder, save_tiny
+from tests.tiny_models import KINDS, SHARED, model_folder, save_tiny
 from torch import nn
 
 from thriftune.cost.memory import peak_of
@@ -58,8 +58,10 @@ def with_prefixes(classifier: Classifier, folder: Path | None) -> dict[str, Exam
     return run_prefix(classifier, splits(classifier), PROTOCOL, PrefixCache(folder), peak_of=peak_of)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+CASES = [*((kind, method) for kind in KINDS for method in METHODS), *((kind, "head_only") for kind in SHARED)]
+
+
+@pytest.mark.parametrize(("kind", "method"), CASES)
 @pytest.mark.parametrize("streamed", [True, False])
 def test_the_same_bits_as_a_whole_model(
     kind: str, method: str, streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, SHARED, model_folder
 
 from thriftune.engine import train as train_module
 from thriftune.engine.protocol import OptimizerSettings, Protocol
@@ -35,7 +35,7 @@ def trained(model: Classifier, folder: Path, protocol: Protocol = PROTOCOL, rate
     fit(Task(model, *texts, protocol, rate, 0, folder / "best.safetensors"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, SHARED[0]])
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_weights_are_those_of_training_the_whole_table(
     kind: str, keep: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

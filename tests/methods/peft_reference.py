@@ -12,7 +12,7 @@ from peft import PeftModel, TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from tests.engine.reference import collate, without_dropout
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import FURTHER, KINDS, READS_PADDING, model_folder
+from tests.tiny_models import FURTHER, KINDS, READS_PADDING, SHARED, model_folder
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
@@ -70,7 +70,7 @@ NOISY = ("PVERA",)
 ILL_CONDITIONED = ("LILY",)
 """Types whose products amplify rounding."""
 
-ARCHITECTURES = (*KINDS, *FURTHER, "llama", "opt", "bart", "t5")
+ARCHITECTURES = (*KINDS, *SHARED[:1], *FURTHER, "llama", "opt", "bart", "t5")
 """Those of the documentation's table."""
 NO_CONV1D = "PEFT has it for Linear modules alone, and this architecture's are Conv1D."
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_data import LABELS, pairs
-from tests.tiny_models import KINDS, LAYERS, model_folder
+from tests.tiny_models import KINDS, LAYERS, SHARED, model_folder
 
 from thriftune.errors import InputError
 from thriftune.methods import discover, find
@@ -47,7 +47,10 @@ def test_every_method_is_described(name: str) -> None:
     assert made(name).label
 
 
-FITTING = [(name, kind) for name in TRANSFORMERS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")]
+FITTING = [
+    *((name, kind) for name in TRANSFORMERS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")),
+    *((name, SHARED[0]) for name in TRANSFORMERS if name != "top_layers"),
+]
 
 
 @pytest.mark.parametrize(("name", "kind"), FITTING)

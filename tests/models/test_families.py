@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import FURTHER, KINDS, LAYERS, model_folder
+from tests.tiny_models import FURTHER, KINDS, LAYERS, RELATIVES, SHARED, model_folder
 from transformers import AutoModelForSequenceClassification
 
 from thriftune.engine.batches import padded_batch
@@ -16,7 +16,7 @@ from thriftune.models.load import load_classifier, skeleton
 
 
 def test_every_family_has_a_tiny_model() -> None:
-    made = {load_classifier(model_folder(kind), LABELS).config.model_type for kind in (*KINDS, *FURTHER)}
+    made = {load_classifier(model_folder(kind), LABELS).config.model_type for kind in (*KINDS, *SHARED, *FURTHER)}
     assert {family_of(name) for name in made} == set(discover().values())
 
 
@@ -67,7 +67,7 @@ def test_frozen_dropout_off_leaves_dropout_above_the_cut(kind: str) -> None:
     assert all(layer.training for layer in classifier.layers)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *RELATIVES, *SHARED])
 def test_logits_are_those_of_transformers_alone(kind: str) -> None:
     classifier = load_classifier(model_folder(kind), LABELS, seed=3)
     plain = AutoModelForSequenceClassification.from_pretrained(model_folder(kind), num_labels=3).eval()
@@ -78,7 +78,7 @@ def test_logits_are_those_of_transformers_alone(kind: str) -> None:
         torch.testing.assert_close(classifier.logits(inputs), plain(**inputs).logits, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *RELATIVES, *SHARED])
 @pytest.mark.parametrize("head", ["own", "linear", "mean"])
 def test_skeleton_has_the_same_parameters_without_weights(kind: str, head: str) -> None:
     settings = HeadSettings(type=head)
@@ -100,7 +100,11 @@ def test_head_weights_follow_the_seed(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "limit"),
-    [("bert", 64), ("roberta", 64), ("electra", 64), ("distilbert", 64), ("deberta-v2", None), ("modernbert", 64)],
+    [
+        *((kind, 64) for kind in ("bert", "roberta", "electra", "distilbert", "modernbert", "mpnet", "albert")),
+        *((kind, 64) for kind in RELATIVES),
+        ("deberta-v2", None),
+    ],
 )
 def test_longest_text(kind: str, limit: int | None) -> None:
     classifier = load_classifier(model_folder(kind), LABELS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.data import tiny_tokenizers
 from tests.tiny_data import LABELS, examples
-from tests.tiny_models import FURTHER, GUESSED, KINDS, model_folder
+from tests.tiny_models import FURTHER, GUESSED, KINDS, RELATIVES, SHARED, model_folder
 
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
@@ -28,7 +28,7 @@ def check(kind: str, ids: list[list[int]], types: list[int] | None = None) -> No
     check_inputs(skeleton(folder, LABELS), load_tokenizer(folder), {"train": tokens(ids, types)})
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *FURTHER, *GUESSED])
+@pytest.mark.parametrize("kind", [*KINDS, *RELATIVES, *SHARED, *FURTHER, *GUESSED])
 def test_a_models_own_tokens_pass(kind: str) -> None:
     classifier = load_classifier(model_folder(kind), LABELS)
     check_inputs(classifier, classifier.tokenizer, {"train": examples(classifier, 20).tokens})

@@ -22,7 +22,11 @@ DTYPES = list(TOLERANCE)
 
 
 def plain_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention: kernels.Attention
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention: kernels.Attention,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The same by torch's operations, one text at a time."""
     out = []
@@ -31,6 +35,9 @@ def plain_attention(
         rows = query[text : text + 1] if attention.first_only else query[own]
         q, k, v = (part.unflatten(1, (attention.heads, -1)).transpose(0, 1) for part in (rows, key[own], value[own]))
         scores = q @ k.transpose(1, 2) * attention.scale
+        if bias is not None:
+            distances = torch.arange(length)[None] - torch.arange(q.shape[1])[:, None]
+            scores = scores + bias[:, distances + attention.zero]
         if attention.window >= 0:
             far = (torch.arange(q.shape[1])[:, None] - torch.arange(length)[None]).abs() > attention.window
             scores = scores.masked_fill(far, -torch.inf)
@@ -52,23 +59,34 @@ def layout(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     dtype=st.sampled_from(DTYPES),
     first_only=st.booleans(),
     window=st.sampled_from([-1, 0, 3]),
+    biased=st.booleans(),
 )
 def test_attention_and_its_gradients_are_torchs(
-    lengths: list[int], heads: int, vectors: int, dtype: torch.dtype, first_only: bool, window: int
+    lengths: list[int], heads: int, vectors: int, dtype: torch.dtype, first_only: bool, window: int, biased: bool
 ) -> None:
     torch.manual_seed(0)
     starts, sizes = layout(lengths)
     hidden, rows = heads * vectors * 8, sum(lengths)
     query = torch.randn(len(lengths) if first_only else rows, hidden, dtype=dtype, requires_grad=True)
     key, value = (torch.randn(rows, hidden, dtype=dtype, requires_grad=True) for _ in range(2))
-    attention = kernels.Attention(starts, sizes, heads, 0.3, 0.0, 0, first_only, window)
-    expected = plain_attention(query, key, value, attention)
+    attention = kernels.Attention(starts, sizes, heads, 0.3, 0.0, 0, first_only, window, max(lengths) - 1)
+    inputs = [query, key, value, *([bias_of(heads, lengths, dtype)] if biased else [])]
+    expected = plain_attention(query, key, value, attention, *inputs[3:])
     above = torch.randn_like(expected)
-    gradients = torch.autograd.grad((expected * above).sum(), [query, key, value])
-    parts = [part.detach() for part in (query, key, value)]
+    gradients = torch.autograd.grad((expected * above).sum(), inputs)
+    parts = [part.detach() for part in inputs]
     torch.testing.assert_close(attention.forward(*parts), expected.detach(), **TOLERANCE[dtype])
-    for ours, theirs in zip(attention.backward(above, *parts), gradients, strict=True):
+    found = attention.backward(above, *parts, bias_too=biased)
+    for ours, theirs in zip(found, gradients, strict=True):
         torch.testing.assert_close(ours, theirs, **TOLERANCE[dtype])
+    if biased:
+        for first, second in zip(found, attention.backward(above, *parts, bias_too=False), strict=False):
+            assert torch.equal(first, second)
+
+
+def bias_of(heads: int, lengths: list[int], dtype: torch.dtype) -> torch.Tensor:
+    """A bias for every distance, which goes on for two vectors."""
+    return torch.randn(heads, 2 * max(lengths) - 1 + 2 * kernels.MOST_LANES, dtype=dtype, requires_grad=True)
 
 
 @needs_kernels
@@ -128,10 +146,11 @@ def test_attention_dropout_is_linear_in_the_values_and_its_gradients_agree(first
     """With the mask fixed by the seed, the output is a smooth function: finite differences are the reference."""
     torch.manual_seed(0)
     starts, sizes = layout([7, 3, 1])
-    attention = kernels.Attention(starts, sizes, 2, 0.5, 0.3, seed=123456789012345, first_only=first_only)
+    attention = kernels.Attention(starts, sizes, 2, 0.5, 0.3, seed=123456789012345, first_only=first_only, zero=6)
     parts = [torch.randn(3 if first_only and i == 0 else 11, 16, dtype=torch.float64) for i in range(3)]
+    parts.append(bias_of(2, [7], torch.float64).detach())
     above = torch.randn_like(attention.forward(*parts))
-    for index, gradient in enumerate(attention.backward(above, *parts)):
+    for index, gradient in enumerate(attention.backward(above, *parts, bias_too=True)):
         direction = torch.randn_like(parts[index])
         moved = [[p + sign * 1e-6 * direction if i == index else p for i, p in enumerate(parts)] for sign in (1, -1)]
         up, down = ((attention.forward(*m) * above).sum().item() for m in moved)
@@ -225,12 +244,15 @@ def test_a_compiler_that_fails_is_a_reason_not_an_error(tmp_path: object) -> Non
     assert "false failed" in done.stdout
 
 
-def plain_pool(query: torch.Tensor, rows: torch.Tensor, pool: kernels.Pool) -> tuple[torch.Tensor, torch.Tensor]:
+def plain_pool(
+    query: torch.Tensor, rows: torch.Tensor, pool: kernels.Pool, bias: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The same by torch's operations, one text at a time."""
     out = []
     for text, (start, length) in enumerate(zip(pool.starts.tolist(), pool.lengths.tolist(), strict=True)):
         own = rows[start : start + length]
-        out.append((query[:, text] @ own.t() * pool.scale).softmax(-1) @ own)
+        added = 0 if bias is None else bias[:, pool.zero : pool.zero + length]
+        out.append((query[:, text] @ own.t() * pool.scale + added).softmax(-1) @ own)
     return torch.stack(out, dim=1), query.new_ones(query.shape[1], query.shape[0])
 
 
@@ -241,24 +263,29 @@ def plain_pool(query: torch.Tensor, rows: torch.Tensor, pool: kernels.Pool) -> t
     heads=st.integers(1, 7),
     vectors=st.integers(1, 5),
     dtype=st.sampled_from(DTYPES),
+    biased=st.booleans(),
 )
-def test_pooling_and_its_gradients_are_torchs(lengths: list[int], heads: int, vectors: int, dtype: torch.dtype) -> None:
+def test_pooling_and_its_gradients_are_torchs(
+    lengths: list[int], heads: int, vectors: int, dtype: torch.dtype, biased: bool
+) -> None:
     torch.manual_seed(0)
     starts, sizes = layout(lengths)
     query = torch.randn(heads, len(lengths), 8 * vectors, dtype=dtype, requires_grad=True)
     rows = torch.randn(sum(lengths), 8 * vectors, dtype=dtype, requires_grad=True)
-    pool = kernels.Pool(starts, sizes, 0.3, 0.0, 0)
-    expected, ones = plain_pool(query, rows, pool)
+    pool = kernels.Pool(starts, sizes, 0.3, 0.0, 0, max(lengths) - 1)
+    bias = bias_of(heads, lengths, dtype) if biased else None
+    expected, ones = plain_pool(query, rows, pool, bias)
     above = torch.randn_like(expected)
-    gradients = torch.autograd.grad((expected * above).sum(), [query, rows])
+    gradients = torch.autograd.grad((expected * above).sum(), [query, rows, *([] if bias is None else [bias])])
     parts = [query.detach(), rows.detach()]
-    found, sums = pool.forward(*parts)
+    constant = None if bias is None else bias.detach()
+    found, sums = pool.forward(*parts, constant)
     torch.testing.assert_close(found, expected.detach(), **TOLERANCE[dtype])
     torch.testing.assert_close(sums, ones, **TOLERANCE[dtype])
     # Without dropout the sums are constant, so a gradient from above changes nothing.
     for from_sums in (torch.zeros_like(sums), torch.randn_like(sums)):
-        grads = pool.backward(above, from_sums, *parts, rows_too=True)
-        for ours, theirs in zip(grads, gradients, strict=True):
+        grads = pool.backward(above, from_sums, *parts, rows_too=True, bias=constant, bias_too=biased)
+        for ours, theirs in zip(grads if biased else grads[:2], gradients, strict=True):
             torch.testing.assert_close(
                 ours, theirs, **{**TOLERANCE[dtype], "atol": 1e-4 if dtype.itemsize == 4 else 1e-12}
             )
@@ -279,7 +306,7 @@ def test_pooling_drops_as_often_as_asked_and_its_gradients_agree() -> None:
         return float((out * above).sum() + (sums * above_sums).sum())
 
     grads = pool.backward(above, above_sums, query, rows, rows_too=True)
-    for place, (tensor, grad) in enumerate(zip((query, rows), grads, strict=True)):
+    for place, (tensor, grad) in enumerate(zip((query, rows), grads[:2], strict=True)):
         direction = torch.randn_like(tensor)
         ends = [[query, rows], [query, rows]]
         ends[0][place], ends[1][place] = tensor + 1e-6 * direction, tensor - 1e-6 * direction

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tests.data.further_tokenizers import albert, marked
 from tests.tiny_data import LABELS, pairs
-from tests.tiny_models import KINDS, SIZE, model_folder
+from tests.tiny_models import KINDS, RELATIVES, SHARED, SIZE, model_folder
 from transformers import AlbertConfig, AutoModel, MPNetConfig
 
 from thriftune.data.tokens import encode
@@ -35,7 +35,7 @@ from thriftune.models.usage import Reading, base_reference
 MAX_TOKENS = 14
 CASES = [
     *(("full", kind, "own", "one_segment") for kind in KINDS),
-    *(("lora", kind, "own", "segments") for kind in KINDS),
+    *(("lora", kind, "own", "segments") for kind in (*KINDS, *RELATIVES, *SHARED)),
     *(("lora", kind, "linear", "one_segment") for kind in ("bert", "roberta", "deberta-v3", "modernbert")),
     *(("full", kind, "linear", "segments") for kind in ("bert", "roberta", "deberta-v2", "distilbert")),
     *(("lora", kind, "mean", "segments") for kind in ("bert", "deberta-v3", "modernbert")),

@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from tests.tiny_data import LABELS, examples, pairs
-from tests.tiny_models import KINDS, model_folder
+from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from thriftune.engine.predict import predict
@@ -25,7 +25,11 @@ from thriftune.models.save import delta_bytes, save_classifier
 
 SETTINGS: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}, "top_layers": {"layers": 1}}
 METHODS = [name for name, method in discover().items() if method.NEEDS_MODEL]
-CASES = [(name, kind) for name in METHODS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")]
+CASES = [
+    *((name, kind) for name in METHODS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")),
+    *(("full", kind) for kind in RELATIVES),
+    *((name, SHARED[0]) for name in METHODS if name != "top_layers"),
+]
 
 
 def trained(name: str, kind: str, head: str) -> Classifier:
@@ -66,7 +70,7 @@ def test_own_head(name: str, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["full", "lora"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, SHARED[0]])
 @pytest.mark.parametrize("head_type", ["linear", "mean"])
 def test_head_on_the_bare_encoder(name: str, kind: str, head_type: str, tmp_path: Path) -> None:
     classifier = trained(name, kind, head_type)

@@ -20,14 +20,11 @@ from thriftune.models.load import load_classifier, load_config, longest_text, sk
 
 LAYERS_OF = {"funnel": 4}
 UNKNOWN = {
-    "albert": "one set of weights",
     "bart": "two stacks",
     "t5": "two stacks",
     "fnet": "hold no attention",
 }
 HEADS = {
-    "mpnet": ("classifier",),
-    "albert": ("albert.pooler", "classifier"),
     "xlm": ("sequence_summary",),
     "funnel": ("classifier",),
     "deberta": ("pooler", "classifier"),
@@ -114,10 +111,10 @@ def test_what_was_guessed_is_said() -> None:
     (note,) = load_classifier(model_folder("ernie"), LABELS).notes
     assert '"ernie" is not known by name' in note
     assert "encoder.layer" in note
-    assert not load_classifier(model_folder("mpnet"), LABELS).notes
+    assert not load_classifier(model_folder("longformer"), LABELS).notes
 
 
-@pytest.mark.parametrize(("kind", "cut"), [("mpnet", 0), ("albert", None), ("gpt2", 0), ("xlm", 0), ("bart", None)])
+@pytest.mark.parametrize(("kind", "cut"), [("longformer", 0), ("gpt2", 0), ("xlm", 0), ("bart", None)])
 def test_default_lora_targets(kind: str, cut: int | None) -> None:
     classifier = applied(kind, "lora")
     assert classifier.cut == cut
@@ -136,7 +133,6 @@ def test_lora_asks_for_targets_and_lists_the_modules() -> None:
 @pytest.mark.parametrize(
     ("kind", "limit"),
     [
-        ("mpnet", 64),
         ("longformer", 64),
         ("bart", 64),
         ("opt", 64),
@@ -147,7 +143,7 @@ def test_lora_asks_for_targets_and_lists_the_modules() -> None:
     ],
 )
 def test_longest_text_leaves_out_the_paddings_positions(kind: str, limit: int | None) -> None:
-    """Tables: mpnet and longformer 66 with padding 1, opt and bart 66 with an offset of 2."""
+    """Tables: longformer 66 with padding 1, opt and bart 66 with an offset of 2."""
     assert longest_text(load_config(model_folder(kind))) == limit
 
 
@@ -168,7 +164,7 @@ def test_a_linear_head_on_the_first_token_of_a_decoder_is_refused(kind: str, mes
 
 
 def test_the_linear_heads_network_needs_no_own_head(tmp_path: Path) -> None:
-    classifier = load_classifier(model_folder("mpnet"), LABELS, HeadSettings(type="linear"))
+    classifier = load_classifier(model_folder("longformer"), LABELS, HeadSettings(type="linear"))
     assert classifier.head_names == ("classifier",)
     assert len(classifier.layers) == LAYERS
 

@@ -139,7 +139,8 @@ def _stages(classifier: Classifier, cut: int, between_bytes: int, spare: Path | 
     modules = family.below(encoder, cut)
     size = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
     cramped = spare is not None and shutil.disk_usage(spare.parent).free < 1.1 * between_bytes
-    if cramped or not any(absent(module) for module in modules) or size <= _budget(classifier.device):
+    small = size <= _budget(classifier.device) or family.shared_layers
+    if cramped or small or not any(absent(module) for module in modules):
         return [Stage(None, cut, modules)]
     stages = [Stage(None, 0, family.below(encoder, 0))]
     for layer in range(cut):

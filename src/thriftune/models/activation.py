@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.activations import GELUActivation
+from transformers.activations import GELUActivation, NewGELUActivation
 
 from thriftune.models import kernels
 
@@ -27,10 +27,12 @@ class _Gelu(torch.autograd.Function):
 
 
 def activate(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """`function(x)`, an exact GELU by the compiled kernel where it applies."""
+    """`function(x)`, an exact GELU by the compiled kernel where it applies, the approximate one in one operation."""
     if has_kernel(function, x):
         out: torch.Tensor = _Gelu.apply(x)
         return out
+    if type(function) is NewGELUActivation:
+        return nn.functional.gelu(x, approximate="tanh")
     return function(x)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,28 @@ Bias = Callable[[torch.Tensor, torch.Tensor, Group], torch.Tensor]
 """Makes scores to add, (texts, heads, queries, width), from padded queries and keys (texts, heads, *, size)."""
 
 
+@dataclass(frozen=True)
+class RelativeBias:
+    """A `Bias` that depends on the head and on the distance key - query alone."""
+
+    table: torch.Tensor
+    """(heads, distances), contiguous: the scores to add for `distances(width)`."""
+    width: int
+    """Tokens of the longest text."""
+
+    @staticmethod
+    def distances(width: int, device: torch.device) -> torch.Tensor:
+        """From -(width - 1) up to beyond width - 1: the kernel reads whole vectors."""
+        return torch.arange(1 - width, width + 2 * kernels.MOST_LANES, device=device)
+
+    def __call__(self, query: torch.Tensor, key: torch.Tensor, group: Group) -> torch.Tensor:
+        """(texts, heads, queries, width); a single query is that of the first token."""
+        middle, width, queries = self.width - 1, group.width, query.shape[2]
+        reached = self.table[:, middle - queries + 1 : middle + width]
+        out = reached.unfold(1, width, 1).flip(1) if queries > 1 else reached.unsqueeze(1)
+        return out.to(query.dtype).expand(group.texts, -1, -1, -1)
+
+
 class _KernelAttend(torch.autograd.Function):
     """Attention in one compiled pass; saves queries, keys and values alone and computes the probabilities again."""
 
@@ -25,16 +48,19 @@ class _KernelAttend(torch.autograd.Function):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
+        bias: torch.Tensor | None,
         attention: kernels.Attention,
     ) -> torch.Tensor:
         query, key, value = kernels.dense(query, key, value)
         ctx.attention = attention
-        ctx.save_for_backward(query, key, value)
-        return attention.forward(query, key, value)
+        ctx.save_for_backward(query, key, value, bias)
+        return attention.forward(query, key, value, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
-        return *ctx.attention.backward(grad.contiguous(), *ctx.saved_tensors), None
+        bias_too = ctx.needs_input_grad[3]
+        grads = ctx.attention.backward(grad.contiguous(), *ctx.saved_tensors, bias_too)
+        return *grads, *([] if bias_too else [None]), None
 
 
 class _Attend(torch.autograd.Function):
@@ -225,10 +251,14 @@ def packed_attention(
     With `first_only` the queries are those of the first tokens alone, (texts, heads * size). `window`: keys
     farther away than this are not seen.
     """
-    if bias is None and kernels.usable(query, key, value) and key.shape[1] // heads % kernels.lanes(key) == 0:
+    table, zero = (bias.table, bias.width - 1) if isinstance(bias, RelativeBias) else (None, 0)
+    tensors = (query, key, value) if table is None else (query, key, value, table)
+    same = bias is None or table is not None
+    if same and kernels.usable(*tensors) and key.shape[1] // heads % kernels.lanes(key) == 0:
         seed = kernels.draw_seed(query, rate)
-        settings = (rows.starts, rows.lengths, heads, scale, rate, seed, first_only, -1 if window is None else window)
-        out: torch.Tensor = _KernelAttend.apply(query, key, value, kernels.Attention(*settings))
+        seen = -1 if window is None else window
+        attention = kernels.Attention(rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero)
+        out: torch.Tensor = _KernelAttend.apply(query, key, value, table, attention)
         return out
     if device_kind(query.device) == "cpu" and bias is None and window is None:
         fused: torch.Tensor = _PackedAttend.apply(query, key, value, rows, heads, scale, rate, first_only)

@@ -85,5 +85,4 @@ def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         search=outcome.search,
         training=outcome.training,
         notes=[*blank.notes, *outcome.notes],
-        training=outcome.training,
     )

@@ -42,6 +42,9 @@ class Family:
     reads_padding: bool = False
     """Whether a text's logits depend on how far its batch is padded."""
 
+    shared_layers: bool = False
+    """Whether several layers are one module, so that a layer's weights cannot leave memory once it has run."""
+
     shared_dropout: bool = False
     """Whether the encoder's forward applies dropout to all layers alike, so that it cannot be off in some of them."""
 

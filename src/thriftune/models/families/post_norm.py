@@ -1,5 +1,5 @@
-"""The layer that BERT, RoBERTa, ELECTRA, DistilBERT and DeBERTa share: attention and feed-forward, each followed by
-dropout, the residual and LayerNorm."""
+"""The layer that BERT, RoBERTa, ELECTRA, DistilBERT, DeBERTa, MPNet and ALBERT share: attention and feed-forward, each
+followed by dropout, the residual and LayerNorm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from thriftune.models.activation import activate
-from thriftune.models.attention import Bias, first_rows, packed_attention
+from thriftune.models.attention import Bias, RelativeBias, first_rows, packed_attention
 from thriftune.models.dropout import rate_of
 from thriftune.models.linear import linear, project
 from thriftune.models.norm import add_norm
@@ -33,7 +33,7 @@ class LayerParts:
     up: nn.Module
     activation: Callable[[torch.Tensor], torch.Tensor]
     down: nn.Module
-    down_dropout: nn.Module
+    down_dropout: nn.Module | None
     output_norm: nn.Module
     heads: int
     scale: float
@@ -66,10 +66,13 @@ def post_norm_layer(
     """One layer over packed rows (rows, hidden); with `first_only` its output is (texts, hidden)."""
     residual = first_rows(hidden, rows) if first_only else hidden
     attended = linear(parts.attention_output, _attended(parts, hidden, residual, rows, first_only, bias))
-    attended_rate = 0.0 if parts.attention_output_dropout is None else rate_of(parts.attention_output_dropout)
-    middle = add_norm(parts.attention_norm, attended, residual, attended_rate)
+    middle = add_norm(parts.attention_norm, attended, residual, _rate(parts.attention_output_dropout))
     fed = linear(parts.down, activate(parts.activation, linear(parts.up, middle)))
-    return add_norm(parts.output_norm, fed, middle, rate_of(parts.down_dropout))
+    return add_norm(parts.output_norm, fed, middle, _rate(parts.down_dropout))
+
+
+def _rate(module: nn.Module | None) -> float:
+    return 0.0 if module is None else rate_of(module)
 
 
 def _attended(
@@ -82,9 +85,9 @@ def _attended(
 ) -> torch.Tensor:
     """What the heads found, before the output projection; `first` holds the first tokens' rows if `first_only`."""
     rate = rate_of(parts.attention_dropout)
-    if first_only and bias is None and can_pool(parts.key, parts.value, hidden):
-        query = linear(parts.query, first)
-        return pooled_attention(query, parts.key, parts.value, hidden, rows, parts.heads, parts.scale, rate)
+    if first_only and can_pool(parts.key, parts.value, hidden, bias):
+        query, relative = linear(parts.query, first), bias if isinstance(bias, RelativeBias) else None
+        return pooled_attention(query, parts.key, parts.value, hidden, rows, parts.heads, parts.scale, rate, relative)
     if first_only:
         query, (key, value) = linear(parts.query, first), project((parts.key, parts.value), hidden)
     else:

@@ -29,6 +29,10 @@ def usable(*tensors: torch.Tensor) -> bool:
     return not torch.is_autocast_enabled("cpu") and build().reason is None
 
 
+MOST_LANES = 8
+"""`lanes` of float32, which has the most."""
+
+
 def lanes(x: torch.Tensor) -> int:
     """Elements that one vector holds; widths must be multiples of it."""
     return 32 // x.element_size()
@@ -41,7 +45,11 @@ def draw_seed(x: torch.Tensor, rate: float) -> int:
 
 @dataclass(frozen=True)
 class Attention:
-    """Self-attention inside each text, softmax(scale q k') with dropout, times v."""
+    """Self-attention inside each text, softmax(scale q k' + bias) with dropout, times v.
+
+    A bias (heads, distances) belongs to the distance key - query: that of d is at `zero` + d. It is contiguous and
+    goes on for two vectors beyond the distances that occur.
+    """
 
     starts: torch.Tensor
     """(texts,) first row of each text, int64."""
@@ -55,18 +63,30 @@ class Attention:
     """Whether the queries are those of the first tokens alone, (texts, hidden)."""
     window: int = -1
     """Keys farther away than this are not seen; -1: all are."""
+    zero: int = 0
 
-    def forward(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
-        out: torch.Tensor = operators.run("attention", query, key, value, *self._rest())
+        out: torch.Tensor = operators.run("attention", query, key, value, *self._rest(), bias, self.zero)
         return out
 
     def backward(
-        self, grad: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Gradients of query, key and value, with the strides of those and side by side where those are."""
-        out: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-        out = operators.run("attention_backward", query, key, value, *self._rest(), grad)
+        self,
+        grad: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        bias_too: bool = False,
+    ) -> list[torch.Tensor]:
+        """Gradients of query, key and value, with the strides of those and side by side where those are.
+
+        The bias's follows if `bias_too`.
+        """
+        rest = (*self._rest(), bias, self.zero)
+        out: list[torch.Tensor] = operators.run("attention_backward", query, key, value, *rest, grad, bias_too)
         return out
 
     def _rest(self) -> tuple[Any, ...]:
@@ -84,7 +104,10 @@ class Attention:
 
 @dataclass(frozen=True)
 class Pool:
-    """A query per head of each text on its rows themselves: softmax(scale q rows') with dropout, times the rows."""
+    """A query per head of each text on its rows themselves: softmax(scale q rows' + bias) with dropout, times the rows.
+
+    The bias is as in `Attention`, the query that of the first token.
+    """
 
     starts: torch.Tensor
     """(texts,) first row of each text, int64."""
@@ -93,18 +116,29 @@ class Pool:
     scale: float
     rate: float
     seed: int
+    zero: int = 0
 
-    def forward(self, query: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, query: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(heads, texts, hidden) like the queries, and the sums of the kept weights, (texts, heads)."""
-        out: tuple[torch.Tensor, torch.Tensor] = operators.run("pool", query, rows, *self._rest())
+        out: tuple[torch.Tensor, torch.Tensor] = operators.run("pool", query, rows, *self._rest(), bias, self.zero)
         return out
 
     def backward(
-        self, grad: torch.Tensor, grad_sums: torch.Tensor, query: torch.Tensor, rows: torch.Tensor, rows_too: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Gradients of the queries and, if `rows_too`, of the rows."""
-        grads = operators.run("pool_backward", query, rows, *self._rest(), grad, grad_sums, rows_too)
-        return grads[0], grads[1] if rows_too else None
+        self,
+        grad: torch.Tensor,
+        grad_sums: torch.Tensor,
+        query: torch.Tensor,
+        rows: torch.Tensor,
+        rows_too: bool,
+        bias: torch.Tensor | None = None,
+        bias_too: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Gradients of the queries and, if `rows_too`, of the rows, and, if `bias_too`, of the bias."""
+        rest = (*self._rest(), bias, self.zero)
+        grads = operators.run("pool_backward", query, rows, *rest, grad, grad_sums, rows_too, bias_too)
+        return grads[0], grads[1] if rows_too else None, grads[-1] if bias_too else None
 
     def _rest(self) -> tuple[Any, ...]:
         return self.starts, self.lengths, self.scale, self.rate, self.seed

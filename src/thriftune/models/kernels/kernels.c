@@ -247,10 +247,13 @@ static inline __attribute__((always_inline)) void softmax(const int count, REAL 
     for (int r = 0; r < count; r++) store(p[r] + j, load(p[r] + j) * sums[r]);
 }
 
+/* `bias` (heads, distances), or NULL, is added to the scores: what belongs to the distance key - query of d lies at
+   `zero` + d. It goes on for 2 * LANES beyond the longest text's. */
 typedef struct {
   const REAL *query, *key, *value;
   const int64_t *starts, *lengths;
-  int64_t texts, heads, size, query_stride, stride;
+  const REAL *bias;
+  int64_t texts, heads, size, query_stride, stride, distances, zero;
   int first_only;
   int64_t window;
   double scale, rate;
@@ -275,9 +278,14 @@ static int64_t longest(const Attention *a) {
   return round_up(most, 2 * LANES);
 }
 
+/* p (columns,) + bias. */
+static inline void add_bias(REAL *p, const REAL *bias, int64_t columns) {
+  for (int64_t j = 0; j < columns; j += LANES) store(p + j, load(p + j) + load(bias + j));
+}
+
 /* BLOCK rows of probabilities of one text and head, into p[0..3]. */
 static void probabilities(const Attention *a, const REAL *query, int64_t row, int64_t queries, const REAL *keys,
-                          int64_t length, int64_t columns, REAL *const p[BLOCK]) {
+                          int64_t head, int64_t length, int64_t columns, REAL *const p[BLOCK]) {
   const REAL *q[BLOCK];
   for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->query_stride;
   product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
@@ -285,6 +293,7 @@ static void probabilities(const Attention *a, const REAL *query, int64_t row, in
   for (int r = 0; r < BLOCK; r++) {
     const int64_t place = row + r < queries ? row + r : queries - 1;
     from[r] = 0, to[r] = length;
+    if (a->bias) add_bias(p[r], a->bias + head * a->distances + a->zero - place, columns);
     if (a->window >= 0) {
       from[r] = place > a->window ? place - a->window : 0;
       to[r] = place + a->window + 1 < length ? place + a->window + 1 : length;
@@ -293,7 +302,7 @@ static void probabilities(const Attention *a, const REAL *query, int64_t row, in
   softmax(BLOCK, p, from, to, columns);
 }
 
-/* out (rows or texts, heads * size) = dropout(softmax(scale q k')) v inside each text. */
+/* out (rows or texts, heads * size) = dropout(softmax(scale q k' + bias)) v inside each text. */
 void attend(const Attention *a, REAL *out) {
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate);
@@ -315,7 +324,7 @@ void attend(const Attention *a, REAL *out) {
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
-        probabilities(a, query, row, queries, keys, length, columns, p);
+        probabilities(a, query, row, queries, keys, head, length, columns, p);
         REAL *c[BLOCK];
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
@@ -332,8 +341,10 @@ void attend(const Attention *a, REAL *out) {
   free(offsets);
 }
 
-/* Gradients of attend, laid out as queries, keys and values are. The probabilities are computed again. */
-void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value) {
+/* Gradients of attend, laid out as queries, keys and values are. The probabilities are computed again. `grad_bias`
+   (texts, heads, distances), zeros or NULL, gets each text's part. */
+void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value,
+                     REAL *grad_bias) {
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate);
   const int64_t widest = longest(a), width = a->heads * a->size;
@@ -360,7 +371,7 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
-        probabilities(a, query, row, queries, keys, length, columns, p);
+        probabilities(a, query, row, queries, keys, head, length, columns, p);
         for (int r = 0; r < BLOCK; r++) {
           from[r] = above + (row + r < queries ? row + r : queries - 1) * width;
           c[r] = scores + (row + r) * columns;
@@ -378,6 +389,11 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
             store(c[r] + j, inner);
           }
           const REAL sum = total(sums), scale = (REAL)a->scale;
+          if (grad_bias && row + r < queries) {
+            REAL *own = grad_bias + item * a->distances + a->zero - (row + r);
+            for (int64_t j = 0; j < columns; j += LANES)
+              store(own + j, load(own + j) + load(c[r] + j) - load(p[r] + j) * sum);
+          }
           for (int64_t j = 0; j < columns; j += LANES)
             store(c[r] + j, (load(c[r] + j) - load(p[r] + j) * sum) * scale);
         }
@@ -415,7 +431,8 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
 typedef struct {
   const REAL *query, *rows;
   const int64_t *starts, *lengths;
-  int64_t texts, heads, width;
+  const REAL *bias; /* as in Attention */
+  int64_t texts, heads, width, distances, zero;
   double scale, rate;
   uint64_t seed;
   int threads;
@@ -462,7 +479,7 @@ static void pool_sums(const Pool *a, const REAL *weights, int64_t columns, int64
   }
 }
 
-/* out (heads, texts, width) = dropout(softmax(scale query rows')) rows; sums (texts, heads) of the kept weights. */
+/* out (heads, texts, width) = dropout(softmax(scale query rows' + bias)) rows; sums (texts, heads) of the kept weights. */
 void pool(const Pool *a, REAL *out, REAL *sums) {
   int64_t widest, *offsets = pool_offsets(a, &widest);
   const Dropout d = dropout_of(a->seed, a->rate);
@@ -478,6 +495,7 @@ void pool(const Pool *a, REAL *out, REAL *sums) {
       for (int64_t head = 0; head < a->heads; head++) {
         REAL *p = weights + head * columns;
         vec kept = {0};
+        if (a->bias) add_bias(p, a->bias + head * a->distances + a->zero, columns);
         softmax(1, &p, &(int64_t){0}, &length, columns);
         for (int64_t j = 0; j < columns; j += LANES) {
           if (a->rate > 0) store(p + j, load(p + j) * keep((uint32_t)(offsets[text] + head * columns + j), d));
@@ -492,8 +510,10 @@ void pool(const Pool *a, REAL *out, REAL *sums) {
   free(offsets);
 }
 
-/* Gradients of pool, of its queries and (or NULL) its rows. The weights are computed again. */
-void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL *grad_query, REAL *grad_rows) {
+/* Gradients of pool, of its queries and (or NULL) its rows and its bias, as attend_backward has that. The weights are
+   computed again. */
+void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL *grad_query, REAL *grad_rows,
+                   REAL *grad_bias) {
   int64_t widest, *offsets = pool_offsets(a, &widest);
   const Dropout d = dropout_of(a->seed, a->rate);
 #pragma omp parallel num_threads(a->threads)
@@ -512,6 +532,7 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
         REAL *p = weights + head * columns, *s = scores + head * columns;
         const REAL above = grad_sums[text * a->heads + head], scale = (REAL)a->scale;
         vec sum = {0};
+        if (a->bias) add_bias(p, a->bias + head * a->distances + a->zero, columns);
         softmax(1, &p, &(int64_t){0}, &length, columns);
         for (int64_t j = 0; j < columns; j += LANES) {
           vec kept = load(s + j) + above;
@@ -521,7 +542,9 @@ void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL 
         }
         const REAL mean = total(sum);
         for (int64_t j = 0; j < columns; j += LANES) {
-          store(s + j, load(p + j) * (load(s + j) - mean) * scale);
+          const vec score = load(p + j) * (load(s + j) - mean);
+          store(s + j, score * scale);
+          if (grad_bias) store(grad_bias + (text * a->heads + head) * a->distances + a->zero + j, score);
           if (a->rate > 0) store(p + j, load(p + j) * keep((uint32_t)(offsets[text] + head * columns + j), d));
         }
       }

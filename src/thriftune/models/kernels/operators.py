@@ -18,8 +18,8 @@ from thriftune.models.kernels.build import build
 
 class _Attention(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths")),
-        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride")),
+        *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths", "bias")),
+        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride", "distances", "zero")),
         ("first_only", c_int),
         ("window", c_int64),
         ("scale", c_double),
@@ -31,8 +31,8 @@ class _Attention(Structure):
 
 class _Pool(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("query", "rows", "starts", "lengths")),
-        *((name, c_int64) for name in ("texts", "heads", "width")),
+        *((name, c_void_p) for name in ("query", "rows", "starts", "lengths", "bias")),
+        *((name, c_int64) for name in ("texts", "heads", "width", "distances", "zero")),
         ("scale", c_double),
         ("rate", c_double),
         ("seed", c_uint64),
@@ -62,9 +62,12 @@ def _attention_arguments(
     seed: int,
     first_only: bool,
     window: int,
+    bias: torch.Tensor | None,
+    zero: int,
 ) -> _Attention:
-    addresses = map(_address, (query, key, value, starts, lengths))
-    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0))
+    addresses = map(_address, (query, key, value, starts, lengths, bias))
+    distances = 0 if bias is None else bias.stride(0)
+    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0), distances, zero)
     return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
 
 
@@ -77,8 +80,9 @@ def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *res
 
 def _attention_backward(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest_and_grad: Any
-) -> tuple[torch.Tensor, ...]:
-    *rest, grad = rest_and_grad
+) -> list[torch.Tensor]:
+    *rest, grad, bias_too = rest_and_grad
+    parts = _bias_parts(rest[0], rest[-2]) if bias_too else None
     if query.stride(0) == 3 * query.shape[1]:
         grads = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
     elif key.stride(0) == 2 * key.shape[1]:
@@ -87,8 +91,13 @@ def _attention_backward(
         grads = tuple(part.new_empty(part.shape) for part in (query, key, value))
     if not query.is_meta:
         arguments = _attention_arguments(query, key, value, *rest)
-        _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads)))
-    return grads
+        _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads, parts)))
+    return [*grads, *([] if parts is None else [parts.sum(0)])]
+
+
+def _bias_parts(starts: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Room for each text's part of a bias's gradient, so that their sum does not depend on who computes which."""
+    return bias.new_zeros(len(starts), *bias.shape)
 
 
 def _pool_arguments(
@@ -99,10 +108,13 @@ def _pool_arguments(
     scale: float,
     rate: float,
     seed: int,
+    bias: torch.Tensor | None,
+    zero: int,
 ) -> _Pool:
     heads, texts, width = query.shape
-    addresses = map(_address, (query, rows, starts, lengths))
-    return _Pool(*addresses, texts, heads, width, scale, rate, seed, torch.get_num_threads())
+    addresses = map(_address, (query, rows, starts, lengths, bias))
+    distances = 0 if bias is None else bias.stride(0)
+    return _Pool(*addresses, texts, heads, width, distances, zero, scale, rate, seed, torch.get_num_threads())
 
 
 def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,12 +125,13 @@ def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Te
 
 
 def _pool_backward(query: torch.Tensor, rows: torch.Tensor, *rest_and_grads: Any) -> list[torch.Tensor]:
-    *rest, grad, grad_sums, rows_too = rest_and_grads
+    *rest, grad, grad_sums, rows_too, bias_too = rest_and_grads
     made = [torch.empty_like(query), *([torch.empty_like(rows)] if rows_too else [])]
+    parts = _bias_parts(rest[0], rest[-2]) if bias_too else None
     if not query.is_meta:
-        tensors = (grad, grad_sums, made[0], made[1] if rows_too else None)
+        tensors = (grad, grad_sums, made[0], made[1] if rows_too else None, parts)
         _library(query).pool_backward(byref(_pool_arguments(query, rows, *rest)), *map(_address, tensors))
-    return made
+    return [*made, *([] if parts is None else [parts.sum(0)])]
 
 
 def _gelu(x: torch.Tensor) -> torch.Tensor:
@@ -230,17 +243,19 @@ def _cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return out
 
 
-_REST = "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window"
-_POOL = "Tensor starts, Tensor lengths, float scale, float rate, int seed"
+_BIAS = "Tensor? bias, int zero"
+_REST = (
+    "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window, " + _BIAS
+)
+_POOL = f"Tensor starts, Tensor lengths, float scale, float rate, int seed, {_BIAS}"
 _OPERATORS = {
     f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
-    f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad) -> (Tensor, Tensor, Tensor)": (
+    f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad, bool bias_too) -> Tensor[]": (
         _attention_backward
     ),
     f"pool(Tensor query, Tensor rows, {_POOL}) -> (Tensor, Tensor)": _pool,
-    f"pool_backward(Tensor query, Tensor rows, {_POOL}, Tensor grad, Tensor grad_sums, bool rows_too) -> Tensor[]": (
-        _pool_backward
-    ),
+    f"pool_backward(Tensor query, Tensor rows, {_POOL}, Tensor grad, Tensor grad_sums, bool rows_too, bool bias_too)"
+    " -> Tensor[]": _pool_backward,
     "gelu(Tensor x) -> Tensor": _gelu,
     "gelu_backward(Tensor grad, Tensor x) -> Tensor": _gelu_backward,
     "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
@@ -280,9 +295,9 @@ def run(name: str, *arguments: Any) -> Any:
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
     "attend": (POINTER(_Attention), c_void_p),
-    "attend_backward": (POINTER(_Attention), *[c_void_p] * 4),
+    "attend_backward": (POINTER(_Attention), *[c_void_p] * 5),
     "pool": (POINTER(_Pool), c_void_p, c_void_p),
-    "pool_backward": (POINTER(_Pool), *[c_void_p] * 4),
+    "pool_backward": (POINTER(_Pool), *[c_void_p] * 5),
     "product": (POINTER(_Product), c_void_p),
     "cross": (*[c_void_p] * 3, *[c_int64] * 5, c_int),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
