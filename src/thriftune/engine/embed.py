@@ -15,6 +15,7 @@ from thriftune.engine.forward import packs
 from thriftune.engine.prefix import prefix_of
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.stages import PeakOf
+from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import mean_of
 from thriftune.models.padding import sorted_batches
@@ -123,4 +124,12 @@ def _read(classifier: Classifier, examples: Examples, indices: np.ndarray, proto
     """What the head reads of some texts, in their order: (texts, hidden)."""
     inputs = padded_batch(examples.tokens, indices, classifier, protocol)
     hidden: torch.Tensor = classifier.encoder(**inputs).last_hidden_state
-    return mean_of(hidden, inputs["attention_mask"]) if classifier.head.type == "mean" else hidden[:, 0]
+    if classifier.head.type != "mean":
+        return hidden[:, 0]
+    mask = inputs["attention_mask"]
+    if hidden.shape[1] != mask.shape[1]:
+        raise InputError(
+            f"{classifier.name} gives {hidden.shape[1]} hidden states for {mask.shape[1]} tokens, so there is no mean "
+            "over the tokens. Use embeddings: {pooling: first}."
+        )
+    return mean_of(hidden, mask)
