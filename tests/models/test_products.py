@@ -111,3 +111,24 @@ def test_its_work_is_counted_as_torchs() -> None:
         (rows @ weight.t()).addmm_(low[0], low[1].t())
         low[0].t() @ rows
     assert ours.work.flops == theirs.work.flops == 2 * ROWS * (32 * 27 + 3 * 24)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_is_only_predicted_may_take_the_wider_library(monkeypatch: pytest.MonkeyPatch, bias: bool) -> None:
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "wide_library", lambda: True)
+    rows, weight = torch.randn(40, 24), torch.randn(16, 24)
+    added = torch.randn(16) if bias else None
+    low = torch.randn(40, 2), torch.randn(16, 2)
+    assert not products.only_predicted(rows, weight)  # a gradient may be asked for
+    expected = torch.nn.functional.linear(rows, weight, added)
+    with torch.inference_mode():
+        assert products.only_predicted(rows, weight)
+        assert not products.only_predicted(rows.double(), weight.double())
+        assert torch.allclose(products.affine(rows, weight, added), expected, atol=1e-5)
+        assert torch.allclose(products.times(rows, weight, True, added, low), expected + low[0] @ low[1].t(), atol=1e-5)
+        turned = products.times(rows.t().contiguous().t(), weight, True, added)
+        assert torch.allclose(turned, expected, atol=1e-5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert not products.only_predicted(rows, weight)

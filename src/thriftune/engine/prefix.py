@@ -25,6 +25,7 @@ from thriftune.engine.stages import ROWS_PER_BATCH, PeakOf, Report, Start, Texts
 from thriftune.models.classifier import Classifier
 from thriftune.models.kernels import instructions
 from thriftune.models.kernels.build import build
+from thriftune.models.products import wide_library
 from thriftune.models.rows import Rows
 from thriftune.models.sources import weights_hash
 
@@ -169,6 +170,7 @@ def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str |
         torch.get_num_threads(),
         classifier.device.type,
         instructions(),
+        wide_library(),
         torch.backends.cuda.matmul.allow_tf32,
         ROWS_PER_BATCH,
     ]
