@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from thriftune.analysis import chart
+from thriftune.analysis import chart, ended
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.training import ENDED, Found, gain_text, pointer, trained
+from thriftune.analysis.training import Found, trained
 from thriftune.results.record import EpochPoint, RunRecord, StepPoint
 from thriftune.results.store import Results
-from thriftune.results.training import State
 
 ORDER = 40
 GROUP = "performance"
@@ -56,7 +55,7 @@ def build(results: Results) -> Panel | NotApplicable:
     for i, history in enumerate(histories):
         charts += [_losses(i, history), _accuracies(i, history)]
     training = trained(results)
-    tables = [*([_endings(training)] if training.runs else []), _epochs(histories)]
+    tables = [*([ended.table(training)] if training.runs else []), _epochs(histories)]
     if any(run.search for run in results.runs):
         tables.append(_search(results.runs))
     notes = [
@@ -67,43 +66,7 @@ def build(results: Results) -> Panel | NotApplicable:
         "texts changed its answer. Plateau: it did not.",
     ]
     kept = [each for each in charts if each is not None]
-    return Panel([*ended(results), *_sentences(histories, training)], tables, kept, notes)
-
-
-def ended(results: Results) -> list[str]:
-    """How training ended, by state: plateau, still improving, limit, unknown; and which runs did not learn."""
-    training = trained(results)
-    by_state = {state: [each for each in training.runs if each.state == state] for state in get_args(State)}
-    out = []
-    if found := by_state["improving"]:
-        names = [f"{each.run.name} ({gain_text(each.gain)})" for each in found]
-        out.append(f"Still improving in the last epoch: {f.listing(names)}.{pointer(results)}")
-    if found := by_state["limit"]:
-        names = [f"{each.run.name} ({ENDED[each.ended or '']})" for each in found]
-        out.append(f"Stopped by the limit, without a measurable gain in the last epoch: {f.listing(names)}.")
-    if found := by_state["plateau"]:
-        solved = [each.run.name for each in found if each.ended == "solved"]
-        flat = [each.run.name for each in found if each.ended != "solved"]
-        every = len(flat) == len(training.runs) and len(flat) > 1
-        if flat:
-            out.append(f"{f'All {len(flat)} runs' if every else f.listing(flat)} had reached a plateau.")
-        if solved:
-            out.append(f"Solved, with nothing left to train: {f.listing(solved)}.")
-    if found := by_state["unknown"]:
-        every = len(found) == len(training.runs) and len(found) > 1
-        who = "a run" if every else f.listing([each.run.name for each in found])
-        out.append(f"Whether {who} was still improving is not known: the validation scores kept do not tell.")
-    lost = [each.sentence for each in training.runs if not each.learned]
-    lost += [
-        f"the loss of {each.run.name} {each.loss_words}" for each in training.runs if each.learned and each.loss_words
-    ]
-    lost += [
-        f"the validation loss of {each.run.name} was not below that of a guess (ln K = {each.chance:.2f}), although it "
-        "learned: it is surer than it is right"
-        for each in training.runs
-        if each.learned and each.validation_at_chance and not each.loss_words
-    ]
-    return [*out, *(f"{text[0].upper()}{text[1:]}." for text in lost)]
+    return Panel([*ended.sentences(results), *_sentences(histories, training)], tables, kept, notes)
 
 
 def _sentences(histories: list[History], training: Found) -> list[str]:
@@ -138,31 +101,6 @@ def _improving(training: Found, run: RunRecord) -> bool:
     """Whether the run's accuracy is known to have been still improving."""
     found = training.of(run)
     return found is not None and found.improving
-
-
-def _endings(training: Found) -> Table:
-    columns = [
-        Column("run", "Run"),
-        Column("state", "When training ended"),
-        Column("gain", "Gain in the last epoch, points", "points"),
-        Column("noise", "More than chance from, points", "points"),
-        Column("epochs", "Epochs", "epochs"),
-        Column("steps", "Steps", "int"),
-        Column("ended", "It ended because"),
-    ]
-    rows = [
-        {
-            "run": each.run.name,
-            "state": each.words,
-            "gain": each.gain,
-            "noise": each.noise,
-            "epochs": each.epochs,
-            "steps": each.steps,
-            "ended": "" if each.ended is None else ENDED[each.ended],
-        }
-        for each in training.runs
-    ]
-    return Table("endings", "How training ended.", columns, rows)
 
 
 def _overlay(

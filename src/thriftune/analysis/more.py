@@ -35,7 +35,7 @@ class More:
         """The predicted time in words."""
         if self.seconds is None:
             return "its time cannot be predicted: not every run's cost is known"
-        return f"predicted {'at most' if self.most else 'about'} {f.seconds(self.seconds)} by these runs' own times"
+        return f"predicted {'at most' if self.most else 'about'} {_rounded_up(self.seconds)} by these runs' own times"
 
     @property
     def sentence(self) -> str:
@@ -63,10 +63,8 @@ def more(results: Results, still: list[RunRecord], limited: list[RunRecord]) -> 
     if not changes:
         return None
     out = str(results.store.path)
-    sets = [f"--set {key}={value:g}" if value < 1e6 else f"--set {key}={value:.0f}" for key, value in changes.items()]
-    command = (
-        f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
-    )
+    sets = " ".join(f"--set {key}={_plain(value)}" for key, value in changes.items())
+    command = f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {sets}"
     auto = any(key.rsplit(".", 1)[-1] != "epochs" for key in changes)
     longer = {run.run_id for run in (*still, *limited)} if auto else {run.run_id for run in again}
     return More(command, _seconds(again, longer), auto, _what(changes))
@@ -84,6 +82,17 @@ def _raised(prefix: str, protocol: dict[str, Any], still: Iterable[RunRecord]) -
         for key in ("max_epochs", "seconds")
         if key in ends and isinstance(budget.get(key), int | float)
     }
+
+
+def _rounded_up(seconds: float) -> str:
+    """A prediction, to no more than whole seconds or minutes."""
+    if seconds <= 59:
+        return f"{max(1, math.ceil(seconds))} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds <= 3540 else f.seconds(seconds)
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _what(changes: dict[str, float]) -> str:

@@ -158,8 +158,8 @@ def _extremes(lines: list[Line], still: bool) -> list[str]:
     gains = [line.drop.value < 0 for line in (least, most)]
     where = f"{AT.capitalize()} " if still else ""
     return [
-        f"{where}{least.cell.name} {'gains most' if gains[0] else 'loses least'} ({_points(least.drop)} points, 95% interval "
-        f"{_span(least.drop)}), {most.cell.name} {'gains least' if gains[1] else 'loses most'} "
+        f"{where}{least.cell.name} {'gains most' if gains[0] else 'loses least'} ({_points(least.drop)} points, "
+        f"95% interval {_span(least.drop)}), {most.cell.name} {'gains least' if gains[1] else 'loses most'} "
         f"({_points(most.drop)}, {_span(most.drop)}); {apart}."
     ]
 

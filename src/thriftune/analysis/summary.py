@@ -113,9 +113,9 @@ def performance(results: Results) -> str:
     if lost := not_learned(results):
         share = majority_share(lost[0].test) if lost[0].test else 0.0
         names = [f"{run.name} ({f.percent(run.test.accuracy)})" for run in lost if run.test]
-        verb = "supports" if len(lost) == 1 else "support"
+        verb, budget = "supports" if len(lost) == 1 else "support", at(training.still(*cells(lost)))
         parts.append(
-            f"{f.listing(names)} did not learn{at(training.still(*cells(lost)))}: not above the majority class ({f.percent(share)}); "
+            f"{f.listing(names)} did not learn{budget}: not above the majority class ({f.percent(share)}); "
             f"{'it' if len(lost) == 1 else 'they'} {verb} no comparison."
         )
     if failed := unfinished(results):
@@ -169,14 +169,14 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
         still = verdict is not None and verdict.at_this_budget
         found.setdefault((outcome, still), []).append(cell.name + apart)
     words = {
-        "better": "better than {}",
-        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}",
-        "level": "level with {}, though not shown to be equivalent",
-        "undecided": "above {}, but not by more than chance allows",
-        "no verdict": "not comparable with {}, which ran under another protocol",
+        "better": "better than {}{}",
+        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}{{}}",
+        "level": "level with {}{}, though not shown to be equivalent",
+        "undecided": "above {}{}, but not by more than chance allows",
+        "no verdict": "not comparable with {}{}, which ran under another protocol",
     }
     parts = [
-        f"{at(still, '').strip()} {text.format(f.listing(found[outcome, still], 5))}".strip()
+        text.format(f.listing(found[outcome, still], 5), at(still))
         for outcome, text in words.items()
         for still in (False, True)
         if (outcome, still) in found

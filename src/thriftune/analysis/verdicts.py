@@ -142,8 +142,8 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
     each = []
     for v in found:
         high, low = v.higher
-        text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, {_range(v, v.adjusted_level)}"
-        each.append(f"{text}; {needed_text(v)})")
+        text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, "
+        each.append(f"{text}{_range(v, v.adjusted_level)}; {needed_text(v)})")
     return [f"Undecided: {f.listing(each, NAMED)}."]
 
 
