@@ -221,17 +221,11 @@ def careful(results: Results) -> list[str]:
     Where a command would tell more, the last sentence ends in a colon: the command stands after it, to be copied.
     """
     found = trained(results)
-    tuned = cells(each.run for each in found.runs)
-    groups = [cell for cell in tuned if found.still(cell)]
+    groups = [cell for cell in cells(each.run for each in found.runs) if found.still(cell)]
     if not groups:
         return []
-    every = len(groups) == len(tuned)
-    names = f.listing(found.names(groups), NAMED)
-    if every and len(groups) > 1:
-        text = f"Every fine-tuned method was still improving in its last epoch: {names}."
-    else:
-        text = f"Still improving in the last epoch: {names}."
-    text += f" What rests on {'it' if len(groups) == 1 else 'them'} holds {AT}."
+    text = f"Still improving in the last epoch: {f.listing(found.names(groups), NAMED)} on validation. "
+    text += f"What rests on {'it' if len(groups) == 1 else 'them'} holds {AT}."
     return [text, *([found.more.sentence] if found.more else [])]
 
 
