@@ -76,6 +76,29 @@ def test_states_and_their_sentences(plain: Results) -> None:
     assert trained(results).more is None
 
 
+def test_the_first_screen_says_how_the_others_ended(plain: Results) -> None:
+    def said(**found: Training | None) -> str:
+        results = _with(plain, {"lora r8": found.pop("lora", FLAT), "top_layers 2": found.pop("top", FLAT)} | found)
+        text = training.others(results)
+        assert all(each in _panel(summary, results).sentences and each in summary_remarks(results) for each in text)
+        return "".join(text)
+
+    every = "Every fine-tuned method had reached a plateau when training ended."
+    assert said(full=FLAT) == every
+    assert said(full=RISING) == "When training ended: a plateau for top_layers 2 and lora r8."
+    assert "stopped by the limit without a measurable gain: full" in said(full=LIMIT)
+    assert "whether full would have improved further is not known" in said(full=ended(None, None))
+    assert said(full=RISING, lora=RISING, top=RISING) == ""
+
+
+def test_a_method_is_improving_where_any_seed_is(tmp_path: Path) -> None:
+    results = write(tmp_path, Variant(troubled=False, texts=300, seeds=2)).load()
+    runs = [dataclasses.replace(run, training=RISING if run.name == "full seed 1" else FLAT) for run in results.runs]
+    results = Results(results.store, dataclasses.replace(results.study, runs=runs))
+    assert summary_training(results)[0][0].startswith("Still improving in the last epoch: full (+2.4 points)")
+    assert all(v.at_this_budget == ("full" in (v.first.name, v.second.name)) for v in judge(results).verdicts)
+
+
 def test_the_studys_margin_decides_anew(plain: Results) -> None:
     assert trained(_with(plain, {"full": RISING})).improving
     assert not trained(_with(plain, {"full": RISING}, margin=3.0)).improving

@@ -27,7 +27,7 @@ from thriftune.analysis.runs import (
     unfinished,
 )
 from thriftune.analysis.statistics import mean_and_deviation
-from thriftune.analysis.training import Found, at, trained
+from thriftune.analysis.training import Found, at, others, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -61,7 +61,7 @@ COLUMNS = [
 
 def build(results: Results) -> Panel | NotApplicable:
     """Three answers, in this order: performance, cost, errors; then what the data needs."""
-    sentences = [performance(results), cost(results), error_behaviour(results), *losses(results)]
+    sentences = [performance(results), cost(results), error_behaviour(results), *others(results), *losses(results)]
     sentences += warnings(results.study.profile, MOST_WARNINGS)
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
     rows = [row(run, trained(results)) for run in results.runs]

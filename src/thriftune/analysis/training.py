@@ -13,7 +13,7 @@ from typing import Any
 from thriftune.analysis import format as f
 from thriftune.analysis.memo import once
 from thriftune.analysis.more import More, more
-from thriftune.analysis.runs import Cell, cells, is_baseline, learned
+from thriftune.analysis.runs import Cell, cells, comparable, is_baseline, learned
 from thriftune.results.record import EpochPoint, RunRecord
 from thriftune.results.store import Results
 from thriftune.results.training import State, improving, state_of
@@ -24,6 +24,7 @@ MARK = "↗"
 """Beside the accuracy of a run that was still improving."""
 NAMED = 5
 WHOLE = 1e-6
+WORST_FIRST: tuple[State, ...] = ("improving", "unknown", "limit", "plateau")
 
 ENDED = {
     "plateau": "validation had stopped improving",
@@ -120,6 +121,12 @@ class Found:
         """Whether any run of these cells was still improving, so that what rests on them holds at this budget."""
         ids = {each.run.run_id for each in self.improving}
         return any(run.run_id in ids for cell in groups for run in cell.runs)
+
+    def state(self, cell: Cell) -> State:
+        """A cell's state: that of its runs where they agree; improving, unknown or limit where any run is, in turn."""
+        ids = {run.run_id for run in cell.runs}
+        found = {each.state for each in self.runs if each.run.run_id in ids}
+        return next((state for state in WORST_FIRST if state in found), "unknown")
 
     def names(self, groups: Iterable[Cell]) -> list[str]:
         """The cells among these of which a run was still improving, with the largest gain: "full (+2.4 points)"."""
@@ -227,6 +234,22 @@ def careful(results: Results) -> list[str]:
     text = f"Still improving in the last epoch: {f.listing(found.names(groups), NAMED)} on validation. "
     text += f"What rests on {'it' if len(groups) == 1 else 'them'} holds {AT}."
     return [text, *([found.more.sentence] if found.more else [])]
+
+
+def others(results: Results) -> list[str]:
+    """How training ended for the methods that learned and were not still improving, in a sentence; or none."""
+    found = trained(results)
+    groups = cells(comparable(results))
+    words = {
+        "plateau": "a plateau for {}",
+        "limit": "stopped by the limit without a measurable gain: {}",
+        "unknown": "whether {} would have improved further is not known",
+    }
+    named = {state: [cell.name for cell in groups if found.state(cell) == state] for state in words}
+    if len(named["plateau"]) == len(groups) > 1:
+        return ["Every fine-tuned method had reached a plateau when training ended."]
+    parts = [words[state].format(f.listing(names, NAMED)) for state, names in named.items() if names]
+    return [f"When training ended: {'; '.join(parts)}."] if parts else []
 
 
 def pointer(results: Results) -> str:

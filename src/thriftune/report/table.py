@@ -11,7 +11,7 @@ from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.profile import warnings
 from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
-from thriftune.analysis.training import AT, MARK, careful, trained
+from thriftune.analysis.training import AT, MARK, careful, others, trained
 from thriftune.results.store import Results
 
 WRITERS: dict[str, Callable[[float], str]] = {
@@ -83,14 +83,13 @@ def panel_rows(table: Table) -> list[dict[str, str]]:
 
 
 def summary_remarks(results: Results) -> list[str]:
-    """What must be known before runs of the table are compared: "Did not learn: full and lora r8."."""
+    """What to know before comparing runs of the table: "Did not learn: full and lora r8."; and how training ended."""
     named: dict[str, list[str]] = {}
     for run in results.runs:
         if run.status == "done" and (found := remark(run, trained(results))):
             named.setdefault(found, []).append(run.name)
-    return [
-        f.plain(f"{_sign(found)}{found[0].upper()}{found[1:]}: {f.listing(names)}.") for found, names in named.items()
-    ]
+    told = [f"{_sign(found)}{found[0].upper()}{found[1:]}: {f.listing(names)}." for found, names in named.items()]
+    return [f.plain(text) for text in [*told, *others(results)]]
 
 
 def _sign(remark: str) -> str:
