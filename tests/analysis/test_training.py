@@ -143,6 +143,7 @@ def test_a_loss_at_chance_is_said(tmp_path: Path) -> None:
     text = " ".join(_panel(curves, results).sentences)
     assert "The loss of lora r8 stayed at chance (ln K = 1.39)." in text
     assert "validation loss of full was not below that of a guess" in text
+    assert "lora r8 and lora r64: their loss stayed at chance (ln K = 1.39)." in summary_remarks(results)
     assert "lora r8 and lora r64: their loss stayed at chance" in " ".join(_panel(summary, results).sentences)
 
 

@@ -10,7 +10,7 @@ from thriftune.analysis import verdicts
 from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.profile import warnings
-from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
+from thriftune.analysis.summary import cost, error_behaviour, losses, notes, performance, remark, row
 from thriftune.analysis.training import AT, MARK, careful, others, trained
 from thriftune.results.store import Results
 
@@ -89,7 +89,7 @@ def summary_remarks(results: Results) -> list[str]:
         if run.status == "done" and (found := remark(run, trained(results))):
             named.setdefault(found, []).append(run.name)
     told = [f"{_sign(found)}{found[0].upper()}{found[1:]}: {f.listing(names)}." for found, names in named.items()]
-    return [f.plain(text) for text in [*told, *others(results)]]
+    return [f.plain(text) for text in [*told, *losses(results), *others(results)]]
 
 
 def _sign(remark: str) -> str:
