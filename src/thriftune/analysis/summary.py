@@ -60,9 +60,9 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Three answers, in this order: performance, cost, errors; then what the data needs."""
-    sentences = [performance(results), cost(results), error_behaviour(results), *others(results), *losses(results)]
-    sentences += warnings(results.study.profile, MOST_WARNINGS)
+    """Three answers, in this order: performance, cost, errors; then what the data needs, and how training ended."""
+    sentences = [performance(results), cost(results), error_behaviour(results)]
+    sentences += [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
     rows = [row(run, trained(results)) for run in results.runs]
     return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=notes(results))
