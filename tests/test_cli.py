@@ -65,6 +65,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
+            summary_training=lambda results: (["Still improving: full; 6 epochs would tell:"], "thriftune compare x"),
             recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
             panel_rows=lambda panel: [{"Place": "1"}],
             verdict_sentences=lambda results: ["full is better than lora."],
@@ -83,6 +84,7 @@ class TestCompare:
         for part in (
             "full",
             "80.0%",
+            "Still improving: full; 6 epochs would tell:\n  thriftune compare x\n",
             "One sentence.",
             "Verdicts:\nfull is better than lora.\n",
             "Report: results-snli-demo/report.html",
@@ -158,7 +160,7 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
         return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
 
     cells = [cell("lora", 0.78, 2e8, 118), cell("top", 0.775, 9e7, 49), cell("guess", None, 4e8, 150)]
-    monkeypatch.setattr(cli, "_candidates", lambda source: cells)
+    monkeypatch.setattr(cli, "_candidates", lambda source: (cells, ([], None)))
     monkeypatch.setattr(crossovers, "axis_points", points)
 
 

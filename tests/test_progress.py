@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from thriftune.progress import LiveTable, display, print_table, print_text
+from thriftune.progress import LiveTable, display, outcome, print_table, print_text
 from thriftune.results.record import Cost, RunRecord, Scores
+from thriftune.results.training import Training
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 
 COST = Cost(
@@ -51,6 +53,12 @@ def record(name: str, status: str = "done") -> RunRecord:
         validation=None,
         cost=COST if done else None,
     )
+
+
+def test_a_finished_run_says_whether_it_was_still_improving() -> None:
+    still = Training("epochs", 94, 3, 0.024, 0.01, "improving")
+    assert outcome(replace(record("full"), training=still), False).startswith("done, accuracy 77.2%, still improving, ")
+    assert "improving" not in outcome(record("full"), False)
 
 
 def test_warnings_are_said_before_anything_runs() -> None:

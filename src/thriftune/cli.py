@@ -318,11 +318,19 @@ def recommend(
         seconds=None if time is None else parse_seconds(time),
         tasks=tasks,
     )
-    ranked = rank(_candidates(source), limits)
+    candidates, training = _candidates(source)
+    ranked = rank(candidates, limits)
     sentences = reasons(ranked, limits)
     if as_json:
         cells = [asdict(each) | {"storage_bytes": each.candidate.storage(tasks)} for each in ranked]
-        document = {"limits": asdict(limits), "reasons": sentences, "cells": cells}
+        careful, command = training
+        document = {
+            "limits": asdict(limits),
+            "reasons": [*sentences, *careful],
+            "at_this_budget": bool(careful),
+            "command": command,
+            "cells": cells,
+        }
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
     from thriftune.progress import print_table, print_text
@@ -331,10 +339,14 @@ def recommend(
     print_table(recommendation_rows(ranked, tasks))
     for sentence in sentences:
         print_text(f"\n{sentence}")
+    _print_training(*training)
 
 
-def _candidates(source: Path) -> list[Candidate]:
-    """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates."""
+def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | None]]:
+    """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates.
+
+    Beside them what must be said of runs that were still improving (`summary_training`).
+    """
     import stat
 
     from thriftune.analysis.choice import measured, predicted, unmeasured
@@ -348,12 +360,14 @@ def _candidates(source: Path) -> list[Candidate]:
     if found is not None and stat.S_ISDIR(found.st_mode):
         results = Store(source).load()
         check_results(results)
-        return [*measured(results), *unmeasured(results)]
+        from thriftune.report.table import summary_training
+
+        return [*measured(results), *unmeasured(results)], summary_training(results)
     from thriftune.study.config import load_study
     from thriftune.study.forecast import Question, estimate
 
     cells = estimate(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
-    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells]
+    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], ([], None)
 
 
 @app.command(epilog=CROSSOVERS_EXAMPLES)
@@ -569,6 +583,16 @@ def _slug(text: str) -> str:
     return kept.strip("-.") or "study"
 
 
+def _print_training(sentences: list[str], command: str | None) -> None:
+    """Which runs were still improving, and the command that would tell on a line of its own, to be copied."""
+    from thriftune.progress import print_text
+
+    for number, sentence in enumerate(sentences):
+        print_text(sentence if number else f"\n{sentence}")
+    if command is not None:
+        typer.echo(f"  {printable(command)}")
+
+
 def _print_summary(results: Results, report_path: Path) -> None:
     from thriftune.progress import print_table, print_text
     from thriftune.report.table import (
@@ -576,12 +600,14 @@ def _print_summary(results: Results, report_path: Path) -> None:
         summary_remarks,
         summary_rows,
         summary_sentences,
+        summary_training,
         verdict_sentences,
     )
 
     print_table(summary_rows(results))
     for remark in summary_remarks(results):
         print_text(remark)
+    _print_training(*summary_training(results))
     for sentence in [*summary_sentences(results), *summary_notes(results)]:
         print_text(f"\n{sentence}")
     for number, sentence in enumerate(verdict_sentences(results)):

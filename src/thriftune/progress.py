@@ -271,6 +271,8 @@ def outcome(record: RunRecord, reused: bool) -> str:
     parts = [record.status.replace("_", " ") + (" before" if reused and record.status == "done" else "")]
     if record.test is not None:
         parts.append(f"accuracy {f.percent(record.test.accuracy)}")
+    if record.training is not None and record.training.state == "improving":
+        parts.append("still improving")
     if record.cost is not None:
         parts.append(f"{f.seconds(record.cost.train_seconds + record.cost.prefix_seconds)} of training")
     if record.message:

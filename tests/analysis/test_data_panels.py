@@ -180,6 +180,23 @@ class TestDynamics:
             short.store.run(run.run_id).dynamics_path.unlink(missing_ok=True)
         assert isinstance(dynamics.build(short), NotApplicable)
 
+    def test_an_epoch_that_training_did_not_finish_is_left_out(self, tmp_path: Path) -> None:
+        results = write(tmp_path, Variant(epochs=3, texts=300)).load()
+        run = results.runs[0]
+        frame = results.dynamics(run)
+        assert frame is not None
+        unseen = (frame["epoch"] == 3) & (frame["example"] % 2 == 0)
+        for partial in (
+            frame.filter(~unseen),
+            frame.with_columns(p_true=pl.when(unseen).then(None).otherwise(frame["p_true"])),
+        ):
+            results.store.run(run.run_id).write_dynamics(partial)
+            found = dynamics.read(results, run)
+            assert found is not None
+            assert np.array_equal(found.true_probability.ravel(), frame.filter(frame["epoch"] < 3)["p_true"].to_numpy())
+        results.store.run(run.run_id).write_dynamics(frame.filter((frame["epoch"] == 1) & (frame["example"] > 5)))
+        assert dynamics.read(results, run) is None
+
 
 class TestPartialText:
     def test_shares(self, studies: dict[str, Results]) -> None:

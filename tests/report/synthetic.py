@@ -33,6 +33,7 @@ from thriftune.results.record import (
     TokenLengths,
 )
 from thriftune.results.store import Embeddings, Store
+from thriftune.results.training import Training, state_of
 
 COMMON = (
     "man woman people wearing shirt young red blue street dog playing outside ball water group standing child "
@@ -86,6 +87,8 @@ class Variant:
     further_texts: int = 150
     """Of the larger robustness set."""
     hidden: int = 16
+    training: tuple[tuple[str, Training], ...] = ()
+    """How the training of all runs of a method ended; the others' records are those of earlier versions."""
 
 
 VARIANTS = {
@@ -191,9 +194,16 @@ def _tuned(
         seed=number,
         protocol=protocol,
         cost=cost,
+        training=dict(variant.training).get(method),
         predicted=None if number else _prediction(cost, rng),
         search=[SearchPoint(1e-4, 0.7, 0.61, 20.1), SearchPoint(3e-4, 0.71, 0.6, 20.3)] if "lora" in method else [],
     )
+
+
+def ended(gain: float | None, noise: float | None = 0.01, how: str = "epochs", epochs: float = 3) -> Training:
+    """How a training ended, with its state at a margin of half a point."""
+    state = state_of(how, gain, noise, 0.5)
+    return Training(ended=how, steps=round(94 * epochs), epochs=epochs, gain=gain, noise=noise, state=state)  # type: ignore[arg-type]
 
 
 def _prediction(cost: Cost, rng: np.random.Generator) -> Prediction:

@@ -9,6 +9,7 @@ from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Kind, NotApplicable, Panel, Table
 from thriftune.analysis.runs import Cell, cells, differing, is_baseline
+from thriftune.analysis.training import Found, at, gain_text, pointer, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -30,7 +31,10 @@ def build(results: Results) -> Panel | NotApplicable:
     found = sweeps(results)
     if not found:
         return NotApplicable("No method ran with several batch sizes; protocol.batch_size takes a list of them.")
-    sentences = [_sentence(name, sweep) for name, sweep in found.items()]
+    training = trained(results)
+    sentences = [_sentence(name, sweep, training) for name, sweep in found.items()]
+    if any(training.still(*sweep.values()) for sweep in found.values()):
+        sentences[-1] += pointer(results)
     charts = [each for key in QUANTITIES if (each := _chart(found, key)) is not None]
     notes = [
         "The number of steps follows the batch size, the learning rate does not: difference in accuracy is that of "
@@ -56,15 +60,18 @@ def sweeps(results: Results) -> dict[str, Sweep]:
     return found
 
 
-def _sentence(name: str, sweep: Sweep) -> str:
+def _sentence(name: str, sweep: Sweep, training: Found) -> str:
     low, high = min(sweep), max(sweep)
     first, last = sweep[low], sweep[high]
-    parts = [f"accuracy {f.percent(first.accuracy)} and {f.percent(last.accuracy)}"]
+    budget = at(training.still(first, last))
+    parts = [f"accuracy {f.percent(first.accuracy)} and {f.percent(last.accuracy)}{budget}"]
     if first.memory and last.memory:
         parts.append(f"peak memory {f.size(first.memory)} and {f.size(last.memory)}")
     if first.seconds and last.seconds:
         parts.append(f"training time {f.seconds(first.seconds)} and {f.seconds(last.seconds)}")
-    return f"{name} with batches of {low} and of {high}: {', '.join(parts)}."
+    text = f"{name} with batches of {low} and of {high}: {', '.join(parts)}."
+    still = [f"{size} ({gain_text(training.gain(cell))})" for size, cell in sweep.items() if training.still(cell)]
+    return f"{text} Still improving in the last epoch with batches of {f.listing(still)}." if still else text
 
 
 def _table(found: dict[str, Sweep]) -> Table:

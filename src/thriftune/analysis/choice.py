@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thriftune.analysis import format as f
 from thriftune.analysis.runs import Cell, above_majority, cells, comparable
+from thriftune.analysis.training import AT, at, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -41,6 +42,8 @@ class Candidate:
     stored_bytes: float | None
     shared_bytes: float | None
     """What an adapter needs beside it, once; 0 for a whole model."""
+    still_improving: bool = False
+    """Whether a run of it was still improving when its training ended: its accuracy is that of this budget."""
 
     def storage(self, tasks: int) -> float | None:
         """Bytes of so many trained models."""
@@ -77,7 +80,7 @@ class Ranked:
 
 def measured(results: Results) -> list[Candidate]:
     """The fine-tuned cells that learned and the frozen encoders that did, with means over their seeds."""
-    found = []
+    found, training = [], trained(results)
     chosen = {run.run_id for run in comparable(results)}
     for cell in cells(run for run in results.done if run.run_id in chosen or _frozen_choice(run)):
         cost = cell.runs[0].cost
@@ -95,6 +98,7 @@ def measured(results: Results) -> list[Candidate]:
                 seconds=cell.seconds,
                 stored_bytes=cell.stored,
                 shared_bytes=shared,
+                still_improving=training.still(cell),
             )
         )
     return found
@@ -199,6 +203,7 @@ def _cheap(candidate: Candidate) -> tuple[float, float]:
 def reasons(ranked: Sequence[Ranked], limits: Limits) -> list[str]:
     """What to take and why, what is left out, and the Pareto sets."""
     fitting = [each for each in ranked if each.rank is not None]
+    still = any(each.candidate.still_improving for each in ranked)
     sentences = [_choice(fitting, limits) if fitting else _nothing(ranked, limits)]
     lost = [f"{each.candidate.name} ({each.misfit})" for each in ranked if each.rank is None]
     if fitting and lost:
@@ -208,7 +213,7 @@ def reasons(ranked: Sequence[Ranked], limits: Limits) -> list[str]:
         ("time", [each.candidate.name for each in ranked if each.on_time_front]),
     ):
         if chosen:
-            sentences.append(f"Not beaten in both accuracy and {what}: {f.listing(chosen, 8)}.")
+            sentences.append(f"Not beaten in both accuracy and {what}{at(still)}: {f.listing(chosen, 8)}.")
     return sentences
 
 
@@ -219,7 +224,7 @@ def _choice(fitting: Sequence[Ranked], limits: Limits) -> str:
         return f"By prediction {first.name} fits and {cheap}; accuracy is known only after a run, so measure it."
     close = near([each.candidate for each in fitting])
     best = max(close, key=lambda c: c.accuracy or 0)
-    text = f"Take {first.name}: {f.percent(first.accuracy)} accuracy{_costs(first)}"
+    text = f"{_opening(fitting)}ake {first.name}: {f.percent(first.accuracy)} accuracy{_costs(first)}"
     if best is first:
         others = len(close) > 1
         return (
@@ -228,6 +233,17 @@ def _choice(fitting: Sequence[Ranked], limits: Limits) -> str:
     text += f". {best.name} reaches {f.percent(best.accuracy or 0)}{_costs(best)}"
     why = "stores least" if limits.tasks > 1 else "trains fastest"
     return f"{text}, but their 95% intervals overlap, and {first.name} {why} of those that do."
+
+
+def _opening(fitting: Sequence[Ranked]) -> str:
+    """How a choice begins, up to the first letter of "take": at this budget, where accuracies would still rise."""
+    measured = [each.candidate for each in fitting if each.candidate.accuracy is not None]
+    still = [candidate for candidate in measured if candidate.still_improving]
+    if not still:
+        return "T"
+    if len(still) == len(measured) > 1:
+        return f"Every fine-tuned method was still improving; {AT}, t"
+    return f"{AT.capitalize()}, t"
 
 
 def _costs(candidate: Candidate) -> str:
@@ -266,6 +282,7 @@ def table_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, Any]]:
                 word for word, on in (("memory", each.on_memory_front), ("time", each.on_time_front)) if on
             ),
             "numbers": "measured" if each.candidate.measured else "predicted",
+            "training": "still improving" if each.candidate.still_improving else "",
             "fits": each.misfit or "yes",
         }
         for each in ranked

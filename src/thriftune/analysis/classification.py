@@ -17,6 +17,7 @@ from thriftune.analysis.runs import (
     learned,
 )
 from thriftune.analysis.summary import remark
+from thriftune.analysis.training import Found, trained
 from thriftune.results.record import RunRecord, Scores
 from thriftune.results.store import Results
 
@@ -48,7 +49,9 @@ def build(results: Results) -> Panel | NotApplicable:
     """Scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
-    tables = [Table("results", "Scores on the test texts.", COLUMNS, [_row(run) for run in results.runs])]
+    tables = [
+        Table("results", "Scores on the test texts.", COLUMNS, [_row(run, trained(results)) for run in results.runs])
+    ]
     scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
     listed = classes.fitting(classes.LISTED, len(scored))
     tables += [_classes(i, run, test, listed) for i, run, test in scored]
@@ -66,8 +69,8 @@ def build(results: Results) -> Panel | NotApplicable:
     return Panel(_sentences(results), tables, charts, notes)
 
 
-def _row(run: RunRecord) -> dict[str, Any]:
-    out: dict[str, Any] = {"run": run.name, "remark": remark(run), "unranked": not learned(run)}
+def _row(run: RunRecord, training: Found) -> dict[str, Any]:
+    out: dict[str, Any] = {"run": run.name, "remark": remark(run, training), "unranked": not learned(run)}
     if run.test is None:
         return out
     out |= {"accuracy": run.test.accuracy, "macro_f1": run.test.macro_f1, "loss": run.test.loss}

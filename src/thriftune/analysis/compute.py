@@ -21,6 +21,7 @@ from thriftune.analysis.runs import (
     training_seconds,
 )
 from thriftune.analysis.summary import remark
+from thriftune.analysis.training import Found, trained
 from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
@@ -55,7 +56,7 @@ def build(results: Results) -> Panel | NotApplicable:
     costs = [(run, run.cost) for run in results.runs if run.cost is not None]
     if not costs:
         return NotApplicable("No run finished, so nothing was measured.")
-    tables = [_costs(costs), *_ratio_tables(results)]
+    tables = [_costs(costs, trained(results)), *_ratio_tables(results)]
     charts = [each for each in (_time(costs), _throughput(costs)) if each is not None]
     return Panel(_sentences(results), tables, charts, _notes(results, costs))
 
@@ -85,7 +86,7 @@ def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -
     return f"{what} from {ends[0]} to {ends[1]}, {f.ratio(values[high] / values[low])} as much"
 
 
-def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
+def _costs(costs: list[tuple[RunRecord, Cost]], training: Found) -> Table:
     known = {name for name in OPTIONAL if any(getattr(cost, name, None) for _, cost in costs)}
     if any(_processors(cost) is not None for _, cost in costs):
         known.add("processors")
@@ -95,7 +96,7 @@ def _costs(costs: list[tuple[RunRecord, Cost]]) -> Table:
     columns.append(Column("remark", "Remark"))
     rows = []
     for run, cost in costs:
-        row: dict[str, Any] = {"run": run.name, "remark": remark(run)}
+        row: dict[str, Any] = {"run": run.name, "remark": remark(run, training)}
         row["unranked"] = is_baseline(run) or not learned(run)
         row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
         row["processors"] = _processors(cost)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from thriftune.analysis import chart
+from thriftune.analysis import chart, ended
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.training import Found, trained
 from thriftune.results.record import EpochPoint, RunRecord, StepPoint
 from thriftune.results.store import Results
 
@@ -20,9 +22,14 @@ QUESTION = "How did training go, and did any run overfit?"
 
 POINTS_DRAWN = 200
 FEWEST_POINTS = 20
+"""Steps of a run are averaged down to so many points before they are drawn."""
 MARKS = 4_000
 """Points of all lines of one chart."""
-"""Steps of a run are averaged down to so many points before they are drawn."""
+LOOKS = 40
+FEWEST_LOOKS = 6
+ROWS = 480
+"""Looks that the table lists of each run, and of all together."""
+EPOCH = ",.2~f"
 
 History = tuple[RunRecord, list[StepPoint], list[EpochPoint]]
 Rows = list[dict[str, Any]]
@@ -47,32 +54,53 @@ def build(results: Results) -> Panel | NotApplicable:
     ]
     for i, history in enumerate(histories):
         charts += [_losses(i, history), _accuracies(i, history)]
-    tables = [_epochs(histories)]
+    training = trained(results)
+    tables = [*([ended.table(training)] if training.runs else []), _epochs(histories)]
     if any(run.search for run in results.runs):
         tables.append(_search(results.runs))
-    notes = ["Training scores of an epoch are running means while weights change; the thin line is the step loss."]
+    notes = [
+        "Training scores are running means between two looks at validation, while weights change; the thin line is the "
+        "step loss.",
+        "Still improving: validation accuracy rose over the last epoch by more than the margin of "
+        f"{f.points(results.study.margin / 100)} and by more than 2 sqrt(d / n), where the share d of the n validation "
+        "texts changed its answer. Plateau: it did not.",
+    ]
     kept = [each for each in charts if each is not None]
-    return Panel(_sentences(histories), tables, kept, notes)
+    return Panel([*ended.sentences(results), *_sentences(histories, training)], tables, kept, notes)
 
 
-def _sentences(histories: list[History]) -> list[str]:
+def _sentences(histories: list[History], training: Found) -> list[str]:
     rising, last = [], []
     for run, _, epochs in histories:
-        losses = [point.validation_loss for point in epochs if point.validation_loss is not None]
+        losses = [(p.validation_loss, p.epoch) for p in epochs if p.validation_loss is not None]
         if len(losses) < 2:
             continue
-        best = min(range(len(losses)), key=lambda i: losses[i])
-        if best < len(losses) - 1:
-            rising.append(f"{run.name} (+{f.number(losses[-1] - losses[best])} since epoch {best + 1})")
+        best = min(losses)
+        if best[0] < losses[-1][0]:
+            rising.append((run, f"{run.name} (+{f.number(losses[-1][0] - best[0])} since epoch {f.epochs(best[1])})"))
         else:
-            last.append(run.name)
+            last.append((run, run.name))
     out = []
-    if rising:
-        out.append(f"Validation loss rose again before the end, a sign of overfitting: {f.listing(rising)}.")
-    if last:
-        whose = f"in all {len(last)} runs" if len(last) > 1 and not rising else f"for {f.listing(last)}"
-        out.append(f"Validation loss was lowest after the last epoch {whose}: more epochs might help.")
+    for better, text in (
+        (False, "Validation loss rose again before the end, a sign of overfitting: {}."),
+        (True, "Validation loss rose again before the end, though accuracy still improved: {}."),
+    ):
+        if names := [name for run, name in rising if _improving(training, run) == better]:
+            out.append(text.format(f.listing(names)))
+    for better, text in (
+        (False, "Validation loss was lowest at the end of training {}."),
+        (True, "Validation loss was lowest at the end of training {}: more epochs might help."),
+    ):
+        if names := [name for run, name in last if _improving(training, run) == better]:
+            every = len(names) == len(last) > 1 and not rising
+            out.append(text.format(f"in all {len(names)} runs" if every else f"for {f.listing(names)}"))
     return out or ["Too few epochs to say how the validation loss moved."]
+
+
+def _improving(training: Found, run: RunRecord) -> bool:
+    """Whether the run's accuracy is known to have been still improving."""
+    found = training.of(run)
+    return found is not None and found.improving
 
 
 def _overlay(
@@ -89,12 +117,12 @@ def _overlay(
     share = unit == "accuracy"
     tooltip = [
         chart.tip("series", "run"),
-        chart.tip("x", "epoch", ","),
+        chart.tip("x", "epoch", EPOCH),
         chart.tip("y", unit, ".1%" if share else ".4f"),
     ]
     series = [run.name for run, _, _ in histories]
     spec = chart.lines(rows, x_title="epoch", y_title=title.lower(), series=series, tooltip=tooltip, share=share)
-    return Chart(name, title, f"Lines: {title.lower()} of each run after each epoch.", spec)
+    return Chart(name, title, f"Lines: {title.lower()} of each run at each look at it.", spec)
 
 
 def _rates(histories: list[History]) -> Chart | None:
@@ -130,7 +158,7 @@ def _losses(index: int, history: History) -> Chart | None:
     faint = [{"x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
     if not rows:
         return None
-    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", ","), chart.tip("y", "loss", ".4f")]
+    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", EPOCH), chart.tip("y", "loss", ".4f")]
     spec = chart.lines(
         rows,
         x_title="epoch",
@@ -149,7 +177,7 @@ def _accuracies(index: int, history: History) -> Chart | None:
     rows = _both(epochs, lambda p: p.train_accuracy, lambda p: p.validation_accuracy)
     if not rows:
         return None
-    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", ","), chart.tip("y", "accuracy", ".1%")]
+    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", EPOCH), chart.tip("y", "accuracy", ".1%")]
     spec = chart.lines(
         rows,
         x_title="epoch",
@@ -199,9 +227,10 @@ def thin(xs: Sequence[float], ys: Sequence[float], limit: int = POINTS_DRAWN) ->
 
 
 def _epochs(histories: list[History]) -> Table:
+    most = max(FEWEST_LOOKS, min(LOOKS, ROWS // len(histories)))
     columns = [
         Column("run", "Run"),
-        Column("epoch", "Epoch", "int"),
+        Column("epoch", "Epoch", "epochs"),
         Column("train_loss", "Training loss", "number"),
         Column("validation_loss", "Validation loss", "number"),
         Column("train_accuracy", "Training accuracy", "percent"),
@@ -218,12 +247,32 @@ def _epochs(histories: list[History]) -> Table:
             "train_accuracy": p.train_accuracy,
             "validation_accuracy": p.validation_accuracy,
             "seconds": p.train_seconds,
-            "kept": "kept" if p.epoch == run.best_epoch else "",
+            "kept": "kept" if is_kept(run, p) else "",
         }
         for run, _, epochs in histories
-        for p in epochs
+        for p in folded(run, epochs, most)
     ]
-    return Table("epochs", "Every epoch; the weights marked as kept were tested.", columns, rows)
+    caption = "Every look at validation; the weights marked as kept were tested."
+    if any(len(epochs) > most for _, _, epochs in histories):
+        caption = (
+            f"Looks at validation, at most {most} of a run: the first, the last, the kept one and some between, evenly "
+            "spaced; all are in its history.jsonl. The weights marked as kept were tested."
+        )
+    return Table("epochs", caption, columns, rows)
+
+
+def is_kept(run: RunRecord, point: EpochPoint) -> bool:
+    """Whether the weights of this look were kept."""
+    return run.best_epoch is not None and math.isclose(point.epoch, run.best_epoch)
+
+
+def folded(run: RunRecord, epochs: list[EpochPoint], most: int) -> list[EpochPoint]:
+    """At most so many of a run's looks (three or more): evenly spread ones, and the kept one."""
+    if len(epochs) <= most:
+        return epochs
+    shown = {round(i) for i in np.linspace(0, len(epochs) - 1, most - 1)}
+    shown |= {i for i, point in enumerate(epochs) if is_kept(run, point)}
+    return [epochs[i] for i in sorted(shown)]
 
 
 def _search(runs: list[RunRecord]) -> Table:

@@ -11,6 +11,7 @@ from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Kind, NotApplicable, Panel, Table
 from thriftune.analysis.runs import Cell, by_model, cells, comparable
+from thriftune.analysis.training import AT, trained
 from thriftune.results.store import Results
 
 ORDER = 54
@@ -43,6 +44,9 @@ def build(results: Results) -> Panel | NotApplicable:
         "Depth: the encoder layers that gradients pass. Another rank is a method of its own. Shares of the variation: "
         "two-way analysis of variance on the logarithm, over the methods and depths that are complete."
     ]
+    training = trained(results)
+    if still := training.names(cell for grid in groups.values() for cell in grid.values()):
+        notes.append(f"Accuracies are those {AT}: still improving in the last epoch, {f.listing(still)}.")
     return Panel(sentences or ["Neither time nor memory was measured."], tables, charts, notes)
 
 

@@ -95,11 +95,18 @@ def _agreement(found: list[Dynamics]) -> float | None:
 
 
 def read(results: Results, run: RunRecord) -> Dynamics | None:
-    """A run's dynamics; None where it has none."""
+    """A run's dynamics over the epochs that saw every text; None where it has none."""
     frame = results.dynamics(run)
     if frame is None:
         return None
+    frame = frame.filter(frame["p_true"].is_not_null() & frame["p_true"].is_not_nan())
+    texts = frame["example"].n_unique() if results.train is None else results.train.height
+    counts = frame["epoch"].value_counts()
+    whole = counts.filter(counts["count"] == texts)["epoch"]  # training may have ended within an epoch
+    frame = frame.filter(frame["epoch"].is_in(whole.implode()))
     epochs = frame["epoch"].n_unique()
+    if not epochs:
+        return None
     return Dynamics(run, frame["p_true"].to_numpy().reshape(epochs, -1))
 
 

@@ -93,6 +93,11 @@ def number(value: float) -> str:
     return _minus(f"{value:.{digits}f}")
 
 
+def epochs(value: float) -> str:
+    """Passes over the training texts as "3" or "1.25"."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
 def size(value: float) -> str:
     """Bytes as "12.3 MB"; 1 MB is 1e6 bytes."""
     amount, unit = float(value), "B"

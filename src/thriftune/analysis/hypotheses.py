@@ -16,6 +16,7 @@ from thriftune.analysis.judgement import Judgement, judge
 from thriftune.analysis.panel import Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import Cell, by_model, cells, comparable, correct, differing
 from thriftune.analysis.statistics import Floats, wilson
+from thriftune.analysis.training import at, pointer, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -37,6 +38,8 @@ class Hypothesis:
     expected: str
     answer: Answer
     sentence: str
+    at_this_budget: bool = False
+    """Whether it rests on a run that was still improving."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,12 @@ def build(results: Results) -> Panel | NotApplicable:
     chosen = pairs(results)
     judgement = judge(results)
     found = [similar_accuracy(judgement, chosen), less_computation(chosen), distinct_errors(results)]
+    still = trained(results).names({cell.name: cell for pair in chosen for cell in (pair.light, pair.heavy)}.values())
     classes, confidence = rank_classes(results, runs), rank_confidence(results, runs)
-    sentences = [f"{each.name}: {each.answer}. {each.sentence}" for each in found]
+    sentences = [f"{each.name}: {each.answer}{at(each.at_this_budget)}. {each.sentence}" for each in found]
     sentences += [text for text in (_class_sentence(classes, len(runs)), _confidence_sentence(confidence)) if text]
+    if still:
+        sentences.append(f"Still improving in the last epoch: {f.listing(still)}.{pointer(results)}")
     tables = [_costs(chosen), _classes(classes), _confidence(confidence)]
     notes = [
         f"Compared: {_who(chosen)}. Pairs under different protocols are left out.",
@@ -112,10 +118,12 @@ def similar_accuracy(judgement: Judgement, chosen: list[Pair]) -> Hypothesis:
     pair, widest = max(found, key=lambda item: abs(item[1].accuracy.estimate))
     gap = widest.accuracy.estimate * (1 if widest.first.name == pair.light.name else -1)
     gap_text = f"{pair.light.name} lies {f.beside(gap)} {'' if gap else 'with '}{pair.heavy.name}"
-    text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}; the largest gap: {gap_text}."
+    still = any(verdict.at_this_budget for _, verdict in found)
+    text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}{at(still)}; "
+    text += f"the largest gap: {gap_text}."
     if any(verdict.claim == "trained models" for _, verdict in found):
         text += " With one seed this is about the trained models only."
-    return Hypothesis("Similar accuracy", expected, answer, text)
+    return Hypothesis("Similar accuracy", expected, answer, text, still)
 
 
 def less_computation(chosen: list[Pair]) -> Hypothesis:
@@ -151,9 +159,9 @@ def distinct_errors(results: Results) -> Hypothesis:
     found = overlap.overlap(results)
     if found is None or not found.pairs("methods"):
         return Hypothesis("Distinct errors", expected, "undecided", "No two methods of a model learned.")
-    return Hypothesis(
-        "Distinct errors", expected, overlap.distinct(found, results.study.margin / 100), overlap.sentences(results)[0]
-    )
+    answer = overlap.distinct(found, results.study.margin / 100)
+    still = trained(results).still(*cells(comparable(results)))
+    return Hypothesis("Distinct errors", expected, answer, overlap.sentences(results)[0], still)
 
 
 def rank_classes(results: Results, runs: list[RunRecord]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -16,6 +16,7 @@ from thriftune.analysis.memo import once
 from thriftune.analysis.outcomes import Outcomes, outcomes
 from thriftune.analysis.planning import Needed, needed
 from thriftune.analysis.runs import Cell, by_model, cells, comparable, differing, is_baseline, learned
+from thriftune.analysis.training import AT, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -63,6 +64,8 @@ class Verdict:
     """None where a method has several seeds."""
     bootstrap: Interval | None
     """None where a method has several seeds."""
+    at_this_budget: bool = False
+    """Whether a run of either method was still improving when its training ended."""
 
     @property
     def baseline(self) -> bool:
@@ -117,7 +120,7 @@ class Judgement:
 @once
 def judge(results: Results) -> Judgement:
     """Compares all methods of each model with one another, and with the baselines: its own and those without one."""
-    found = outcomes(results)
+    found, training = outcomes(results), trained(results)
     margin = results.study.margin / 100
     verdicts: list[Verdict] = []
     unsupported = _runs_without_support(results)
@@ -133,7 +136,8 @@ def judge(results: Results) -> Judgement:
         unsupported += lost
         families = [pairs, [(cell, baseline) for baseline in baselines for cell in ranked]]
         for family in families:
-            verdicts += _family(model, family, known, found, margin, len(results.labels))
+            for verdict in _family(model, family, known, found, margin, len(results.labels)):
+                verdicts.append(replace(verdict, at_this_budget=training.still(verdict.first, verdict.second)))
     return Judgement(verdicts, unsupported, spreads, margin)
 
 
@@ -143,7 +147,9 @@ def _runs_without_support(results: Results) -> list[Unsupported]:
         if run.status != "done" or run.test is None:
             reasons.setdefault(run.status.replace("_", " "), []).append(run.name)
         elif not learned(run):
-            reasons.setdefault("did not learn: not above the majority class", []).append(run.name)
+            found = trained(results).of(run)
+            still = f" {AT}" if found is not None and found.improving else ""
+            reasons.setdefault(f"did not learn{still}: not above the majority class", []).append(run.name)
     return [Unsupported(names, reason) for reason, names in reasons.items()]
 
 

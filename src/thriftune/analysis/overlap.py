@@ -16,6 +16,7 @@ from thriftune.analysis.memo import once
 from thriftune.analysis.outcomes import outcomes
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import Cell, by_model, cells, comparable
+from thriftune.analysis.training import at, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -157,9 +158,8 @@ def brief(results: Results) -> list[str]:
         "refuted": "methods err as seeds do",
         "undecided": "whether methods differ more than seeds do is undecided",
     }
-    return [
-        f"{text}, two seeds of one method on {f.percent(seeds)}: {said[distinct(found, results.study.margin / 100)]}."
-    ]
+    answer = said[distinct(found, results.study.margin / 100)] + at(trained(results).still(*cells(comparable(results))))
+    return [f"{text}, two seeds of one method on {f.percent(seeds)}: {answer}."]
 
 
 def distinct(found: Overlap, margin: float) -> Literal["supported", "refuted", "undecided"]:

@@ -13,8 +13,9 @@ from typing import Any, Literal, Protocol, cast
 
 from thriftune.results.store import Results
 
-Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio"]
-"""How a column's numbers are written; percent values are shares from 0 to 1, points their differences."""
+Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio", "epochs"]
+"""How a column's numbers are written; percent values are shares from 0 to 1, points their differences, epochs may be
+fractional."""
 
 Group = Literal["answers", "performance", "cost", "errors", "data", "setup"]
 """The parts of the report, in reading order."""

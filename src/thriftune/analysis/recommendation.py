@@ -8,6 +8,8 @@ from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.choice import Candidate, Limits, Ranked, measured, rank, reasons, table_rows
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.runs import cells, comparable
+from thriftune.analysis.training import pointer, trained
 from thriftune.results.store import Results
 
 ORDER = 3
@@ -23,6 +25,7 @@ COLUMNS = [
     Column("seconds", "Training", "seconds", higher_is_better=False),
     Column("storage", "Stored", "bytes", higher_is_better=False),
     Column("best_for", "Not beaten in accuracy and"),
+    Column("training", "In its last epoch"),
 ]
 SERIES = ("not beaten", "beaten by another")
 
@@ -44,7 +47,16 @@ def build(results: Results) -> Panel | NotApplicable:
         "Your own limits: thriftune recommend, with --memory, --time and --tasks, on this results folder; on a study "
         "file it works from predictions.",
     ]
-    return Panel(reasons(ranked, Limits()), [table], [each for each in found if each is not None], notes)
+    return Panel(
+        [*reasons(ranked, Limits()), *improving(results)], [table], [each for each in found if each is not None], notes
+    )
+
+
+def improving(results: Results) -> list[str]:
+    """Which methods were still improving, and where the command stands that would tell; empty where none was."""
+    found = trained(results)
+    names = found.names(cells(comparable(results)))
+    return [f"Still improving in the last epoch: {f.listing(names)}.{pointer(results)}"] if names else []
 
 
 def _chart(

@@ -14,6 +14,7 @@ from thriftune.analysis.drops import Drop, Families, families, independent_drop,
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.runs import Cell, above_majority, cells, is_baseline, learned
 from thriftune.analysis.statistics import Floats, wilson
+from thriftune.analysis.training import AT, pointer, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -55,7 +56,10 @@ def build(results: Results) -> Panel | NotApplicable:
     compared = [each for each in _comparisons(results) if each.lines]
     if not compared:
         return NotApplicable("No finished run was scored on a robustness set.")
-    sentences = [sentence for each in compared for sentence in _sentences(each)]
+    still = trained(results).names(line.cell for line in compared[0].lines)
+    sentences = [sentence for each in compared for sentence in _sentences(each, bool(still))]
+    if still:
+        sentences.append(f"Still improving in the last epoch: {f.listing(still)}.{pointer(results)}")
     tables = [_table(i, each) for i, each in enumerate(compared)]
     statistics = {"sets": [_statistics(each) for each in compared]}
     return Panel(sentences, tables, [_chart(compared)], _notes(results, compared), statistics)
@@ -120,7 +124,7 @@ def _right(results: Results, runs: list[RunRecord], name: str) -> Floats:
     return np.asarray(np.mean([frame.to_series().to_numpy() for frame in frames], axis=0, dtype=np.float64))
 
 
-def _sentences(compared: Comparison) -> list[str]:
+def _sentences(compared: Comparison, still: bool) -> list[str]:
     lines = [line for line in compared.lines if all(learned(run) for run in line.cell.runs)]
     tuned = [line for line in lines if not is_baseline(line.cell.runs[0])]
     if not tuned:
@@ -133,7 +137,7 @@ def _sentences(compared: Comparison) -> list[str]:
         f"{compared.name}: {who} {verb} {f.percent_range(min(accuracies), max(accuracies))} of its "
         f"{f.count(compared.texts)} texts correctly, {_difference(tuned)} on {where}."
     )
-    return [" ".join([text, *_extremes(tuned)]), *_lost(compared, tuned)]
+    return [" ".join([text, *_extremes(tuned, still)]), *_lost(compared, tuned)]
 
 
 def _difference(lines: list[Line]) -> str:
@@ -145,16 +149,17 @@ def _difference(lines: list[Line]) -> str:
     return f"from {abs(low):.1f} points more to {high:.1f} points less than"
 
 
-def _extremes(lines: list[Line]) -> list[str]:
+def _extremes(lines: list[Line], still: bool) -> list[str]:
     if len(lines) < 2:
         return [f"The 95% interval of its loss: {_span(lines[0].drop)} points."]
     ranked = sorted(lines, key=lambda line: line.drop.value)
     least, most = ranked[0], ranked[-1]
     apart = "their intervals do not overlap" if least.drop.high < most.drop.low else "their intervals overlap"
     gains = [line.drop.value < 0 for line in (least, most)]
+    where = f"{AT.capitalize()} " if still else ""
     return [
-        f"{least.cell.name} {'gains most' if gains[0] else 'loses least'} ({_points(least.drop)} points, 95% interval "
-        f"{_span(least.drop)}), {most.cell.name} {'gains least' if gains[1] else 'loses most'} "
+        f"{where}{least.cell.name} {'gains most' if gains[0] else 'loses least'} ({_points(least.drop)} points, "
+        f"95% interval {_span(least.drop)}), {most.cell.name} {'gains least' if gains[1] else 'loses most'} "
         f"({_points(most.drop)}, {_span(most.drop)}); {apart}."
     ]
 

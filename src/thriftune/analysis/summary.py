@@ -28,6 +28,7 @@ from thriftune.analysis.runs import (
     unfinished,
 )
 from thriftune.analysis.statistics import mean_and_deviation
+from thriftune.analysis.training import Found, at, others, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -36,6 +37,7 @@ GROUP = "answers"
 TITLE = "Summary"
 QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
 
+EVERY = "Every fine-tuned method was still improving when training ended."
 MOST_WARNINGS = 4
 """Remarks on the data that stand on the first screen; all stand with the data."""
 
@@ -59,17 +61,19 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Three answers, in this order: performance, cost, errors; then what the data needs."""
+    """Three answers, in this order: performance, cost, errors; then what the data needs, and how training ended."""
     sentences = [performance(results), cost(results), error_behaviour(results)]
-    sentences += warnings(results.study.profile, MOST_WARNINGS)
+    sentences += [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
-    rows = [row(run) for run in results.runs]
+    rows = [row(run, trained(results)) for run in results.runs]
     return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=notes(results))
 
 
-def row(run: RunRecord) -> dict[str, Any]:
+def row(run: RunRecord, training: Found) -> dict[str, Any]:
     """One run's line in the compact table; unknown numbers carry their reason."""
-    out: dict[str, Any] = {"run": run.name, "remark": remark(run), "unranked": not learned(run)}
+    found = training.of(run)
+    out: dict[str, Any] = {"run": run.name, "remark": remark(run, training), "unranked": not learned(run)}
+    out["still_improving"] = found is not None and found.improving
     if is_baseline(run):
         out["unranked"] = ["peak_memory_bytes", "seconds", "samples_per_second", "stored_bytes"]
     if run.test is not None:
@@ -83,33 +87,36 @@ def row(run: RunRecord) -> dict[str, Any]:
     return out
 
 
-def remark(run: RunRecord) -> str:
+def remark(run: RunRecord, training: Found) -> str:
     """What a reader must know before comparing the run; empty where all is well."""
     if run.test is None or run.status != "done":
         return f"{run.status.replace('_', ' ')}: {run.message or 'no message'}"
+    found = training.of(run)
+    still = found is not None and found.improving
     if not learned(run):
-        return "did not learn"
-    return "baseline" if is_baseline(run) else ""
+        return f"did not learn{at(still)}"
+    return "still improving" if still else "baseline" if is_baseline(run) else ""
 
 
 def performance(results: Results) -> str:
     """Which method classified best, and the verdicts on it against the others."""
+    training = trained(results)
     ranked = sorted(cells(run for run in results.done if learned(run)), key=lambda cell: -cell.accuracy)
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
     parts = []
     if tuned:
-        parts += _ranking(judge(results), ranked)
+        parts += _ranking(judge(results), ranked, training)
     elif results.done:
-        parts.append("No fine-tuned run learned, so no method can be compared.")
+        parts.append(f"No fine-tuned run learned{at(bool(training.improving))}, so no method can be compared.")
     else:
         parts.append("No run finished, so there is nothing to compare.")
     parts += _baselines(ranked)
     if lost := not_learned(results):
         share = majority_share(lost[0].test) if lost[0].test else 0.0
         names = [f"{run.name} ({f.percent(run.test.accuracy)})" for run in lost if run.test]
-        verb = "supports" if len(lost) == 1 else "support"
+        verb, budget = "supports" if len(lost) == 1 else "support", at(training.still(*cells(lost)))
         parts.append(
-            f"{f.listing(names)} did not learn: not above the majority class ({f.percent(share)}); "
+            f"{f.listing(names)} did not learn{budget}: not above the majority class ({f.percent(share)}); "
             f"{'it' if len(lost) == 1 else 'they'} {verb} no comparison."
         )
     if failed := unfinished(results):
@@ -118,17 +125,31 @@ def performance(results: Results) -> str:
     return " ".join(parts)
 
 
-def _ranking(judgement: Judgement, ranked: list[Cell]) -> list[str]:
+def losses(results: Results) -> list[str]:
+    """Which runs' loss stayed at chance, whatever their accuracy; empty where none did."""
+    found = [(each.run.name, words) for each in trained(results).runs if (words := each.loss_words)]
+    if not found:
+        return []
+    names = [name for name, _ in found]
+    return [f"{f.listing(names)}: {'its' if len(names) == 1 else 'their'} loss {found[0][1]}."]
+
+
+def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[str]:
     best, *others = ranked
+    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
+    budget = at(training.still(*tuned))
     equal = [cell for cell in others if cell.accuracy == best.accuracy]
     if equal:
         names = [cell.name for cell in (best, *equal)]
-        parts = [f"{f.listing(names)} classified best, with the same accuracy: {_accuracy(best)}."]
+        parts = [f"{f.listing(names)} classified best{budget}, with the same accuracy: {_accuracy(best)}."]
     else:
-        parts = [f"{best.name} classified best: {_accuracy(best)}."]
+        parts = [f"{best.name} classified best{budget}: {_accuracy(best)}."]
     if is_baseline(best.runs[0]):
-        parts.append(f"No fine-tuned model was better than a classifier without {lacks(best.runs[0])}.")
-    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
+        still = training.names(tuned)
+        why = f"; still improving: {f.listing(still)}" if still else ""
+        parts.append(f"No fine-tuned model was better than a classifier without {lacks(best.runs[0])}{budget}{why}.")
+    if all(training.still(cell) for cell in tuned):
+        parts.insert(0, EVERY if len(tuned) > 1 else f"{tuned[0].name} was still improving when training ended.")
     models = dict.fromkeys(cell.runs[0].model for cell in tuned)
     groups = [[cell for cell in tuned if cell.runs[0].model == model] for model in models]
     return [*parts, *(standing(judgement, group) for group in groups if len(group) > 1)]
@@ -138,7 +159,7 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
     """The verdicts on the most accurate method of one model against its other methods, most accurate first."""
     top, *others = sorted(group, key=lambda cell: -cell.accuracy)
     verdicts = {cell.name: judgement.between(top, cell) for cell in others}
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, bool], list[str]] = {}
     for cell in others:
         verdict = verdicts[cell.name]
         outcome, apart = "no verdict", ""
@@ -146,15 +167,21 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
             gap = verdict.accuracy.estimate
             outcome = verdict.against(top.name) if gap or verdict.outcome == "equivalent" else "level"
             apart = "" if outcome in ("equivalent", "level") else f" (by {f.points(gap)})"
-        found.setdefault(outcome, []).append(cell.name + apart)
+        still = verdict is not None and verdict.at_this_budget
+        found.setdefault((outcome, still), []).append(cell.name + apart)
     words = {
-        "better": "better than {}",
-        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}",
-        "level": "level with {}, though not shown to be equivalent",
-        "undecided": "above {}, but not by more than chance allows",
-        "no verdict": "not comparable with {}, which ran under another protocol",
+        "better": "better than {}{}",
+        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}{{}}",
+        "level": "level with {}{}, though not shown to be equivalent",
+        "undecided": "above {}{}, but not by more than chance allows",
+        "no verdict": "not comparable with {}{}, which ran under another protocol",
     }
-    parts = [text.format(f.listing(found[outcome], 5)) for outcome, text in words.items() if outcome in found]
+    parts = [
+        text.format(f.listing(found[outcome, still], 5), at(still))
+        for outcome, text in words.items()
+        for still in (False, True)
+        if (outcome, still) in found
+    ]
     single = any(verdict and verdict.claim == "trained models" for verdict in verdicts.values())
     return f"{'Of the models trained here, ' if single else ''}{top.name} is {'; '.join(parts)}."
 
@@ -183,7 +210,7 @@ def cost(results: Results) -> str:
     groups = [cells(group) for group in by_model(runs).values()]
     if not groups:
         return "No fine-tuned run learned, so no costs are compared."
-    parts = [_cost_of_model(judge(results), group) for group in groups]
+    parts = [_cost_of_model(judge(results), group, trained(results)) for group in groups]
     surprises = [found for group in groups if (found := parameter_surprise(group))]
     parts += [max(surprises)[1]] if surprises else []
     parts += _stored([cell for group in groups for cell in group])
@@ -191,7 +218,7 @@ def cost(results: Results) -> str:
     return " ".join([*parts, *dict.fromkeys(mixed)])
 
 
-def _cost_of_model(judgement: Judgement, group: list[Cell]) -> str:
+def _cost_of_model(judgement: Judgement, group: list[Cell], training: Found) -> str:
     group = [cell for cell in group if cell.seconds is not None]
     if not group:
         return "Training time was not measured."
@@ -201,14 +228,15 @@ def _cost_of_model(judgement: Judgement, group: list[Cell]) -> str:
     near = [cell for cell in group if cell is other or _close(judgement, other, cell)]
     fast = min(near if len(near) > 1 else group, key=lambda cell: cell.seconds or 0)
     tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
-    role = "one of the best classifiers" if tied else "the best classifier"
+    budget = at(training.still(*group))
+    role = f"one of the best classifiers{budget}" if tied else f"the best classifier{budget}"
     if other is fast:
         other, role = max(group, key=lambda cell: cell.seconds or 0), "the slowest"
     if other is fast:
         return f"All {len(group)} methods trained in {f.seconds(fast.seconds or 0)}."
     times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
     close = len(near) > 1 and len(near) < len(group) and role != "the slowest"
-    who = f"Among those close in accuracy {fast.name}" if close else fast.name
+    who = f"Among those close in accuracy{at(training.still(*group))} {fast.name}" if close else fast.name
     text = f"{who} trained {_faster(fast, other)} {other.name}, {role} ({times})"
     if fast.memory and other.memory:
         text += f", and its memory peaked at {f.size(fast.memory)} against {f.size(other.memory)}"

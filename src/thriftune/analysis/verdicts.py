@@ -12,6 +12,7 @@ from thriftune.analysis.judgement import Judgement, Outcome, Verdict, judge, los
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.planning import MOST_SEEDS, MOST_TEXTS, Needed
 from thriftune.analysis.runs import lacks
+from thriftune.analysis.training import AT, at, pointer, trained
 from thriftune.results.store import Results
 
 ORDER = 5
@@ -63,7 +64,7 @@ def sentences(results: Results) -> list[str]:
     """The verdicts in words: for each model what is better, equivalent and undecided; then what supports none."""
     judgement = judge(results)
     models = dict.fromkeys(verdict.model for verdict in judgement.verdicts)
-    out = _scope(judgement.verdicts)
+    out = _scope(judgement.verdicts) + _improving(results, judgement.verdicts)
     for model in models:
         own = [verdict for verdict in judgement.verdicts if verdict.model == model]
         where = f"On {model}: " if len(models) > 1 else ""
@@ -72,6 +73,16 @@ def sentences(results: Results) -> list[str]:
         parts += _baselines([verdict for verdict in own if verdict.baseline])
         out += [where + part for part in parts]
     return [*out, *_unsupported(results, judgement)]
+
+
+def _improving(results: Results, verdicts: list[Verdict]) -> list[str]:
+    """Which methods of these verdicts were still improving, and where the command stands that would tell."""
+    groups = {cell.name: cell for v in verdicts for cell in (v.first, v.second)}
+    names = trained(results).names(groups.values())
+    if not names:
+        return []
+    text = f"Still improving in the last epoch: {f.listing(names, NAMED)}; verdicts that rest on "
+    return [f"{text}{'it' if len(names) == 1 else 'them'} hold {AT}.{pointer(results)}"]
 
 
 def _scope(verdicts: list[Verdict]) -> list[str]:
@@ -102,7 +113,9 @@ def _differences(pairs: list[Verdict]) -> list[str]:
     for name, won in list(winners.items())[:NAMED]:
         ranked = sorted(won, key=lambda verdict: -abs(verdict.accuracy.estimate))
         each = [
-            f"{v.higher[1].name} (by {f.points(v.accuracy.estimate)}, {_range(v, v.adjusted_level)})" for v in ranked
+            f"{v.higher[1].name}{at(v.at_this_budget)} (by {f.points(v.accuracy.estimate)}, "
+            f"{_range(v, v.adjusted_level)})"
+            for v in ranked
         ]
         out.append(f"{name} is better than {f.listing(each, NAMED)}.")
     if (left := len(winners) - NAMED) > 0:
@@ -115,7 +128,11 @@ def _equivalent(pairs: list[Verdict], margin: float) -> list[str]:
     found = [verdict for verdict in pairs if verdict.outcome == "equivalent"]
     if not found:
         return []
-    each = [f"{v.first.name} and {v.second.name} ({f.apart(v.accuracy.estimate)}, 90% {_range(v, 0.9)})" for v in found]
+    each = [
+        f"{v.first.name} and {v.second.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, "
+        f"90% {_range(v, 0.9)})"
+        for v in found
+    ]
     return [f"Equivalent within {f.points(margin)}: {f.listing(each, NAMED)}."]
 
 
@@ -126,8 +143,8 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
     each = []
     for v in found:
         high, low = v.higher
-        text = f"{high.name} and {low.name} ({f.apart(v.accuracy.estimate)}, {_range(v, v.adjusted_level)}"
-        each.append(f"{text}; {needed_text(v)})")
+        text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, "
+        each.append(f"{text}{_range(v, v.adjusted_level)}; {needed_text(v)})")
     return [f"Undecided: {f.listing(each, NAMED)}."]
 
 
@@ -157,7 +174,7 @@ def _baselines(pairs: list[Verdict]) -> list[str]:
         own = [verdict for verdict in pairs if verdict.second.name == name]
         by_outcome: dict[Outcome, list[str]] = {}
         for verdict in own:
-            text = f"{verdict.first.name} ({f.beside(verdict.accuracy.estimate)})"
+            text = f"{verdict.first.name}{at(verdict.at_this_budget)} ({f.beside(verdict.accuracy.estimate)})"
             by_outcome.setdefault(verdict.outcome, []).append(text)
         parts = [f"{outcome}: {f.listing(by_outcome[outcome])}" for outcome in OUTCOMES if outcome in by_outcome]
         out.append(f"Against {name}, without {lacks(own[0].second.runs[0])}: {'; '.join(parts)}.")
@@ -204,7 +221,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
     need = verdict.needed
     return {
         "first": verdict.first.name,
-        "outcome": verdict.outcome,
+        "outcome": f"{verdict.outcome}{at(verdict.at_this_budget)}",
         "second": verdict.second.name,
         "model": verdict.model,
         "difference": verdict.accuracy.estimate,
@@ -227,7 +244,9 @@ def _sizes(need: Needed) -> str:
 
 def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> Chart:
     rows: list[dict[str, Any]] = []
+    still = False
     for verdict in verdicts:
+        still = still or verdict.at_this_budget
         high, low = verdict.higher
         sign = 1 if verdict.accuracy.estimate >= 0 else -1
         ends = sorted(sign * 100 * end for end in verdict.accuracy.interval(verdict.adjusted_level))
@@ -236,6 +255,7 @@ def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> 
             {
                 "name": f"{high.name} − {low.name}" + (f" ({verdict.model})" if several else ""),
                 "series": outcome,
+                "said": f"{outcome}{at(verdict.at_this_budget)}",
                 "value": chart.short(100 * abs(verdict.accuracy.estimate)),
                 "low": chart.short(ends[0]),
                 "high": chart.short(ends[1]),
@@ -244,7 +264,7 @@ def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> 
     rows.sort(key=lambda row: -row["value"])
     tooltip = [
         chart.tip("name", "pair"),
-        chart.tip("series", "outcome"),
+        chart.tip("said", "outcome"),
         chart.tip("value", "points", ".2f"),
         chart.tip("low", "from", ".2f"),
         chart.tip("high", "to", ".2f"),
@@ -260,7 +280,7 @@ def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> 
     description = (
         "Points: accuracy differences of pairs of methods; lines: adjusted intervals; dashed: 0 and the margin."
     )
-    return Chart("verdicts", "Differences between methods", description, spec)
+    return Chart("verdicts", f"Differences between methods{at(still, ', some ')}", description, spec)
 
 
 def _statistics(verdict: Verdict, margin: float) -> dict[str, Any]:
@@ -272,6 +292,7 @@ def _statistics(verdict: Verdict, margin: float) -> dict[str, Any]:
         "second_runs": [run.run_id for run in verdict.second.runs],
         "claim": verdict.claim,
         "outcome": verdict.outcome,
+        "at_this_budget": verdict.at_this_budget,
         "accuracy": _measure(verdict.accuracy)
         | {
             "adjusted_p": verdict.adjusted_p,

@@ -14,6 +14,7 @@ import vl_convert
 from markupsafe import Markup
 
 from thriftune.analysis import format as f
+from thriftune.analysis import training
 from thriftune.analysis.panel import Chart, Column, Group, Table
 from thriftune.paths import check_folder
 from thriftune.report import explorer
@@ -62,6 +63,7 @@ def write_report(out: Path) -> Path:
     check_results(results)
     sections, skipped = build(results)
     statistics = {section.id: section.panel.statistics for section in sections if section.panel.statistics}
+    statistics["training"] = training.statistics(results)
     store.add_statistics(results, statistics)
     write_text(store.report_path, page(results, sections, skipped))
     charts = [chart for section in sections for chart in section.panel.charts]
@@ -116,6 +118,8 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         answers=[(group, GROUPS[group]) for group in ANSWERS],
         lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
         lead_panel=LEAD,
+        careful=training.careful(results),
+        more=training.trained(results).more,
         explorer=found,
         skipped=skipped,
         css=Markup(_own("page.css")),  # noqa: S704 - our own file

@@ -10,7 +10,8 @@ from thriftune.analysis import verdicts
 from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.profile import warnings
-from thriftune.analysis.summary import cost, error_behaviour, notes, performance, remark, row
+from thriftune.analysis.summary import cost, error_behaviour, losses, notes, performance, remark, row
+from thriftune.analysis.training import AT, MARK, careful, others, trained
 from thriftune.results.store import Results
 
 WRITERS: dict[str, Callable[[float], str]] = {
@@ -22,6 +23,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "bytes": f.size,
     "seconds": f.seconds,
     "ratio": f.ratio,
+    "epochs": f.epochs,
 }
 
 
@@ -30,7 +32,7 @@ def summary_rows(results: Results) -> list[dict[str, str]]:
 
     What is not known is a dash.
     """
-    return [_terminal_row(row(run)) for run in results.runs]
+    return [_terminal_row(row(run, trained(results))) for run in results.runs]
 
 
 def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
@@ -39,7 +41,7 @@ def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
 
     return {
         "Run": values["run"],
-        "Acc. %": text("accuracy", f.bare_percent),
+        "Acc. %": f"{f'{MARK} ' if values['still_improving'] else ''}{text('accuracy', f.bare_percent)}",
         "95%": values.get("interval", "–").removesuffix("%"),
         "F1 %": text("macro_f1", f.bare_percent),
         "Memory": text("peak_memory_bytes", f.size),
@@ -61,7 +63,7 @@ def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, 
             "Rank": text(row["rank"], f.count),
             "Method": row["name"],
             "Numbers": row["numbers"],
-            "Acc. %": text(row["accuracy"], f.bare_percent),
+            "Acc. %": f"{f'{MARK} ' if row['training'] else ''}{text(row['accuracy'], f.bare_percent)}",
             "Memory": text(row["memory"], f.size),
             "Time": text(row["seconds"], f.seconds),
             f"Stored, {f.plural(tasks, 'task')}": text(row["storage"], f.size),
@@ -81,12 +83,24 @@ def panel_rows(table: Table) -> list[dict[str, str]]:
 
 
 def summary_remarks(results: Results) -> list[str]:
-    """What must be known before runs of the table are compared: "Did not learn: full and lora r8."."""
+    """What to know before comparing runs of the table: "Did not learn: full and lora r8."; and how training ended."""
     named: dict[str, list[str]] = {}
     for run in results.runs:
-        if run.status == "done" and (found := remark(run)):
+        if run.status == "done" and (found := remark(run, trained(results))):
             named.setdefault(found, []).append(run.name)
-    return [f.plain(f"{found[0].upper()}{found[1:]}: {f.listing(names)}.") for found, names in named.items()]
+    told = [f"{_sign(found)}{found[0].upper()}{found[1:]}: {f.listing(names)}." for found, names in named.items()]
+    return [f.plain(text) for text in [*told, *losses(results), *others(results)]]
+
+
+def _sign(remark: str) -> str:
+    """The mark that stands in the table beside runs with this remark."""
+    return f"{MARK} " if remark == "still improving" or AT in remark else ""
+
+
+def summary_training(results: Results) -> tuple[list[str], str | None]:
+    """Which methods were still improving and what that means, and the command that would tell; empty where none was."""
+    more = trained(results).more
+    return [f.plain(text) for text in careful(results)], more.command if more else None
 
 
 def summary_sentences(results: Results) -> list[str]:
