@@ -35,6 +35,10 @@ class DivergedError(Exception):
     """The training loss is no longer a finite number."""
 
 
+class StopTraining(Exception):  # noqa: N818 - it is no error
+    """A hook raises it to end a training whose weights nobody wants any more."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where training stands, for hooks."""
@@ -68,6 +72,9 @@ class Hook:
 
     def evaluated(self, seconds: float) -> None:
         """After an evaluation on validation."""
+
+    def looked(self, point: EpochPoint) -> None:
+        """After a look at validation, when its point stands in the history; may raise `StopTraining`."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +260,8 @@ class _Run:
         )
         self._keep(epoch, scores)
         self.schedule.epoch_ended(None if scores is None else scores.loss)
+        for hook in self.hooks:
+            hook.looked(self.epoch_points[-1])
         return self._stops_early(scores)
 
     def _keep(self, epoch: int, scores: QuickScores | None) -> None:
