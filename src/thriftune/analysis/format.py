@@ -105,6 +105,24 @@ def size(value: float) -> str:
     return _minus(f"{amount:.2f} {unit}" if abs(amount) < 9.995 else f"{amount:.1f} {unit}")
 
 
+def select_score(value: float, select: str) -> str:
+    """A validation score by which something is selected: "84.1%", or of a loss "0.4321"."""
+    return f"{value:.4f}" if select == "loss" else percent(value)
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Settings with their values: "learning rate 0.0003, rank 16"."""
+    return ", ".join(f"{key.replace('_', ' ')} {_setting(value)}" for key, value in values.items())
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(_setting(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "none" if value is None else plain(str(value))
+
+
 def seconds(value: float) -> str:
     """A duration as "0.42 s", "12.3 s", "1 min 32 s" or "2 h 05 min"; "<1 ms" where the clock says no more."""
     if 0 < value < 0.001:

@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.results.files import read_parquet
 from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.search import Searched
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
 
@@ -45,6 +46,8 @@ class Job:
     """Why there is no prediction, where there should be one."""
     pair: Literal["segments", "one_segment"] = "segments"
     """How two text columns become one input."""
+    searched: Searched | None = None
+    """How a search chose the settings, where one did."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 
@@ -98,6 +101,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         validation=None,
         cost=None,
         predicted=job.predicted,
+        searched=job.searched,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
     )
 

@@ -69,11 +69,14 @@ def selects(run: PlannedRun) -> bool:
     return run.protocol.keep == "best" or search
 
 
-def needs_validation(runs: Iterable[PlannedRun]) -> bool:
-    """Whether a run cannot do without a validation split: it picks by it, stops early by it or lowers its learning
-    rate by it. Baselines can."""
+def needs_validation(runs: Iterable[PlannedRun], search: SearchSettings | None = None) -> bool:
+    """Whether a run cannot do without a validation split: it picks or is searched by it, stops early by it or lowers
+    its learning rate by it. Baselines can."""
     return any(
-        selects(run) or run.protocol.early_stopping is not None or run.protocol.schedule.type == "plateau"
+        space_of(run.method, search)
+        or selects(run)
+        or run.protocol.early_stopping is not None
+        or run.protocol.schedule.type == "plateau"
         for run in runs
         if isinstance(run.method, TransformerMethod)
     )

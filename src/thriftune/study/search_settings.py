@@ -95,6 +95,11 @@ class SearchSettings(Settings):
         return {canonical(key): dimension(value) for key, value in flattened(self.over).items()}
 
 
+def written(space: dict[str, Dimension]) -> dict[str, Any]:
+    """A space as plain values."""
+    return {key: dimension.written for key, dimension in space.items()}
+
+
 def flattened(over: dict[str, Any], before: str = "") -> dict[str, Any]:
     """Mappings within `over` as dotted keys: {optimizer: {weight_decay: [0, 0.1]}} is optimizer.weight_decay."""
     found: dict[str, Any] = {}

@@ -136,20 +136,33 @@ def members(hint: Any) -> tuple[Any, ...]:
 def why_unknown(key: str, methods: Iterable[Method], known: dict[str, type[Method]]) -> str | None:
     """What is wrong with a key that no searched method and no protocol has; None where one has it."""
     methods = [method for method in methods if is_searched(method)]
-    if key in FIXED_PROTOCOL_KEYS:
-        return f"cannot be searched: {FIXED_PROTOCOL_KEYS[key]}"
     if is_protocol_key(key) or any(key in own_keys(m) or of_one_method(key, m) is not None for m in methods):
         return None
+    return _why_fixed(key) or _why_not_of(key, methods, known) or _why_none_has(key, methods, known)
+
+
+def _why_fixed(key: str) -> str | None:
+    if key in FIXED_PROTOCOL_KEYS:
+        return f"cannot be searched: {FIXED_PROTOCOL_KEYS[key]}"
     if inside := [each for each in protocol_keys() if each.startswith(f"{key}.")]:
         return f"is a mapping; name one of its keys: {', '.join(inside)}"
-    name, _, own = key.partition(".")
-    if key in FIXED_METHOD_KEYS or own in FIXED_METHOD_KEYS:
+    if key.rpartition(".")[2] in FIXED_METHOD_KEYS:
         return "cannot be searched: it says which method it is, not how it learns"
-    if name in known and own:
-        if all(method.NAME != name for method in methods):
-            return f"has no effect; the study has no method {name} whose settings can be searched"
-        names = [each for each in public_fields(known[name]) if each not in FIXED_METHOD_KEYS]
-        return f"{name} has no key {own}{did_you_mean(own, names) or ';'} known: {', '.join(names)}"
+    return None
+
+
+def _why_not_of(key: str, methods: list[Method], known: dict[str, type[Method]]) -> str | None:
+    """What is wrong with `METHOD.KEY`."""
+    name, _, own = key.partition(".")
+    if name not in known or not own:
+        return None
+    if all(name != method.NAME for method in methods):
+        return f"has no effect; the study has no method {name} whose settings can be searched"
+    names = [each for each in public_fields(known[name]) if each not in FIXED_METHOD_KEYS]
+    return f"{name} has no key {own}{did_you_mean(own, names) or ';'} known: {', '.join(names)}"
+
+
+def _why_none_has(key: str, methods: list[Method], known: dict[str, type[Method]]) -> str:
     owners = [each for each, cls in known.items() if key in public_fields(cls)]
     if owners:
         return f"has no effect; no method of the study that can be searched has it ({', '.join(owners)} would)"
