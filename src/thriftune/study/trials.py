@@ -134,10 +134,18 @@ class _Search:
         storage, number = self.storage, frozen._trial_id
         if record is not None and last and self.job.died is not None:
             state, message = self.job.died
-            seconds = dict.fromkeys(("prefix_seconds", "train_seconds", "evaluate_seconds"), 0.0)
             params = self._decoded(frozen.params)
             ended = Trial(
-                **record, params=params, state=state, score=None, message=message, epochs=None, steps=None, **seconds
+                **record,
+                params=params,
+                state=state,
+                score=None,
+                message=message,
+                epochs=None,
+                steps=None,
+                prefix_seconds=0.0,
+                train_seconds=0.0,
+                evaluate_seconds=0.0,
             )
             record = vars(ended)
             storage.set_trial_user_attr(number, RECORD, record)
