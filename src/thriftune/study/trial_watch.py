@@ -9,10 +9,8 @@ from thriftune.engine.step import Step
 from thriftune.engine.train import StopTraining
 from thriftune.results.record import EpochPoint
 
-TICKS = 10
-"""A training of known length is judged at tenths of it."""
-WARM_UP_TICKS = 2
-"""Before that much of it nothing is judged."""
+TICKS = 4
+"""A training of known length is judged at quarters of it."""
 
 Report = Callable[[int, float], bool]
 """Takes the tick and the score there, more being better; whether the trial should end."""

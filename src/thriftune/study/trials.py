@@ -324,11 +324,9 @@ def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
 def _pruner(prune: str) -> optuna.pruners.BasePruner:
     import optuna
 
-    from thriftune.study.trial_watch import WARM_UP_TICKS
-
     if prune == "none":
         return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=WARM_UP_TICKS)
+    return optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS)
 
 
 def _distributions(space: dict[str, Dimension], method: Method) -> dict[str, Any]:
