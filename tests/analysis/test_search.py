@@ -42,9 +42,9 @@ def cell(name: str, scores: list[float | None], select: Any = "accuracy", second
     return CellSearch(name, "demo:minilm", {"name": name}, "key", {"epochs": [1, 9]}, select, trials)
 
 
-def searched(run: RunRecord, epochs: int, **space: Any) -> RunRecord:
+def searched(run: RunRecord, epochs: int, most: int = 9) -> RunRecord:
     """A run whose epochs a search chose."""
-    found = Searched({"epochs": epochs}, space or {"epochs": [1, 9]}, "accuracy", 0.9, 4, 4, 0, 0, 9.0, 8.0, 1)
+    found = Searched({"epochs": epochs}, {"epochs": [1, most]}, "accuracy", 0.9, 4, 4, 0, 0, 9.0, 8.0, 1)
     return replace(run, protocol=run.protocol | {"epochs": epochs}, searched=found)
 
 
@@ -160,6 +160,6 @@ def test_verdicts_take_searched_settings_as_part_of_the_method(results: Results)
     assert differing(runs, machine=False) == {}
     assert "epochs" in differing(runs), "costs say that they differ"
     assert judge(results).verdicts
-    other = [runs[0], searched(runs[1], 5, epochs=[1, 5])]
+    other = [runs[0], searched(runs[1], 5, most=5)]
     assert "epochs" in differing(other, machine=False), "another space is another protocol"
     assert "epochs" in differing([runs[0], replace(runs[1], searched=None)], machine=False)
