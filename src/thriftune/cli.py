@@ -272,11 +272,14 @@ def estimate(
         typer.echo(json.dumps(forecast.document(loaded, question, cells), indent=1, ensure_ascii=False))
         return
     from thriftune.progress import print_table, print_text
-    from thriftune.report.forecast import remarks, rows
+    from thriftune.report.forecast import remarks, rows, search_remark
 
     print_table(rows(cells))
     for remark in remarks(cells):
         print_text(remark)
+    trials = None if loaded.search is None else loaded.search.trials
+    if sentence := search_remark(forecast.search_seconds(loaded, cells), trials):
+        print_text(sentence)
 
 
 @app.command(epilog=REPORT_EXAMPLES)

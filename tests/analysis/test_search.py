@@ -18,7 +18,7 @@ from thriftune.analysis import search
 from thriftune.analysis.expected_best import budgets, curve_of, expected_best
 from thriftune.analysis.judgement import judge
 from thriftune.analysis.panel import NotApplicable, Panel
-from thriftune.analysis.runs import differing
+from thriftune.analysis.runs import difference_sentence, differing
 from thriftune.report.table import panel_rows, search_lines
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
@@ -134,6 +134,16 @@ def test_more_search_is_not_worth_it_where_all_settings_score_alike(results: Res
     assert any("within the margin of 0.5 points: more search is not worth it" in each for each in panel.sentences)
 
 
+def test_unequal_budgets_are_said(results: Results) -> None:
+    assert results.search is not None
+    first, second = results.search.cells
+    results.store.write_search(replace(results.search, cells=[first, replace(second, trials=second.trials[:2])]))
+    panel = search.build(results.store.load())
+    assert isinstance(panel, Panel)
+    assert "2 to 4 trials" in panel.sentences[0]
+    assert "Their budgets are not equal" in panel.sentences[1]
+
+
 def test_losses_have_charts_of_their_own(results: Results) -> None:
     assert results.search is not None
     both = [*results.search.cells, cell("other", [0.4, 0.3], "loss"), cell("lost", [None])]
@@ -159,6 +169,7 @@ def test_verdicts_take_searched_settings_as_part_of_the_method(results: Results)
     runs = [run for run in results.done if run.model]
     assert differing(runs, machine=False) == {}
     assert "epochs" in differing(runs), "costs say that they differ"
+    assert (difference_sentence(runs) or "").startswith("The search chose different settings for these runs: epochs")
     assert judge(results).verdicts
     other = [runs[0], searched(runs[1], 5, most=5)]
     assert "epochs" in differing(other, machine=False), "another space is another protocol"

@@ -20,7 +20,7 @@ from thriftune.results.search import CellSearch, StudySearch, Trial
 from thriftune.results.store import Results, Store
 from thriftune.study import execute, search
 from thriftune.study import trials as trials_module
-from thriftune.study.config import Study, study_from_dict, study_to_yaml
+from thriftune.study.config import Study, load_study, study_from_dict, study_to_yaml
 from thriftune.study.events import Event, RunStarted, SearchFinished, SearchProgress
 from thriftune.study.plan import plan
 from thriftune.study.prepare import prepare, read
@@ -121,6 +121,20 @@ class TestStudyFile:
         study = study_of(data, {"lora.learning_rate": [0.1, 0.2], **RATES})
         spaces = [written(space_of(run.method, study.search)) for run in plan(study) if run.model]
         assert spaces == [RATES, {"learning_rate": [0.1, 0.2]}]
+
+    def test_a_search_can_be_set_from_outside(self, data: Path) -> None:
+        path = data / "study.yaml"
+        path.write_text(study_to_yaml(study_of(data)), encoding="utf-8")
+        sets = ["search.trials=4", "search.over.optimizer.weight_decay=[0, 0.1]", "search.over.rank={choose: [2, 4]}"]
+        found = load_study(path, sets).search
+        assert found is not None
+        assert found.trials == 4
+        assert written(found.dimensions) == {
+            **RATES,
+            "epochs": [1, 3],
+            "rank": {"choose": [2, 4]},
+            "optimizer.weight_decay": [0, 0.1],
+        }
 
     def test_all_problems_at_once(self, data: Path) -> None:
         text = problems(

@@ -196,6 +196,8 @@ def difference_sentence(runs: list[RunRecord]) -> str | None:
     if not found:
         return None
     parts = [f"{name} ({', '.join(values)})" for name, values in found.items()]
+    if found.keys() <= _searched(runs):
+        return f"The search chose different settings for these runs: {'; '.join(parts)}."
     return f"These runs differ in more than the method: {'; '.join(parts)}."
 
 

@@ -66,6 +66,8 @@ def _sentences(results: Results, search: StudySearch, curves: list[Curve]) -> li
     each = f.plural(counts.pop(), "trial") if len(counts) == 1 else f"{min(counts)} to {max(counts)} trials"
     held = f" (none began after {f.seconds(search.seconds)} of trials)" if search.seconds is not None else ""
     out = [f"Each method was searched with {each}{held}: {f.listing([_reached(curve) for curve in curves])}."]
+    if search.seconds is None and len({curve.trials for curve in curves}) > 1:
+        out.append("Their budgets are not equal; compare without --only and --without makes them so.")
     for select in dict.fromkeys(curve.cell.select for curve in curves):
         group = [curve for curve in curves if curve.cell.select == select]
         out += [each for each in (_profit(group), _lead(group)) if each]
