@@ -10,8 +10,18 @@ from rich.console import Console
 
 from thriftune.progress import LiveTable, display, outcome, print_table, print_text
 from thriftune.results.record import Cost, RunRecord, Scores
+from thriftune.results.search import CellSearch, Trial
 from thriftune.results.training import Training
-from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.study.events import (
+    Event,
+    RunFinished,
+    RunProgress,
+    RunStarted,
+    SearchFinished,
+    SearchProgress,
+    Stage,
+    StudyPlanned,
+)
 
 COST = Cost(
     train_seconds=12.3,
@@ -114,6 +124,46 @@ def rendered(table: LiveTable, console: Console) -> str:
     with console.capture() as capture:
         console.print(table.render())
     return capture.get()
+
+
+def searching() -> list[Event]:
+    """A search of two trials, one of them pruned."""
+    trials = [
+        Trial(1, 7, {"learning_rate": 3.123e-4, "rank": 8}, "complete", 0.841, None, 2.0, 20, 0.0, 20.0, 1.0),
+        Trial(2, 8, {"learning_rate": 1e-2, "rank": 4}, "pruned", 0.5, "below", 1.0, 10, 0.0, 10.0, 0.5),
+    ]
+    search = CellSearch("lora\x1b[31m", "demo:minilm", {}, "key", {}, "accuracy", trials)
+    return [
+        SearchProgress(search.cell, 1, 2, "accuracy", None),
+        SearchProgress(search.cell, 2, 2, "accuracy", 0.841, 21.0, 1.5, 3),
+        SearchFinished(search, reused=False),
+    ]
+
+
+SEARCH_OUTCOME = (
+    "search lora [31m: 2 trials (1 pruned), best 84.1% on validation with learning rate 0.000312, rank 8; 31.5 s"
+)
+
+
+def test_a_search_has_a_line_at_its_begin_and_one_at_its_end() -> None:
+    text = io.StringIO()
+    with display(Console(file=text, markup=False)) as listener:
+        for event in searching():
+            listener(event)
+    assert text.getvalue().splitlines() == ["search lora [31m: trial 1 of 2", SEARCH_OUTCOME]
+
+
+def test_a_terminal_shows_where_a_search_stands() -> None:
+    console = terminal()
+    table = LiveTable(console)
+    *steps, finished = searching()
+    for event in steps:
+        table(event)
+    assert "search lora [31m: trial 2 of 2, epoch 1.5/3, best 84.1%, 21 s left" in rendered(table, console)
+    with console.capture() as capture:
+        table(finished)
+    assert SEARCH_OUTCOME in capture.get()
+    assert "trial 2 of 2" not in rendered(table, console)
 
 
 def test_live_table_shows_what_runs_and_what_is_done() -> None:

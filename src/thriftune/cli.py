@@ -32,6 +32,7 @@ Examples:
   thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500
   thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'
   thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full
+  thriftune compare study.yaml --set search.trials=20 --set 'search.over.learning_rate=[1e-5, 1e-2, log]'
 """
 ESTIMATE_EXAMPLES = """\b
 Examples:
@@ -271,11 +272,14 @@ def estimate(
         typer.echo(json.dumps(forecast.document(loaded, question, cells), indent=1, ensure_ascii=False))
         return
     from thriftune.progress import print_table, print_text
-    from thriftune.report.forecast import remarks, rows
+    from thriftune.report.forecast import remarks, rows, search_remark
 
     print_table(rows(cells))
     for remark in remarks(cells):
         print_text(remark)
+    trials = None if loaded.search is None else loaded.search.trials
+    if sentence := search_remark(forecast.search_seconds(loaded, cells), trials):
+        print_text(sentence)
 
 
 @app.command(epilog=REPORT_EXAMPLES)
@@ -596,6 +600,7 @@ def _print_training(sentences: list[str], command: str | None) -> None:
 def _print_summary(results: Results, report_path: Path) -> None:
     from thriftune.progress import print_table, print_text
     from thriftune.report.table import (
+        search_lines,
         summary_notes,
         summary_remarks,
         summary_rows,
@@ -610,6 +615,8 @@ def _print_summary(results: Results, report_path: Path) -> None:
     _print_training(*summary_training(results))
     for sentence in [*summary_sentences(results), *summary_notes(results)]:
         print_text(f"\n{sentence}")
+    for number, line in enumerate(search_lines(results)):
+        print_text(line if number else f"\nSearch:\n{line}")
     for number, sentence in enumerate(verdict_sentences(results)):
         print_text(sentence if number else f"\nVerdicts:\n{sentence}")
     for run in results.runs:

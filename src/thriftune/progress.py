@@ -16,7 +16,19 @@ from rich.text import Text
 from thriftune import errors
 from thriftune.analysis import format as f
 from thriftune.results.record import RunRecord
-from thriftune.study.events import Event, Expected, Notice, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.results.search import CellSearch
+from thriftune.study.events import (
+    Event,
+    Expected,
+    Notice,
+    RunFinished,
+    RunProgress,
+    RunStarted,
+    SearchFinished,
+    SearchProgress,
+    Stage,
+    StudyPlanned,
+)
 
 Listener = Callable[[Event], None]
 
@@ -110,11 +122,12 @@ def _width(console: Console) -> int:
 
 
 class PlainLines:
-    """One line per run started and finished, per stage and per epoch; no control characters."""
+    """One line per run and search started and finished, per stage and per epoch; no control characters."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._stage = ""
+        self._searched = ""
         self._place = ""
         self._last: RunProgress | None = None
 
@@ -133,6 +146,11 @@ class PlainLines:
             case Stage(text) if text != self._stage:
                 self._stage = text
                 self._write(text)
+            case SearchProgress(name) if name != self._searched:
+                self._searched = name
+                self._write(search_line(event))
+            case SearchFinished(search, reused):
+                self._write(search_outcome(search, reused))
             case RunStarted(name, index, total):
                 self._last, self._place = None, f"[{index}/{total}] "
                 self._write(f"{self._place}{name}: started")
@@ -194,6 +212,11 @@ class LiveTable:
                 self._console.print(Text(text))
             case Stage():
                 self._stage = event
+            case SearchProgress():
+                self._stage = Stage(search_line(event))
+            case SearchFinished(search, reused):
+                self._stage = None
+                self._console.print(Text(search_outcome(search, reused)))
             case RunStarted(name):
                 self._stage, self._current = None, name
                 self._change(name, status="starting")
@@ -278,6 +301,36 @@ def outcome(record: RunRecord, reused: bool) -> str:
     if record.message:
         parts.append(record.message)
     return ", ".join(parts)
+
+
+def search_line(at: SearchProgress) -> str:
+    """Where a search stands: "search lora: trial 7 of 20, best 84.1%, 2:10 left"."""
+    parts = [f"search {printable(at.name)}: trial {at.trial} of {at.trials}"]
+    if at.epoch is not None:
+        parts.append(f"epoch {at.epoch:g}/{at.epochs:g}" if isinstance(at.epochs, int) else f"epoch {at.epoch:g}")
+    if at.best is not None:
+        parts.append(f"best {f.select_score(at.best, at.select)}")
+    if at.seconds_left is not None:
+        parts.append(f"{clock(max(0.0, at.seconds_left))} left")
+    return ", ".join(parts)
+
+
+def search_outcome(search: CellSearch, reused: bool) -> str:
+    """How a search ended: "search lora: 20 trials (6 pruned), best 84.1% with learning rate 0.0003, rank 16; 92 s"."""
+    gone = [
+        f"{search.count(state)} {state.replace('_', ' ')}"
+        for state in ("pruned", "diverged", "out_of_memory", "failed")
+        if search.count(state)  # type: ignore[arg-type]
+    ]
+    text = f"search {printable(search.cell)}: {f.plural(len(search.trials), 'trial')}{' before' if reused else ''}"
+    text += f" ({', '.join(gone)})" if gone else ""
+    best = search.best
+    if best is None or best.score is None:
+        return f"{text}, none of them complete"
+    return (
+        f"{text}, best {f.select_score(best.score, search.select)} on validation with {f.settings(best.params)}; "
+        f"{f.seconds(search.seconds)}"
+    )
 
 
 def expected_text(expected: Expected) -> str:

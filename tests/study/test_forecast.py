@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from thriftune import cli
 from thriftune.cost.machine import Machine
 from thriftune.errors import InputError
-from thriftune.report.forecast import rows
+from thriftune.report.forecast import rows, search_remark
 from thriftune.results.record import Prediction, RunRecord
 from thriftune.study import predict
 from thriftune.study.amounts import parse_bytes
 from thriftune.study.config import Study, study_to_yaml
 from thriftune.study.execute import compare
-from thriftune.study.forecast import Question, document, estimate
+from thriftune.study.forecast import Question, document, estimate, search_seconds
 
 
 def asked(study: Study, **question: Any) -> list[Any]:
@@ -159,6 +159,15 @@ def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert cell.predicted.prefix_seconds == 0
     assert not cell.predicted.reasons
     assert document(study, Question(), [cell])["cells"][0]["predicted"]["train_seconds"] > 0
+    assert document(study, Question(), [cell])["search_seconds"] is None
+    seconds = cell.predicted.train_seconds
+    assert seconds is not None
+    for limit, expected in ((None, 4 * seconds), (seconds, seconds)):
+        search = {"trials": 4, "seconds": limit, "over": {"learning_rate": [1e-5, 1e-3, "log"]}}
+        found = search_seconds(small_study(tmp_path, search=search), [cell])
+        assert found == pytest.approx(expected)
+        assert "up to 4 trials of each method" in (search_remark(found, 4) or "")
+    assert search_remark(None, None) is None
 
 
 def test_amounts_of_memory() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 UNKNOWN = "not known"
 
@@ -108,6 +109,24 @@ def size(value: float) -> str:
     if unit == "B":
         return _minus(f"{amount:.0f} B")
     return _minus(f"{amount:.2f} {unit}" if abs(amount) < 9.995 else f"{amount:.1f} {unit}")
+
+
+def select_score(value: float, select: str) -> str:
+    """A validation score by which something is selected: "84.1%", or of a loss "0.4321"."""
+    return f"{value:.4f}" if select == "loss" else percent(value)
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Settings with their values: "learning rate 0.0003, rank 16"."""
+    return ", ".join(f"{key.replace('_', ' ')} {_setting(value)}" for key, value in values.items())
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(_setting(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "none" if value is None else plain(str(value))
 
 
 def seconds(value: float) -> str:

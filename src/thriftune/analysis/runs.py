@@ -168,11 +168,23 @@ def protocol(run: RunRecord, machine: bool = True) -> dict[str, str]:
 
 
 def differing(runs: list[RunRecord], machine: bool = True) -> dict[str, list[str]]:
-    """Settings whose known values differ between fine-tuned runs: every distinct value, by readable name."""
+    """Settings whose known values differ between fine-tuned runs: every distinct value, by readable name.
+
+    Without `machine` it is settled whether methods can be compared: what a search chose for each of them, from one
+    space and with one budget, then counts as part of the method.
+    """
+    searched = _searched(runs) if not machine else set()
     settings = [protocol(run, machine) for run in runs if not is_baseline(run)]
     names = dict.fromkeys(name for each in settings for name in each)
     values = {name: list(dict.fromkeys(each[name] for each in settings if name in each)) for name in names}
-    return {name: found for name, found in values.items() if len(found) > 1}
+    return {name: found for name, found in values.items() if len(found) > 1 and name not in searched}
+
+
+def _searched(runs: list[RunRecord]) -> set[str]:
+    """Readable names of the settings that were searched for all of the fine-tuned runs, over the same values."""
+    spaces = [run.searched.space if run.searched else {} for run in runs if not is_baseline(run)]
+    shared = [key for key in (spaces[0] if spaces else {}) if all(each.get(key) == spaces[0][key] for each in spaces)]
+    return {PROTOCOL_NAMES.get(key, key.replace(".", " ").replace("_", " ")) for key in shared}
 
 
 def held_up(runs: Iterable[RunRecord]) -> str | None:
@@ -189,6 +201,8 @@ def difference_sentence(runs: list[RunRecord]) -> str | None:
     if not found:
         return None
     parts = [f"{name} ({', '.join(values)})" for name, values in found.items()]
+    if found.keys() <= _searched(runs):
+        return f"The search chose different settings for these runs: {'; '.join(parts)}."
     return f"These runs differ in more than the method: {'; '.join(parts)}."
 
 

@@ -86,14 +86,14 @@ class CostMeter(Hook):
     def solve_started(self, device: torch.device) -> None:
         """Before a head is solved: what follows is charged as an epoch's steps are."""
         self._device = device
-        self.epoch_started()
+        self.steps_started()
 
     def solved(self, seconds: float, peak: int, memory: Memory) -> None:
         """Adds the solving of a head, whose memory counts where it is more than a step's."""
         self._probed = (peak, memory)
         if self._device.type == "cpu":
             self.peak_memory_bytes = peak
-        self.epoch_trained(seconds)
+        self.steps_done(seconds)
 
     def evaluated(self, seconds: float) -> None:
         """Adds an evaluation."""

@@ -36,6 +36,10 @@ class DivergedError(Exception):
     """The training loss is no longer a finite number."""
 
 
+class StopTraining(Exception):  # noqa: N818 - it is no error
+    """A hook raises it to end a training whose weights nobody wants any more."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where training stands, for hooks."""
@@ -74,7 +78,7 @@ class Hook:
         """After an evaluation on validation."""
 
     def looked(self, point: EpochPoint) -> None:
-        """After a look at validation (which is nothing where there is none), with what it found."""
+        """After a look at validation, when its point stands in the history; may raise `StopTraining`."""
 
 
 @dataclass(frozen=True)
@@ -305,12 +309,12 @@ class _Run:
             changed=None if scores is None else self._changed(scores),
         )
         self.epoch_points.append(point)
-        for hook in self.hooks:
-            hook.looked(point)
         self.last = scores
         self._keep(epochs, scores)
         told = None if scores is None else Look(scores.loss, score_of(scores, protocol.select))
         self.pace.looked(told, self.seconds)
+        for hook in self.hooks:
+            hook.looked(point)
         if self._stops_early(scores):
             self.pace.stop()
 

@@ -39,3 +39,16 @@ def remarks(cells: list[Forecast]) -> list[str]:
         + (" (CPU: live tensors)." if all(cell.device == "cpu" for cell in cells) else " (GPU: allocated bytes)."),
         *(f"Time is not predicted: {reason}." for reason in reasons),
     ]
+
+
+def search_remark(seconds: float | None, trials: int | None) -> str | None:
+    """What a search adds to the predicted runs, in a sentence; None without one."""
+    if trials is None:
+        return None
+    what = f"The search makes up to {f.plural(trials, 'trial')} of each method before these runs"
+    if seconds is None:
+        return f"{what}; how long it takes is not known."
+    return (
+        f"{what}: about {f.seconds(seconds)} if each trained as the study file has it. Pruning shortens it; searched "
+        "epochs, batch sizes and layers change it."
+    )

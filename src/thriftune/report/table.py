@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from thriftune.analysis import format as f
-from thriftune.analysis import verdicts
+from thriftune.analysis import search, verdicts
 from thriftune.analysis.choice import Ranked, table_rows
 from thriftune.analysis.panel import Column, Table
 from thriftune.analysis.profile import warnings
@@ -116,6 +116,11 @@ def summary_notes(results: Results) -> list[str]:
 def verdict_sentences(results: Results) -> list[str]:
     """What can be said of every pair of methods, and what no verdict rests on."""
     return [f.plain(sentence) for sentence in verdicts.sentences(results)]
+
+
+def search_lines(results: Results) -> list[str]:
+    """What the search found for each method; nothing where the study has none."""
+    return [f.plain(line) for line in search.lines(results)]
 
 
 SHORT = 16

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
+from thriftune.results.search import Searched
 from thriftune.results.training import Training
 
 SCHEMA_VERSION = 1
@@ -270,6 +271,8 @@ class RunRecord:
     """How training ended; None for baselines, and in results of earlier versions."""
     baseline: bool = False
     """Whether the method fine-tunes nothing."""
+    searched: Searched | None = None
+    """How its settings were found; None where the study has no search, or the method nothing to search."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -293,7 +296,7 @@ class RunRecord:
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
         known = {f.name for f in fields(cls)} - {
-            *("test", "validation", "robustness", "cost", "predicted", "search", "training", "baseline")
+            *("test", "validation", "robustness", "cost", "predicted", "search", "training", "baseline", "searched")
         }
         cost = _without_reasons(data["cost"]) if data["cost"] is not None else None
         predicted = data.get("predicted")
@@ -310,6 +313,7 @@ class RunRecord:
             search=[SearchPoint(**point) for point in data["search"]],
             training=Training(**data["training"]) if data.get("training") is not None else None,
             baseline=data.get("baseline", data["model"] is None),
+            searched=Searched(**data["searched"]) if data.get("searched") is not None else None,
         )
 
 

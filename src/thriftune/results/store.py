@@ -34,6 +34,7 @@ from thriftune.results.record import (
     StudyResults,
     check_types,
 )
+from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,6 +166,9 @@ class Store:
         self.robustness_path = path / "robustness"
         self.runs_path = path / "runs"
         self.crossovers_path = path / "crossovers.json"
+        self.search_path = path / "search.json"
+        self.search_database = path / "search.db"
+        """Optuna's storage, which a search resumes from."""
         self.lock_path = path / ".lock"
         """Held by the process that writes to the folder."""
 
@@ -197,6 +201,14 @@ class Store:
     def write_results(self, results: StudyResults) -> None:
         """Writes `results.json`."""
         write_json(self.results_path, results.to_json())
+
+    def write_search(self, search: StudySearch) -> None:
+        """Writes `search.json`."""
+        write_json(self.search_path, search.to_json())
+
+    def read_search(self) -> StudySearch | None:
+        """Reads `search.json`; None where there is none."""
+        return _sound(self.search_path, StudySearch.from_json) if self.search_path.exists() else None
 
     def load(self) -> Results:
         """Reads a finished (or partly finished) study; raises `InputError` where there is none."""
@@ -237,7 +249,7 @@ class Store:
         return True
 
 
-T = TypeVar("T", RunRecord, StudyResults, Crossovers)
+T = TypeVar("T", RunRecord, StudyResults, Crossovers, StudySearch)
 
 
 def _sound(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
@@ -292,6 +304,11 @@ class Results:
         if not self.store.crossovers_path.exists():
             return None
         return _sound(self.store.crossovers_path, Crossovers.from_json)
+
+    @cached_property
+    def search(self) -> StudySearch | None:
+        """Every trial of the study's search; None where it has none."""
+        return self.store.read_search() if self.study.study.get("search") else None
 
     def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
         """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""

@@ -20,6 +20,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.results.record import Cost
 from thriftune.study.plan import READ_BY_EMBEDDINGS, plan, selects
 from thriftune.study.reader import shown
+from thriftune.study.search_checks import search_problems
 from thriftune.study.settings import StudyProtocol, StudySettings
 
 Problems = Iterator[tuple[str, str]]
@@ -134,6 +135,8 @@ def _selection(study: StudySettings) -> Problems:
     default = Protocol().select
     runs = [run for run in plan(study) if run.method.NEEDS_MODEL]
     message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
+    if study.search is not None:
+        return
     if not any(isinstance(run.method, TransformerMethod) for run in runs):
         message = "has no effect; nothing is chosen on validation"
     if study.protocol.select != default and runs and not any(selects(run) for run in runs):
@@ -276,13 +279,14 @@ CHECKS = (
     Check(("runs", "protocol"), _run_entries),
     Check(("runs", "protocol"), _frozen_entries),
     Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
-    Check(("runs", "methods", "models", "protocol", "seeds"), _selection),
-    Check(("runs", "methods", "models", "seeds", "head"), _repeats),
+    Check(("runs", "methods", "models", "protocol", "seeds", "search"), _selection),
+    Check(("runs", "methods", "models", "seeds", "head", "search"), _repeats),
     Check(("name", "models", "runs"), _names),
     Check(("data",), _text),
     Check(("robustness",), _robustness),
     Check(("data", "methods", "runs"), _method_text),
-    Check(("published", "runs", "methods", "models", "seeds"), _published),
+    Check(("published", "runs", "methods", "models", "seeds", "search"), _published),
+    Check(("search", "runs", "methods", "models", "protocol", "seeds"), search_problems),
 )
 
 

@@ -32,7 +32,7 @@ from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
 from thriftune.study.yaml_text import MOST_CHARACTERS, MOST_LEVELS, dump_yaml, parse_yaml
 
 MOST_BYTES = 4 * MOST_CHARACTERS
-OMITTED_WHEN_EMPTY = ("models", "methods", "robustness", "runs", "published")
+OMITTED_WHEN_EMPTY = ("models", "methods", "search", "robustness", "runs", "published")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from thriftune.results.record import RunRecord
+from thriftune.results.search import CellSearch
 
 
 @dataclass(frozen=True)
@@ -85,4 +86,34 @@ class RunFinished:
     reused: bool
 
 
-Event = StudyPlanned | Stage | Expected | Notice | RunStarted | RunProgress | RunFinished
+@dataclass(frozen=True)
+class SearchProgress:
+    """Where the search for one model and method stands."""
+
+    name: str
+    """The cell's."""
+    trial: int
+    """1-based."""
+    trials: int
+    """How many its budget allows."""
+    select: Literal["accuracy", "macro_f1", "loss"]
+    best: float | None
+    """By `select`, of the complete trials before; None where there is none."""
+    seconds_left: float | None = None
+    epoch: float | None = None
+    """Of the trial."""
+    epochs: int | str | None = None
+
+
+@dataclass(frozen=True)
+class SearchFinished:
+    """A search has ended, or was found to be there."""
+
+    search: CellSearch
+    reused: bool
+    """Whether no trial was made."""
+
+
+Event = (
+    StudyPlanned | Stage | Expected | Notice | RunStarted | RunProgress | RunFinished | SearchProgress | SearchFinished
+)

@@ -29,6 +29,7 @@ from thriftune.study.plan import PlannedRun, plan, run_id
 from thriftune.study.predict import Predictor
 from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
 from thriftune.study.process import run_in_process, warm_up
+from thriftune.study.search import Found, search
 from thriftune.study.selection import belongs, select
 from thriftune.study.worker import execute
 
@@ -62,15 +63,33 @@ def compare(
     runs = select(planned, only, without)
     with interruptible(), alone_in(out):
         try:
-            made = {record.name for record in _made_before(out, runs)}
+            made = {record.name for record in _made_before(out, runs, study)}
             waiting = [run for run in runs if run.name not in made]
             if (expected := expected_time(study, waiting)) is not None:
                 listen(expected)
             dataset = read(study, runs, listen)
             check_same_study(out, study.name, dataset.fingerprint)
-            kept = _made_before(out, [run for run in planned if run not in runs])
+            kept = _made_before(out, [run for run in planned if run not in runs], study)
             prepared = prepare(study, runs, dataset, out / WORK, listen)
-            jobs = [_job(study, prepared, run, store) for run in runs]
+            found = Found()
+            if study.search is not None:
+                found = search(
+                    study,
+                    prepared,
+                    runs,
+                    planned,
+                    lambda run: _job(study, prepared, run, store),
+                    store,
+                    listen,
+                    isolate,
+                )
+                prepared = replace(prepared, refused=prepared.refused | found.refused)
+            jobs = [
+                replace(
+                    _job(study, prepared, found.runs.get(run.name, run), store), searched=found.searched.get(run.cell)
+                )
+                for run in runs
+            ]
             _check_distinct(jobs)
             progress = _Progress(study, prepared, jobs, store, kept, [run.name for run in planned])
             progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
@@ -158,7 +177,7 @@ class _Progress:
             return None
         if job.planned.method.BASELINE and missing_sets(job, found):
             return None  # a baseline is fitted again sooner than read back
-        named = replace(found, name=job.planned.name, cell=job.planned.cell)
+        named = replace(found, name=job.planned.name, cell=job.planned.cell, searched=job.searched)
         if named != found:
             folder.write_record(named)
         return named
@@ -203,10 +222,10 @@ class _Progress:
         )
 
 
-def _made_before(out: Path, runs: list[PlannedRun]) -> list[RunRecord]:
+def _made_before(out: Path, runs: list[PlannedRun], study: Study) -> list[RunRecord]:
     """What the folder holds of runs that are left out now."""
     earlier = earlier_results(out)
-    return [run for run in earlier.runs if run.status == "done" and belongs(run, runs)] if earlier else []
+    return [run for run in earlier.runs if run.status == "done" and belongs(run, runs, study.search)] if earlier else []
 
 
 def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job:

@@ -59,7 +59,7 @@ def check_folder(out: Path) -> None:
         )
     store = Store(out)
     # A study.yaml alone is someone's own, which the resolved one would replace.
-    ours = (store.results_path, store.test_path, store.runs_path, out / WORK, store.lock_path)
+    ours = (store.results_path, store.test_path, store.runs_path, store.search_database, out / WORK, store.lock_path)
     if not any(path.exists() for path in ours):
         raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
     for path in _followed(out):
@@ -67,7 +67,8 @@ def check_folder(out: Path) -> None:
             raise InputError(
                 f"{path} is {kind(found)}, where compare needs a folder. Remove it, or give another --out."
             )
-    for path in (store.study_path, store.test_path, store.train_path, store.report_path):
+    searches = (store.search_path, store.search_database)
+    for path in (store.study_path, store.test_path, store.train_path, store.report_path, *searches):
         if (found := status(path)) is not None and not path.is_file():
             raise InputError(f"{path} is {kind(found)}, where compare needs a file. Remove it, or give another --out.")
 

@@ -15,6 +15,7 @@ from thriftune.study.config import Study
 from thriftune.study.plan import PlannedRun, plan
 from thriftune.study.predict import cell_of, prediction, probed_machine, resized, room
 from thriftune.study.refusals import all_refused
+from thriftune.study.search_space import space_of
 from thriftune.study.selection import select
 
 if TYPE_CHECKING:
@@ -226,10 +227,30 @@ class _Asked:
         return np.asarray(found[0].lengths), len(np.unique(np.concatenate([tokens.ids for tokens in found])))
 
 
+def search_seconds(study: Study, cells: list[Forecast]) -> float | None:
+    """What the study's search is predicted to take at most: every trial a whole training as the study file has it.
+
+    None without a search, and where a method's time is not known.
+    """
+    if study.search is None:
+        return None
+    searched = {run.cell for run in plan(study) if space_of(run.method, study.search)}
+    total = 0.0
+    for cell in cells:
+        if cell.name not in searched:
+            continue
+        if cell.predicted.train_seconds is None:
+            return None
+        trials = study.search.trials * cell.predicted.train_seconds + (cell.predicted.prefix_seconds or 0.0)
+        total += trials if study.search.seconds is None else min(trials, study.search.seconds)
+    return total
+
+
 def document(study: Study, question: Question, cells: list[Forecast]) -> dict[str, Any]:
     """What `--json` prints; a method that fits several cells stands in each of them."""
     return {
         "study": study.name,
         "memory_limit_bytes": question.memory_bytes,
+        "search_seconds": search_seconds(study, cells),
         "cells": [cell.to_json() for cell in cells],
     }

@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.results.files import read_parquet
 from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.search import Searched
 from thriftune.results.training import Training
 from thriftune.study.events import RunProgress
 from thriftune.study.plan import PlannedRun
@@ -48,6 +49,8 @@ class Job:
     """How two text columns become one input."""
     margin: float = 0.5
     """The study's: accuracy points below which a gain over the last epoch is none."""
+    searched: Searched | None = None
+    """How a search chose the settings, where one did."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 
@@ -103,6 +106,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         cost=None,
         predicted=job.predicted,
         baseline=planned.method.BASELINE,
+        searched=job.searched,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
     )
 

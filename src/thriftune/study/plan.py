@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from thriftune.engine.protocol import Protocol
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
 from thriftune.models.head import HeadSettings
+from thriftune.settings import SettingsError
+from thriftune.study.search_settings import SearchSettings
+from thriftune.study.search_space import extremes, space_of, with_values
 from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
 
 READ_BY_EMBEDDINGS = ("max_tokens", "padding", "precision", "select", "device")
@@ -42,7 +46,7 @@ def plan(study: StudySettings) -> list[PlannedRun]:
     """
     if study.runs:
         return [planned for run in study.runs for planned in _listed(run, study)]
-    labels = _labels(study.methods)
+    labels = _labels(study.methods, study.search)
     short = _short_names(study.models)
     cells: list[tuple[str, str | None, Method]] = [
         (label, None, method) for label, method in zip(labels, study.methods, strict=True) if not method.NEEDS_MODEL
@@ -71,11 +75,12 @@ def selects(run: PlannedRun) -> bool:
     return run.protocol.keep == "best" or search
 
 
-def needs_validation(runs: Iterable[PlannedRun]) -> bool:
-    """Whether a run cannot do without a validation split: it picks by it, stops early by it or lowers its learning
-    rate by it. Baselines can."""
+def needs_validation(runs: Iterable[PlannedRun], search: SearchSettings | None = None) -> bool:
+    """Whether a run cannot do without a validation split: it picks or is searched by it, stops early by it or lowers
+    its learning rate by it. Baselines can."""
     return any(
-        selects(run)
+        space_of(run.method, search)
+        or selects(run)
         or run.protocol.epochs == "auto"
         or run.protocol.early_stopping is not None
         or run.protocol.schedule.type == "plateau"
@@ -156,17 +161,30 @@ def _short_names(models: tuple[str, ...]) -> dict[str, str]:
     return {model: name if counts[name] == 1 else model for model, name in short.items()}
 
 
-def _labels(methods: tuple[Method, ...]) -> list[str]:
+def _labels(methods: tuple[Method, ...], search: SearchSettings | None) -> list[str]:
     """Each method's label; where labels are equal, followed by the settings that differ."""
+    labels = [_label(method, search) for method in methods]
     groups: dict[str, list[Method]] = {}
-    for method in methods:
-        groups.setdefault(method.label, []).append(method)
-    return [method.label + _difference(method, groups[method.label]) for method in methods]
+    for label, method in zip(labels, methods, strict=True):
+        groups.setdefault(label, []).append(method)
+    return [
+        label + _difference(method, groups[label], list(space_of(method, search)))
+        for label, method in zip(labels, methods, strict=True)
+    ]
 
 
-def _difference(method: Method, group: list[Method]) -> str:
+def _label(method: Method, search: SearchSettings | None) -> str:
+    """The method's label, without settings that are searched: they are not known before."""
+    for values in extremes(space_of(method, search)):
+        with suppress(SettingsError):  # reported by the study's checks
+            if with_values(method, Protocol(), values)[0].label != method.label:
+                return f"{method.NAME} searched"
+    return method.label
+
+
+def _difference(method: Method, group: list[Method], searched: list[str]) -> str:
     flats = [other.flat() for other in group]
-    keys = list(dict.fromkeys(key for flat in flats for key in flat))
+    keys = [key for key in dict.fromkeys(key for flat in flats for key in flat) if key not in searched]
     differing = [key for key in keys if any(flat.get(key) != flats[0].get(key) for flat in flats)]
     own = method.flat()
     seen = own["text"]

@@ -160,7 +160,7 @@ def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
     texts are too few for the schedule.
     """
     listener(Stage("reading data"))
-    dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs))
+    dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs, study.search))
     for run in runs:
         text_columns(dataset, run)
     check_accumulation(runs, dataset.splits["train"].height)

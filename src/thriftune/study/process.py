@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -36,35 +37,50 @@ def run_in_process(job: Job, emit: Emit) -> RunRecord:
     A process that dies without a record counts as failed, or out of memory where it was killed. When this
     process is interrupted, the run's process ends too; an incomplete run leaves nothing.
     """
-    context = _context(job)
+    try:
+        record, exit_code = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
+    except BaseException:
+        if not RunFolder(job.out).complete:
+            RunFolder(job.out).remove()
+        raise
+    return record or _died(job, exit_code)
+
+
+def in_process(
+    target: Callable[..., None], job: object, needs_model: bool, emit: Callable[[Any], None], last: tuple[type, ...]
+) -> tuple[Any, int | None]:
+    """Calls `target(job, sender, environment)` in a process of its own; what it sends goes to `emit`.
+
+    Returns its last message, which is of one of the types `last`, or None and the exit code where it ends without one.
+    When this process is interrupted, the other ends too.
+    """
+    context = _context(needs_model)
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
     try:
         for further in (True, False):
             try:
                 with starting(), brief_waits():
-                    process = context.Process(target=_child, args=(job, sender, dict(os.environ)), daemon=False)
+                    process = context.Process(target=target, args=(job, sender, dict(os.environ)), daemon=False)
                     process.start()
                 break
             except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
                 process = None
                 if not further:
-                    return _died(job, SERVER_DIED)
+                    return None, SERVER_DIED
         assert process is not None
         sender.close()
-        record = _listen(receiver, emit)
+        found = _listen(receiver, emit, last)
         process.join()
-        if record is None and process.exitcode in ENDED_BY_SIGNAL:
+        if found is None and process.exitcode in ENDED_BY_SIGNAL:
             time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
     except BaseException:
         if process is not None:
             _end(process)
-        if not RunFolder(job.out).complete:
-            RunFolder(job.out).remove()
         raise
     finally:
         receiver.close()
-    return record or _died(job, process.exitcode)
+    return found, process.exitcode
 
 
 def warm_up() -> None:
@@ -82,8 +98,8 @@ def warm_up() -> None:
             ensure_running()
 
 
-def _context(job: Job) -> Any:
-    if not (FORKS and job.planned.method.NEEDS_MODEL):
+def _context(needs_model: bool) -> Any:
+    if not (FORKS and needs_model):
         return multiprocessing.get_context("spawn")
     warm_up()
     return multiprocessing.get_context("forkserver")
@@ -96,14 +112,14 @@ def _end(process: BaseProcess) -> None:
         process.join()
 
 
-def _listen(receiver: Connection, emit: Emit) -> RunRecord | None:
-    """Passes a child's progress on until its record comes; None where the child ends without one."""
+def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...]) -> Any:
+    """Passes a child's progress on until its last message comes; None where the child ends without one."""
     while True:
         try:
             message: Any = receiver.recv()
         except (EOFError, OSError):  # OSError: killed in the middle of a message
             return None
-        if isinstance(message, RunRecord):
+        if isinstance(message, last):
             return message
         emit(message)
 
@@ -125,6 +141,12 @@ def _died(job: Job, exit_code: int | None) -> RunRecord:
 
 
 def _child(job: Job, sender: Connection, variables: dict[str, str]) -> None:
+    tell = as_child(sender, variables)
+    tell(execute(job, tell))
+
+
+def as_child(sender: Connection, variables: dict[str, str]) -> Callable[[object], None]:
+    """Makes this process a child that ends with its parent and leaves signals to it; returns how to tell it things."""
     end_with_parent()
     # A forked process has the variables of the time when its server started.
     os.environ.clear()
@@ -137,4 +159,4 @@ def _child(job: Job, sender: Connection, variables: dict[str, str]) -> None:
             raise SystemExit(1) from None  # the parent is gone, and with it the study
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tell(execute(job, tell))
+    return tell

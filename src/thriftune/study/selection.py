@@ -9,7 +9,10 @@ from fnmatch import fnmatchcase
 
 from thriftune.errors import InputError, did_you_mean
 from thriftune.results.record import RunRecord
+from thriftune.settings import SettingsError
 from thriftune.study.plan import PlannedRun
+from thriftune.study.search_settings import SearchSettings, written
+from thriftune.study.search_space import searched_run, space_of
 
 
 def select(runs: list[PlannedRun], only: Sequence[str] = (), without: Sequence[str] = ()) -> list[PlannedRun]:
@@ -26,11 +29,30 @@ def select(runs: list[PlannedRun], only: Sequence[str] = (), without: Sequence[s
     return found
 
 
-def belongs(record: RunRecord, runs: Sequence[PlannedRun]) -> bool:
-    """Whether a record is that of one of the runs, as far as the study file tells (not its data and weights)."""
+def belongs(record: RunRecord, runs: Sequence[PlannedRun], search: SearchSettings | None = None) -> bool:
+    """Whether a record is that of one of the runs, as far as the study file tells (not its data and weights).
+
+    Where the study searches a run's settings, any that were chosen from the same space will do.
+    """
     kept = [record.name, record.model, record.method, record.seed, record.protocol, record.head]
-    asked = [[run.name, run.model, run.method.flat(), run.seed, asdict(run.protocol), asdict(run.head)] for run in runs]
-    return json.dumps(kept, sort_keys=True) in [json.dumps(each, sort_keys=True) for each in asked]
+    asked = [planned for run in runs if (planned := _as_searched(run, record, search)) is not None]
+    found = [
+        [run.name, run.model, run.method.flat(), run.seed, asdict(run.protocol), asdict(run.head)] for run in asked
+    ]
+    return json.dumps(kept, sort_keys=True) in [json.dumps(each, sort_keys=True) for each in found]
+
+
+def _as_searched(run: PlannedRun, record: RunRecord, search: SearchSettings | None) -> PlannedRun | None:
+    """The run with the settings that the record's search chose; None where the study would search others, or none."""
+    space = written(space_of(run.method, search))
+    if record.searched is None or not space:
+        return run if record.searched is None and not space else None
+    if json.dumps(record.searched.space, sort_keys=True) != json.dumps(space, sort_keys=True):
+        return None
+    try:
+        return searched_run(run, record.searched.chosen)
+    except SettingsError:
+        return None
 
 
 def _named(name: str, runs: list[PlannedRun], option: str) -> list[PlannedRun]:

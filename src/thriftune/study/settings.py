@@ -11,6 +11,7 @@ from thriftune.engine.protocol import MOST_TEXTS, Protocol
 from thriftune.methods.base import Method
 from thriftune.models.head import HeadSettings
 from thriftune.settings import LARGEST_SEED, Settings, setting
+from thriftune.study.search_settings import SearchSettings
 
 MOST_RUNS = 10_000
 
@@ -80,6 +81,9 @@ class StudySettings(Settings):
     )
     margin: float = setting(
         0.5, help="accuracy points within which two methods count as equivalent", minimum=0, maximum=100
+    )
+    search: SearchSettings | None = setting(
+        None, help="find settings of every method with one budget of trials, then train the best with all seeds"
     )
     robustness: dict[str, str] = setting(
         factory=dict,
