@@ -294,7 +294,7 @@ class _Run:
             for hook in self.hooks:
                 hook.evaluated(time.perf_counter() - started)
         whole, rest = divmod(self.texts, len(task.train))
-        epochs = whole + rest / len(task.train) if rest else whole
+        epochs: int | float = whole + rest / len(task.train) if rest else whole
         since, self._since = self._since, _Since()
         point = EpochPoint(
             epoch=epochs,
