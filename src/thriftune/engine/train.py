@@ -274,7 +274,7 @@ class _Run:
                 )
         self.readings.take(wait=True)
         self._since.loss += total_loss.item()
-        self._since.correct += correct.item()
+        self._since.correct += int(correct.item())
         self._since.texts += texts
 
     def _point(self, step: int, epoch: float, texts: int, rate: float, loss: float) -> None:
@@ -294,7 +294,7 @@ class _Run:
             for hook in self.hooks:
                 hook.evaluated(time.perf_counter() - started)
         whole, rest = divmod(self.texts, len(task.train))
-        epochs: int | float = whole + rest / len(task.train) if rest else whole
+        epochs = whole + rest / len(task.train) if rest else whole
         since, self._since = self._since, _Since()
         point = EpochPoint(
             epoch=epochs,
