@@ -155,6 +155,7 @@ def test_a_run_that_did_not_learn_and_was_still_improving(tmp_path: Path) -> Non
     assert "did not learn at this budget" in " ".join(verdicts.sentences(results))
     assert "↗ Did not learn at this budget: lora r64." in summary_remarks(results)
     assert trained(results).more is not None
+    assert "classified best at this budget" in summary.performance(results)
 
 
 def _claims(texts: Iterable[str]) -> list[str]:

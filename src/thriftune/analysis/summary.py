@@ -137,7 +137,7 @@ def losses(results: Results) -> list[str]:
 def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[str]:
     best, *others = ranked
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
-    budget = at(training.still(*tuned))
+    budget = at(bool(training.improving))  # a run that has not learned yet may still pass the others
     equal = [cell for cell in others if cell.accuracy == best.accuracy]
     if equal:
         names = [cell.name for cell in (best, *equal)]
@@ -145,7 +145,7 @@ def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[
     else:
         parts = [f"{best.name} classified best{budget}: {_accuracy(best)}."]
     if is_baseline(best.runs[0]):
-        still = training.names(tuned)
+        still = training.names(cells(each.run for each in training.runs))
         why = f"; still improving: {f.listing(still)}" if still else ""
         parts.append(f"No fine-tuned model was better than a classifier without {lacks(best.runs[0])}{budget}{why}.")
     if all(training.still(cell) for cell in tuned):
