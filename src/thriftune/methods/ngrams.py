@@ -12,7 +12,7 @@ Kinds = Literal["word", "character", "both"]
 
 WORD = r"(?u)\b\w+\b"
 """A word is one letter or more: "a" and "I" tell apart what they stand in."""
-LONGEST = {"word": (1, 2), "char_wb": (3, 5), "char": (2, 3)}
+LONGEST = {"word": (1, 2), "char_wb": (3, 4), "char": (2, 3)}
 """The longest n-grams of each kind that are tried; the last where there is nothing to choose on."""
 SEEN_TWICE_FROM = 1_000
 """From so many texts on, an n-gram must occur in two of them: the others are half of all and tell nothing."""

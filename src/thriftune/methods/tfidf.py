@@ -70,7 +70,9 @@ class FittedTfidf:
 def load(folder: Path) -> FittedTfidf:
     """What `save` wrote; predicts the same."""
     words, settings = (json.loads((folder / name).read_text(encoding="utf-8")) for name in FILES[:2])
-    blocks = tuple((each["column"], Ngrams(each["analyzer"], each["shortest"], each["longest"])) for each in settings["ngrams"])
+    blocks = tuple(
+        (each["column"], Ngrams(each["analyzer"], each["shortest"], each["longest"])) for each in settings["ngrams"]
+    )
     vectorizers = []
     with np.load(folder / "weights.npz", allow_pickle=False) as weights:
         for index, (_, ngrams) in enumerate(blocks):
@@ -114,12 +116,13 @@ class Tfidf(Baseline):
     )
     ngrams: int | None = setting(
         None,
-        help="longest n-gram; null: 1 or 2 words by validation, up to 5 characters within words, or 2 or 3 across them",
+        help="longest n-gram; null: 1 or 2 words by validation, 4 characters within words, or 2 or 3 across them",
         minimum=1,
         maximum=5,
     )
     classifier: Literal["auto", "logistic", "svm"] = setting(
-        "auto", help="logistic regression or linear SVM; auto: by validation, logistic regression only where it is quick"
+        "auto",
+        help="logistic regression or linear SVM; auto: by validation, logistic regression only where it is quick",
     )
     regularization: float | Literal["auto"] = setting(
         "auto",

@@ -78,16 +78,16 @@ class Space:
         )
         return tuple(block for block in used if self.bank.has(block))
 
-    def first(self) -> list[tuple[Block, ...]]:
-        """What is tried first, from simple to complex: all but words and characters together, unless they are wanted."""
+    def tried(self) -> list[tuple[Block, ...]]:
+        """What is tried, from simple to complex; there is no need for short n-grams of words beside characters."""
         found = [self.blocks(self.wanted.kinds or "word", length) for length in self.lengths]
         if self.spelled:
-            found.append(self.blocks("character", 1))
+            found += [self.blocks(kinds, 1) for kinds in ("character", "both")]
         return list(dict.fromkeys(found))
 
     def fixed(self) -> tuple[Block, ...]:
-        """What is taken where there is nothing to choose on."""
-        return self.blocks(self.wanted.kinds or ("both" if self.spelled else "word"), self.lengths[-1])
+        """What is taken where there is nothing to choose on: the last of those that would be tried."""
+        return self.tried()[-1]
 
     def notes(self) -> list[str]:
         """What is not tried."""
@@ -104,10 +104,9 @@ def choose(space: Space, labels: np.ndarray, truth: np.ndarray | None, seed: int
     """
     if truth is None:
         return _unchosen(space, labels, seed)
-    first = space.first()
-    numbers = max(space.bank.matrices(blocks)[0].nnz for blocks in (*first, space.fixed()))
+    numbers = max(space.bank.matrices(blocks)[0].nnz for blocks in space.tried())
     drawn = sample(labels, truth, (_problems(labels) + 10) * numbers, seed)
-    blocks, compared, notes = _ngrams(space, first, drawn)
+    blocks, compared, notes = _ngrams(space, drawn)
     train, held_out = space.bank.matrices(blocks)
     trials, left_out = _classifiers(space.wanted, compared, labels, drawn, train, held_out)
     taken = trials[best(trials)].linear
@@ -119,16 +118,11 @@ def choose(space: Space, labels: np.ndarray, truth: np.ndarray | None, seed: int
     return Choice(blocks, taken, (*space.notes(), *notes, *_remarks(taken, "the validation texts")))
 
 
-def _ngrams(space: Space, first: list[tuple[Block, ...]], drawn: Sample) -> tuple[tuple[Block, ...], Trial, list[str]]:
+def _ngrams(space: Space, drawn: Sample) -> tuple[tuple[Block, ...], Trial, list[str]]:
     """The n-grams that are best, what one classifier made of them, and how they were chosen."""
     kind = space.wanted.classifier or "svm"
     strength = space.wanted.strength or UNCHOSEN[kind]
-    trials = {blocks: drawn.tried(kind, strength, *space.bank.matrices(blocks)) for blocks in first}
-    if space.spelled:
-        words = [space.blocks("word", length) for length in space.lengths]
-        both = space.blocks("both", space.lengths[best([trials[blocks] for blocks in words])])
-        if both not in trials:
-            trials[both] = drawn.tried(kind, strength, *space.bank.matrices(both))
+    trials = {blocks: drawn.tried(kind, strength, *space.bank.matrices(blocks)) for blocks in space.tried()}
     taken = list(trials)[best(list(trials.values()))]
     if len(trials) == 1:
         return taken, trials[taken], []
@@ -140,7 +134,7 @@ def _ngrams(space: Space, first: list[tuple[Block, ...]], drawn: Sample) -> tupl
 def _classifiers(
     wanted: Wanted, compared: Trial, labels: np.ndarray, drawn: Sample, train: Any, held_out: Any
 ) -> tuple[list[Trial], str]:
-    """What each classifier and strength makes of the n-grams, simple ones first, and a sentence on what is not tried."""
+    """What each classifier and strength makes of the n-grams, simple ones first, and what is not tried."""
     work = (_problems(labels) + 10) * (train.nnz + 10 * train.shape[1])
     slow = wanted.classifier is None and work > LOGISTIC_WORK
     kinds: tuple[Kind, ...] = (wanted.classifier,) if wanted.classifier else ("svm",) if slow else ("logistic", "svm")
@@ -159,9 +153,10 @@ def _listed(taken: Linear, trials: list[Trial], drawn: Sample) -> str:
         scores = [f"{t.linear.strength:g} {t.accuracy:.1%}" for t in trials if t.linear.kind == kind]
         parts += [f"{called}: C {', '.join(scores)}"] if scores else []
     few = "" if drawn.whole else f", each trained on {len(drawn.train):,} texts"
+    called = taken.describe()
     return (
-        f"{taken.describe()[0].upper()}{taken.describe()[1:]} was chosen by validation accuracy, or loss where accuracies differ by no more "
-        f"than noise{few} ({'; '.join(parts)})."
+        f"{called[0].upper()}{called[1:]} was chosen by validation accuracy, or by loss where accuracy differs by no "
+        f"more than noise{few} ({'; '.join(parts)})."
     )
 
 
@@ -184,7 +179,9 @@ def _remarks(taken: Linear, scaled_on: str) -> list[str]:
     """How a classifier's probabilities come about, and whether its solver came to an end."""
     found = []
     if taken.kind == "svm":
-        found.append(f"Probabilities are the softmax of {taken.scale:.3g} times the SVM's scores, fitted on {scaled_on}.")
+        found.append(
+            f"Probabilities are the softmax of {taken.scale:.3g} times the SVM's scores, fitted on {scaled_on}."
+        )
     if not taken.converged:
         found.append(f"The {taken.describe()} had not converged after {linear_classifier.PASSES} passes.")
     return found
