@@ -167,26 +167,3 @@ def test_majority_and_tfidf_know_what_they_should() -> None:
     train, truth = pairs(400, seed=1), pairs(200, seed=2)
     tfidf = made("tfidf").fit(Labelled(list(train[:2]), train[2]), 3, 0)  # type: ignore[attr-defined]
     assert (tfidf.predict(list(truth[:2])).argmax(axis=1) == truth[2]).mean() > 0.8
-
-
-def test_a_saved_tfidf_predicts_the_same_from_its_files_alone(tmp_path: Any) -> None:
-    import json
-
-    from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    first, second, labels = pairs(300)
-    fitted = made("tfidf").fit(Labelled([first, second], labels), 3, 0)  # type: ignore[attr-defined]
-    fitted.save(tmp_path)
-    weights = np.load(tmp_path / "weights.npz", allow_pickle=False)
-    features = []
-    for index, (words, column) in enumerate(
-        zip(json.loads((tmp_path / "vocabulary.json").read_text()), [first, second], strict=True)
-    ):
-        vectorizer = TfidfVectorizer(
-            vocabulary=words, ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"
-        )
-        vectorizer.idf_ = weights[f"idf_{index}"]
-        features.append(vectorizer.transform(column))
-    scores = hstack(features) @ weights["coefficients"].T + weights["intercept"]
-    np.testing.assert_array_equal(scores.argmax(axis=1), fitted.predict([first, second]).argmax(axis=1))

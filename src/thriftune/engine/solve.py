@@ -116,7 +116,9 @@ class Problem:
 
     def start(self) -> torch.Tensor:
         """All zeros."""
-        return torch.zeros(len(self.moments) + 1, len(self.present), dtype=self.moments.dtype, device=self.moments.device)
+        return torch.zeros(
+            len(self.moments) + 1, len(self.present), dtype=self.moments.dtype, device=self.moments.device
+        )
 
     def penalty(self, c: float) -> float:
         """What half the squared weights are multiplied with."""

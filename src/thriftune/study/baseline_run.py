@@ -22,7 +22,8 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     """
     # The first import of a library takes seconds that are no training.
     import sklearn.feature_extraction.text
-    import sklearn.linear_model  # noqa: F401
+    import sklearn.linear_model
+    import sklearn.svm  # noqa: F401
 
     method = job.planned.method
     assert isinstance(method, Baseline)
