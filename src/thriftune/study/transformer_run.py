@@ -167,8 +167,18 @@ def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit)
         load_seconds += time.perf_counter() - started
         cut_examples = run_prefixes(job, classifier, splits, further, emit)
         if (answer := head.begin(classifier, cut_examples)) is not None:
-            found = (answer.fit, answer.dynamics, None, [], load_seconds, 0, notes, answer.training)
-            return Trained(classifier, cut_examples, *found)
+            return Trained(
+                classifier,
+                cut_examples,
+                answer.fit,
+                answer.dynamics,
+                learning_rate=None,
+                search=[],
+                load_seconds=load_seconds,
+                texts=0,
+                notes=notes,
+                training=answer.training,
+            )
         before = meter.train_seconds
         try:
             result, dynamics = _fit(job, classifier, rate, cut_examples, meter, emit)
