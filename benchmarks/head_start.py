@@ -1,7 +1,7 @@
 """Random and solved heads: what a solved start gives each method, at a few and at many epochs.
 
     python benchmarks/head_start.py BANKING77                    # about an hour on two cores
-    python benchmarks/head_start.py BANKING77 --rows 60 --test 60 --epochs 1 --methods head_only
+    python benchmarks/head_start.py BANKING77 --rows 900 --test 100 --epochs 1 --methods head_only
 
 BANKING77 is a folder with train.csv and test.csv (columns text and category). Mean head on demo:minilm, a tenth of the
 training rows held out for validation, the same rows for every cell; every method at its default learning rate. Each
@@ -18,6 +18,7 @@ from typing import Any
 
 from compare import merge, table
 
+from thriftune.errors import InputError
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 from thriftune.study.config import study_from_dict
@@ -49,7 +50,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for epochs in args.epochs:
         study = study_from_dict(_study(args, epochs), Path.cwd())
-        results = compare(study, out / f"epochs-{epochs}")
+        try:
+            results = compare(study, out / f"epochs-{epochs}")
+        except InputError as error:  # too few rows hold not every intent
+            raise SystemExit(str(error)) from error
         rows += [_row(results, run, epochs) for run in results.runs]
         print(table(rows, COLUMNS), flush=True)
     settings = {name: value for name, value in vars(args).items() if name not in ("data", "out")}

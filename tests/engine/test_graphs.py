@@ -63,8 +63,9 @@ def step_of(
     protocol: Protocol = PROTOCOL,
     exact: bool = False,
     dtype: torch.dtype = torch.float64,
+    head: Any = "own",
 ) -> Step:
-    model = made(kind, method, dtype)
+    model = made(kind, method, dtype, head=head)
     if dropout:
         for module in model.network.modules():
             if isinstance(module, nn.Dropout):
@@ -100,22 +101,24 @@ def run(step: Step, steps: Any, epochs: int = EPOCHS) -> list[float]:
 
 @pytest.mark.usefixtures("_exact")
 @pytest.mark.parametrize(
-    ("kind", "method"),
+    ("kind", "method", "head"),
     [
-        ("bert", "full"),
-        ("bert", "head_only"),
-        ("roberta", "lora"),
-        ("electra", "bitfit"),
-        ("distilbert", "lora top"),
-        ("deberta-v2", "full"),
-        ("deberta-v2", "lora top"),
-        ("deberta-v3", "lora"),
-        ("modernbert", "full"),
-        ("modernbert", "top_layers"),
+        ("bert", "full", "own"),
+        ("bert", "head_only", "own"),
+        ("bert", "full", "mean"),
+        ("modernbert", "top_layers", "mean"),
+        ("roberta", "lora", "own"),
+        ("electra", "bitfit", "own"),
+        ("distilbert", "lora top", "own"),
+        ("deberta-v2", "full", "own"),
+        ("deberta-v2", "lora top", "own"),
+        ("deberta-v3", "lora", "own"),
+        ("modernbert", "full", "own"),
+        ("modernbert", "top_layers", "own"),
     ],
 )
-def test_replayed_steps_train_as_plain_ones(kind: str, method: str) -> None:
-    plain, other = step_of(kind, method, exact=True), step_of(kind, method, exact=True)
+def test_replayed_steps_train_as_plain_ones(kind: str, method: str, head: str) -> None:
+    plain, other = (step_of(kind, method, exact=True, head=head) for _ in range(2))
     steps, recorder = graphed(other)
     expected, found = run(plain, plain), run(other, steps)
     assert recorder.replays > 15

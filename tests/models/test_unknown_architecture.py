@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from tests.tiny_data import LABELS
+from tests.tiny_data import LABELS, examples
 from tests.tiny_models import FURTHER, GUESSED, LAYERS, model_folder
 from torch import nn
 
+from thriftune.engine.predict import predict
+from thriftune.engine.protocol import Protocol
+from thriftune.engine.sides import settle_side
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
@@ -177,3 +181,23 @@ def test_a_trained_layer_keeps_dropout_that_the_encoders_forward_applies() -> No
     frozen = applied("xlm", "head_only")
     frozen.train_mode(frozen_dropout=False)
     assert not frozen.encoder.training
+
+
+def test_a_mean_head_needs_an_encoder_alone() -> None:
+    with pytest.raises(InputError, match=r"head\.type mean needs an encoder alone; .* Use head\.type own"):
+        load_classifier(model_folder("t5"), LABELS, HeadSettings(type="mean"))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_decoder_with_a_mean_head_reads_every_token_of_a_text_alone(kind: str) -> None:
+    classifier = load_classifier(model_folder(kind), LABELS, HeadSettings(type="mean"))
+    find("lora" if kind == "gpt2" else "head_only")().apply(classifier, torch.Generator().manual_seed(0))
+    texts, protocol = examples(classifier, 12), Protocol(batch_size=4, max_tokens=32)
+    settle_side(classifier, texts.tokens, protocol)
+    found = predict(classifier, texts, protocol)
+    for index in range(12):
+        ids = torch.from_numpy(texts.tokens.ids[texts.tokens.offsets[index] : texts.tokens.offsets[index + 1]]).long()
+        with torch.no_grad():
+            hidden = classifier.encoder(input_ids=ids[None]).last_hidden_state
+            logits = classifier.network.classifier(hidden.mean(dim=1))  # type: ignore[operator]
+        assert np.abs(logits.numpy() - found[index]).max() < 1e-5

@@ -103,22 +103,25 @@ class Problem:
         self.mean = _mean(features) if intercept else torch.zeros_like(features[0], dtype=torch.float64)
         self.rows = torch.empty_like(features)
         """(texts, width), float32: what the products with the curvature read."""
-        for part, rows in zip(features.split(BLOCK), self.rows.split(BLOCK), strict=True):
-            rows.copy_(part.double().sub_(self.mean))
+        for part in self.blocks():
+            self.rows[part] = features[part].double().sub_(self.mean)
         moments, self.axes = torch.linalg.eigh((self.rows.T @ self.rows).double())
         self.moments = moments.clamp(min=0.0)
         self.radius = float(self.rows.norm(dim=1).max())
         turn = self.axes.float()
-        for rows in self.rows.split(BLOCK):
-            rows.copy_(rows @ turn)
+        for part in self.blocks():
+            self.rows[part] = self.rows[part] @ turn
         self.scale = float(self.moments.sum()) / len(features) or 1.0
         """Mean squared distance of the features from their mean."""
 
+    def blocks(self) -> list[slice]:
+        """Which texts are taken together."""
+        return [slice(start, start + BLOCK) for start in range(0, len(self.features), BLOCK)]
+
     def start(self) -> torch.Tensor:
         """All zeros."""
-        return torch.zeros(
-            len(self.moments) + 1, len(self.present), dtype=self.moments.dtype, device=self.moments.device
-        )
+        size = (len(self.moments) + 1, len(self.present))
+        return torch.zeros(size, dtype=torch.float64, device=self.features.device)
 
     def penalty(self, c: float) -> float:
         """What half the squared weights are multiplied with."""
@@ -160,8 +163,7 @@ class Problem:
         shares = self.rows.new_empty(len(self.rows), state.shape[1])
         loss = torch.zeros((), dtype=torch.float64, device=state.device)
         turned = self.axes @ weights if exact else weights.float()
-        for start in range(0, len(self.rows), BLOCK):
-            part = slice(start, start + BLOCK)
+        for part in self.blocks():
             rows = self.features[part].double().sub_(self.mean) if exact else self.rows[part]
             logits = torch.addmm(intercept.to(rows.dtype), rows, turned)
             labels = self.labels[part].unsqueeze(1)
@@ -222,8 +224,8 @@ class Problem:
         weights, intercept = direction[:-1].float(), direction[-1].float()
         sums = torch.zeros_like(intercept)
         products = torch.zeros_like(weights)
-        for start in range(0, len(self.rows), BLOCK):
-            rows, share = self.rows[start : start + BLOCK], shares[start : start + BLOCK]
+        for part in self.blocks():
+            rows, share = self.rows[part], shares[part]
             moved = torch.addmm(intercept, rows, weights).mul_(share)
             moved.addcmul_(share, moved.sum(dim=1, keepdim=True), value=-1.0)
             products.addmm_(rows.T, moved)
@@ -281,7 +283,9 @@ def with_absent(
 
 
 def _mean(features: torch.Tensor) -> torch.Tensor:
-    return torch.stack([part.double().sum(dim=0) for part in features.split(BLOCK)]).sum(dim=0) / len(features)
+    starts = range(0, len(features), BLOCK)
+    sums = [features[start : start + BLOCK].double().sum(dim=0) for start in starts]
+    return torch.stack(sums).sum(dim=0) / len(features)
 
 
 def live_bytes(texts: int, width: int, classes: int, validation: int = 0) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from thriftune.errors import InputError, unknown_name
@@ -42,7 +42,7 @@ class Peft(TransformerMethod):
     @classmethod
     def prepare(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Moves unknown keys into `config`."""
-        own = {"learning_rate", "type", "config", "text"}
+        own = {f.name for f in fields(cls)}
         extra = {key: value for key, value in settings.items() if key not in own}
         kept = {key: value for key, value in settings.items() if key in own}
         if extra:
