@@ -55,7 +55,8 @@ def methods_page() -> str:
     """docs/methods.md."""
     parts = [METHODS_HEAD]
     for name, method in discover().items():
-        needs = "" if method.NEEDS_MODEL else " Uses no model: runs once per study, with the first seed."
+        needs = " Runs once per model, with the first seed." if method.BASELINE else ""
+        needs = needs if method.NEEDS_MODEL else " Uses no model: runs once per study, with the first seed."
         parts.append(f"## {name}\n\n{_sentence(method.SUMMARY)}{needs} Source: {method.SOURCE}.\n\n{_table(method)}")
     return "\n".join(parts)
 

@@ -19,7 +19,7 @@ from thriftune.models.load import load_classifier, skeleton
 from thriftune.settings import SettingsError
 
 EXAMPLES: dict[str, dict[str, Any]] = {"peft": {"type": "IA3"}}
-TRANSFORMERS = [name for name, method in discover().items() if method.NEEDS_MODEL]
+TRANSFORMERS = [name for name, method in discover().items() if not method.BASELINE]
 BASELINES = [name for name, method in discover().items() if not method.NEEDS_MODEL]
 
 

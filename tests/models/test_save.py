@@ -24,7 +24,7 @@ from thriftune.models.load import load_classifier
 from thriftune.models.save import delta_bytes, save_classifier
 
 SETTINGS: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}, "top_layers": {"layers": 1}}
-METHODS = [name for name, method in discover().items() if method.NEEDS_MODEL]
+METHODS = [name for name, method in discover().items() if not method.BASELINE]
 CASES = [(name, kind) for name in METHODS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")]
 
 

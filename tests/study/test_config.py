@@ -353,7 +353,7 @@ FRACTIONS = st.floats(0, 0.4)
 def studies() -> st.SearchStrategy[dict[str, Any]]:
     """Valid studies as plain values."""
     rates = st.floats(1e-6, 1e-1) | st.lists(st.floats(1e-6, 1e-1), min_size=1, max_size=3, unique=True)
-    transformer = [name for name, method in discover().items() if method.NEEDS_MODEL and name not in ("peft", "lora")]
+    transformer = [name for name, method in discover().items() if not method.BASELINE and name not in ("peft", "lora")]
     method = st.one_of(
         st.sampled_from([*transformer, "tfidf", "majority"]),
         st.builds(lambda name, rate: {name: {"learning_rate": rate}}, st.sampled_from(transformer), rates),

@@ -9,7 +9,7 @@ from typing import Any
 from thriftune.analysis import chart
 from thriftune.analysis import format as f
 from thriftune.analysis.panel import Chart, Column, Kind, NotApplicable, Panel, Table
-from thriftune.analysis.runs import by_model, training_seconds
+from thriftune.analysis.runs import by_model, is_baseline, training_seconds
 from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 
@@ -35,7 +35,7 @@ Costs = list[tuple[RunRecord, Cost]]
 
 def build(results: Results) -> Panel | NotApplicable:
     """Stacked parts of memory and time of every run, and one sentence on each for every model."""
-    costs = [(run, run.cost) for run in results.runs if run.cost is not None and run.model is not None]
+    costs = [(run, run.cost) for run in results.runs if run.cost is not None and not is_baseline(run)]
     if not costs:
         return NotApplicable("No fine-tuned run finished, so nothing was measured.")
     sentences = []

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thriftune.analysis import format as f
-from thriftune.analysis.runs import cells, comparable
+from thriftune.analysis.runs import Cell, above_majority, cells, comparable
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ class Ranked:
 
 
 def measured(results: Results) -> list[Candidate]:
-    """The fine-tuned cells that learned, with means over their seeds."""
+    """The fine-tuned cells that learned and the frozen encoders that did, with means over their seeds."""
     found = []
-    for cell in cells(comparable(results)):
+    chosen = {run.run_id for run in comparable(results)}
+    for cell in cells(run for run in results.done if run.run_id in chosen or _frozen_choice(run)):
         cost = cell.runs[0].cost
         shared = None
         if cost is not None and cost.adapter is not None and cost.pretrained_bytes is not None:
@@ -89,13 +91,24 @@ def measured(results: Results) -> list[Candidate]:
                 measured=True,
                 accuracy=cell.accuracy,
                 interval=cell.interval,
-                memory=cell.memory,
+                memory=_memory(cell),
                 seconds=cell.seconds,
                 stored_bytes=cell.stored,
                 shared_bytes=shared,
             )
         )
     return found
+
+
+def _memory(cell: Cell) -> float | None:
+    """Bytes that a training step needs at most; a frozen encoder's single pass, where there are no steps."""
+    cost = cell.runs[0].cost
+    return cell.memory if cost is None or not cell.runs[0].baseline else cost.prefix_peak_memory_bytes
+
+
+def _frozen_choice(run: RunRecord) -> bool:
+    """Whether the run left its model frozen and is better than the majority class: then it can be taken too."""
+    return run.baseline and run.model is not None and run.test is not None and above_majority(run.test)
 
 
 def predicted(name: str, model: str, found: Prediction) -> Candidate:

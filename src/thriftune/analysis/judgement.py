@@ -66,7 +66,7 @@ class Verdict:
 
     @property
     def baseline(self) -> bool:
-        """Whether the second has no transformer."""
+        """Whether the second is a baseline."""
         return is_baseline(self.second.runs[0])
 
     @property
@@ -116,15 +116,16 @@ class Judgement:
 
 @once
 def judge(results: Results) -> Judgement:
-    """Compares all methods of each model with one another, and with the baselines without a transformer."""
+    """Compares all methods of each model with one another, and with the baselines: its own and those without one."""
     found = outcomes(results)
     margin = results.study.margin / 100
     verdicts: list[Verdict] = []
     unsupported = _runs_without_support(results)
     spreads: list[Spread] = []
-    baselines = cells(run for run in results.done if is_baseline(run) and run.method.get("name") != "majority")
+    found_baselines = [run for run in results.done if is_baseline(run) and run.method.get("name") != "majority"]
     for model, runs in by_model(comparable(results)).items():
         group = cells(runs)
+        baselines = cells(run for run in found_baselines if run.model in (None, model))
         known = {cell.name: _spread(model, cell, found, len(results.labels)) for cell in (*group, *baselines)}
         spreads += [known[cell.name] for cell in group]
         ranked = sorted(group, key=lambda cell: -cell.accuracy)

@@ -79,8 +79,13 @@ def cells(runs: Iterable[RunRecord]) -> list[Cell]:
 
 
 def is_baseline(run: RunRecord) -> bool:
-    """Whether the run has no transformer."""
-    return run.model is None
+    """Whether the run fine-tunes nothing: it has no transformer, or leaves it frozen."""
+    return run.baseline or run.model is None
+
+
+def lacks(run: RunRecord) -> str:
+    """What a baseline does without."""
+    return "a transformer" if run.model is None else "fine-tuning"
 
 
 def correct(scores: Scores) -> int:
@@ -134,7 +139,7 @@ def unfinished(results: Results) -> list[RunRecord]:
 
 
 def by_model(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Runs grouped by their pretrained model; baselines are left out."""
+    """Runs grouped by their pretrained model; those without one are left out."""
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         if run.model is not None:

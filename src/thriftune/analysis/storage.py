@@ -54,7 +54,8 @@ def build(results: Results) -> Panel | NotApplicable:
         group = _first_of_cells(runs)
         if table := _tasks_table(index, model, group):
             tables.append(table)
-            sentences += _tasks_sentence(group, f"on {model}" if len(models) > 1 else "on one pretrained model")
+            tuned = [(run, cost) for run, cost in group if not is_baseline(run)]
+            sentences += _tasks_sentence(tuned, f"on {model}" if len(models) > 1 else "on one pretrained model")
     if len(tables) > 1:
         notes.append(
             "So many tasks: model folders as they are, and the pretrained model once where they are adapters. "
@@ -84,6 +85,7 @@ def _tasks_table(index: int, model: str, group: Costs) -> Table | None:
     rows = []
     for run, cost in known:
         row: dict[str, Any] = {"cell": run.cell, "deltas": (cost.pretrained_bytes or 0) + TASKS[-1] * cost.delta_bytes}
+        row["unranked"] = is_baseline(run)
         rows.append(row | {f"tasks{n}": tasks_bytes(cost, n) for n in TASKS})
     caption = f"{model}: bytes for so many tasks, the pretrained model included where it is needed."
     return Table(f"tasks-{f.slug(index, model)}", caption, columns, rows)

@@ -20,6 +20,7 @@ from thriftune.analysis.runs import (
     held_up,
     interval,
     is_baseline,
+    lacks,
     learned,
     majority_share,
     not_learned,
@@ -126,7 +127,7 @@ def _ranking(judgement: Judgement, ranked: list[Cell]) -> list[str]:
     else:
         parts = [f"{best.name} classified best: {_accuracy(best)}."]
     if is_baseline(best.runs[0]):
-        parts.append("No fine-tuned model was better than a classifier without a transformer.")
+        parts.append(f"No fine-tuned model was better than a classifier without {lacks(best.runs[0])}.")
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
     models = dict.fromkeys(cell.runs[0].model for cell in tuned)
     groups = [[cell for cell in tuned if cell.runs[0].model == model] for model in models]
@@ -170,8 +171,10 @@ def _baselines(ranked: list[Cell]) -> list[str]:
     found = [cell for cell in ranked if is_baseline(cell.runs[0])]
     if not found:
         return []
-    names = [f"{cell.name} {f.percent(cell.accuracy)}" for cell in found]
-    return [f"Without a transformer: {f.listing(names)}."]
+    named: dict[str, list[str]] = {}
+    for cell in found:
+        named.setdefault(lacks(cell.runs[0]), []).append(f"{cell.name} {f.percent(cell.accuracy)}")
+    return [f"Without {what}: {f.listing(names)}." for what, names in sorted(named.items())]
 
 
 def cost(results: Results) -> str:

@@ -11,6 +11,7 @@ from thriftune.analysis.inference import Difference
 from thriftune.analysis.judgement import Judgement, Outcome, Verdict, judge, lost_seeds
 from thriftune.analysis.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.planning import MOST_SEEDS, MOST_TEXTS, Needed
+from thriftune.analysis.runs import lacks
 from thriftune.results.store import Results
 
 ORDER = 5
@@ -159,7 +160,7 @@ def _baselines(pairs: list[Verdict]) -> list[str]:
             text = f"{verdict.first.name} ({f.beside(verdict.accuracy.estimate)})"
             by_outcome.setdefault(verdict.outcome, []).append(text)
         parts = [f"{outcome}: {f.listing(by_outcome[outcome])}" for outcome in OUTCOMES if outcome in by_outcome]
-        out.append(f"Against {name}, without a transformer: {'; '.join(parts)}.")
+        out.append(f"Against {name}, without {lacks(own[0].second.runs[0])}: {'; '.join(parts)}.")
     return out
 
 

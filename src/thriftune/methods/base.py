@@ -33,6 +33,9 @@ class Method(Settings):
     SOURCE: ClassVar[str]
     """Where the method comes from (paper), or what it stands for."""
     NEEDS_MODEL: ClassVar[bool] = True
+    """Whether it runs on a pretrained model, once for each of the study's."""
+    BASELINE: ClassVar[bool] = False
+    """Whether it is what a user would have without fine-tuning: deterministic, so that one seed is enough."""
 
     text: tuple[str, ...] | None = setting(None, help="text columns that this method sees; null: all of the study's")
 
@@ -144,6 +147,7 @@ class Baseline(Method):
     """A classifier without a transformer: what a user would have anyway."""
 
     NEEDS_MODEL: ClassVar[bool] = False
+    BASELINE: ClassVar[bool] = True
 
     def fit(self, train: Labelled, classes: int, seed: int, validation: Labelled | None = None) -> FittedBaseline:
         """Trains on labelled texts; what the method chooses it chooses on the validation texts, where there are any."""

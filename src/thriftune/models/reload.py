@@ -29,7 +29,7 @@ class Saved:
 
     model: nn.Module
     head: dict[str, torch.Tensor] | None
-    """weight and bias of a linear or mean head; None for the architecture's own."""
+    """weight and bias of a linear or mean head, or of a regression; None for the architecture's own."""
     tokenizer: Any
     usage: Usage
     labels: tuple[str, ...]
@@ -67,12 +67,13 @@ class Saved:
         else:
             hidden = outputs.last_hidden_state
             read = mean_of(hidden, batch["attention_mask"]) if self.usage.head == "mean" else hidden[:, 0]
+            read = nn.functional.normalize(read, dim=-1) if self.usage.normalize else read
             logits = nn.functional.linear(read, self.head["weight"], self.head["bias"])
         return logits
 
 
 def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> Saved:
-    """Loads a run's `model/` as its README does, on a device; `base` is an adapter's base, where it is known.
+    """Loads a run's `model/` as its README does, on a device; `base` is that of an adapter or regression, where known.
 
     Raises `InputError` where thriftune.json, the tokenizer or the base is missing, and what transformers and PEFT
     raise.
@@ -87,22 +88,23 @@ def load_saved(folder: Path, base: Path | None = None, device: str = "cpu") -> S
         if usage.base is None:
             model = auto.from_pretrained(folder, **options)
         else:
-            from peft import PeftModel
-
             place = base or _base(usage.base, folder)
             model = auto.from_pretrained(place, config=config, ignore_mismatched_sizes=True, **options)
-            model = PeftModel.from_pretrained(model, str(folder))
+            if not usage.frozen:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, str(folder))
     head = load_file(folder / "head.safetensors", device=device) if bare else None
     labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     return Saved(model.eval().to(device), head, load_tokenizer(folder), usage, labels)
 
 
 def _base(reference: str, folder: Path) -> Path | str:
-    """Where an adapter's base is: in an installed package, beside the folder, or on the hub."""
+    """Where the base is: in an installed package, beside the folder, or on the hub."""
     if is_path(reference):
         place = folder / reference
         if not place.is_dir():
-            raise InputError(f"The adapter in {folder} needs its base model, which is not in {place}. Put it there.")
+            raise InputError(f"The model in {folder} needs its base model, which is not in {place}. Put it there.")
         return place
     for name, package in DEMO_MODELS.items():
         if package.hub == reference:

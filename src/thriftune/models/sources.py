@@ -38,6 +38,9 @@ DEMO_MODELS = {
     )
 }
 
+SMALL_FILES = ["*.json", "*.txt", "*.model", "*.tiktoken", "tokenizer*", "vocab*", "merges*"]
+"""Fetched from the hub beside the weights; a star takes subfolders too, 1_Pooling/config.json among them."""
+
 
 def resolve_model(name: str, base: Path | None = None, weights: bool = True) -> Path:
     """The local folder of a model named `demo:NAME`, `hub:OWNER/NAME`, `OWNER/NAME` or by a folder.
@@ -108,13 +111,12 @@ def _download(name: str, weights: bool = True) -> Path:
         RepositoryNotFoundError,
     )
 
-    small = ["*.json", "*.txt", "*.model", "*.tiktoken", "tokenizer*", "vocab*", "merges*"]
     try:
         if not weights:
-            return _checked(Path(snapshot_download(name, allow_patterns=small)), name)
-        folder = Path(snapshot_download(name, allow_patterns=[*small, "*.safetensors"]))
+            return _checked(Path(snapshot_download(name, allow_patterns=SMALL_FILES)), name)
+        folder = Path(snapshot_download(name, allow_patterns=[*SMALL_FILES, "*.safetensors"]))
         if weight_source(folder) is None:
-            folder = Path(snapshot_download(name, allow_patterns=[*small, "pytorch_model*"]))
+            folder = Path(snapshot_download(name, allow_patterns=[*SMALL_FILES, "pytorch_model*"]))
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
         raise InputError(
             f'Model "{name}" is not on the hub, or is not open to you ({_first_line(error)}). '

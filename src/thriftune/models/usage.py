@@ -40,9 +40,13 @@ class Usage:
     join: Join | None
     """How two columns become one text; None where the tokenizer takes them as they are."""
     base: str | None
-    """Where an adapter's base is: a name on the hub, or a path relative to the folder; None without an adapter."""
+    """Where the base of an adapter or regression is: a name on the hub, or a path relative to the folder; else None."""
     alone: bool = False
     """Whether the model reads padding, so that each text is to be predicted without any."""
+    frozen: bool = False
+    """Whether the base is used as it is, with a regression on its vectors in place of an adapter."""
+    normalize: bool = False
+    """Whether what the head reads of a text is scaled to length 1 first."""
 
     @classmethod
     def of(cls, tokenizer: Any, reading: Reading, head: Literal["own", "linear", "mean"], base: str | None) -> Usage:
@@ -99,7 +103,8 @@ def readme(usage: Usage) -> str:
     parts = [INTRODUCTION.format(columns="two columns" if len(usage.columns) == 2 else "one column")]
     if usage.base is not None:
         where = "a path relative to this folder" if is_path(usage.base) else "a model on the Hugging Face hub"
-        parts.append(f"The weights are an adapter of the model in `base`: {where}.")
+        what = "are a regression on the vectors of" if usage.frozen else "are an adapter of"
+        parts.append(f"The weights {what} the model in `base`: {where}.")
         parts.append("Set it to the folder that holds that model where it is elsewhere.\n")
     code = "\n".join([_imports(usage), _loading(usage), *_joining(usage), _predicting(usage), _example(usage)])
     return "\n".join([*parts, f"```python\n{code}```\n", _promise(usage)])
@@ -116,7 +121,7 @@ def _imports(usage: Usage) -> str:
     auto = ["AutoModel" if usage.head != "own" else "AutoModelForSequenceClassification", "AutoTokenizer"]
     lines = ["from importlib.util import find_spec\n"] * (usage.base is not None and packaged(usage.base) is not None)
     lines += ["import torch"]
-    lines += ["from peft import PeftModel"] * (usage.base is not None)
+    lines += ["from peft import PeftModel"] * (usage.base is not None and not usage.frozen)
     lines += ["from safetensors.torch import load_file"] * (usage.head != "own")
     return "\n".join([*lines, f"from transformers import {', '.join(['AutoConfig', *auto])}\n"])
 
@@ -129,6 +134,8 @@ def _loading(usage: Usage) -> str:
     lines += ["config = AutoConfig.from_pretrained(folder)", "tokenizer = AutoTokenizer.from_pretrained(folder)"]
     if usage.base is None:
         lines.append(f"model = {auto}.from_pretrained(folder, dtype=torch.float32).eval()")
+    elif usage.frozen:
+        lines.append(f"model = {auto}.from_pretrained(base, config=config, dtype=torch.float32).eval()")
     else:
         lines += [
             f"model = {auto}.from_pretrained(",
@@ -196,6 +203,7 @@ def _predicting(usage: Usage) -> str:
     if usage.head != "own":
         logits = [
             *READS[usage.head],
+            *(["hidden = torch.nn.functional.normalize(hidden, dim=-1)"] if usage.normalize else []),
             'logits = torch.nn.functional.linear(hidden, head["weight"], head["bias"])',
         ]
     else:

@@ -242,7 +242,7 @@ class RunRecord:
     message: str | None
     """Why a run is not `done`; None otherwise."""
     model: str | None
-    """As named in the study file; None for baselines without a transformer."""
+    """As named in the study file; None for methods without a transformer."""
     method: dict[str, Any]
     """Flat: {"name": "lora", "rank": 8, ...}."""
     seed: int
@@ -268,6 +268,8 @@ class RunRecord:
     """`bytes` and `sha256` of every file that the run left, by its path in the run's folder."""
     training: Training | None = None
     """How training ended; None for baselines, and in results of earlier versions."""
+    baseline: bool = False
+    """Whether the method fine-tunes nothing."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -291,7 +293,7 @@ class RunRecord:
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
         known = {f.name for f in fields(cls)} - {
-            *("test", "validation", "robustness", "cost", "predicted", "search", "training")
+            *("test", "validation", "robustness", "cost", "predicted", "search", "training", "baseline")
         }
         cost = _without_reasons(data["cost"]) if data["cost"] is not None else None
         predicted = data.get("predicted")
@@ -307,6 +309,7 @@ class RunRecord:
             predicted=Prediction.from_json(predicted) if predicted is not None else None,
             search=[SearchPoint(**point) for point in data["search"]],
             training=Training(**data["training"]) if data.get("training") is not None else None,
+            baseline=data.get("baseline", data["model"] is None),
         )
 
 

@@ -12,7 +12,7 @@ from thriftune.study.plan import PlannedRun
 def check_accumulation(runs: Iterable[PlannedRun], texts: int) -> None:
     """Raises `InputError` where a step accumulates more batches than `texts` training texts make."""
     for run in runs:
-        if not run.method.NEEDS_MODEL:
+        if run.method.BASELINE:
             continue
         size, asked = run.protocol.batch_size, run.protocol.accumulate
         batches = math.ceil(texts / size)

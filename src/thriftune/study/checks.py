@@ -18,7 +18,7 @@ from thriftune.errors import did_you_mean
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.models.head import HeadSettings
 from thriftune.results.record import Cost
-from thriftune.study.plan import plan, selects
+from thriftune.study.plan import READ_BY_EMBEDDINGS, plan, selects
 from thriftune.study.reader import shown
 from thriftune.study.settings import StudyProtocol, StudySettings
 
@@ -85,6 +85,24 @@ def _run_entries(study: StudySettings) -> Problems:
                 yield f"{at}.{key}", f"has no effect; {run.method.NAME} uses no model"
 
 
+def _frozen_entries(study: StudySettings) -> Problems:
+    """Entries of `runs` that train no layer read little of the protocol, and no head."""
+    for index, run in enumerate(study.runs):
+        if not (run.method.BASELINE and run.method.NEEDS_MODEL):
+            continue
+        why = f"has no effect; {run.method.NAME} trains no layer"
+        if run.head is not None:
+            yield f"runs.{index}.head", why
+        for key in _idle_keys(run.protocol, study.protocol):
+            yield f"runs.{index}.protocol.{key}", why
+
+
+def _idle_keys(protocol: StudyProtocol, default: StudyProtocol) -> list[str]:
+    """Keys of a protocol that differ from the default and are read by training alone."""
+    names = [f.name for f in fields(protocol) if f.name not in READ_BY_EMBEDDINGS]
+    return [name for name in names if getattr(protocol, name) != getattr(default, name)]
+
+
 def _shared_settings(study: StudySettings) -> Problems:
     """Head, protocol and seeds act on transformers alone."""
     methods = _all_methods(study)
@@ -95,8 +113,16 @@ def _shared_settings(study: StudySettings) -> Problems:
         for key, default in defaults.items():
             if getattr(study, key) != default:
                 yield key, f"has no effect; {_without_model(methods)}"
+    elif all(method.BASELINE for method in methods):
+        names = list(dict.fromkeys(method.NAME for method in methods))
+        why = f"has no effect; {' and '.join(names)} {'trains' if len(names) == 1 else 'train'} no layer"
+        for key in _idle_keys(study.protocol, StudyProtocol()):
+            yield f"protocol.{key}", why
+        for key, value in (("head", HeadSettings()), ("seeds", (0,))):
+            if getattr(study, key) != value:
+                yield key, why
     elif study.runs:
-        reading = [run for run in study.runs if run.method.NEEDS_MODEL]
+        reading = [run for run in study.runs if not run.method.BASELINE]
         if study.seeds != (0,) and all(run.seed is not None for run in reading):
             yield "seeds", "has no effect; every run has its own seed"
         if study.head != HeadSettings() and all(run.head is not None for run in reading):
@@ -106,8 +132,10 @@ def _shared_settings(study: StudySettings) -> Problems:
 def _selection(study: StudySettings) -> Problems:
     """`select` is read where weights or a learning rate are picked by it."""
     default = Protocol().select
-    runs = [run for run in plan(study) if isinstance(run.method, TransformerMethod)]
+    runs = [run for run in plan(study) if run.method.NEEDS_MODEL]
     message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
+    if not any(isinstance(run.method, TransformerMethod) for run in runs):
+        message = "has no effect; nothing is chosen on validation"
     if study.protocol.select != default and runs and not any(selects(run) for run in runs):
         yield "protocol.select", message
         return
@@ -246,6 +274,7 @@ CHECKS = (
     Check(("runs", "models", "methods"), _grid_or_runs),
     Check(("runs", "models", "methods"), _models),
     Check(("runs", "protocol"), _run_entries),
+    Check(("runs", "protocol"), _frozen_entries),
     Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
     Check(("runs", "methods", "models", "protocol", "seeds"), _selection),
     Check(("runs", "methods", "models", "seeds", "head"), _repeats),

@@ -156,7 +156,7 @@ class _Progress:
         except DamagedError as error:
             listen(Notice(f"{job.planned.name} is run again: {error.path} is damaged: {error.why}."))
             return None
-        if not job.planned.method.NEEDS_MODEL and missing_sets(job, found):
+        if job.planned.method.BASELINE and missing_sets(job, found):
             return None  # a baseline is fitted again sooner than read back
         named = replace(found, name=job.planned.name, cell=job.planned.cell)
         if named != found:

@@ -61,8 +61,10 @@ def estimate(
         raise InputError(f"A batch has at least one text; the batch size given is {question.batch_size}.")
     if question.tokens is not None and question.tokens < 4:
         raise InputError(f"A text has at least 4 tokens, special tokens included; {question.tokens} were given.")
-    runs = _cells(study, question)
+    runs, baselines = _cells(study, question)
     asked = _Asked(study, question, report, _read(study, runs, report) if question.tokens is None else None)
+    for name in baselines:
+        report(f"left out: {name}: a baseline, which has no training steps; it costs one pass through the model")
     answers: list[Forecast] = []
     refused: dict[str, str] = {}
     for run in runs:
@@ -77,8 +79,8 @@ def estimate(
     return answers
 
 
-def _cells(study: Study, question: Question) -> list[PlannedRun]:
-    """The first run of every cell that has a transformer, with what the question changes."""
+def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str]]:
+    """The first run of every cell that trains a transformer, with what the question changes; and frozen ones' names."""
     if question.models and study.runs:
         runs = [replace(run, model=model) for model in question.models for run in study.runs if run.model is not None]
         names = [run.name if len(question.models) == 1 else f"{run.model} {run.name}" for run in runs]
@@ -86,12 +88,13 @@ def _cells(study: Study, question: Question) -> list[PlannedRun]:
     elif question.models:
         study = replace(study, models=question.models)
     first: dict[str, PlannedRun] = {}
-    for run in select(plan(study), question.only, question.without):
-        if run.model is not None:
+    selected = [run for run in select(plan(study), question.only, question.without) if run.model is not None]
+    for run in selected:
+        if not run.method.BASELINE:
             first.setdefault(run.cell, resized(run, question.batch_size, question.tokens))
     if not first:
         raise InputError(f'The study "{study.name}" trains no transformer, so there is nothing to estimate.')
-    return list(first.values())
+    return list(first.values()), list(dict.fromkeys(run.cell for run in selected if run.method.BASELINE))
 
 
 def _read(study: Study, runs: list[PlannedRun], report: Callable[[str], None]) -> Dataset:

@@ -33,7 +33,7 @@ class Job:
     splits: dict[str, Path]
     """Parquet files of the splits and further test sets."""
     tokens: dict[str, Path]
-    """Folders of tokens by split; empty for baselines."""
+    """Folders of tokens by split; empty without a model."""
     model: Path | None
     device: str
     """cpu or cuda."""
@@ -102,6 +102,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         validation=None,
         cost=None,
         predicted=job.predicted,
+        baseline=planned.method.BASELINE,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
     )
 

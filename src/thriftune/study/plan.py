@@ -11,8 +11,12 @@ from typing import Any
 
 from thriftune.engine.protocol import Protocol
 from thriftune.methods.base import Method, TransformerMethod
+from thriftune.methods.embeddings import Embeddings
 from thriftune.models.head import HeadSettings
 from thriftune.study.settings import RunSettings, StudyProtocol, StudySettings
+
+READ_BY_EMBEDDINGS = ("max_tokens", "padding", "precision", "select", "device")
+"""What of the protocol frozen embeddings depend on: nothing of how others are trained."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class PlannedRun:
 def plan(study: StudySettings) -> list[PlannedRun]:
     """All runs in the order in which they execute: baselines, then model by model, method by method.
 
-    Methods without a transformer are deterministic and run once, with the first seed.
+    Baselines are deterministic and run once (for each model, where they need one), with the first seed.
     """
     if study.runs:
         return [planned for run in study.runs for planned in _listed(run, study)]
@@ -51,7 +55,7 @@ def plan(study: StudySettings) -> list[PlannedRun]:
             if method.NEEDS_MODEL
         ]
     return [
-        PlannedRun(_seeded(name, seed, seeds), name, model, method, study.head, seed, protocol)
+        PlannedRun(_seeded(name, seed, seeds), name, model, method, _head(method, study.head), seed, protocol)
         for cell, model, method in cells
         for name, protocol in _sized(cell, study.protocol, method)
         for seeds in [_seeds(method, study.seeds)]
@@ -60,7 +64,9 @@ def plan(study: StudySettings) -> list[PlannedRun]:
 
 
 def selects(run: PlannedRun) -> bool:
-    """Whether weights or a learning rate are picked on validation."""
+    """Whether weights, a learning rate or a regression's settings are picked on validation."""
+    if isinstance(run.method, Embeddings):
+        return run.method.chooses
     search = isinstance(run.method, TransformerMethod) and (len(run.method.learning_rates) > 1 or run.method.probes)
     return run.protocol.keep == "best" or search
 
@@ -100,6 +106,8 @@ def run_id(
     }
     if planned.method.NEEDS_MODEL:
         protocol = asdict(planned.protocol)
+        if planned.method.BASELINE:
+            protocol = {key: protocol[key] for key in READ_BY_EMBEDDINGS}
         protocol["device"] = device_type
         parts |= {
             "model": planned.model,
@@ -114,21 +122,27 @@ def run_id(
 
 def _listed(run: RunSettings, study: StudySettings) -> list[PlannedRun]:
     seeds = (run.seed,) if run.seed is not None else _seeds(run.method, study.seeds)
+    head = _head(run.method, run.head or study.head)
     return [
-        PlannedRun(_seeded(name, seed, seeds), name, run.model, run.method, run.head or study.head, seed, protocol)
+        PlannedRun(_seeded(name, seed, seeds), name, run.model, run.method, head, seed, protocol)
         for name, protocol in _sized(run.name, run.protocol, run.method)
         for seed in seeds
     ]
 
 
 def _sized(cell: str, protocol: StudyProtocol, method: Method) -> list[tuple[str, Protocol]]:
-    """A cell's name and protocol for every batch size; a method without a transformer has no batches."""
-    found = protocol.single() if method.NEEDS_MODEL else protocol.single()[:1]
+    """A cell's name and protocol for every batch size; a baseline has no batches."""
+    found = protocol.single()[:1] if method.BASELINE else protocol.single()
     return [(f"{cell} batch {each.batch_size}" if len(found) > 1 else cell, each) for each in found]
 
 
 def _seeds(method: Method, seeds: tuple[int, ...]) -> tuple[int, ...]:
-    return seeds if method.NEEDS_MODEL else seeds[:1]
+    return seeds[:1] if method.BASELINE else seeds
+
+
+def _head(method: Method, head: HeadSettings) -> HeadSettings:
+    """The head that the run loads its model with: frozen embeddings read what one reads, whatever others train."""
+    return method.head if isinstance(method, Embeddings) else head
 
 
 def _seeded(cell: str, seed: int, seeds: tuple[int, ...]) -> str:

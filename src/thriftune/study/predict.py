@@ -95,9 +95,10 @@ class Predictor:
     def of(self, job: Job) -> tuple[Prediction | None, str | None]:
         """What a run should cost, from its configuration alone; or nothing, and why.
 
-        A prediction that breaks costs no run: whatever goes wrong is the reason.
+        There is none for baselines, which have no steps. A prediction that breaks costs no run: whatever goes wrong is
+        the reason.
         """
-        if job.model is None:
+        if job.model is None or job.planned.method.BASELINE:
             return None, None
         from thriftune.cost.cuda import find_gpu
         from thriftune.cost.estimate import estimate

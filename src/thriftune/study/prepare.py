@@ -14,6 +14,7 @@ from thriftune.data.dataset import Dataset
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
+from thriftune.methods.embeddings import Embeddings
 from thriftune.results.files import write_parquet
 from thriftune.results.record import DataProfile
 from thriftune.study.accumulation import check_accumulation
@@ -78,17 +79,16 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], 
     A run whose model is not there, whose method does not fit it, or whose `max_tokens` are beyond its position table,
     is refused; the others can go on. `texts`: how many there are to train on.
     """
-    from thriftune.methods.base import TransformerMethod
-
-    folders: dict[str, Path | InputError] = {}
+    folders: dict[tuple[str, str | None], Path | InputError] = {}
     tried: dict[str, str | None] = {}
     refused: dict[str, str] = {}
     for run in runs:
-        if run.model is None or not isinstance(run.method, TransformerMethod):
+        if run.model is None or not run.method.NEEDS_MODEL:
             continue
-        if run.model not in folders:
-            folders[run.model] = _model_folder(run, study.folder, labels)
-        folder = folders[run.model]
+        place = run.model, repr(run.method) if run.method.BASELINE else None
+        if place not in folders:
+            folders[place] = _model_folder(run, study.folder, labels)
+        folder = folders[place]
         if isinstance(folder, InputError):
             refused[run.name] = str(folder)
             continue
@@ -103,16 +103,19 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], 
         message = tried[key]
         if message is not None:
             refused[run.name] = message
-    return Checked({name: folder for name, folder in folders.items() if isinstance(folder, Path)}, refused)
+    return Checked({name: folder for (name, _), folder in folders.items() if isinstance(folder, Path)}, refused)
 
 
 def _model_folder(run: PlannedRun, base: Path, labels: tuple[str, ...]) -> Path | InputError:
     """The folder of a run's model, or why it cannot be used."""
     from thriftune.models.check import check_model
+    from thriftune.models.load import load_config
     from thriftune.models.sources import resolve_model
 
     try:
         folder = resolve_model(str(run.model), base)
+        if isinstance(run.method, Embeddings):
+            run.method.check(load_config(folder))
         check_model(folder, labels, run.head)
     except InputError as error:
         return error
@@ -128,11 +131,13 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
     from thriftune.models.load import load_config, longest_text, skeleton
 
     protocol, method = run.protocol, run.method
-    assert isinstance(method, TransformerMethod)
     limit = longest_text(load_config(folder))
     too_long = "protocol.max_tokens is {}, but {} has positions for {} tokens{}. Set max_tokens to {} or less."
     if limit is not None and protocol.max_tokens > limit:
         raise InputError(too_long.format(protocol.max_tokens, run.model, limit, "", limit))
+    if method.BASELINE:
+        return
+    assert isinstance(method, TransformerMethod)
     shapes = skeleton(folder, labels, run.head, run.model, "cpu" if method.reads_weights else "meta")
     method.apply(shapes, torch.Generator().manual_seed(0))
     switch_recomputation(shapes, protocol)

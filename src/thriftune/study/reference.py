@@ -21,6 +21,7 @@ def method_reference(method: type[Method]) -> dict[str, Any]:
         "summary": method.SUMMARY,
         "source": method.SOURCE,
         "needs_model": method.NEEDS_MODEL,
+        "baseline": method.BASELINE,
         "settings": key_reference(method),
     }
 

@@ -13,7 +13,7 @@ def check_steps(runs: Iterable[PlannedRun], texts: int) -> None:
     """Raises `InputError` where no step of a run on so many training texts has a learning rate above 0."""
     idle: dict[int, list[str]] = {}
     for run in runs:
-        if run.method.NEEDS_MODEL:
+        if not run.method.BASELINE:
             steps = optimizer_steps(texts, run.protocol)
             if Schedule(run.protocol, steps).idle:
                 idle.setdefault(steps, []).append(run.name)

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from thriftune.errors import InputError
 from thriftune.methods.base import Baseline
+from thriftune.methods.embeddings import Embeddings
 from thriftune.processors import load_average
 from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.store import RunFolder
 from thriftune.study.baseline_run import run_baseline
 from thriftune.study.busy import with_load
+from thriftune.study.embeddings_run import run_embeddings
 from thriftune.study.environment import environment
 from thriftune.study.extend import extend, without_scores
 from thriftune.study.job import Emit, Job, RunError, blank_record, first_line
@@ -70,7 +72,9 @@ def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
 
 
 def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
-    run = run_baseline if isinstance(job.planned.method, Baseline) else run_transformer
+    method, run = job.planned.method, run_transformer
+    if isinstance(method, Baseline | Embeddings):
+        run = run_baseline if isinstance(method, Baseline) else run_embeddings
     outcome = run(job, folder, emit)
     blank = blank_record(job, "done", None)
     return replace(
