@@ -469,12 +469,16 @@ def init(
         typer.Option(metavar="COLUMN", help="The text column; twice for a pair.", show_default=False),
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)] = None,
+    probe: Annotated[
+        bool, typer.Option(help="Time this machine for some seconds, once, to say how long the study takes.")
+    ] = True,
 ) -> None:
-    """Look at a data file and write a study file for it, saying what was guessed."""
+    """Look at a data file and write a study file that fits its size, saying what was guessed and how long it takes."""
     from thriftune.data.inspect import guess
     from thriftune.paths import check_new_file
     from thriftune.results.files import write_text
     from thriftune.study.draft import MODEL, draft
+    from thriftune.study.initial import initial
     from thriftune.study.room import room
 
     name = _slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
@@ -482,11 +486,12 @@ def init(
     check_new_file(path)
     guessed = guess(source, text or (), label)
     space = room(guessed.texts, MODEL)
+    proposal = initial(guessed, space, MODEL, probe, lambda text: typer.echo(f"{text} ...", err=True))
     try:
-        write_text(path, draft(guessed, space, name, path.resolve().parent))
+        write_text(path, draft(guessed, space, proposal, name, path.resolve().parent))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Name another file with --out.") from error
-    for reason in [*guessed.reasons, space.reason]:
+    for reason in [*guessed.reasons, space.reason, *proposal.reasons]:
         typer.echo(f"- {printable(reason)}")
     for warning in guessed.warnings:
         typer.echo(f"! {printable(warning.text)}")

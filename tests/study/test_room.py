@@ -43,7 +43,7 @@ def test_no_size_is_beyond_the_models_positions() -> None:
 
 
 def test_without_the_model_bytes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_folder", lambda model: None)
+    monkeypatch.setattr(module, "model_folder", lambda model: None)
     found = room([[ARABIC] * 9])
     assert found.max_tokens == 128
     assert "an estimate from their bytes, since demo:minilm is not on this machine" in found.reason

@@ -45,24 +45,46 @@ def build(results: Results) -> Panel | NotApplicable:
         "Predicted from each model's configuration and the lengths of the texts, before the run loaded any weight. "
         "Error: predicted over measured, less one. Training: optimisation steps alone, from a probe of this machine."
     ]
+    if any(_open(run) for run, _, _ in both):
+        notes.append(
+            "Where validation decided when training ended (epochs auto), the time is predicted for as many training "
+            "texts as were seen: how many there would be was a guess."
+        )
     return Panel(_sentences(rows, both), [Table("prediction", "Predicted and measured.", COLUMNS, rows)], notes=notes)
 
 
 def _row(run: RunRecord, predicted: Prediction, cost: Cost) -> dict[str, Any]:
+    seconds = _seconds(run, predicted, cost)
     out: dict[str, Any] = {
         "run": run.name,
         "predicted_memory": predicted.peak_memory_bytes,
         "measured_memory": cost.peak_memory_bytes,
         "memory_error": _error(predicted.peak_memory_bytes, cost.peak_memory_bytes),
-        "predicted_seconds": predicted.train_seconds,
+        "predicted_seconds": seconds,
         "measured_seconds": cost.train_seconds,
-        "seconds_error": _error(predicted.train_seconds, cost.train_seconds),
+        "seconds_error": _error(seconds, cost.train_seconds),
     }
-    if predicted.train_seconds is None:
-        out["predicted_seconds_reason"] = out["seconds_error_reason"] = predicted.reasons["train_seconds"]
+    if seconds is None:
+        reason = predicted.reasons.get("train_seconds", "how many training texts were seen is not known")
+        out["predicted_seconds_reason"] = out["seconds_error_reason"] = reason
     if cost.peak_memory_bytes is None:
         out["measured_memory_reason"] = out["memory_error_reason"] = cost.reasons["peak_memory_bytes"]
     return out
+
+
+def _open(run: RunRecord) -> bool:
+    """Whether validation decided when the run's training ended."""
+    return run.protocol.get("epochs") == "auto"
+
+
+def _seconds(run: RunRecord, predicted: Prediction, cost: Cost) -> float | None:
+    """The predicted seconds of training; for as many texts as were seen where validation decided on them."""
+    if not _open(run) or predicted.train_seconds is None:
+        return predicted.train_seconds
+    if not predicted.train_samples or cost.samples_per_second is None:
+        return None
+    seen = cost.samples_per_second * (cost.train_seconds + cost.prefix_seconds)
+    return predicted.train_seconds * seen / predicted.train_samples
 
 
 def _error(predicted: float | None, measured: float | None) -> float | None:

@@ -31,13 +31,20 @@ HEAD_SIZE = 32
 LAYERS = 2
 VOCABULARY = 8192
 TEXTS, LONGEST, MAX_TOKENS = 32, 60, 128
-POINTS: tuple[tuple[str, dict[str, Any], tuple[tuple[Literal["none", "longest", "max"], int], ...]], ...] = (
+Wanted = tuple[tuple[str, dict[str, Any], tuple[tuple[Literal["none", "longest", "max"], int], ...]], ...]
+POINTS: Wanted = (
     ("full", {}, (("none", 4), ("none", 32), ("longest", 16))),
     ("lora", {}, (("none", 32), ("max", 8))),
     ("top_layers", {"layers": 1}, (("none", 8), ("none", 32))),
     ("head_only", {}, (("none", 32),)),
 )
 """Methods whose steps are timed, with paddings and texts: from all arithmetic to all overhead."""
+QUICK: Wanted = (
+    ("full", {}, (("none", 4), ("none", 32))),
+    ("top_layers", {"layers": 1}, (("none", 32),)),
+    ("head_only", {}, (("none", 32),)),
+)
+"""Those of a quick probe: enough to tell minutes from hours."""
 FULL_WIDTH = 512
 """Wider models get as many texts less, so that the probe is not longer."""
 RATE = 1e-5
@@ -69,14 +76,17 @@ class _Point:
         return time.perf_counter() - started
 
 
-def probe_machine(device: str, hidden: int) -> Machine:
-    """Times a few steps of a small random encoder of some hidden size, in about fifteen seconds; no data is read."""
+def probe_machine(device: str, hidden: int, quick: bool = False) -> Machine:
+    """Times a few steps of a small random encoder of some hidden size, in about fifteen seconds; no data is read.
+
+    `quick`: fewer steps, each once, in a few seconds, and nothing of the training loop; rougher.
+    """
     keep_freed_memory()
     place = torch.device(device)
     with TemporaryDirectory(prefix="thriftune-probe-") as name, torch.random.fork_rng(devices=[]):
-        points = _points(Path(name), place, hidden)
-        found = _time(points, place)
-        loop = _loop_seconds(points[-1].step, Path(name))
+        points = _points(Path(name), place, hidden, QUICK if quick else POINTS)
+        found = _time(points, place, 0.0 if quick else ENOUGH_SECONDS)
+        loop = 0.0 if quick else _loop_seconds(points[-1].step, Path(name))
     return fit(found, loop)
 
 
@@ -100,11 +110,11 @@ class TimeWork(CountWork):
         return out
 
 
-def _points(folder: Path, device: torch.device, hidden: int) -> list[_Point]:
-    """The steps of `POINTS`; those of one method share a model and its texts."""
+def _points(folder: Path, device: torch.device, hidden: int, wanted: Wanted) -> list[_Point]:
+    """The steps that are wanted; those of one method share a model and its texts."""
     _write_config(folder, hidden)
     points = []
-    for name, settings, batches in POINTS:
+    for name, settings, batches in wanted:
         classifier = skeleton(folder, ("a", "b", "c"), device="cpu")
         method = find(name)(**settings)
         assert isinstance(method, TransformerMethod)
@@ -120,8 +130,11 @@ def _points(folder: Path, device: torch.device, hidden: int) -> list[_Point]:
     return points
 
 
-def _time(points: list[_Point], device: torch.device) -> list[Timed]:
-    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them."""
+def _time(points: list[_Point], device: torch.device, enough: float) -> list[Timed]:
+    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them.
+
+    After `enough` seconds no further round starts; there is one at least.
+    """
     found = []
     for point in points:
         point.step([point.batch[:1]], RATE)  # what happens once only is no work of a step
@@ -129,7 +142,7 @@ def _time(points: list[_Point], device: torch.device) -> list[Timed]:
             point.run()
         found.append(Timed(counter.work, defaultdict(float), []))
     started, rounds = time.perf_counter(), 0
-    while not rounds or time.perf_counter() - started < ENOUGH_SECONDS:
+    while not rounds or time.perf_counter() - started < enough:
         rounds += 1
         for point, each in zip(points, found, strict=True):
             with TimeWork(device) as timer:

@@ -22,6 +22,7 @@ from thriftune.data.dataset import Dataset
 from thriftune.data.labels import label_names, order_labels
 from thriftune.data.origins import find_path, read_source
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
+from thriftune.data.shares import shares
 from thriftune.data.siblings import siblings
 from thriftune.data.sources import from_tables
 from thriftune.data.split_names import split_of
@@ -67,6 +68,8 @@ class Guess:
     """The splits that the source has."""
     split: SplitSettings | None
     """How to find or make the others; None where all are given."""
+    rows: dict[str, int]
+    """Rows of every split as `compare` would have them; empty where it would refuse the data."""
     texts: tuple[list[str], ...]
     """At most 2,000 rows of train, evenly spaced: one list per text column."""
     reasons: list[str]
@@ -100,7 +103,7 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
         if beside:
             tables = {"train": table, **beside}
             names = {"train": source} | {split: _beside(source, each) for split, each in beside.items()}
-    split = _guess_split(tables, found, reasons)
+    split = _guess_split(tables, found, len(chosen.counts), reasons)
     dataset, problem = _assembled(names, found, chosen.name, split, tables)
     return Guess(
         source=names,
@@ -109,6 +112,7 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
         labels=chosen.counts,
         splits=tuple(each for each in SPLITS if each in tables),
         split=split,
+        rows={name: frame.height for name, frame in dataset.splits.items()} if dataset else {},
         texts=_texts(table, found),
         reasons=reasons,
         warnings=find_warnings(dataset) if dataset else [],
@@ -296,11 +300,15 @@ def _guess_text(table: Table, label: str, reasons: list[str]) -> tuple[str, ...]
     return (name,)
 
 
-def _guess_split(tables: dict[str, Table], text: tuple[str, ...], reasons: list[str]) -> SplitSettings | None:
+def _guess_split(
+    tables: dict[str, Table], text: tuple[str, ...], classes: int, reasons: list[str]
+) -> SplitSettings | None:
     column = _split_column(tables)
     found = set(tables)
+    rows = tables["train"].frame.height if "train" in tables else 0
     if column is not None:
         values = split_values(tables["train"], column)
+        rows = sum(count for value, count in values.items() if split_of(value) == "train")
         found = {split for value in values if (split := split_of(value)) is not None}
         shown = ", ".join(f"{value} ({count:,} rows)" for value, count in values.items())
         reasons.append(f'"{column}" gives the splits: {shown}.')
@@ -315,12 +323,15 @@ def _guess_split(tables: dict[str, Table], text: tuple[str, ...], reasons: list[
     if "train" in missing:
         raise InputError(f"The source has no train split, only {', '.join(tables)}. Give the training file.")
     group = group if missing else None
+    made = shares(rows, classes, missing)
     if missing:
         how = f'grouped by "{group}", whose values repeat' if group else "stratified by label"
-        reasons.append(f"The source lacks {' and '.join(missing)}: made from train, {how}.")
+        names = " and ".join(name for name in ("test", "validation") if name in missing)
+        why = f"; {made.why}" if made.why else ""
+        reasons.append(f"The source lacks {names}: made from train ({made.words}), {how}{why}.")
     return SplitSettings(
-        test=0.2 if "test" in missing else 0.0,
-        validation=0.1 if "validation" in missing else 0.0,
+        test=made.test,
+        validation=made.validation,
         column=column,
         group_by=group,
     )

@@ -195,7 +195,7 @@ class BudgetPace:
         self._order = order
         self._decays = protocol.schedule_type == "stable"
         self._share = protocol.schedule.decay_share if self._decays else 0.0
-        self._every = self._budget.validate_every or _interval(protocol, order.steps, validation_texts)
+        self._every = self._budget.validate_every or look_interval(protocol, order.steps, validation_texts)
         self._warmup = math.ceil(protocol.schedule.warmup_share * self._budget.min_steps)
         self._most = order.steps * self._budget.max_epochs
         self.ended: Ended = "max_epochs"
@@ -276,8 +276,11 @@ class BudgetPace:
         return []
 
 
-def _interval(protocol: Protocol, epoch: int, validation_texts: int) -> int:
-    """About an epoch of steps; as many that validation, forward alone, takes about a tenth of the time or less."""
+def look_interval(protocol: Protocol, epoch: int, validation_texts: int) -> int:
+    """Steps between looks at validation, for epochs of so many steps, where the study does not say.
+
+    About an epoch of steps; as many that validation, forward alone, takes about a tenth of the time or less.
+    """
     texts = protocol.batch_size * protocol.accumulate
     cheap = math.ceil(3 * validation_texts / texts)
     return max(cheap, min(max(epoch, FEWEST_STEPS), MOST_STEPS))

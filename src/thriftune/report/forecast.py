@@ -32,12 +32,15 @@ def rows(cells: list[Forecast]) -> list[dict[str, str]]:
 
 def remarks(cells: list[Forecast]) -> list[str]:
     """What the table does not say."""
-    reasons = dict.fromkeys(r for cell in cells for r in cell.predicted.reasons.values())
+    reasons = dict.fromkeys(
+        reason for cell in cells for name, reason in cell.predicted.reasons.items() if name != "train_samples"
+    )
     return [
         "All numbers are predicted, none is measured. Memory: "
         "the peak of a training step"
         + (" (CPU: live tensors)." if all(cell.device == "cpu" for cell in cells) else " (GPU: allocated bytes)."),
         *(f"Time is not predicted: {reason}." for reason in reasons),
+        *_guess(cells),
     ]
 
 
@@ -52,3 +55,13 @@ def search_remark(seconds: float | None, trials: int | None) -> str | None:
         f"{what}: about {f.seconds(seconds)} if each trained as the study file has it. Pruning shortens it; searched "
         "epochs, batch sizes and layers change it."
     )
+
+
+def _guess(cells: list[Forecast]) -> list[str]:
+    """What the times rest on where validation decides when training ends."""
+    epochs = sorted({round(cell.guessed_epochs, 1) for cell in cells if cell.guessed_epochs is not None})
+    timed = any(cell.predicted.train_seconds is not None for cell in cells if cell.guessed_epochs is not None)
+    if not epochs or not timed:
+        return []
+    span = f.number(epochs[0]) if len(epochs) == 1 else f"{f.number(epochs[0])} to {f.number(epochs[-1])}"
+    return [f"Time with epochs auto is that of a guess of {span} epochs: validation decides when training ends."]

@@ -185,7 +185,10 @@ class Prediction:
     samples_per_second: float | None
     """Training samples over train_seconds + prefix_seconds."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a number above is None, by its field name."""
+    """Why a number is None, by its field name."""
+    train_samples: float | None = None
+    """Training texts, of all learning rates that are tried, that train_seconds is predicted for; with epochs auto a
+    guess. None without data, and in results of earlier versions."""
 
     def to_json(self) -> dict[str, Any]:
         """The prediction as `run.json` holds it under `predicted`."""
@@ -212,6 +215,8 @@ class Forecast:
     fits: bool | None
     """None where no limit is given."""
     largest_batch_size: int | None
+    guessed_epochs: float | None = None
+    """Epochs that the time is predicted for where validation decides when training ends; None where it does not."""
 
     def to_json(self) -> dict[str, Any]:
         """One element of `cells` in what `thriftune estimate --json` prints."""

@@ -6,30 +6,20 @@ import os
 from pathlib import Path
 
 from thriftune.data.inspect import Guess
+from thriftune.study.proposal import Entry, Proposal
 from thriftune.study.room import Room
 from thriftune.study.yaml_text import inline_yaml
-
-METHODS = """\
-methods: # all of them: thriftune methods
-  - majority # the floor
-  - tfidf # what needs no transformer
-  - head_only
-  - top_layers: {layers: 2}
-  - lora: {rank: 8, layers: all}
-  - full
-"""
-
 
 MODEL = "demo:minilm"
 
 
-def draft(guess: Guess, room: Room, name: str, folder: Path) -> str:
+def draft(guess: Guess, room: Room, proposal: Proposal, name: str, folder: Path) -> str:
     """A study file for the guessed data, to be written into `folder`: source paths are relative to it."""
     labels = ", ".join(f"{label}: {count:,} rows" for label, count in list(guess.labels.items())[:8])
     more = len(guess.labels) - 8
     lines = [
         "# Written by `thriftune init`; what is guessed and why:",
-        *(f"#   {printable(reason)}" for reason in [*guess.reasons, room.reason]),
+        *(f"#   {printable(reason)}" for reason in [*guess.reasons, room.reason, *proposal.reasons]),
         *_settle_lines(guess),
         f"name: {inline_yaml(name)}",
         "data:",
@@ -38,14 +28,45 @@ def draft(guess: Guess, room: Room, name: str, folder: Path) -> str:
         f"  label: {inline_yaml(guess.label)} # {printable(labels)}{f' and {more} more' if more > 0 else ''}",
         *_split_lines(guess),
         *_setting_lines(guess),
-        "  # limit: {train: 3000} # fewer rows, for a first look",
-        "protocol:",
-        "  epochs: 3",
-        "  batch_size: 32",
-        f"  max_tokens: {room.max_tokens} # longer texts are truncated",
+        *_limit_lines(proposal),
+        *_protocol_lines(proposal),
         f"models: [{MODEL}] # or for example google-bert/bert-base-uncased, microsoft/deberta-v3-base",
+        *_head_lines(proposal),
+        "methods: # all of them: thriftune methods",
+        *(_method_line(entry) for entry in proposal.methods),
+        "seeds: [0] # with [0, 1, 2] differences can be told from luck",
     ]
-    return "\n".join(lines) + "\n" + METHODS + "seeds: [0] # with [0, 1, 2] differences can be told from luck\n"
+    return "\n".join(lines) + "\n"
+
+
+def _limit_lines(proposal: Proposal) -> list[str]:
+    limit = proposal.limit
+    return [] if limit is None else [f"  # limit: {inline_yaml(dict(limit.rows))} # {limit.comment}"]
+
+
+def _protocol_lines(proposal: Proposal) -> list[str]:
+    protocol = proposal.protocol
+    lines = [
+        "protocol:",
+        "  epochs: auto # until validation no longer improves",
+        f"  batch_size: {protocol.batch_size}",
+        f"  max_tokens: {protocol.max_tokens} # longer texts are truncated",
+    ]
+    if protocol.budget.seconds is not None:
+        lines.insert(2, f"  budget: {{seconds: {protocol.budget.seconds:g}}} # or until so many seconds of training")
+    return lines
+
+
+def _head_lines(proposal: Proposal) -> list[str]:
+    if proposal.head.type == "own":
+        return []
+    return [f"head: {{type: {proposal.head.type}}} # how {MODEL} was trained to be read; own for other models"]
+
+
+def _method_line(entry: Entry) -> str:
+    name = f"{entry.name}: {inline_yaml(dict(entry.settings))}" if entry.settings else entry.name
+    comment = f" # {entry.comment}" if entry.comment else ""
+    return f"  {'# ' if entry.off else ''}- {name}{comment}"
 
 
 def _split_lines(guess: Guess) -> list[str]:
@@ -63,8 +84,9 @@ def _split_lines(guess: Guess) -> list[str]:
     if split.column is not None:
         rest = "; the rest is carved from train" if split.test or split.validation else ""
         return [f"  split: {inline_yaml(chosen)} # the column says each row's split{rest}"]
-    has = ", ".join(guess.splits)
-    return [f"  split: {inline_yaml(chosen)} # the source has {has}; the rest is carved from train"]
+    made = ", ".join(f"{split} {count:,}" for split, count in guess.rows.items())
+    sizes = f"; rows: {made}" if made else ""
+    return [f"  split: {inline_yaml(chosen)} # carved from train{sizes}"]
 
 
 def _settle_lines(guess: Guess) -> list[str]:

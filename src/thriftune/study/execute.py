@@ -25,6 +25,7 @@ from thriftune.study.expected import expected_time
 from thriftune.study.extend import missing_sets
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
 from thriftune.study.job import Emit, Job, blank_record
+from thriftune.study.outlook import outlook_of
 from thriftune.study.plan import PlannedRun, plan, run_id
 from thriftune.study.predict import Predictor
 from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
@@ -135,6 +136,9 @@ class _Progress:
             if job.run_id in refused:
                 listen(RunFinished(job.planned.name, records[job.run_id], reused=False))
         predictor = Predictor()
+        left = [job for job in self.jobs if job.run_id not in whole | refused | records.keys()]
+        if (outlook := outlook_of(left, predictor)) is not None:
+            listen(Notice(outlook))
         for index, job in enumerate(self.jobs, start=1):
             if job.run_id in refused:
                 continue

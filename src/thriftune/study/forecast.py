@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thriftune.errors import InputError
+from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Forecast
 from thriftune.study.config import Study
+from thriftune.study.effort import effort
 from thriftune.study.plan import PlannedRun, plan
-from thriftune.study.predict import cell_of, prediction, probed_machine, resized, room
+from thriftune.study.predict import WITHOUT_DATA, cell_of, prediction, probed_machine, resized, room
 from thriftune.study.refusals import all_refused
 from thriftune.study.search_space import space_of
 from thriftune.study.selection import select
@@ -145,6 +147,9 @@ class _Asked:
         if limit is not None:
             most = self.texts or MOST_WITHOUT_DATA
             space = room(cell_with, found.peak_memory_bytes, batch, limit, most)
+        guessed = None
+        if run.protocol.epochs == "auto" and self.texts is not None and isinstance(run.method, TransformerMethod):
+            guessed = effort(run.method, run.protocol, self.texts).epochs
         return Forecast(
             name=run.cell,
             model=str(run.model),
@@ -155,6 +160,7 @@ class _Asked:
             memory_limit_bytes=limit,
             fits=None if space is None else space.fits,
             largest_batch_size=None if space is None else space.largest_batch_size,
+            guessed_epochs=guessed,
         )
 
     def _folder(self, run: PlannedRun) -> Path:
@@ -187,7 +193,7 @@ class _Asked:
         from thriftune.study.environment import use_all_processors
 
         if self.texts is None:
-            return None, "without data the number of training texts is not known"
+            return None, WITHOUT_DATA
         if not self.question.probe:
             return None, "the machine was not probed (--no-probe)"
         if device != "cpu" and not (device == "cuda" and torch.cuda.is_available()):

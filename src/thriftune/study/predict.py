@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Prediction
+from thriftune.study.effort import effort
 from thriftune.study.environment import environment
 from thriftune.study.head_start import NO_STEPS
 from thriftune.study.job import Job, first_line
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 NO_RECORD = "this machine was not probed; thriftune estimate does it"
 TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
+WITHOUT_DATA = "without data the number of training texts is not known"
 
 
 def cell_of(
@@ -72,18 +75,25 @@ def prediction(
     """An estimate with the times that a machine takes for it.
 
     `texts`: how many training texts there are; without them, or without a machine, times are unknown, and
-    `reason` says why.
+    `reason` says why. With `epochs: auto` the samples that the time is for are a guess.
     """
+    assert isinstance(run.method, TransformerMethod)
     times: dict[str, float | None] = dict.fromkeys(TIMES)
-    reasons = dict.fromkeys(TIMES, reason)
-    if machine is not None and texts is not None:
-        assert isinstance(run.method, TransformerMethod)
-        seen = 0 if found.solve_texts else texts * run.protocol.most_epochs * len(run.method.learning_rates)
-        train = machine.seconds(found.work) * seen / found.texts + machine.seconds(found.solve_work, steps=0)
+    samples: int | None = None
+    reasons: dict[str, str] = dict.fromkeys(TIMES, reason)
+    if texts is not None:
+        samples = 0 if found.solve_texts else effort(run.method, run.protocol, texts).samples
+    if machine is not None and texts is not None and samples is not None:
+        each = machine.seconds(found.work) / found.texts
+        samples = int(min(samples, _most_samples(run, texts, each)))
+        train = each * samples + machine.seconds(found.solve_work, steps=0)
         prefix = machine.seconds(found.prefix_work, steps=0) * texts / found.prefix_texts
-        speed = seen / (train + prefix) if seen else None
+        speed = samples / (train + prefix) if samples else None
         times = {"train_seconds": train, "prefix_seconds": prefix, "samples_per_second": speed}
         reasons["samples_per_second"] = NO_STEPS
+    reasons = {name: reasons[name] for name, value in times.items() if value is None}
+    if samples is None:
+        reasons["train_samples"] = WITHOUT_DATA
     return Prediction(
         peak_memory_bytes=found.peak_memory_bytes,
         memory=found.memory,
@@ -95,8 +105,19 @@ def prediction(
         flops_per_sample=found.flops_per_sample,
         prefix_flops_per_sample=found.prefix_flops_per_sample,
         **times,
-        reasons={name: reasons[name] for name, value in times.items() if value is None},
+        train_samples=samples,
+        reasons=reasons,
     )
+
+
+def _most_samples(run: PlannedRun, texts: int, seconds: float) -> float:
+    """Those that a budget's seconds leave time for, at so many seconds each."""
+    limit = run.protocol.budget.seconds if run.protocol.epochs == "auto" else None
+    if limit is None or not seconds:
+        return math.inf
+    assert isinstance(run.method, TransformerMethod)
+    training = effort(run.method, run.protocol, texts)
+    return training.probe_samples + training.trainings * limit / seconds
 
 
 class Predictor:
@@ -104,6 +125,7 @@ class Predictor:
 
     def __init__(self) -> None:
         self._texts: dict[Path, tuple[np.ndarray, int, int]] = {}
+        self._found: dict[str, Estimate | str] = {}
 
     def of(self, job: Job) -> tuple[Prediction | None, str | None]:
         """What a run should cost, from its configuration alone; or nothing, and why.
@@ -113,19 +135,43 @@ class Predictor:
         """
         if job.model is None or job.planned.method.BASELINE:
             return None, None
+        found = self._estimated(job)
+        if isinstance(found, str):
+            return None, found
+        texts = len(self._read(job)[0])
+        return prediction(found, job.planned, texts, known_machine(job.device, job.model)), None
+
+    def seconds(self, job: Job) -> float | None:
+        """Training seconds, frozen layers included, by whatever probe of this machine there was; None without one."""
+        if job.model is None or job.planned.method.BASELINE:
+            return None
+        machine = known_machine(job.device, job.model, quick=True)
+        found = None if machine is None else self._estimated(job)
+        if found is None or isinstance(found, str):
+            return None
+        predicted = prediction(found, job.planned, len(self._read(job)[0]), machine)
+        return (predicted.train_seconds or 0.0) + (predicted.prefix_seconds or 0.0)
+
+    def _estimated(self, job: Job) -> Estimate | str:
+        """The estimate of a run, or why there is none; made once."""
+        if job.run_id not in self._found:
+            self._found[job.run_id] = self._estimate(job)
+        return self._found[job.run_id]
+
+    def _estimate(self, job: Job) -> Estimate | str:
         from thriftune.cost.cuda import find_gpu
         from thriftune.cost.estimate import estimate
 
+        assert job.model is not None
         lengths, words, validation = self._read(job)
         rows = len(lengths), validation
         gpu = find_gpu("cuda") if job.device == "cuda" else None
         try:
-            found = estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words, rows))
+            return estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words, rows))
         except InputError as error:
-            return None, str(error)
+            return str(error)
         except Exception as error:  # noqa: BLE001 - the run itself may well work
-            return None, f"{type(error).__name__}: {first_line(error)}"
-        return prediction(found, job.planned, len(lengths), known_machine(job.device, job.model)), None
+            return f"{type(error).__name__}: {first_line(error)}"
 
     def _read(self, job: Job) -> tuple[np.ndarray, int, int]:
         """Tokens of each training text, (texts,), the distinct token ids of training and validation, and how many
@@ -149,25 +195,36 @@ def machine_path(device: str, hidden: int) -> Path:
     return cache_folder() / "machines" / f"{key}.json"
 
 
-def known_machine(device: str, folder: Path) -> Machine | None:
-    """This machine's speeds from an earlier probe; None where there was none."""
+def known_machine(device: str, folder: Path, quick: bool = False) -> Machine | None:
+    """This machine's speeds from an earlier probe, with `quick` from a quick one too; None where there was none."""
     from thriftune.cost.machine import Machine
 
-    return Machine.load(machine_path(device, _hidden(folder)))
+    path = machine_path(device, _hidden(folder))
+    known = Machine.load(path)
+    return Machine.load(_quick(path)) if known is None and quick else known
 
 
-def probed_machine(device: str, folder: Path, report: Callable[[], None]) -> Machine:
-    """This machine's speeds for a model: known from before, or probed now and kept."""
+def probed_machine(device: str, folder: Path, report: Callable[[], None], quick: bool = False) -> Machine:
+    """This machine's speeds for a model: known from before, or probed now and kept.
+
+    A quick probe is kept apart: only who asks for a quick one takes it for this machine's speeds.
+    """
     from thriftune.cost.probe import probe_machine
 
-    known = known_machine(device, folder)
+    known = known_machine(device, folder, quick)
     if known is not None:
         return known
     report()
-    machine = probe_machine(device, _hidden(folder))
+    machine = probe_machine(device, _hidden(folder), quick)
+    path = machine_path(device, _hidden(folder))
     with suppress(OSError):  # a cache that cannot be written to: the machine is timed again next time
-        machine.save(machine_path(device, _hidden(folder)))
+        machine.save(_quick(path) if quick else path)
     return machine
+
+
+def _quick(path: Path) -> Path:
+    """Where a quick probe's speeds are kept."""
+    return path.with_name(f"{path.stem}-quick.json")
 
 
 def _hidden(folder: Path) -> int:

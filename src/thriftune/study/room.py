@@ -23,6 +23,10 @@ class Room:
 
     max_tokens: int
     reason: str
+    lengths: tuple[int, ...] = ()
+    """Tokens of each text of the sample, cut at `max_tokens`."""
+    words: int | None = None
+    """Distinct token ids of the sample; None where they are estimated."""
 
 
 def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
@@ -31,14 +35,14 @@ def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
     No size is beyond the model's positions. Where the model is not on this machine the tokens are estimated from
     the texts' bytes; nothing is downloaded.
     """
-    folder = _folder(model)
+    folder = model_folder(model)
     tokenizer = None if folder is None else folder / "tokenizer.json"
     if folder is None or tokenizer is None or not tokenizer.is_file():
-        lengths = _by_bytes(texts)
+        lengths, words = _by_bytes(texts), None
         how = f"an estimate from their bytes, since {model} is not on this machine"
         limit = SIZES[-1]
     else:
-        lengths, limit = _by_tokenizer(tokenizer, texts), _positions(folder)
+        (lengths, words), limit = _by_tokenizer(tokenizer, texts), _positions(folder)
         how = f"for {model}"
     needed = int(np.ceil(np.quantile(lengths, QUANTILE))) if len(lengths) else SIZES[0]
     sizes = [size for size in SIZES if size <= limit] or [limit]
@@ -47,7 +51,10 @@ def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
     cuts = f"; {cut:.0%} are longer and are cut" if cut >= 0.005 else ""
     middle = int(np.median(lengths)) if len(lengths) else 0
     return Room(
-        size, f"max_tokens {size}: 99% of the texts have at most {needed:,} tokens (median {middle:,}; {how}){cuts}."
+        max_tokens=size,
+        reason=f"max_tokens {size}: 99% of the texts have at most {needed:,} tokens (median {middle:,}; {how}){cuts}.",
+        lengths=tuple(int(length) for length in np.minimum(np.ceil(lengths), size)),
+        words=words,
     )
 
 
@@ -57,7 +64,7 @@ def next_size(needed: int, limit: int | None) -> int:
     return size if limit is None else min(size, limit)
 
 
-def _folder(model: str) -> Path | None:
+def model_folder(model: str) -> Path | None:
     """The model's folder where it is on this machine, without a look at its weights."""
     from thriftune.models.sources import DEMO_MODELS
 
@@ -70,15 +77,17 @@ def _folder(model: str) -> Path | None:
     return Path(spec.origin).parent / packaged.folder
 
 
-def _by_tokenizer(path: Path, texts: Sequence[list[str]]) -> np.ndarray:
-    """Tokens of each text or pair, special ones included, as the tokenizer's own template has them."""
+def _by_tokenizer(path: Path, texts: Sequence[list[str]]) -> tuple[np.ndarray, int]:
+    """Tokens of each text or pair, special ones included, as the tokenizer's own template has them; distinct ids."""
     import tokenizers
 
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     batch = list(texts[0]) if len(texts) == 1 else list(zip(*texts, strict=True))
-    return np.array([len(encoding.ids) for encoding in tokenizer.encode_batch_fast(batch)])  # type: ignore[arg-type]
+    encodings = tokenizer.encode_batch_fast(batch)  # type: ignore[arg-type]
+    words = set().union(*(encoding.ids for encoding in encodings))
+    return np.array([len(encoding.ids) for encoding in encodings]), len(words)
 
 
 def _by_bytes(texts: Sequence[list[str]]) -> np.ndarray:
