@@ -297,7 +297,13 @@ class TestSearch:
             study_of(data, job.settings.over, methods=[{"head_only": {"learning_rate": 0.5}}], seeds=[3, 4]),
             study_of(data, job.settings.over, methods=["head_only"], trials=50, protocol=protocol | {"epochs": 7}),
         ]
-        keys = [job_of(each, data / "job").search.key for each in (*others, *same)]
+        runs = [next(run for run in plan(each) if run.model) for each in (*others, *same)]
+        prepared = prepare(study, runs[-1:], read(study, runs[-1:], ignore), data / "keys", ignore)
+        keys = [
+            search._key(each, prepared, run, each.search, "cpu")
+            for each, run in zip((*others, *same), runs, strict=True)
+            if each.search is not None
+        ]
         assert len(set(keys)) == len(others) + 1
         assert set(keys[len(others) :]) == {job.search.key}
 

@@ -132,8 +132,9 @@ class Reader:
         return all(sound)
 
 
+@cache
 def type_hints(cls: Any) -> dict[str, Any]:
-    """The resolved annotations of a settings class."""
+    """The resolved annotations of a settings class; not to be changed."""
     return get_type_hints(cls)
 
 

@@ -16,7 +16,7 @@ from thriftune.results.search import CellSearch, Searched, StudySearch, Trial, T
 from thriftune.results.store import Store
 from thriftune.study.accumulation import check_accumulation
 from thriftune.study.config import Study
-from thriftune.study.events import Notice, SearchFinished, SearchProgress
+from thriftune.study.events import Event, Notice, SearchFinished, SearchProgress
 from thriftune.study.folder import WORK
 from thriftune.study.job import Job
 from thriftune.study.plan import PlannedRun, run_id
@@ -77,10 +77,15 @@ def search(
             continue
         job = _search_job(study, prepared, run, job_of(run), store, session)
         earlier = before.cell(name) if before is not None else None
-        done = _reused(earlier, job)
-        if done is None:
-            done = replace(job.search, trials=_searched(job, listen, isolate))
-        listen(SearchFinished(done, reused=done is earlier or (earlier is not None and done == earlier)))
+        begun: list[SearchProgress] = []
+
+        def note(event: Event, begun: list[SearchProgress] = begun) -> None:
+            if isinstance(event, SearchProgress):
+                begun.append(event)
+            listen(event)
+
+        done = _reused(earlier, job) or replace(job.search, trials=_searched(job, note, isolate))
+        listen(SearchFinished(done, reused=not begun))
         kept.append(done)
         order = [each.cell for each in planned]
         kept.sort(key=lambda cell: order.index(cell.cell))
