@@ -1,7 +1,7 @@
 """Random and solved heads: what a solved start gives each method, at a few and at many epochs.
 
     python benchmarks/head_start.py BANKING77                    # about an hour on two cores
-    python benchmarks/head_start.py BANKING77 --rows 900 --test 100 --epochs 1 --methods head_only
+    python benchmarks/head_start.py BANKING77 --test 100 --epochs 1 --methods head_only
 
 BANKING77 is a folder with train.csv and test.csv (columns text and category). Mean head on demo:minilm, a tenth of the
 training rows held out for validation, the same rows for every cell; every method at its default learning rate. Each
