@@ -260,11 +260,6 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no usable row": ({"test": rows(4, text=lambda i: " ")}, {}, r'No usable row is left in test .*blank "text": 4'),
     "no labelled train row": ({"train": rows(4, label=lambda i: None)}, {}, "No usable row is left in train"),
     "nested text": ({"test": rows(4, text=lambda i: ["a"])}, {}, "List.*plain values"),
-    "too few of a class": (
-        {"test": None, "train": rows(21, label=lambda i: "b" if i == 3 else "ac"[i % 2])},
-        {"split": SplitSettings(test=0.2)},
-        'needs 2 rows of each class: "b" has 1',
-    ),
 }  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from thriftune.data.by_column import split_by_column
 from thriftune.data.columns import column_problems, name_problems, resolve, spellings, wanted_columns
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 LIMIT_SEED = 42
+SHOWN = 5
+"""Of many labels so many are named."""
 
 
 def load_dataset(settings: DataSettings, base: Path | None = None, needs_validation: bool = True) -> Dataset:
@@ -210,7 +214,6 @@ def _carve(
     parts = split_rows(
         shares,
         train["label"].to_numpy(),
-        labels,
         stratify=split.stratify,
         groups=groups,
         seed=split.seed,
@@ -219,7 +222,23 @@ def _carve(
     how = f'grouped by "{split.group_by}"' if split.group_by is not None else how
     made = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in shares)
     notes.append(f"Made from {train.height:,} train rows: {made}; {how}, seed {split.seed}.")
+    if split.stratify and groups is None:
+        notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
     return {name: train[indices] for name, indices in parts.items()}
+
+
+def _too_few_to_share(
+    ids: npt.NDArray[np.int32], labels: tuple[str, ...], parts: dict[str, npt.NDArray[np.int64]]
+) -> Iterator[str]:
+    """Which classes have no row in a split that was made, because they have so few."""
+    sizes = np.bincount(ids, minlength=len(labels))
+    for name, rows in parts.items():
+        there = np.bincount(ids[rows], minlength=len(labels))
+        missing = [labels[c] for c in np.flatnonzero((sizes > 0) & (there == 0))]
+        if missing:
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            listed = ", ".join(f'"{label}"' for label in missing[:SHOWN])
+            yield f"{name} has no row of {listed}{more}: too few to share out, so train has them."
 
 
 def _limit(frames: dict[str, pl.DataFrame], limit: dict[str, int], notes: list[str]) -> dict[str, pl.DataFrame]:

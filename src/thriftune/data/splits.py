@@ -15,7 +15,6 @@ Indices = npt.NDArray[np.int64]
 def split_rows(
     shares: dict[str, float],
     labels: npt.NDArray[np.int32],
-    names: Sequence[str],
     *,
     stratify: bool,
     groups: Sequence[Hashable] | None = None,
@@ -23,10 +22,11 @@ def split_rows(
 ) -> dict[str, Indices]:
     """Row numbers, ascending, of each named split and of "train", which gets the rest; every row once.
 
-    `labels` is (rows,), ids into the class `names`. Shares are of all rows. With `groups` (one value per row) equal
+    `labels` is (rows,), class ids. Shares are of all rows. With `groups` (one value per row) equal
     values stay together and sizes are as near to the shares as whole groups allow; else with `stratify` each class
-    is shared out alike. The draw depends on the seed alone, not on the platform. Raises `InputError` where a class
-    or the groups are too few to go round.
+    is shared out alike, a class with fewer rows than there are splits first to train, then in the order of `shares`.
+    The draw depends on the seed alone, not on the platform. Raises `InputError` where the rows or the groups are too
+    few to go round.
     """
     rng = np.random.default_rng(seed)
     if groups is not None:
@@ -35,7 +35,7 @@ def split_rows(
     if sum(targets.values()) >= len(labels):
         raise InputError(f"{len(labels)} rows are too few to make {_listed(shares)} from. Give more data.")
     if stratify:
-        return _by_class(shares, targets, labels, names, rng)
+        return _by_class(shares, targets, labels, rng)
     return _cut(rng.permutation(len(labels)), targets)
 
 
@@ -59,24 +59,16 @@ def _by_class(
     shares: dict[str, float],
     targets: dict[str, int],
     labels: npt.NDArray[np.int32],
-    names: Sequence[str],
     rng: np.random.Generator,
 ) -> dict[str, Indices]:
     classes, sizes = np.unique(labels, return_counts=True)
-    parts = len(shares) + 1
-    if sizes.min() < parts:
-        few = [f'"{names[c]}" has {n}' for c, n in zip(classes, sizes, strict=True) if n < parts]
-        raise InputError(
-            f"A stratified split into {parts} parts needs {parts} rows of each class: {', '.join(few)}. "
-            "Add or remove rows of this class, or set data.split.stratify to false."
-        )
-    left = sizes.astype(np.int64)
+    left = sizes.astype(np.int64) - 1  # every class keeps a row for train
     counts: dict[str, Indices] = {}
     for done, name in enumerate(shares, start=1):
-        # Every class keeps a row for train and for each split still to be made.
-        counts[name] = _allocate(
-            targets[name], np.asarray(shares[name] * sizes, dtype=np.float64), left - (parts - done)
-        )
+        # and, as far as it has as many, one for each split
+        least = np.minimum(left, 1)
+        most = np.maximum(least, left - (len(shares) - done))
+        counts[name] = _allocate(targets[name], np.asarray(shares[name] * sizes, dtype=np.float64), least, most)
         left = left - counts[name]
     pieces = [
         _cut(rng.permutation(np.flatnonzero(labels == c)), {name: int(counts[name][i]) for name in shares})
@@ -85,16 +77,16 @@ def _by_class(
     return {name: np.sort(np.concatenate([piece[name] for piece in pieces])) for name in ("train", *shares)}
 
 
-def _allocate(total: int, quotas: npt.NDArray[np.float64], most: Indices) -> Indices:
-    """Whole numbers near the quotas that add up to `total`, each from 1 to `most` (largest remainders first)."""
-    total = min(max(total, len(quotas)), int(most.sum()))
-    counts = np.clip(np.floor(quotas).astype(np.int64), 1, most)
+def _allocate(total: int, quotas: npt.NDArray[np.float64], least: Indices, most: Indices) -> Indices:
+    """Whole numbers near the quotas that add up to `total`, each from `least` to `most` (largest remainders first)."""
+    total = min(max(total, int(least.sum())), int(most.sum()))
+    counts = np.clip(np.floor(quotas).astype(np.int64), least, most)
     while counts.sum() != total:
         gap = quotas - counts
         if counts.sum() < total:
             counts[np.argmax(np.where(counts < most, gap, -np.inf))] += 1
         else:
-            counts[np.argmin(np.where(counts > 1, gap, np.inf))] -= 1
+            counts[np.argmin(np.where(counts > least, gap, np.inf))] -= 1
     return counts
 
 
