@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from tests.study.synthetic_speeds import speeds
 from typer.testing import CliRunner
 
 from thriftune import cli
@@ -37,6 +38,12 @@ def run(*arguments: str) -> Any:
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are cut to the terminal; the tests read whole words."""
     monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(autouse=True)
+def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """init times no machine."""
+    monkeypatch.setattr("thriftune.study.speeds.speeds_here", lambda *_: speeds(1e-3))
 
 
 @pytest.fixture
@@ -265,7 +272,16 @@ class TestInit:
         assert '"review" is the text' in result.stdout
         study = load_study(here / "reviews.yaml")
         assert (study.data.text, study.data.label, study.data.source) == (("review",), "mood", "reviews.csv")
-        assert len(study.methods) >= 5
+        assert {method.NAME for method in study.methods} >= {"tfidf", "embeddings", "head_only", "lora", "full"}
+        assert (study.protocol.epochs, study.protocol.batch_size) == ("auto", 8)
+        assert "- Time: about " in result.stdout
+        assert "Time: about " in (here / "reviews.yaml").read_text(encoding="utf-8")
+
+    def test_without_a_probe_no_time_is_said(self, here: Path) -> None:
+        result = run("init", "reviews.csv", "--no-probe")
+        assert result.exit_code == 0
+        assert "Time is not predicted: " in result.stdout
+        load_study(here / "reviews.yaml")
 
     def test_paths_are_relative_to_the_study_file(self, here: Path) -> None:
         (here / "studies").mkdir()
@@ -293,7 +309,7 @@ class TestInit:
         assert result.exit_code == 0, result.output
         study = load_study(here / "train.yaml")
         assert study.data.source == {"train": "data/train.csv", "test": "data/test.csv"}
-        assert study.data.split == SplitSettings(validation=0.1)
+        assert study.data.split == SplitSettings(validation=0.2)
         warned = [line for line in result.stdout.splitlines() if line.startswith("! ")]
         assert any("120 of 120 test texts stand in train too" in line for line in warned)
         assert any("data.labels: {X: x} merges them" in line for line in warned)
@@ -305,7 +321,7 @@ class TestInit:
         rows = "".join(f"text {i},{'xy'[i % 2]},{'train' if i < 80 else 'test'}\n" for i in range(100))
         (here / "a.csv").write_text(f"text,label,split\n{rows}", encoding="utf-8")
         assert run("init", "a.csv").exit_code == 0
-        assert load_study(here / "a.yaml").data.split == SplitSettings(column="split", validation=0.1)
+        assert load_study(here / "a.yaml").data.split == SplitSettings(column="split", validation=0.2)
 
     def test_names_that_yaml_would_misread(self, here: Path) -> None:
         columns = 'off,"label: #1"'

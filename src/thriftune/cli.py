@@ -473,7 +473,7 @@ def init(
         bool, typer.Option(help="Time this machine for some seconds, once, to say how long the study takes.")
     ] = True,
 ) -> None:
-    """Look at a data file and write a study file that fits its size, saying what was guessed and how long it takes."""
+    """Look at a data file and write a study file that fits it, with reasons and times."""
     from thriftune.data.inspect import guess
     from thriftune.paths import check_new_file
     from thriftune.results.files import write_text

@@ -59,3 +59,19 @@ def test_runs_without_predictions_have_no_panel(store: Store) -> None:
     bare = replace(results.study, runs=[replace(run, predicted=None) for run in results.runs])
     store.write_results(bare)
     assert isinstance(prediction.build(store.load()), NotApplicable)
+
+
+def test_where_validation_decided_the_time_is_for_the_texts_that_were_seen(store: Store) -> None:
+    results = store.load()
+    run = next(run for run in results.runs if run.predicted is not None and run.cost is not None)
+    assert run.predicted is not None
+    assert run.cost is not None
+    cost = replace(run.cost, samples_per_second=100.0, train_seconds=8.0, prefix_seconds=2.0)
+    predicted = replace(run.predicted, train_seconds=20.0, train_samples=4000.0, reasons={})
+    auto = replace(run, cost=cost, predicted=predicted, protocol={**run.protocol, "epochs": "auto"})
+    store.write_results(replace(results.study, runs=[auto if other is run else other for other in results.runs]))
+    panel = panel_of(store.load())
+    row = next(row for row in panel.tables[0].rows if row["run"] == run.name)
+    assert row["predicted_seconds"] == pytest.approx(5.0), "1,000 texts of the 4,000"
+    assert row["seconds_error"] == pytest.approx(5 / 8 - 1)
+    assert "how many there would be was a guess" in panel.notes[-1]

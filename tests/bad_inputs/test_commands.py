@@ -68,7 +68,7 @@ ARGUMENTS: list[tuple[list[str], str]] = [
     (["init", "reviews.csv", "--out", "reviews.csv/study.yaml"], "reviews.csv is a file"),
     (["init", "reviews.csv", "--out", LONG], "it has a name of 300 bytes"),
     (["init", "reviews.csv", "--out", "/dev/null"], "/dev/null exists already"),
-    (["init", "reviews.csv", "--out", "/proc/study.yaml"], "/proc/study.yaml cannot be written"),
+    (["init", "reviews.csv", "--out", "/proc/study.yaml", "--no-probe"], "/proc/study.yaml cannot be written"),
     (["init", "reviews.csv", "--out", "dangling"], "dangling exists already"),
     (["crossovers", "--axis", "nothing"], 'axis "nothing" is not known'),
     (["crossovers", "--axis", "tokens", "--batch-size", "0"], "A batch has at least one text"),

@@ -65,6 +65,9 @@ def test_a_machine_is_probed_kept_and_read_again(tmp_path: Path, monkeypatch: py
     machine = probe.probe_machine("cpu", 64)
     assert machine.call.keys() >= {"aten::mm", "aten::_fused_adamw_"}
     assert machine.seconds(WORKS[0]) > machine.seconds(WORKS[3]) > 0
+    quick = probe.probe_machine("cpu", 64, quick=True)
+    assert quick.call.keys() >= {"aten::mm", "aten::_fused_adamw_"}
+    assert quick.seconds(WORKS[0]) > quick.seconds(WORKS[3]) > 0
     machine.save(tmp_path / "machine.json")
     assert Machine.load(tmp_path / "machine.json") == machine
     (tmp_path / "machine.json").write_text('{"matrix_flop": 1.0}', encoding="utf-8")

@@ -18,7 +18,7 @@ def test_a_single_text_and_a_named_label(write) -> None:
     assert (found.text, found.label) == (("review",), "sentiment")
     assert found.labels == {"neg": 20, "pos": 20}
     assert found.splits == ("train",)
-    assert found.split == SplitSettings(test=0.2, validation=0.1)
+    assert found.split == SplitSettings(test=0.2, validation=0.2)
     assert found.texts == ([f"This is review number {i}" for i in range(40)],)
     assert len(found.reasons) == 3
     assert (found.warnings, found.problem) == ([], None)
@@ -30,7 +30,7 @@ def test_pairs_by_name_are_grouped_by_the_repeated_first_text(write) -> None:
     found = guess(write("a.csv", table("pairID,premise,hypothesis,label", lines)))
     assert found.text == ("premise", "hypothesis")
     assert found.labels == {"0": 20, "1": 20, "2": 20}
-    assert found.split == SplitSettings(test=0.2, validation=0.1, group_by="premise")
+    assert found.split == SplitSettings(test=0.2, validation=0.2, group_by="premise")
 
 
 def test_a_label_without_a_known_name(write) -> None:
@@ -228,7 +228,7 @@ def test_splits_that_lie_beside_a_training_file(write, train: str, others: list[
     assert seen.source == ({"train": str(path), **expected} if expected else str(path))
     assert seen.splits == ("train", *(split for split in ("validation", "test") if split in found))
     left = (
-        SplitSettings(test=0.0 if "test" in found else 0.2, validation=0.0 if "validation" in found else 0.1)
+        SplitSettings(test=0.0 if "test" in found else 0.2, validation=0.0 if "validation" in found else 0.2)
         if len(found) < 2
         else None
     )
@@ -247,14 +247,14 @@ def test_a_test_file_without_labels_is_not_used(write) -> None:
 def test_a_column_that_says_the_split_is_used(write) -> None:
     lines = [f"{words(i)},{'xy'[i // 3 % 2]},{['Train', 'train', 'TEST'][i % 3]}" for i in range(60)]
     found = guess(write("a.csv", table("text,label,split", lines)))
-    assert (found.label, found.split) == ("label", SplitSettings(column="split", validation=0.1))
+    assert (found.label, found.split) == ("label", SplitSettings(column="split", validation=0.2))
     assert any(reason.startswith('"split" gives the splits: Train (20 rows)') for reason in found.reasons)
     assert found.problem is None
 
 
 def test_a_fold_column_of_numbers_is_no_split(write) -> None:
     found = guess(write("a.csv", table("text,label,fold", rows(60, "x y", "0 1 2 3 4"))))
-    assert found.split == SplitSettings(test=0.2, validation=0.1)
+    assert found.split == SplitSettings(test=0.2, validation=0.2)
 
 
 def test_what_compare_would_refuse_is_said(write) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from thriftune import cli
 from thriftune.cost.machine import Machine
 from thriftune.errors import InputError
-from thriftune.report.forecast import rows, search_remark
+from thriftune.report.forecast import remarks, rows, search_remark
 from thriftune.results.record import Prediction, RunRecord
 from thriftune.study import predict
 from thriftune.study.amounts import parse_bytes
@@ -151,7 +151,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 
 
 def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "known_machine", lambda device, folder: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
+    monkeypatch.setattr(predict, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
     study = small_study(tmp_path)
     (cell,) = asked(study, probe=True)
     flops = cell.predicted.flops_per_sample
@@ -168,6 +168,40 @@ def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert found == pytest.approx(expected)
         assert "up to 4 trials of each method" in (search_remark(found, 4) or "")
     assert search_remark(None, None) is None
+
+
+def test_where_validation_decides_the_time_is_a_guess_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
+    auto = {"epochs": "auto", "batch_size": 16, "max_tokens": 24, "device": "cpu"}
+    one, probing, short = (
+        asked(small_study(tmp_path, methods=[{"full": {"learning_rate": rate}}], protocol=auto | budget), probe=True)[0]
+        for rate, budget in ((1e-3, {}), ("auto", {}), (1e-3, {"budget": {"seconds": 1e-6}}))
+    )
+    assert one.guessed_epochs == pytest.approx(60), "300 steps of 5 an epoch, bounded by max_epochs"
+    assert one.predicted.train_samples == pytest.approx(75 * 60)
+    assert one.predicted.train_seconds == pytest.approx(one.predicted.flops_per_sample * 1e-9 * 75 * 60)
+    assert probing.predicted.train_samples == pytest.approx(75 * (60 + 3 * 20)), "three probes of 100 steps"
+    assert short.predicted.train_seconds == pytest.approx(1e-6), "the budget's seconds"
+    assert "a guess of 60 epochs: validation decides" in remarks([one])[-1]
+    assert "guess" not in remarks(asked(small_study(tmp_path), probe=True))[-1]
+    assert json.loads(json.dumps(one.to_json()))["guessed_epochs"] == one.guessed_epochs
+
+
+def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+
+    def probe(device: str, hidden: int, quick: bool) -> Machine:
+        made.append(quick)
+        return Machine({}, {}, 0.0, 1e-9, 0.0, float(quick))
+
+    monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr("thriftune.cost.probe.probe_machine", probe)
+    folder = model_folder("bert")
+    for quick in (True, True, False, False, True):
+        predict.probed_machine("cpu", folder, lambda: None, quick)
+    assert made == [True, False], "each once, and the full one does for both"
 
 
 def test_amounts_of_memory() -> None:

@@ -52,6 +52,8 @@ ENOUGH_SECONDS = 9.0
 """After so long no further round starts."""
 STEP_SECONDS = 0.2
 """How long each of the steps is repeated in a round."""
+QUICK_ROUNDS, QUICK_STEP_SECONDS = 3, 0.1
+"""Rounds of a quick probe, and how long each of its steps is repeated in one."""
 LOOP_BATCH, LOOP_EPOCHS = 4, 6
 """Texts of a step, and epochs, of the training that shows what the loop adds to its steps."""
 
@@ -79,13 +81,14 @@ class _Point:
 def probe_machine(device: str, hidden: int, quick: bool = False) -> Machine:
     """Times a few steps of a small random encoder of some hidden size, in about fifteen seconds; no data is read.
 
-    `quick`: fewer steps, each once, in a few seconds, and nothing of the training loop; rougher.
+    `quick`: fewer steps, in a few seconds, and nothing of the training loop; rougher. So few are timed that medians
+    count, which a moment of standstill does not move.
     """
     keep_freed_memory()
     place = torch.device(device)
     with TemporaryDirectory(prefix="thriftune-probe-") as name, torch.random.fork_rng(devices=[]):
         points = _points(Path(name), place, hidden, QUICK if quick else POINTS)
-        found = _time(points, place, 0.0 if quick else ENOUGH_SECONDS)
+        found = _time_briefly(points, place) if quick else _time(points, place)
         loop = 0.0 if quick else _loop_seconds(points[-1].step, Path(name))
     return fit(found, loop)
 
@@ -130,19 +133,11 @@ def _points(folder: Path, device: torch.device, hidden: int, wanted: Wanted) -> 
     return points
 
 
-def _time(points: list[_Point], device: torch.device, enough: float) -> list[Timed]:
-    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them.
-
-    After `enough` seconds no further round starts; there is one at least.
-    """
-    found = []
-    for point in points:
-        point.step([point.batch[:1]], RATE)  # what happens once only is no work of a step
-        with CountWork() as counter:
-            point.run()
-        found.append(Timed(counter.work, defaultdict(float), []))
+def _time(points: list[_Point], device: torch.device) -> list[Timed]:
+    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them."""
+    found = _counted(points)
     started, rounds = time.perf_counter(), 0
-    while not rounds or time.perf_counter() - started < enough:
+    while not rounds or time.perf_counter() - started < ENOUGH_SECONDS:
         rounds += 1
         for point, each in zip(points, found, strict=True):
             with TimeWork(device) as timer:
@@ -155,6 +150,36 @@ def _time(points: list[_Point], device: torch.device, enough: float) -> list[Tim
                 each.steps.append(point.seconds())
     for each in found:
         each.operators = {name: seconds / rounds for name, seconds in each.operators.items()}
+    return found
+
+
+def _time_briefly(points: list[_Point], device: torch.device) -> list[Timed]:
+    """The same in a few rounds; of an operator, and of a step, the median."""
+    found = _counted(points)
+    rounds: list[list[dict[str, float]]] = [[] for _ in points]
+    for _ in range(QUICK_ROUNDS):
+        for point, each, seen in zip(points, found, rounds, strict=True):
+            with TimeWork(device) as timer:
+                point.run()
+            seen.append(timer.seconds)
+            until = time.perf_counter() + QUICK_STEP_SECONDS
+            each.steps.append(point.seconds())
+            while time.perf_counter() < until:
+                each.steps.append(point.seconds())
+    for each, seen in zip(found, rounds, strict=True):
+        each.operators = {name: float(np.median([times[name] for times in seen])) for name in seen[0]}
+        each.steps = [float(np.median(each.steps))]
+    return found
+
+
+def _counted(points: list[_Point]) -> list[Timed]:
+    """The work of each step, nothing timed yet."""
+    found = []
+    for point in points:
+        point.step([point.batch[:1]], RATE)  # what happens once only is no work of a step
+        with CountWork() as counter:
+            point.run()
+        found.append(Timed(counter.work, defaultdict(float), []))
     return found
 
 

@@ -23,7 +23,7 @@ def expected_steps(protocol: Protocol, texts: int) -> int:
         return epoch * protocol.epochs
     budget = protocol.budget
     most = epoch * budget.max_epochs
-    passes = float(SMALL_SET_EPOCHS * max(1.0, texts / SMALL_SET) ** -FALL)
+    passes = SMALL_SET_EPOCHS * float(max(1.0, texts / SMALL_SET) ** -FALL)
     plateau = max(budget.min_steps, math.ceil(passes * epoch))
     share = protocol.schedule.decay_share if protocol.schedule_type == "stable" else 0.0
     return max(1, min(most, math.ceil(plateau / (1 - share))))

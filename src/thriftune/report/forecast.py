@@ -63,5 +63,5 @@ def _guess(cells: list[Forecast]) -> list[str]:
     timed = any(cell.predicted.train_seconds is not None for cell in cells if cell.guessed_epochs is not None)
     if not epochs or not timed:
         return []
-    span = f.number(epochs[0]) if len(epochs) == 1 else f"{f.number(epochs[0])} to {f.number(epochs[-1])}"
+    span = f"{epochs[0]:g}" if len(epochs) == 1 else f"{epochs[0]:g} to {epochs[-1]:g}"
     return [f"Time with epochs auto is that of a guess of {span} epochs: validation decides when training ends."]

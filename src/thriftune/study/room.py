@@ -48,7 +48,7 @@ def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
     sizes = [size for size in SIZES if size <= limit] or [limit]
     size = next((size for size in sizes if size >= needed), sizes[-1])
     cut = float((lengths > size).mean()) if len(lengths) else 0.0
-    cuts = f"; {cut:.0%} are longer and are cut" if cut >= 0.005 else ""
+    cuts = f"; {cut:.0%} are longer and are cut" if cut > 0.005 else ""
     middle = int(np.median(lengths)) if len(lengths) else 0
     return Room(
         max_tokens=size,

@@ -79,7 +79,8 @@ def speeds_here(
 def typical_lengths(room: Room, batch: int) -> tuple[int, ...]:
     """Tokens of an ordinary batch: the sample's lengths at evenly spaced ranks."""
     middles = (np.arange(batch) + 0.5) / batch
-    return tuple(int(length) for length in np.ceil(np.quantile(np.asarray(room.lengths), middles)))
+    lengths = np.asarray(room.lengths or (room.max_tokens,))
+    return tuple(int(length) for length in np.ceil(np.quantile(lengths, middles)))
 
 
 def _machine(gpu: str | None) -> str:
