@@ -51,6 +51,8 @@ RATES: dict[str, tuple[float, ...]] = {
     "full": (5e-5, 1e-4, 3e-4, 6e-4),
 }
 SETTINGS: dict[str, dict[str, Any]] = {"top_layers": {"layers": 2}, "lora": {"rank": 8}}
+HEAD_RATE = 5e-3
+"""Of the head, in every method that trains more than it: as `init` writes it."""
 MOST_TESTED = 3000
 
 
@@ -221,7 +223,11 @@ class Cell:
         examples = {split: self.examples(classifier, split) for split in ("train", "validation", "test")}
         examples = run_prefix(classifier, examples, protocol, PrefixCache(cache_folder() / "prefixes"))
         where = cache_folder() / f"regret-{self.name}-{self.method}-{seed}.safetensors"
-        task = Task(classifier, examples["train"], examples["validation"], protocol, rate, seed, where, None, steps)
+        task = Task(
+            *(classifier, examples["train"], examples["validation"], protocol, rate, seed, where),
+            head_learning_rate=HEAD_RATE if self.method != "head_only" else None,
+            probe_steps=steps,
+        )
         fitted = fit(task, [clock])
         if steps is not None:
             return fitted, None

@@ -257,6 +257,44 @@ def test_decay_spares_vectors_unless_told_otherwise() -> None:
     assert len(parameter_groups(model, OptimizerSettings(decay="all"))) == 1
 
 
+def test_a_heads_own_rate_is_that_of_its_groups_alone() -> None:
+    model = classifier("full")
+    optimizer = build_optimizer(model, OptimizerSettings(), 1e-3, head_scale=5.0)
+    head = {id(p) for module in model.head_modules for p in module.parameters()}
+    for group in optimizer.param_groups:
+        assert {id(p) in head for p in group["params"]} == {group["scale"] == 5.0}
+    assert len(optimizer.param_groups) == 4
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(model.trained())
+
+
+def test_a_heads_own_rate_trains_as_torch_does(tmp_path: Path) -> None:
+    """Two groups with rates of their own, against torch's optimiser fed the same gradients."""
+    ours, theirs = (classifier("top_layers") for _ in range(2))
+    for model in (ours, theirs):
+        without_dropout(model.network)
+    data = examples(ours, 16)
+    protocol = Protocol(epochs=3, batch_size=8, keep="last", schedule=ScheduleSettings(type="constant"))
+    fit(Task(ours, data, None, protocol, 1e-3, 0, tmp_path / "best", head_learning_rate=1e-2))
+    head = {id(p) for module in theirs.head_modules for p in module.parameters()}
+    groups = [
+        {"params": [p for _, p in theirs.trained() if (id(p) in head) == own and (p.ndim > 1) == decays], **settings}
+        for own, rate in ((False, 1e-3), (True, 1e-2))
+        for decays, settings in ((True, {"lr": rate}), (False, {"lr": rate, "weight_decay": 0.0}))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.01)
+    theirs.train_mode(False)
+    for epoch in range(3):
+        for batch in training_batches(16, 8, 0, epoch):
+            loss = nn.functional.cross_entropy(
+                logits_of(theirs, data, batch, protocol), torch.from_numpy(data.labels[batch])
+            )
+            loss.backward()
+            nn.utils.clip_grad_norm_([p for _, p in theirs.trained()], 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kind", "peer"), [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)]
 )

@@ -128,7 +128,8 @@ class GraphedSteps:
         self._replays: dict[Bucket, Work] = {}
         self._visits: Counter[Bucket] = Counter()
         self._places: list[int] = []
-        self._rate = torch.zeros((), device=device)
+        self._rates = {group.get("scale", 1.0): torch.zeros((), device=device) for group in step.optimizer.param_groups}
+        """By what the learning rate is multiplied with."""
         self._loss = torch.zeros((), device=device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -142,12 +143,16 @@ class GraphedSteps:
         device = self.step.classifier.device
         batches = [batch for (batch,) in groups]
         order = torch.from_numpy(np.concatenate(batches)).to(device)
-        rates_there = torch.tensor(rates, dtype=torch.float32, device=device)
+        rates_there = {
+            scale: torch.tensor([rate * scale for rate in rates], dtype=torch.float32, device=device)
+            for scale in self._rates
+        }
         self._begin()
         start = 0
         for number, batch in enumerate(batches):
             stop = start + len(batch)
-            self._rate.copy_(rates_there[number])
+            for scale, place in self._rates.items():
+                place.copy_(rates_there[scale][number])
             self._run(self.texts.load(batch, order[start:stop]))
             start = stop
             yield StepResult(self._loss, self._correct, len(batch))
@@ -161,7 +166,7 @@ class GraphedSteps:
     def _begin(self) -> None:
         """Hands the optimiser the learning rate's place, and forgets graphs of tensors that were moved meanwhile."""
         for group in self.step.optimizer.param_groups:
-            group["lr"], group["capturable"] = self._rate, True
+            group["lr"], group["capturable"] = self._rates[group.get("scale", 1.0)], True
         if self._replays and self._places != self._present_places():
             self._replays.clear()
 

@@ -25,22 +25,35 @@ class StepResult:
     texts: int
 
 
-def parameter_groups(classifier: Classifier, settings: OptimizerSettings) -> list[dict[str, object]]:
-    """AdamW's groups: with decay on weights alone, biases and normalisation parameters (vectors) get none."""
+def parameter_groups(
+    classifier: Classifier, settings: OptimizerSettings, head_scale: float = 1.0
+) -> list[dict[str, object]]:
+    """AdamW's groups: with decay on weights alone, biases and normalisation parameters (vectors) get none.
+
+    The head's parameters have groups of their own where their rate is `head_scale` times the others'.
+    """
     parameters = [p for _, p in classifier.trained()]
-    if settings.decay == "all":
-        return [{"params": parameters, "weight_decay": settings.weight_decay}]
-    groups: list[dict[str, object]] = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    head = {id(p) for module in classifier.head_modules for p in module.parameters()} if head_scale != 1.0 else set()
+    groups: list[dict[str, object]] = []
+    for scale, part in (
+        (1.0, [p for p in parameters if id(p) not in head]),
+        (head_scale, [p for p in parameters if id(p) in head]),
+    ):
+        decayed = [p for p in part if p.ndim >= 2 or settings.decay == "all"]
+        spared = [p for p in part if p.ndim < 2 and settings.decay != "all"]
+        groups += [
+            {"params": decayed, "weight_decay": settings.weight_decay, "scale": scale},
+            {"params": spared, "weight_decay": 0.0, "scale": scale},
+        ]
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(classifier: Classifier, settings: OptimizerSettings, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW over the trained parameters, in torch's fused implementation."""
+def build_optimizer(
+    classifier: Classifier, settings: OptimizerSettings, learning_rate: float, head_scale: float = 1.0
+) -> torch.optim.AdamW:
+    """AdamW over the trained parameters, in torch's fused implementation; the head's rate is `head_scale` times."""
     return torch.optim.AdamW(
-        parameter_groups(classifier, settings),
+        parameter_groups(classifier, settings, head_scale),
         lr=learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
@@ -131,7 +144,7 @@ class Step:
     def update(self, learning_rate: float, updated: Callable[[], None] | None = None) -> None:
         """Clips the gradients that are there, updates the parameters and drops the gradients."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("scale", 1.0)
         self.apply(updated)
 
     def apply(self, updated: Callable[[], None] | None = None) -> None:

@@ -118,6 +118,8 @@ class Task:
     """Where the best weights wait (safetensors)."""
     watcher: Watcher | None = None
     """What the method does while training goes on."""
+    head_learning_rate: float | None = None
+    """The head's peak rate; None: as for everything else."""
     probe_steps: int | None = None
     """Ends after so many steps, with one look at validation: a try of a learning rate. None: as the protocol says."""
 
@@ -134,7 +136,8 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     torch.manual_seed(task.seed)
     vocabulary, (train, validation) = narrow(classifier, [task.train, task.validation], protocol)
     task = replace(task, train=train or task.train, validation=validation)
-    optimizer = build_optimizer(classifier, protocol.optimizer, task.learning_rate)
+    head_rate = task.head_learning_rate or task.learning_rate
+    optimizer = build_optimizer(classifier, protocol.optimizer, task.learning_rate, head_rate / task.learning_rate)
     step = Step(classifier, task.train, protocol, optimizer, task.watcher.penalty if task.watcher else None)
     validation_texts = 0 if task.validation is None else len(task.validation)
     pace = pace_of(protocol, len(task.train), validation_texts, task.seed, task.probe_steps)

@@ -85,6 +85,11 @@ class TransformerMethod(Method):
         "(thriftune methods); the search is charged",
         above=0,
     )
+    head_learning_rate: float | None = setting(
+        None,
+        help="the head's own peak learning rate, under the same schedule; null: learning_rate",
+        above=0,
+    )
     head_start: Literal["random", "solved"] = setting(
         "random",
         help="how the head's last Linear begins: random, as usual; or solved, as the regularised logistic regression "
@@ -94,6 +99,9 @@ class TransformerMethod(Method):
     def problems(self) -> list[tuple[str, str]]:
         """Weights can be moved by the rates, and a search names every rate once."""
         rates = self.learning_rates
+        head = self.head_learning_rate
+        if head is not None and not RATES[0] <= head <= RATES[1]:
+            return [("head_learning_rate", f"{head} is given, it must be from {RATES[0]:g} to {RATES[1]:g}")]
         if self.learning_rate == "auto":
             return []
         if not rates:

@@ -27,6 +27,12 @@ class HeadOnly(TransformerMethod):
         1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
     )
 
+    def problems(self) -> list[tuple[str, str]]:
+        """Nothing but the head is trained: its rate is the learning rate."""
+        if self.head_learning_rate is None:
+            return super().problems()
+        return [("head_learning_rate", "has no effect: head_only trains the head alone; set learning_rate")]
+
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
         """Changes nothing: the head alone is trained already."""
 

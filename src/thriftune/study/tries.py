@@ -246,6 +246,7 @@ def _fit(
         seed=planned.seed,
         checkpoint=job.out / "epoch.safetensors",
         watcher=planned.method.watch(classifier),
+        head_learning_rate=planned.method.head_learning_rate,
         probe_steps=probe_steps,
     )
     dynamics = Dynamics()
