@@ -22,7 +22,7 @@ class BitFit(TransformerMethod):
     SUMMARY: ClassVar[str] = "only bias terms (and the head) are trained"
     SOURCE: ClassVar[str] = "Ben Zaken et al. 2022, arXiv:2106.10199"
 
-    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
+    RATE_GRID: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0

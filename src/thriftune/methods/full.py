@@ -21,7 +21,7 @@ class Full(TransformerMethod):
     SUMMARY: ClassVar[str] = "every weight is trained, embeddings included"
     SOURCE: ClassVar[str] = "Devlin et al. 2019, arXiv:1810.04805"
 
-    RATE_GRID: ClassVar[tuple[float, ...]] = (3e-5, 1e-4, 3e-4)
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-5, 3e-5, 1e-4)
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         5e-5, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0

@@ -25,7 +25,7 @@ class Lora(TransformerMethod):
     SUMMARY: ClassVar[str] = "low-rank updates beside frozen projections"
     SOURCE: ClassVar[str] = "Hu et al. 2021, arXiv:2106.09685"
 
-    RATE_GRID: ClassVar[tuple[float, ...]] = (5e-4, 2e-3, 5e-3)
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0

@@ -29,7 +29,7 @@ class Peft(TransformerMethod):
     SUMMARY: ClassVar[str] = "any PEFT tuner: its type and the keys of its config class"
     SOURCE: ClassVar[str] = "PEFT library; each tuner's config class names its paper"
 
-    RATE_GRID: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
+    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0

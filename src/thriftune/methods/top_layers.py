@@ -22,7 +22,7 @@ class TopLayers(TransformerMethod):
     SUMMARY: ClassVar[str] = "the top encoder layers are trained, the rest is frozen"
     SOURCE: ClassVar[str] = "Lee et al. 2019, arXiv:1911.03090"
 
-    RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
+    RATE_GRID: ClassVar[tuple[float, ...]] = (2e-5, 6e-5, 2e-4)
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         2e-4, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0

@@ -28,7 +28,7 @@ def initial(guess: Guess, room: Room, model: str, probe: bool, report: Callable[
         why = "the machine was not probed (--no-probe)"
     else:
         try:
-            speeds = speeds_here(folder, tuned_methods(), head, protocol, room, classes, report)
+            speeds = speeds_here(folder, tuned_methods(head), head, protocol, room, classes, report)
         except InputError as error:
             why = str(error).rstrip(".")
     return propose(rows, classes, protocol, head, model, speeds, why)

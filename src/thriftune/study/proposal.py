@@ -31,6 +31,9 @@ TUNED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lora", {"rank": 8, "layers": "all", "learning_rate": "auto"}),
     ("full", {"learning_rate": "auto"}),
 )
+HEAD_RATE = 5e-3
+"""Of a new head on the mean of the tokens: trained at the encoder's rate it would still be learning when that overfits
+(benchmarks/regret.py, docs/log.md)."""
 BASELINES = {
     "majority": "the floor",
     "tfidf": "what needs no transformer",
@@ -74,10 +77,16 @@ class Proposal:
     rows: Mapping[str, int]
 
 
-def tuned_methods() -> dict[str, TransformerMethod]:
-    """The fine-tunings that are proposed, by name."""
+def tuned_settings(head: HeadSettings) -> dict[str, dict[str, Any]]:
+    """The fine-tunings that are proposed, by name, with their settings for such a head."""
+    own = {"head_learning_rate": HEAD_RATE} if head.type == "mean" else {}
+    return {name: settings if name == "head_only" else settings | own for name, settings in TUNED}
+
+
+def tuned_methods(head: HeadSettings) -> dict[str, TransformerMethod]:
+    """The same as methods."""
     found = {}
-    for name, settings in TUNED:
+    for name, settings in tuned_settings(head).items():
         method = find(name)(**settings)
         assert isinstance(method, TransformerMethod)
         found[name] = method
@@ -108,9 +117,9 @@ def propose(
         )
     if head.type == "mean":
         reasons.append(f"head mean: {model} was trained to be read as the mean of its tokens, its folder says.")
-    methods = tuned_methods()
+    methods = tuned_methods(head)
     if speeds is None:
-        entries = (*_baselines(rows, classes, None), *(Entry(*each, "", None) for each in TUNED))
+        entries = (*_baselines(rows, classes, None), *(Entry(*each, "", None) for each in tuned_settings(head).items()))
         limit = _limit_of(rows, UNTIMED_LIMIT) if rows["train"] > UNTIMED_LIMIT else None
         found = None if limit is None else Limit(limit, FIRST_LOOK)
         return Proposal(protocol, head, entries, found, [*reasons, f"Time is not predicted: {why_not}."], rows)
@@ -130,7 +139,7 @@ def propose(
         Entry(name, settings, f"about {about(free[name])} here{unbounded}", free[name], off=True)
         if name in off
         else Entry(name, settings, "", kept[name])
-        for name, settings in TUNED
+        for name, settings in tuned_settings(head).items()
     ]
     entries = (*_baselines(rows, classes, speeds), *tuned)
     total = sum(entry.seconds for entry in entries if entry.seconds is not None and not entry.off)
