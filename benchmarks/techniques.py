@@ -142,7 +142,7 @@ TECHNIQUES: dict[str, Technique] = {
     ),
     "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
     "no keys and values in the last layer": Technique(
-        lambda: {pooling.can_pool: lambda key, value, hidden: False}, ALL
+        lambda: {pooling.can_pool: lambda *_: False}, ALL
     ),
     "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),

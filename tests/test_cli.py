@@ -72,6 +72,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
+            search_lines=lambda results: [],
             summary_training=lambda results: (["Still improving: full; 6 epochs would tell:"], "thriftune compare x"),
             recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
             panel_rows=lambda panel: [{"Place": "1"}],

@@ -258,9 +258,14 @@ def test_a_fold_column_of_numbers_is_no_split(write) -> None:
 
 
 def test_what_compare_would_refuse_is_said(write) -> None:
-    found = guess(write("a.csv", table("text,label", [*rows(40, "x y"), "lonely text,z"])))
+    write("test.csv", table("text,label", [*rows(9, "x y"), "lonely text,z"]))
+    found = guess(write("train.csv", table("text,label", rows(40, "x y"))))
     assert found.problem is not None
-    assert '"z" has 1' in found.problem
+    assert 'test has the label "z", which train lacks' in found.problem
+
+
+def test_a_class_with_one_row_is_no_reason_to_refuse(write) -> None:
+    assert guess(write("a.csv", table("text,label", [*rows(40, "x y"), "lonely text,z"]))).problem is None
 
 
 def test_a_given_column_may_have_its_other_spelling(write) -> None:

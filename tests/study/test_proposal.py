@@ -114,7 +114,7 @@ def test_a_small_study_is_short_and_whole() -> None:
 def test_what_takes_long_is_left_to_be_switched_on() -> None:
     text, study = written(proposal({"train": 9_000, "validation": 1_000, "test": 3_000}, speeds(0.025)))
     assert [method.NAME for method in study.methods][3:] == ["head_only", "top_layers", "lora"]
-    assert "  # - full: {learning_rate: auto} # about 36 min here\n" in text
+    assert "  # - full: {learning_rate: auto, head_learning_rate: 0.005} # about 36 min here\n" in text
     assert study.protocol.budget.seconds is None, "no training that stays is as long"
 
 

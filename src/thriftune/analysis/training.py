@@ -203,7 +203,7 @@ def earlier_state(looks: list[EpochPoint], texts: int, margin: float) -> State:
         return "unknown"
     before, after = pair
     gain = after - before
-    fewest, most = abs(gain), min(before + after, 2 - before - after)
+    fewest, most = abs(gain), max(abs(gain), min(before + after, 2 - before - after))
     ends = {improving(gain, 2 * math.sqrt(share / texts), margin) for share in (fewest, most)}
     if len(ends) > 1:
         return "unknown"

@@ -79,13 +79,13 @@ def prediction(
     """
     assert isinstance(run.method, TransformerMethod)
     times: dict[str, float | None] = dict.fromkeys(TIMES)
-    samples: int | None = None
+    samples: float | None = None
     reasons: dict[str, str] = dict.fromkeys(TIMES, reason)
     if texts is not None:
         samples = 0 if found.solve_texts else effort(run.method, run.protocol, texts).samples
     if machine is not None and texts is not None and samples is not None:
         each = machine.seconds(found.work) / found.texts
-        samples = int(min(samples, _most_samples(run, texts, each)))
+        samples = min(samples, _most_samples(run, texts, each))
         train = each * samples + machine.seconds(found.solve_work, steps=0)
         prefix = machine.seconds(found.prefix_work, steps=0) * texts / found.prefix_texts
         speed = samples / (train + prefix) if samples else None

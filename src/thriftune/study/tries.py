@@ -71,6 +71,8 @@ class Tries:
         self._further = {name: part for name, part in examples.items() if name in job.robustness}
         self._layers = _prefix_layers(job, job.planned.method, self._splits)
         self._load_seconds, self._texts = 0.0, 0
+        self._began = 0.0
+        """The meter's training seconds when the last training began: a solved head is charged before."""
         self._head = HeadStart(job.planned, meter, emit)
         self.search: list[SearchPoint] = []
         self.notes = self._head.notes
@@ -90,6 +92,7 @@ class Tries:
         examples = run_prefixes(self.job, classifier, self._splits, self._further, self._emit)
         if (answer := self._head.begin(classifier, examples)) is not None:
             return Try(None, classifier, examples, answer.fit, answer.dynamics)
+        self._began = self._meter.train_seconds
         fit, dynamics = _fit(self.job, classifier, rate, examples, self._meter, self._emit, probe_steps)
         self._texts += fit.texts
         return Try(rate, classifier, examples, fit, dynamics)
@@ -98,7 +101,6 @@ class Tries:
         """A training that is part of a search; None, with a note, where it diverged."""
         from thriftune.engine.train import DivergedError
 
-        before = self._meter.train_seconds
         try:
             made = self.one(rate, probe_steps)
         except DivergedError as error:
@@ -112,7 +114,7 @@ class Tries:
         if not math.isfinite(found.loss):
             self.notes.append(f"Learning rate {rate:g} diverged: its validation loss is {found.loss}.")
             return None
-        seconds = self._meter.train_seconds - before
+        seconds = self._meter.train_seconds - self._began
         self.search.append(SearchPoint(rate, found.accuracy, found.loss, seconds, made.fit.epochs[-1].step))
         return made
 
