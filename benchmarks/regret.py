@@ -38,7 +38,7 @@ from thriftune.methods import find
 from thriftune.models.head import HeadSettings
 from thriftune.models.load import load_classifier
 from thriftune.models.sources import resolve_model
-from thriftune.study.rates import probe_steps
+from thriftune.study.rates import highest_good, probe_steps
 
 FILE = RESULTS / "regret.json"
 SEEDS = (0, 1, 2)
@@ -190,15 +190,15 @@ class Cell:
         """Trains and tests; a training that diverged scores nothing."""
         protocol = Protocol(epochs=epochs, batch_size=self.batch_size, max_tokens=self.data.max_tokens)  # type: ignore[arg-type]
         started, clock = time.perf_counter(), Clock()
-        chosen, probes = rate, []
+        chosen, probes = rate, {}
         if rate == "auto":
             steps = probe_steps(protocol, len(self.data.splits["train"]))
             for each in find(self.method).RATE_GRID:
                 try:
-                    probes.append((self.fitted(protocol, each, seed, clock, steps)[0].validation.loss, each))
+                    probes[each] = self.fitted(protocol, each, seed, clock, steps)[0].validation.loss
                 except DivergedError:
                     continue
-            chosen = min(probes)[1]
+            chosen = highest_good(probes)
         try:
             fitted, test = self.fitted(protocol, float(chosen), seed, clock)
         except DivergedError:

@@ -141,9 +141,7 @@ TECHNIQUES: dict[str, Technique] = {
         lambda: {prefix.release: lambda classifier: None}, ("top_layers 2",)
     ),
     "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
-    "no keys and values in the last layer": Technique(
-        lambda: {pooling.can_pool: lambda *_: False}, ALL
-    ),
+    "no keys and values in the last layer": Technique(lambda: {pooling.can_pool: lambda *_: False}, ALL),
     "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),

@@ -11,6 +11,8 @@ from thriftune.study.tries import Tries
 SHARE = 3
 """A probe takes a third of the steps that a training takes at least."""
 MOST_STEPS = 100
+CLOSE = 1.1
+"""A loss up to so many times the lowest is no worse: a probe is short, and a slower rate looks good early on."""
 
 
 def probe_steps(protocol: Protocol, texts: int) -> int:
@@ -24,7 +26,10 @@ def probe_steps(protocol: Protocol, texts: int) -> int:
 
 
 def probed_rate(tries: Tries, rates: Sequence[float]) -> float:
-    """The rate with the lowest validation loss after its probe; raises `DivergedError` where every one diverged."""
+    """The highest rate whose validation loss after its probe is close to the lowest.
+
+    Raises `DivergedError` where every one diverged.
+    """
     steps = probe_steps(tries.job.planned.protocol, tries.train_texts)
     losses = {}
     for rate in rates:
@@ -36,4 +41,9 @@ def probed_rate(tries: Tries, rates: Sequence[float]) -> float:
         del made
     if not losses:
         raise tries.all_diverged()
-    return min(losses, key=lambda rate: losses[rate])
+    return highest_good(losses)
+
+
+def highest_good(losses: dict[float, float]) -> float:
+    """The highest rate whose loss is at most `CLOSE` times the lowest."""
+    return max(rate for rate, loss in losses.items() if loss <= CLOSE * min(losses.values()))
