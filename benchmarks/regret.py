@@ -112,7 +112,7 @@ class Book:
 
 
 def read(folder: Path, name: str, rows: int) -> Data:
-    """A data set with so many training rows (0: all) and a validation split a ninth of that, at least 40 texts."""
+    """A data set with so many training rows (0: all) and a ninth as many validation texts, at least 40."""
     sources: dict[str, tuple[Any, tuple[str, ...], str]] = {
         "banking77": (
             {split: str(folder / "banking77" / f"{split}.csv") for split in ("train", "test")},
@@ -127,10 +127,23 @@ def read(folder: Path, name: str, rows: int) -> Data:
         "snli": ("demo:snli", ("premise", "hypothesis"), "label"),
     }
     source, text, label = sources[name]
-    limit = {"test": MOST_TESTED} | ({"train": rows, "validation": max(40, rows // 9)} if rows else {})
     split = SplitSettings(validation=0.1) if name == "banking77" else "given"
-    dataset = load_dataset(DataSettings(source=source, text=text, label=label, split=split, limit=limit))  # type: ignore[arg-type]
-    return Data(dataset.labels, dataset.splits, text, 64 if len(text) == 1 else 128)
+    settings = DataSettings(source=source, text=text, label=label, split=split, limit={"test": MOST_TESTED})  # type: ignore[arg-type]
+    dataset = load_dataset(settings)
+    splits = dict(dataset.splits)
+    if rows:
+        splits["train"] = drawn(splits["train"], rows)
+        splits["validation"] = splits["validation"].sample(max(40, rows // 9), seed=0)
+    return Data(dataset.labels, splits, text, 64 if len(text) == 1 else 128)
+
+
+def drawn(frame: Any, rows: int) -> Any:
+    """So many rows at random, of every class one at least."""
+    order = np.random.default_rng(0).permutation(frame.height)
+    labels = frame["label"].to_numpy()[order]
+    _, first = np.unique(labels, return_index=True)
+    rest = np.setdiff1d(np.arange(len(order)), first)
+    return frame[np.sort(order[np.concatenate([first, rest])[:rows]])]
 
 
 @dataclass(frozen=True)
