@@ -132,10 +132,14 @@ class Reader:
         return all(sound)
 
 
-@cache
-def type_hints(cls: Any) -> dict[str, Any]:
+def type_hints(cls: type[Any]) -> dict[str, Any]:
     """The resolved annotations of a settings class; not to be changed."""
-    return get_type_hints(cls)
+    if cls not in _hints:
+        _hints[cls] = get_type_hints(cls)
+    return _hints[cls]
+
+
+_hints: dict[type[Any], dict[str, Any]] = {}
 
 
 def public_fields(cls: type[Settings]) -> dict[str, Field[Any]]:
