@@ -72,3 +72,8 @@ def test_a_machine_is_probed_kept_and_read_again(tmp_path: Path, monkeypatch: py
     assert Machine.load(tmp_path / "machine.json") == machine
     (tmp_path / "machine.json").write_text('{"matrix_flop": 1.0}', encoding="utf-8")
     assert Machine.load(tmp_path / "machine.json") is None
+
+
+def test_a_share_of_every_price() -> None:
+    machine = Machine({"aten::mm": 2.0}, {"aten::mm": 4.0}, 6.0, 8.0, 10.0, 12.0)
+    assert machine.scaled(0.5) == Machine({"aten::mm": 1.0}, {"aten::mm": 2.0}, 3.0, 4.0, 5.0, 6.0)

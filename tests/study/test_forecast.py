@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from thriftune import cli
 from thriftune.cost.machine import Machine
 from thriftune.errors import InputError
+from thriftune.processors import ProcessorTime
 from thriftune.report.forecast import remarks, rows, search_remark
 from thriftune.results.record import Prediction, RunRecord
 from thriftune.study import predict
@@ -207,3 +209,19 @@ def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_amounts_of_memory() -> None:
     assert parse_bytes("8GB") == 8 * 10**9
     assert parse_bytes(" 1.5 gib ") == 3 * 2**29
+
+
+def test_a_probe_that_had_to_wait_is_neither_kept_nor_taken_at_its_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter(
+        [ProcessorTime(1.0, 0.0), ProcessorTime(2.0, 1.0), ProcessorTime(5.0, 1.0), ProcessorTime(6.0, 1.0)]
+    )
+    monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr("thriftune.study.predict.ProcessorTime", SimpleNamespace(now=lambda: next(readings)))
+    monkeypatch.setattr("thriftune.cost.probe.probe_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 4.0))
+    folder = model_folder("bert")
+    assert predict.probed_machine("cpu", folder, lambda: None, quick=True).step == 2.0
+    assert predict.known_machine("cpu", folder, quick=True) is None
+    assert predict.probed_machine("cpu", folder, lambda: None, quick=True).step == 4.0
+    assert predict.known_machine("cpu", folder, quick=True) is not None

@@ -40,6 +40,17 @@ class Machine:
         moved = sum(size * self.unit.get(name, self.other_byte) for name, size in work.moved.items())
         return calls + products + moved + self.step * steps
 
+    def scaled(self, share: float) -> Machine:
+        """With every price times a share: what a machine would take that gives its whole time."""
+        return Machine(
+            call={name: price * share for name, price in self.call.items()},
+            unit={name: price * share for name, price in self.unit.items()},
+            other_call=self.other_call * share,
+            other_flop=self.other_flop * share,
+            other_byte=self.other_byte * share,
+            step=self.step * share,
+        )
+
     def save(self, path: Path) -> None:
         """Writes JSON, by rename."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ RUN_SECONDS = 5.0
 """A run's process, loading, scores and storing: a guess."""
 NGRAM_SECONDS = 2e-3
 """tfidf, for each training text: a guess."""
-REGRESSION_SECONDS, MOST_NUMBERS = 7e-7, 1e9
+REGRESSION_SECONDS, MOST_NUMBERS = 1.5e-7, 1e9
 """The search of `embeddings`, for each number (texts x hidden size x classes) up to so many: a guess."""
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
+from thriftune.processors import ProcessorTime
 from thriftune.results.record import Prediction
+from thriftune.study.busy import NOTICED
 from thriftune.study.effort import effort
 from thriftune.study.environment import environment
 from thriftune.study.head_start import NO_STEPS
@@ -207,7 +209,8 @@ def known_machine(device: str, folder: Path, quick: bool = False) -> Machine | N
 def probed_machine(device: str, folder: Path, report: Callable[[], None], quick: bool = False) -> Machine:
     """This machine's speeds for a model: known from before, or probed now and kept.
 
-    A quick probe is kept apart: only who asks for a quick one takes it for this machine's speeds.
+    A quick probe is kept apart: only who asks for a quick one takes it for this machine's speeds. One that had to wait
+    for processors is not kept, and its prices count what it waited as no work.
     """
     from thriftune.cost.probe import probe_machine
 
@@ -215,7 +218,11 @@ def probed_machine(device: str, folder: Path, report: Callable[[], None], quick:
     if known is not None:
         return known
     report()
+    before = ProcessorTime.now()
     machine = probe_machine(device, _hidden(folder), quick)
+    had = ProcessorTime.now().since(before)
+    if had.waited is not None and had.waited > NOTICED * (had.used + had.waited):
+        return machine.scaled(had.used / (had.used + had.waited))
     path = machine_path(device, _hidden(folder))
     with suppress(OSError):  # a cache that cannot be written to: the machine is timed again next time
         machine.save(_quick(path) if quick else path)
