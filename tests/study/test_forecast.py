@@ -200,6 +200,8 @@ def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
     monkeypatch.setattr("thriftune.cost.probe.probe_machine", probe)
+    quiet = SimpleNamespace(now=lambda: ProcessorTime(1.0, 0.0))
+    monkeypatch.setattr("thriftune.study.predict.ProcessorTime", quiet)
     folder = model_folder("bert")
     for quick in (True, True, False, False, True):
         predict.probed_machine("cpu", folder, lambda: None, quick)
