@@ -261,6 +261,13 @@ class TestOverrides:
         assert study.methods[1].flat()["rank"] == 2
         assert study.protocol.early_stopping is not None
 
+    def test_a_number_of_epochs_replaces_the_budget(self, tmp_path: Path) -> None:
+        text = MINIMAL + "protocol: {epochs: auto, budget: {patience: 2}}\n"
+        study = load_study(write(tmp_path, text), ["protocol.epochs=2"])
+        assert (study.protocol.epochs, study.protocol.budget.patience) == (2, 5)
+        with pytest.raises(InputError, match="budget: has no effect with epochs 2"):
+            load_study(write(tmp_path, text), ["protocol.epochs=2", "protocol.budget.patience=3"])
+
     def test_a_method_given_by_name_takes_a_setting(self, tmp_path: Path) -> None:
         study = load_study(write(tmp_path, MINIMAL), ["methods.0.full.learning_rate=1e-5"])
         assert study.methods[0].flat()["learning_rate"] == 1e-5

@@ -28,13 +28,21 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
             raise InputError(
                 f"--set {shortened(path)} names {len(keys):,} levels; a study file has at most {MOST_LEVELS}."
             )
+        before = copy.deepcopy(data.get("protocol")) if keys[:1] == ["protocol"] else None
         _put(data, keys, parse_yaml(value, f"--set {shortened(path)}"), shortened(path))
+        if isinstance(before, dict) and keys == ["protocol", "epochs"]:
+            data["protocol"] = merged(before, {"epochs": data["protocol"]["epochs"]})
     return data
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`, mapping by mapping; a mapping of another `type` replaces the whole."""
+    """`over` laid over `base`, mapping by mapping; a mapping of another `type` replaces the whole.
+
+    A number of `epochs` replaces the budget, which is about `epochs: auto`.
+    """
     out = dict(base)
+    if isinstance(over.get("epochs"), int):
+        out.pop("budget", None)
     for key, value in over.items():
         old = base.get(key)
         if isinstance(value, dict) and isinstance(old, dict) and value.get("type", old.get("type")) == old.get("type"):
