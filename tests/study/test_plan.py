@@ -39,6 +39,7 @@ def test_the_demo() -> None:
         "majority",
         "tfidf",
         "tfidf hypothesis only",
+        "embeddings",
         "top_layers 2",
         "head_only",
         "lora r8 all",

@@ -70,6 +70,13 @@ def _by_class(
         most = np.maximum(least, left - (len(shares) - done))
         counts[name] = _allocate(targets[name], np.asarray(shares[name] * sizes, dtype=np.float64), least, most)
         left = left - counts[name]
+    if any(2 * counts[name].sum() < targets[name] for name in shares):
+        parts = len(shares) + 1
+        raise InputError(
+            f"A stratified split into {parts} parts needs {parts} rows of each class, or of most: "
+            f"{(sizes < parts).sum():,} of {len(sizes):,} classes have fewer. Give another label column or more rows of "
+            "these classes, or set data.split.stratify to false."
+        )
     pieces = [
         _cut(rng.permutation(np.flatnonzero(labels == c)), {name: int(counts[name][i]) for name in shares})
         for i, c in enumerate(classes)
