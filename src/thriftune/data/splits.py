@@ -74,8 +74,8 @@ def _by_class(
         parts = len(shares) + 1
         raise InputError(
             f"A stratified split into {parts} parts needs {parts} rows of each class, or of most: "
-            f"{(sizes < parts).sum():,} of {len(sizes):,} classes have fewer. Give another label column or more rows of "
-            "these classes, or set data.split.stratify to false."
+            f"{(sizes < parts).sum():,} of {len(sizes):,} classes have fewer. Give another label column, or more rows "
+            "of these classes, or set data.split.stratify to false."
         )
     pieces = [
         _cut(rng.permutation(np.flatnonzero(labels == c)), {name: int(counts[name][i]) for name in shares})
