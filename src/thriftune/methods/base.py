@@ -73,6 +73,14 @@ class Watcher(Protocol):
         """When the kept weights are in the classifier."""
 
 
+def rate_help(grid: tuple[float, ...]) -> str:
+    """The line of help of a method's learning rate."""
+    return (
+        "AdamW's peak learning rate; of a list the best on validation; auto: the highest of "
+        f"{', '.join(f'{rate:g}' for rate in grid)} that short trainings find good"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class TransformerMethod(Method):
     """A way for pretrained weights to adapt."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import TransformerMethod, rate_help
 from thriftune.settings import setting
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ class BitFit(TransformerMethod):
 
     RATE_GRID: ClassVar[tuple[float, ...]] = (3e-4, 1e-3, 3e-3)
 
-    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
-        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
-    )
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(1e-3, help=rate_help(RATE_GRID), above=0)
 
     def apply(self, classifier: Classifier, rng: torch.Generator) -> None:
         """Unfreezes every bias; raises `InputError` where the encoder has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import TransformerMethod, rate_help
 from thriftune.settings import setting
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ class HeadOnly(TransformerMethod):
 
     RATE_GRID: ClassVar[tuple[float, ...]] = (1e-3, 3e-3, 1e-2)
 
-    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
-        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
-    )
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(1e-3, help=rate_help(RATE_GRID), above=0)
 
     def problems(self) -> list[tuple[str, str]]:
         """Nothing but the head is trained: its rate is the learning rate."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError, shortened
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import TransformerMethod, rate_help
 from thriftune.methods.top_layers import top
 from thriftune.methods.tuner import attach
 from thriftune.settings import setting
@@ -27,9 +27,7 @@ class Lora(TransformerMethod):
 
     RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
 
-    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
-        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
-    )
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(1e-3, help=rate_help(RATE_GRID), above=0)
     rank: int = setting(8, help="rank of the update", minimum=1)
     alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0, maximum=1_000_000)
     dropout: float = setting(0.0, help="dropout on the update's input", minimum=0, below=1)

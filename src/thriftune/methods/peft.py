@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from thriftune.errors import InputError, unknown_name
 from thriftune.methods.adalora import AdaLoraWatcher, check_steps
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import TransformerMethod, rate_help
 from thriftune.methods.peft_types import defaults, reads_weights, why_refused
 from thriftune.methods.tuner import attach
 from thriftune.settings import setting
@@ -31,9 +31,7 @@ class Peft(TransformerMethod):
 
     RATE_GRID: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
 
-    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
-        1e-3, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
-    )
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(1e-3, help=rate_help(RATE_GRID), above=0)
     type: str = setting(help="PEFT type, for example IA3, LOHA, OFT, ADALORA, VERA, PROMPT_TUNING")
     config: dict[str, Any] = setting(
         factory=dict, help="keys of that type's config class; written beside type in the study file"

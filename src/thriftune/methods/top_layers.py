@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from thriftune.errors import InputError
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import TransformerMethod, rate_help
 from thriftune.settings import setting
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ class TopLayers(TransformerMethod):
 
     RATE_GRID: ClassVar[tuple[float, ...]] = (2e-5, 6e-5, 2e-4)
 
-    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
-        2e-4, help="AdamW's peak learning rate; a list, or auto, to search on validation", above=0
-    )
+    learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(2e-4, help=rate_help(RATE_GRID), above=0)
     layers: int = setting(2, help="how many layers, counted from the top", minimum=1)
 
     @property
