@@ -243,6 +243,9 @@ def test_widest_batch_has_the_most_padded_tokens() -> None:
     widest = widest_batch(lengths, PROTOCOL, 0)
     areas = [len(batch) * lengths[batch].max() for epoch in range(2) for batch in training_batches(100, 8, 0, epoch)]
     assert len(widest) * lengths[widest].max() == max(areas)
+    batches = [batch for epoch in range(2) for batch in training_batches(100, 8, 0, epoch)]
+    first = max(batches, key=lambda batch: (len(batch) * lengths[batch].max(), lengths[batch].sum()))
+    np.testing.assert_array_equal(widest, first)
 
 
 def test_decay_spares_vectors_unless_told_otherwise() -> None:

@@ -34,18 +34,29 @@ def training_batches(count: int, batch_size: int, seed: int, epoch: int) -> list
 
     The order depends on (count, seed, epoch) alone, so that every method of a study sees the same batches.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(count)
+    order = training_order(count, seed, epoch)
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+def training_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The texts of one epoch in random order, (count,)."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def widest_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
     """The training batch with the most padded tokens over all epochs: where a step's memory peaks."""
-    batches = [
-        batch
-        for epoch in range(protocol.most_epochs)
-        for batch in training_batches(len(lengths), protocol.batch_size, seed, epoch)
-    ]
-    return max(batches, key=lambda batch: (len(batch) * int(lengths[batch].max()), int(lengths[batch].sum())))
+    lengths, size = np.asarray(lengths), protocol.batch_size
+    starts = np.arange(0, len(lengths), size)
+    texts = np.diff(np.append(starts, len(lengths)))
+    best, widest = (-1, -1), np.empty(0, dtype=np.int64)
+    for epoch in range(protocol.most_epochs):
+        order = training_order(len(lengths), seed, epoch)
+        padded = texts * np.maximum.reduceat(lengths[order], starts)
+        tokens = np.where(padded == padded.max(), np.add.reduceat(lengths[order], starts), -1)
+        place = int(tokens.argmax())
+        if (found := (int(padded[place]), int(tokens[place]))) > best:
+            best, widest = found, order[starts[place] : starts[place] + size]
+    return widest
 
 
 def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndarray:
