@@ -116,7 +116,8 @@ def test_looks_are_about_an_epoch_apart_and_rarer_where_validation_is_large() ->
 
     assert interval(40, 5) == 20
     assert interval(800, 5) == 100
-    assert interval(80_000, 5) == 200
+    assert interval(4_000, 5) == 200
+    assert interval(80_000, 5) == 2_000
     assert interval(800, 1000) == 375
 
 

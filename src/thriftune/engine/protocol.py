@@ -94,8 +94,8 @@ class Budget(Settings):
     )
     validate_every: int | None = setting(
         None,
-        help="steps between looks at validation; null: about an epoch, at least 20 and at most 200, and more where "
-        "validation is large",
+        help="steps between looks at validation; null: an epoch's, at least 20 and at most 200 or a fifth of an epoch, "
+        "and more where validation is large",
         minimum=1,
         maximum=100_000_000,
     )
