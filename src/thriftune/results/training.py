@@ -35,10 +35,15 @@ def improving(gain: float | None, noise: float | None, margin: float) -> bool | 
     return gain > max(margin / 100, noise)
 
 
+TELLING = 0.05
+"""Noise above so many points of accuracy (a share) hides gains that matter: then no gain seen is no plateau."""
+
+
 def state_of(ended: str, gain: float | None, noise: float | None, margin: float) -> State:
     """plateau: a budget ended because validation no longer improved (or the head was solved), or a fixed number of
     epochs ended without a measurable gain; improving: the last epoch still gained; limit: a budget's limit came first,
-    without a measurable gain; unknown: there was no validation to tell.
+    without a measurable gain; unknown: there was no validation to tell, or (of a fixed number of epochs) so little that
+    noise is more than 5 points.
     """
     if ended in ("plateau", "solved"):
         return "plateau"
@@ -47,4 +52,6 @@ def state_of(ended: str, gain: float | None, noise: float | None, margin: float)
         return "unknown"
     if still:
         return "improving"
-    return "plateau" if ended == "epochs" else "limit"
+    if ended != "epochs":
+        return "limit"
+    return "unknown" if noise is not None and noise > TELLING else "plateau"
