@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,7 +236,7 @@ class Cell:
         find(self.method)(**SETTINGS.get(self.method, {})).apply(classifier, torch.Generator().manual_seed(seed))
         examples = {split: self.examples(classifier, split) for split in ("train", "validation", "test")}
         examples = run_prefix(classifier, examples, protocol, PrefixCache(cache_folder() / "prefixes"))
-        where = cache_folder() / f"regret-{self.name}-{self.method}-{seed}.safetensors"
+        where = cache_folder() / f"regret-{os.getpid()}.safetensors"
         task = Task(
             *(classifier, examples["train"], examples["validation"], protocol, rate, seed, where),
             head_learning_rate=HEAD_RATE if self.method != "head_only" else None,
