@@ -35,10 +35,10 @@ from thriftune.engine.protocol import Protocol
 from thriftune.engine.schedule import epoch_steps
 from thriftune.engine.train import DivergedError, Hook, Task, fit
 from thriftune.folders import cache_folder
-from thriftune.methods import find
 from thriftune.models.head import HeadSettings
 from thriftune.models.load import load_classifier
 from thriftune.models.sources import resolve_model
+from thriftune.study.proposal import protocol_for, tuned_methods
 from thriftune.study.rates import highest_good, probe_steps
 
 FILE = RESULTS / "regret.json"
@@ -51,9 +51,9 @@ RATES: dict[str, tuple[float, ...]] = {
     "lora": (5e-4, 1e-3, 3e-3, 8e-3),
     "full": (5e-5, 1e-4, 3e-4, 6e-4),
 }
-SETTINGS: dict[str, dict[str, Any]] = {"top_layers": {"layers": 2}, "lora": {"rank": 8}}
-HEAD_RATE = 5e-3
-"""Of the head, in every method that trains more than it: as `init` writes it."""
+HEAD = HeadSettings(type="mean")
+METHODS = tuned_methods(HEAD)
+"""As `init` writes them."""
 MOST_TESTED = 3000
 
 
@@ -104,7 +104,12 @@ class Book:
 
     def add(self, row: dict[str, Any]) -> None:
         """Writes one down."""
-        settings = {"seeds": SEEDS, "steps": STEPS, "rates": RATES, "settings": SETTINGS}
+        settings = {
+            "seeds": SEEDS,
+            "steps": STEPS,
+            "rates": RATES,
+            "methods": {name: method.flat() for name, method in METHODS.items()},
+        }
         spare = self.path.with_suffix(".tmp")
         with FileLock(self.path.with_suffix(".lock")):  # several of these scripts may share the work
             text = json.dumps({"machine": machine(), "settings": settings, "rows": [*self.rows(), row]}, indent=1)
@@ -160,8 +165,7 @@ class Cell:
     @property
     def batch_size(self) -> int:
         """As `init` proposes by rows."""
-        count = len(self.data.splits["train"])
-        return 8 if count < 500 else 16 if count < 4000 else 32
+        return protocol_for(len(self.data.splits["train"]), self.data.max_tokens).batch_size
 
     def run(self) -> None:
         """The search, then its winner and the default with every seed."""
@@ -207,7 +211,7 @@ class Cell:
         chosen, probes = rate, {}
         if rate == "auto":
             steps = probe_steps(protocol, len(self.data.splits["train"]))
-            for each in find(self.method).RATE_GRID:
+            for each in METHODS[self.method].RATE_GRID:
                 try:
                     probes[each] = self.fitted(protocol, each, seed, clock, steps)[0].validation.loss
                 except DivergedError:
@@ -230,16 +234,14 @@ class Cell:
 
     def fitted(self, protocol: Protocol, rate: float, seed: int, clock: Hook, steps: int | None = None) -> Any:
         """A training, and the test accuracy of what it kept (nothing for a probe)."""
-        classifier = load_classifier(
-            resolve_model("demo:minilm"), self.data.labels, HeadSettings(type="mean"), "demo:minilm", seed
-        )
-        find(self.method)(**SETTINGS.get(self.method, {})).apply(classifier, torch.Generator().manual_seed(seed))
+        classifier = load_classifier(resolve_model("demo:minilm"), self.data.labels, HEAD, "demo:minilm", seed)
+        METHODS[self.method].apply(classifier, torch.Generator().manual_seed(seed))
         examples = {split: self.examples(classifier, split) for split in ("train", "validation", "test")}
         examples = run_prefix(classifier, examples, protocol, PrefixCache(cache_folder() / "prefixes"))
         where = cache_folder() / f"regret-{os.getpid()}.safetensors"
         task = Task(
             *(classifier, examples["train"], examples["validation"], protocol, rate, seed, where),
-            head_learning_rate=HEAD_RATE if self.method != "head_only" else None,
+            head_learning_rate=METHODS[self.method].head_learning_rate,
             probe_steps=steps,
         )
         fitted = fit(task, [clock])

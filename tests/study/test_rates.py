@@ -47,3 +47,16 @@ def test_a_run_says_what_it_tried_and_trains_with_one_of_them(tmp_path: Path) ->
     assert run.training.ended in ("plateau", "max_epochs")
     assert run.cost is not None
     assert run.cost.train_seconds > sum(point.train_seconds for point in run.search)
+
+
+def test_a_last_rate_that_diverges_leaves_the_best_ones_model(tmp_path: Path) -> None:
+    """No candidate's weights are there any more when it ends: they are loaded anew."""
+    runs = []
+    for rates in ([1e-2, 1e30], [1e-2]):
+        study = small_study(tmp_path, methods=[{"full": {"learning_rate": rates}}])
+        runs += compare(study, tmp_path / f"out-{len(rates)}", isolate=False).runs
+    searched, alone = runs
+    assert (searched.status, alone.status) == ("done", "done"), searched.message
+    assert searched.learning_rate == 1e-2
+    assert any("1e+30 diverged" in note for note in searched.notes)
+    assert searched.test == alone.test

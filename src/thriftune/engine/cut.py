@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from thriftune.engine.batches import Examples, packed_batch
 from thriftune.engine.cache import PrefixCache
 from thriftune.engine.forward import packs
-from thriftune.engine.prefix import prefix_bytes, prefix_file, prefix_of, release, restore
+from thriftune.engine.prefix import Prefix, prefix_bytes, prefix_file, prefix_of, release, restore
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.stages import PeakOf
 from thriftune.models.classifier import Classifier
@@ -32,6 +34,21 @@ def prefix_layers(classifier: Classifier, splits: dict[str, Examples], protocol:
     cache, _ = cache.usable()
     fits = cache.fits(sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values()))
     return classifier.cut or 0 if fits else 0
+
+
+def packed_prefix(
+    classifier: Classifier,
+    examples: Examples,
+    folder: Path | None,
+    report: Callable[[int, int], None] | None,
+    peak_of: PeakOf | None,
+) -> Prefix:
+    """The prefix of some examples, from the cache folder or computed into it; without a folder, into memory."""
+
+    def rows_of(indices: np.ndarray) -> Rows:
+        return packed_batch(examples.tokens, indices, classifier.device)
+
+    return prefix_of(classifier, examples.tokens, rows_of, folder, report, peak_of)
 
 
 def run_prefix(
@@ -62,13 +79,9 @@ def run_prefix(
     all_fit = all_fit and _room(classifier, everything, cache)
     out = {}
     for name, examples in everything.items():
-
-        def rows_of(indices: np.ndarray, examples: Examples = examples) -> Rows:
-            return packed_batch(examples.tokens, indices, classifier.device)
-
-        progress = None if report is None else (lambda done, total, name=name: report(name, done, total))
+        progress = None if report is None else partial(report, name)
         folder = cache.folder if name in splits or all_fit else None
-        prefix = prefix_of(classifier, examples.tokens, rows_of, folder, progress, peak_of)
+        prefix = packed_prefix(classifier, examples, folder, progress, peak_of)
         trouble = trouble or prefix.trouble
         out[name] = replace(examples, prefix=prefix)
     release(classifier)

@@ -8,18 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from thriftune.engine.batches import Examples, packed_batch, padded_batch
+from thriftune.engine.batches import Examples, padded_batch
 from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import Report, run_prefix
+from thriftune.engine.cut import Report, packed_prefix, run_prefix
 from thriftune.engine.forward import packs
-from thriftune.engine.prefix import prefix_of
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.stages import PeakOf
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import mean_of
 from thriftune.models.padding import sorted_batches
-from thriftune.models.rows import Rows
 
 TEXTS_PER_BATCH = 32
 """Of the reference path, longest texts first."""
@@ -77,11 +75,7 @@ def _embedded(
 ) -> Embedded:
     prefix = examples.prefix
     if prefix is None and packs(classifier, protocol) and len(classifier.layers):  # the cache has no room for it
-
-        def rows_of(indices: np.ndarray) -> Rows:
-            return packed_batch(examples.tokens, indices, classifier.device)
-
-        prefix = prefix_of(classifier, examples.tokens, rows_of, None, None, peak_of)
+        prefix = packed_prefix(classifier, examples, None, None, peak_of)
     if prefix is None:
         return _padded(classifier, examples, protocol, name, report, peak_of)
     return Embedded(np.asarray(prefix.values), prefix.seconds, prefix.peak_memory_bytes, prefix.reused)

@@ -84,18 +84,21 @@ class Tries:
 
     def one(self, rate: float, probe_steps: int | None = None) -> Try:
         """A training; raises `DivergedError` where it ends in no number."""
-        self._emit(RunProgress(self.job.planned.name, "loading"))
-        gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
-        started = time.perf_counter()
-        classifier = load(self.job, self._layers)
-        self._load_seconds += time.perf_counter() - started
-        examples = run_prefixes(self.job, classifier, self._splits, self._further, self._emit)
+        classifier, examples = self._loaded()
         if (answer := self._head.begin(classifier, examples)) is not None:
             return Try(None, classifier, examples, answer.fit, answer.dynamics)
         self._began = self._meter.train_seconds
         fit, dynamics = _fit(self.job, classifier, rate, examples, self._meter, self._emit, probe_steps)
         self._texts += fit.texts
         return Try(rate, classifier, examples, fit, dynamics)
+
+    def _loaded(self) -> tuple[Classifier, dict[str, Examples]]:
+        self._emit(RunProgress(self.job.planned.name, "loading"))
+        gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
+        started = time.perf_counter()
+        classifier = load(self.job, self._layers)
+        self._load_seconds += time.perf_counter() - started
+        return classifier, run_prefixes(self.job, classifier, self._splits, self._further, self._emit)
 
     def candidate(self, rate: float, probe_steps: int | None = None) -> Try | None:
         """A training that is part of a search; None, with a note, where it diverged."""
@@ -143,14 +146,14 @@ class Tries:
             if best is None or value > best[0]:
                 best = (value, rate, made.fit, made.dynamics)
                 save_trained(made.classifier, kept)
-            last = made
         if best is None:
             raise self.all_diverged()
-        load_trained(last.classifier, kept)
+        classifier, examples = self._loaded() if made is None else (made.classifier, made.examples)
+        load_trained(classifier, kept)
         kept.unlink()
-        if (watcher := planned.method.watch(last.classifier)) is not None:
+        if (watcher := planned.method.watch(classifier)) is not None:
             watcher.finished()
-        return self._trained(Try(best[1], last.classifier, last.examples, best[2], best[3]))
+        return self._trained(Try(best[1], classifier, examples, best[2], best[3]))
 
     def all_diverged(self) -> Exception:
         """What ends a search that found nothing."""
