@@ -116,7 +116,7 @@ def test_a_study_of_baselines(tmp_path: Path) -> None:
     assert "Without fine-tuning: embeddings" in page
     done = CliRunner().invoke(cli.app, ["recommend", str(results.store.path)])
     assert done.exit_code == 0, done.output
-    assert "Take embeddings" in done.output
+    assert "Take tfidf" in done.output
 
 
 @pytest.mark.parametrize("kind", ["mpnet", "gpt2", "funnel"])

@@ -79,18 +79,18 @@ class Ranked:
 
 
 def measured(results: Results) -> list[Candidate]:
-    """The fine-tuned cells that learned and the frozen encoders that did, with means over their seeds."""
+    """The cells that learned, fine-tuned and baselines, with means over their seeds."""
     found, training = [], trained(results)
     chosen = {run.run_id for run in comparable(results)}
-    for cell in cells(run for run in results.done if run.run_id in chosen or _frozen_choice(run)):
+    for cell in cells(run for run in results.done if run.run_id in chosen or _baseline_choice(run)):
         cost = cell.runs[0].cost
-        shared = None
+        shared = None if cell.runs[0].model is not None else 0
         if cost is not None and cost.adapter is not None and cost.pretrained_bytes is not None:
             shared = cost.pretrained_bytes if cost.adapter else 0
         found.append(
             Candidate(
                 name=cell.name,
-                model=str(cell.runs[0].model),
+                model=str(cell.runs[0].model or ""),
                 measured=True,
                 accuracy=cell.accuracy,
                 interval=cell.interval,
@@ -110,9 +110,9 @@ def _memory(cell: Cell) -> float | None:
     return cell.memory if cost is None or not cell.runs[0].baseline else cost.prefix_peak_memory_bytes
 
 
-def _frozen_choice(run: RunRecord) -> bool:
-    """Whether the run left its model frozen and is better than the majority class: then it can be taken too."""
-    return run.baseline and run.model is not None and run.test is not None and above_majority(run.test)
+def _baseline_choice(run: RunRecord) -> bool:
+    """Whether a run that fine-tuned nothing is better than the majority class: then it can be taken too."""
+    return run.baseline and run.test is not None and above_majority(run.test)
 
 
 def predicted(name: str, model: str, found: Prediction) -> Candidate:
