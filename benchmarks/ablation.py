@@ -27,12 +27,12 @@ from arms import METHODS, Job, classifier_of, texts_of, tokens_of
 from compare import merge, table
 from techniques import ALL, TECHNIQUES, switched_off
 
-from thriftune.cost.memory import probe
+from thriftune.cost.measured.environment import use_all_processors
+from thriftune.cost.measured.memory import probe
 from thriftune.engine import allocator, step, vocabulary
 from thriftune.engine.batches import Examples, training_batches, widest_batch
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
-from thriftune.study.environment import use_all_processors
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
 
 WHOLE, RECOMPUTE = "nothing: all on", "recompute: layers (switched on)"
 FREED_MEMORY = "freed memory kept for the next step"

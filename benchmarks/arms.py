@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from thriftune.cost.memory import LiveBytes, probe
+from thriftune.cost.measured.memory import LiveBytes, probe
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.tokens import Tokens, encode
 from thriftune.engine import step as step_module
 from thriftune.engine import vocabulary
 from thriftune.engine.batches import Examples, training_batches, widest_batch
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
@@ -33,8 +33,8 @@ from thriftune.engine.train import Task, fit
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
-from thriftune.models.sources import resolve_model
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.pretrained.sources import resolve_model
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "top_layers 2": ("top_layers", {"layers": 2}),

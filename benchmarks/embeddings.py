@@ -20,18 +20,18 @@ import polars as pl
 from compare import save
 from sentence_transformers import SentenceTransformer
 
+from thriftune.cost.measured.environment import use_all_processors
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.tokens import encode
 from thriftune.engine.batches import Examples
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.embed import embed
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.embed import embed
 from thriftune.engine.protocol import Protocol
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, token_types
-from thriftune.models.sources import resolve_model
-from thriftune.study.embeddings_run import vectors
-from thriftune.study.environment import use_all_processors
+from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.sources import resolve_model
+from thriftune.study.run.embeddings_run import vectors
 
 BARS = {"ratio": 2.0, "difference": 1e-5}
 MAX_TOKENS = 256

@@ -26,21 +26,21 @@ from arms import LABELS, METHODS
 from compare import save, table
 from transformers import AutoConfig
 
-from thriftune.cost.cuda import find_gpu
-from thriftune.cost.estimate import Cell, estimate
-from thriftune.cost.memory import probe
+from thriftune.cost.measured.environment import use_all_processors
+from thriftune.cost.measured.memory import probe
+from thriftune.cost.predicted.cuda import find_gpu
+from thriftune.cost.predicted.estimate import Cell, estimate
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import Examples, widest_batch
-from thriftune.engine.cut import PrefixCache, run_prefix
+from thriftune.engine.frozen.cut import PrefixCache, run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
-from thriftune.models.load import skeleton, token_types
-from thriftune.models.sources import resolve_model
-from thriftune.study.config import load_study
-from thriftune.study.environment import use_all_processors
+from thriftune.models.pretrained.load import skeleton, token_types
+from thriftune.models.pretrained.sources import resolve_model
 from thriftune.study.execute import compare
-from thriftune.study.predict import probed_machine
+from thriftune.study.file.config import load_study
+from thriftune.study.forecast.predictor import probed_machine
 
 ROOT = Path(__file__).parent.parent
 

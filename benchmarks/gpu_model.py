@@ -23,7 +23,7 @@ from transformers import (
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import Examples
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier, quiet
+from thriftune.models.pretrained.load import load_classifier, quiet
 
 LENGTHS = Path(__file__).parent / "snli_lengths.json"
 LABELS = ("entailment", "neutral", "contradiction")

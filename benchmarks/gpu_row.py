@@ -22,12 +22,12 @@ from gpu_model import classifier_of, first_texts, release, texts_of
 from gpu_rows import BY_NAME, Job
 from gpu_stand_in import surroundings
 
-from thriftune.engine import graphs
 from thriftune.engine.batches import Examples, training_batches
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
-from thriftune.engine.graphs import steps_of
-from thriftune.engine.precision import use_precision
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.gpu import graphs
+from thriftune.engine.gpu.graphs import steps_of
+from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.train import Hook, Progress, Task, fit, synchronize

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from thriftune.engine import graphs
+from thriftune.engine.gpu import graphs
 from thriftune.models.device import pretend
 
 

@@ -21,8 +21,8 @@ from compare import merge, table
 from thriftune.errors import InputError
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
-from thriftune.study.config import study_from_dict
 from thriftune.study.execute import compare
+from thriftune.study.file.config import study_from_dict
 
 METHODS: dict[str, dict[str, Any]] = {
     "head_only": {"head_only": {}},

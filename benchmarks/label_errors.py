@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from compare import save, table
 
-from thriftune.analysis import predictions
-from thriftune.analysis.label_errors import find, good_runs
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.panels.data.label_errors import find, good_runs
 from thriftune.results.store import Store
 
 SHARE = 0.05

@@ -72,7 +72,8 @@ def study(out: Path, texts: int) -> None:
 def write_report(out: Path) -> dict[str, Any]:
     """Writes the report, as the command does, and then times each panel; runs in a process of its own."""
     started = time.perf_counter()
-    from thriftune.analysis.panel import NotApplicable, discover
+    from thriftune.analysis.display.panel import NotApplicable
+    from thriftune.analysis.panels import discover
     from thriftune.report.render import write_report
     from thriftune.results.store import Store
 

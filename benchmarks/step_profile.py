@@ -17,14 +17,14 @@ from arms import METHODS, Job, classifier_of, texts_of, tokens_of
 from compare import merge, table
 from torch.profiler import ProfilerActivity, profile
 
-from thriftune.cost.work import CountWork
+from thriftune.cost.measured.environment import use_all_processors
+from thriftune.cost.predicted.work import CountWork
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples, training_batches
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.engine.vocabulary import narrow
-from thriftune.study.environment import use_all_processors
 
 KINDS = {
     "matrix products": (

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.engine import allocator, batches, cut, forward, prefix, step, vocabulary
-from thriftune.models import activation, attention, dropout, kernels, linear, pooling, rows
+from thriftune.engine import allocator, batches, forward, step, vocabulary
+from thriftune.engine.frozen import cut, prefix
 from thriftune.models.families import discover
+from thriftune.models.ops import activation, attention, dropout, kernels, linear, pooling, rows
 
 ALL = ("top_layers 2", "lora all", "full")
 

@@ -13,12 +13,12 @@ import time
 import polars as pl
 from compare import save
 
+from thriftune.cost.measured.environment import process_peak_bytes, usable_processors
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.tokens import encode
-from thriftune.models.load import load_tokenizer
-from thriftune.models.sources import resolve_model
-from thriftune.study.environment import process_peak_bytes, usable_processors
+from thriftune.models.pretrained.load import load_tokenizer
+from thriftune.models.pretrained.sources import resolve_model
 
 BARS = {"seconds": 60.0, "peak_process_bytes": 2_000_000_000}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from thriftune.study import process
+from thriftune.study.run import process
 
 
 def waits(job: Any, sender: Any, variables: dict[str, str]) -> None:

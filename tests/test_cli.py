@@ -22,9 +22,9 @@ from thriftune import cli
 from thriftune.data.settings import SplitSettings
 from thriftune.errors import InputError
 from thriftune.methods import discover
-from thriftune.study import forecast
-from thriftune.study.config import load_study
 from thriftune.study.events import StudyPlanned
+from thriftune.study.file.config import load_study
+from thriftune.study.forecast import estimate as forecast
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 REVIEWS = "id,review,mood\n" + "".join(f"{i},text {i} is fine,good\n{i}b,text {i} is awful,bad\n" for i in range(20))
@@ -43,7 +43,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """init times no machine."""
-    monkeypatch.setattr("thriftune.study.speeds.speeds_here", lambda *_: speeds(1e-3))
+    monkeypatch.setattr("thriftune.study.proposal.speeds.speeds_here", lambda *_: speeds(1e-3))
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ class TestCompare:
 @pytest.fixture
 def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
-    from thriftune.analysis.choice import Candidate
-    from thriftune.cost import crossovers
+    from thriftune.analysis.findings.choice import Candidate
+    from thriftune.cost.predicted import crossovers
     from thriftune.results.record import AxisPoint
 
     def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
@@ -235,8 +235,8 @@ class TestCrossovers:
     def test_the_report_shows_what_was_left_in_its_folder(self, here: Path) -> None:
         from tests.report.synthetic import VARIANTS, write
 
-        from thriftune.analysis.crossovers import build
-        from thriftune.analysis.panel import NotApplicable, Panel
+        from thriftune.analysis.display.panel import NotApplicable, Panel
+        from thriftune.analysis.panels.cost.crossovers import build
         from thriftune.results.store import Store
 
         write(here / "out", VARIANTS["plain"])

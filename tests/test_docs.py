@@ -12,8 +12,8 @@ import pytest
 
 from thriftune.methods import discover
 from thriftune.results.record import Cost, EpochPoint, RunRecord, StepPoint, StudyResults
-from thriftune.study.config import study_from_dict
-from thriftune.study.yaml_text import parse_yaml
+from thriftune.study.file.config import study_from_dict
+from thriftune.study.file.yaml_text import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

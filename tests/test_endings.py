@@ -18,7 +18,7 @@ from tests.study.small_study import small_study
 
 from thriftune.endings import flush_or_drop, from_unread, interruptible, starting
 from thriftune.results.store import Store
-from thriftune.study.config import study_to_yaml
+from thriftune.study.file.config import study_to_yaml
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from thriftune.data.origins import find_path
+from thriftune.data.sources import find_path
 from thriftune.errors import InputError
 from thriftune.paths import check_file, check_folder, check_new_file, check_new_folder, user_path
 

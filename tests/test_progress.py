@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from thriftune.progress import LiveTable, display, outcome, print_table, print_text
 from thriftune.results.record import Cost, RunRecord, Scores
 from thriftune.results.search import CellSearch, Trial
 from thriftune.results.training import Training
@@ -22,6 +21,7 @@ from thriftune.study.events import (
     Stage,
     StudyPlanned,
 )
+from thriftune.terminal import LiveTable, display, outcome, print_table, print_text
 
 COST = Cost(
     train_seconds=12.3,

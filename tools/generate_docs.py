@@ -17,8 +17,8 @@ from thriftune import cli
 from thriftune.methods import discover
 from thriftune.methods.peft_types import LORA_STARTS, SETTINGS
 from thriftune.settings import Settings
-from thriftune.study.reference import key_reference, sections
-from thriftune.study.settings import RunSettings, StudySettings
+from thriftune.study.file.reference import key_reference, sections
+from thriftune.study.file.settings import RunSettings, StudySettings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PEFT_TABLE = DOCS / "peft.json"

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from thriftune.errors import InputError
     from thriftune.report.render import write_report
     from thriftune.results.store import Results
-    from thriftune.study.config import Study, load_study
     from thriftune.study.execute import compare
-    from thriftune.study.forecast import Question, estimate
+    from thriftune.study.file.config import Study, load_study
+    from thriftune.study.forecast.estimate import Question, estimate
 
 __all__ = ["InputError", "Question", "Study", "compare", "estimate", "load_results", "load_study", "write_report"]
 
 _HOMES = {
     "InputError": "thriftune.errors",
-    "Question": "thriftune.study.forecast",
-    "Study": "thriftune.study.config",
+    "Question": "thriftune.study.forecast.estimate",
+    "Study": "thriftune.study.file.config",
     "compare": "thriftune.study.execute",
-    "estimate": "thriftune.study.forecast",
-    "load_study": "thriftune.study.config",
+    "estimate": "thriftune.study.forecast.estimate",
+    "load_study": "thriftune.study.file.config",
     "write_report": "thriftune.report.render",
 }
 

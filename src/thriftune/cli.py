@@ -22,7 +22,7 @@ from thriftune.errors import InputError, printable, readable
 from thriftune.processors import wait_briefly
 
 if TYPE_CHECKING:
-    from thriftune.analysis.choice import Candidate
+    from thriftune.analysis.findings.choice import Candidate
     from thriftune.results.store import Results
 
 COMPARE_EXAMPLES = """\b
@@ -185,14 +185,14 @@ def compare(
 
     Runs that are done already are taken from the folder; the same command resumes an interrupted study.
     """
-    from thriftune.study.config import load_study
+    from thriftune.study.file.config import load_study
 
     loaded = load_study(study, overrides or ())
     folder = out or Path(f"results-{_slug(loaded.name)}")
 
-    from thriftune.progress import display
     from thriftune.report.render import write_report
     from thriftune.study.execute import compare as run_study
+    from thriftune.terminal import display
 
     try:
         with display() as listener:
@@ -252,9 +252,9 @@ def estimate(
     """Predict what every model and method of a study will cost, before any weight is loaded."""
     import json
 
-    from thriftune.study import forecast
-    from thriftune.study.amounts import parse_bytes
-    from thriftune.study.config import load_study
+    from thriftune.amounts import parse_bytes
+    from thriftune.study.file.config import load_study
+    from thriftune.study.forecast import estimate as forecast
 
     question = forecast.Question(
         device=device,
@@ -271,8 +271,8 @@ def estimate(
     if as_json:
         typer.echo(json.dumps(forecast.document(loaded, question, cells), indent=1, ensure_ascii=False))
         return
-    from thriftune.progress import print_table, print_text
     from thriftune.report.forecast import remarks, rows, search_remark
+    from thriftune.terminal import print_table, print_text
 
     print_table(rows(cells))
     for remark in remarks(cells):
@@ -312,8 +312,8 @@ def recommend(
     import json
     from dataclasses import asdict
 
-    from thriftune.analysis.choice import Limits, rank, reasons
-    from thriftune.study.amounts import parse_bytes, parse_seconds
+    from thriftune.amounts import parse_bytes, parse_seconds
+    from thriftune.analysis.findings.choice import Limits, rank, reasons
 
     if not 1 <= tasks <= MOST_TASKS:
         raise InputError(f"There is at least one task, and at most {MOST_TASKS:,}; {tasks} were given.")
@@ -337,8 +337,8 @@ def recommend(
         }
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from thriftune.progress import print_table, print_text
     from thriftune.report.table import recommendation_rows
+    from thriftune.terminal import print_table, print_text
 
     print_table(recommendation_rows(ranked, tasks))
     for sentence in sentences:
@@ -353,7 +353,7 @@ def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | N
     """
     import stat
 
-    from thriftune.analysis.choice import measured, predicted, unmeasured
+    from thriftune.analysis.findings.choice import measured, predicted, unmeasured
     from thriftune.paths import status, user_path
     from thriftune.results.soundness import check_results
     from thriftune.results.store import Store
@@ -367,8 +367,8 @@ def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | N
         from thriftune.report.table import summary_training
 
         return [*measured(results), *unmeasured(results)], summary_training(results)
-    from thriftune.study.config import load_study
-    from thriftune.study.forecast import Question, estimate
+    from thriftune.study.file.config import load_study
+    from thriftune.study.forecast.estimate import Question, estimate
 
     cells = estimate(load_study(source), Question(), lambda text: typer.echo(f"{text} ...", err=True))
     return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], ([], None)
@@ -400,13 +400,13 @@ def crossovers(
     import json
     from dataclasses import asdict
 
-    from thriftune.analysis.crossings import build
-    from thriftune.cost.crossovers import AXES, Setting, axis_points
-    from thriftune.cost.cuda import find_gpu
+    from thriftune.analysis.display.crossings import build
+    from thriftune.cost.predicted.crossovers import AXES, Setting, axis_points
+    from thriftune.cost.predicted.cuda import find_gpu
     from thriftune.errors import unknown_name
-    from thriftune.models.sources import resolve_model
+    from thriftune.models.pretrained.sources import resolve_model
     from thriftune.paths import check_new_folder
-    from thriftune.study.predict import known_machine
+    from thriftune.study.forecast.predictor import known_machine
 
     for name in axis or ():
         if name not in AXES:
@@ -443,8 +443,8 @@ def crossovers(
     if as_json:
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    from thriftune.progress import print_table, print_text
     from thriftune.report.table import panel_rows
+    from thriftune.terminal import print_table, print_text
 
     print_text(f"\n{held}")
     for panel in panels.values():
@@ -474,12 +474,12 @@ def init(
     ] = True,
 ) -> None:
     """Look at a data file and write a study file that fits it, with reasons and times."""
-    from thriftune.data.inspect import guess
+    from thriftune.data.guess.inspect import guess
     from thriftune.paths import check_new_file
     from thriftune.results.files import write_text
-    from thriftune.study.draft import MODEL, draft
-    from thriftune.study.initial import initial
-    from thriftune.study.room import room
+    from thriftune.study.proposal.draft import MODEL, draft
+    from thriftune.study.proposal.initial import initial
+    from thriftune.study.proposal.max_tokens import room
 
     name = _slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
     path = out or Path(f"{name}.yaml")
@@ -509,7 +509,7 @@ def methods(
     import json
 
     from thriftune.methods import discover, find
-    from thriftune.study.reference import method_reference
+    from thriftune.study.file.reference import method_reference
 
     chosen = [find(name)] if name else list(discover().values())
     entries = [method_reference(method) for method in chosen]
@@ -533,7 +533,7 @@ def cache(
     """
     import json
 
-    from thriftune.engine.cache import PrefixCache
+    from thriftune.engine.frozen.cache import PrefixCache
     from thriftune.folders import cache_folder
 
     kept = PrefixCache(cache_folder() / "prefixes")
@@ -545,8 +545,8 @@ def cache(
 
 
 def _print_cache(summary: dict[str, Any], deleted: bool) -> None:
-    from thriftune.analysis.format import count, plural, seconds, size
-    from thriftune.progress import print_table
+    from thriftune.terminal import print_table
+    from thriftune.wording import count, plural, seconds, size
 
     entries, folder = summary["entries"], summary["folder"]
     limit, total = size(summary["limit_bytes"]), size(summary["total_bytes"])
@@ -578,7 +578,7 @@ def _print_cache(summary: dict[str, Any], deleted: bool) -> None:
 
 
 def _age(seconds: float) -> str:
-    from thriftune.analysis.format import plural
+    from thriftune.wording import plural
 
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
@@ -594,7 +594,7 @@ def _slug(text: str) -> str:
 
 def _print_training(sentences: list[str], command: str | None) -> None:
     """Which runs were still improving, and the command that would tell on a line of its own, to be copied."""
-    from thriftune.progress import print_text
+    from thriftune.terminal import print_text
 
     for number, sentence in enumerate(sentences):
         print_text(sentence if number else f"\n{sentence}")
@@ -603,7 +603,6 @@ def _print_training(sentences: list[str], command: str | None) -> None:
 
 
 def _print_summary(results: Results, report_path: Path) -> None:
-    from thriftune.progress import print_table, print_text
     from thriftune.report.table import (
         search_lines,
         summary_notes,
@@ -613,6 +612,7 @@ def _print_summary(results: Results, report_path: Path) -> None:
         summary_training,
         verdict_sentences,
     )
+    from thriftune.terminal import print_table, print_text
 
     print_table(summary_rows(results))
     for remark in summary_remarks(results):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from thriftune.analysis import inference
-from thriftune.analysis.judgement import decide
+from thriftune.analysis.findings.judgement import decide
+from thriftune.analysis.statistics import inference
 
 
 def answers(

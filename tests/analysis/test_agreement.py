@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from thriftune.analysis.agreement import agreement, beyond_seeds, excess
+from thriftune.analysis.statistics.agreement import agreement, beyond_seeds, excess
 
 
 def test_counts_and_kappa() -> None:

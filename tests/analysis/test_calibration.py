@@ -14,9 +14,17 @@ from sklearn.metrics import brier_score_loss, log_loss
 from tests.analysis.planted import LABELS, texts
 from tests.report.synthetic import write_runs
 
-from thriftune.analysis import calibration, confidence
-from thriftune.analysis.panel import Panel
-from thriftune.analysis.reliability import BINS, bins, brier, confidence_of, overconfidence, scaled, temperature
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.panels.errors import calibration, confidence
+from thriftune.analysis.statistics.reliability import (
+    BINS,
+    bins,
+    brier,
+    confidence_of,
+    overconfidence,
+    scaled,
+    temperature,
+)
 
 COUNT = 4000
 

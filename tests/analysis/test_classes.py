@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from tests.report.synthetic import Variant, sure, write, write_runs
 
-from thriftune.analysis import classes, classification
-from thriftune.analysis.panel import NotApplicable, Panel, discover
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings import classes
+from thriftune.analysis.panels import discover
+from thriftune.analysis.panels.performance import classification
 from thriftune.report.render import TABLE_ROWS, write_report
 from thriftune.report.table import summary_sentences, verdict_sentences
 from thriftune.results.store import Results

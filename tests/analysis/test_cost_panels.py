@@ -11,9 +11,10 @@ import pytest
 import vl_convert
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis import breakdown, depth, recommendation, storage
-from thriftune.analysis.choice import Candidate, Limits, front, rank, reasons
-from thriftune.analysis.panel import NotApplicable, Panel
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.choice import Candidate, Limits, front, rank, reasons
+from thriftune.analysis.panels.answers import recommendation
+from thriftune.analysis.panels.cost import breakdown, depth, storage
 from thriftune.report.theme import figure
 from thriftune.results.record import Memory
 from thriftune.results.store import Results, Store

@@ -11,10 +11,12 @@ import pytest
 from scipy.stats import spearmanr
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import annotators, dynamics, label_errors, partial_text, summary, unanimous
-from thriftune.analysis.panel import NotApplicable, Panel, PanelModule
-from thriftune.analysis.profile import unusable
-from thriftune.analysis.runs import comparable
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.panels import PanelModule
+from thriftune.analysis.panels.answers import summary
+from thriftune.analysis.panels.data import annotators, dynamics, label_errors, partial_text, unanimous
+from thriftune.analysis.panels.data.profile import unusable
 from thriftune.results.store import Results
 
 CALM = Variant(troubled=False, texts=1500)

@@ -16,15 +16,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 from tests.analysis.planted import LABELS, errors, planted_slice, planted_word, texts
 from tests.report.synthetic import Variant, sure, write, write_runs
 
-from thriftune.analysis import error_map, error_words, slices, surest
-from thriftune.analysis.clusters import regions
-from thriftune.analysis.enrichment import LEVEL, adjusted, enrichment
-from thriftune.analysis.error_map import keywords
-from thriftune.analysis.error_matrix import error_matrix
-from thriftune.analysis.negation import language
-from thriftune.analysis.panel import Panel
-from thriftune.analysis.properties import overlap, parts, ranges
-from thriftune.analysis.vocabulary import take_apart, vocabulary
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.findings.clusters import regions
+from thriftune.analysis.findings.error_matrix import error_matrix
+from thriftune.analysis.findings.negation import language
+from thriftune.analysis.findings.properties import overlap, parts, ranges
+from thriftune.analysis.findings.vocabulary import take_apart, vocabulary
+from thriftune.analysis.panels.errors import error_map, error_words, slices, surest
+from thriftune.analysis.panels.errors.error_map import keywords
+from thriftune.analysis.statistics.enrichment import LEVEL, adjusted, enrichment
 from thriftune.results.store import Results
 
 TEXTS = 2000
@@ -144,7 +144,7 @@ def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
     code = f"""
 import resource, time
 from pathlib import Path
-from thriftune.analysis import calibration, confidence, error_map, error_words, slices, surest, words
+from thriftune.analysis.panels.errors import calibration, confidence, error_map, error_words, slices, surest, words
 from thriftune.results.store import Store
 def memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thriftune.analysis import format as f
+from thriftune import wording as f
 
 
 @pytest.mark.parametrize(

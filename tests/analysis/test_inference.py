@@ -13,10 +13,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 from tests.analysis.simulated import answers, claims, outcomes
 
-from thriftune.analysis import inference
-from thriftune.analysis.inference import Difference, difference, measured
-from thriftune.analysis.judgement import decide
-from thriftune.analysis.planning import needed
+from thriftune.analysis.findings.judgement import decide
+from thriftune.analysis.statistics import inference
+from thriftune.analysis.statistics.inference import Difference, difference, measured
+from thriftune.analysis.statistics.planning import needed
 
 
 def predictions(seed: int, texts: int, classes: int, accuracy: float = 0.8) -> tuple[np.ndarray, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
 import re
 from functools import cache
 from pathlib import Path
@@ -16,8 +17,14 @@ import vl_convert
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import classification, compute, confidence, curves, replication, runs, seeds, summary, words
-from thriftune.analysis.panel import Chart, NotApplicable, Panel, PanelModule, discover
+from thriftune.analysis import panels
+from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
+from thriftune.analysis.findings import runs
+from thriftune.analysis.panels import PanelModule, discover
+from thriftune.analysis.panels.answers import summary
+from thriftune.analysis.panels.cost import compute
+from thriftune.analysis.panels.errors import confidence, words
+from thriftune.analysis.panels.performance import classification, curves, replication, seeds
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
@@ -40,10 +47,11 @@ def _applies(module: PanelModule, results: Results) -> Panel:
     return panel
 
 
-def test_panels_are_found_in_order() -> None:
-    orders = [module.ORDER for module in discover()]
-    assert len(orders) >= 12
-    assert orders == sorted(set(orders))
+def test_every_file_of_a_part_is_a_panel_of_its_list() -> None:
+    for part in panels.GROUPS:
+        package = panels.group(part)
+        assert sorted(package.PANELS) == sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+    assert len(discover()) == len({module.__name__.rsplit(".", 1)[-1] for module in discover()}) >= 34
 
 
 @pytest.mark.parametrize("module", discover(), ids=lambda module: module.__name__.rsplit(".", 1)[-1])
@@ -276,7 +284,7 @@ def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
 
 
 def test_a_few_shared_texts_are_counted_but_not_called_flattering() -> None:
-    from thriftune.analysis.profile import _leak
+    from thriftune.analysis.panels.data.profile import _leak
     from thriftune.results.record import SharedText
 
     few = _leak(SharedText("train", "test", exact=0, first_column=1, rows=3000))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis import prediction
-from thriftune.analysis.panel import NotApplicable, Panel
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.panels.cost import prediction
 from thriftune.results.store import Results, Store
 
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis import robustness_drops as robustness
-from thriftune.analysis.drops import families, independent_drop, paired_drop
-from thriftune.analysis.panel import NotApplicable, Panel
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.panels.performance import robustness_drops as robustness
+from thriftune.analysis.statistics.drops import families, independent_drop, paired_drop
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings
 from thriftune.results.store import Results
@@ -97,7 +97,7 @@ class TestDrops:
 
     @pytest.mark.parametrize("spread", [0.0, 0.15])
     def test_the_interval_holds_the_true_drop_95_times_in_100(self, spread: float) -> None:
-        from thriftune.analysis.drops import Families
+        from thriftune.analysis.statistics.drops import Families
 
         clipped = [np.clip(np.random.default_rng(9).normal(m, spread, 10**6), 0, 1).mean() for m in (0.8, 0.6)]
         true = clipped[0] - clipped[1]

@@ -14,11 +14,11 @@ import pytest
 import vl_convert
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis import search
-from thriftune.analysis.expected_best import budgets, curve_of, expected_best
-from thriftune.analysis.judgement import judge
-from thriftune.analysis.panel import NotApplicable, Panel
-from thriftune.analysis.runs import difference_sentence, differing
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.runs import difference_sentence, differing
+from thriftune.analysis.panels.performance import search
+from thriftune.analysis.statistics.expected_best import budgets, curve_of, expected_best
 from thriftune.report.table import panel_rows, search_lines
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord

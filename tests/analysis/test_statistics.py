@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, spearmanr
 
-from thriftune.analysis.statistics import above_share, kendalls_w, mean_and_deviation, tukey, wilson
+from thriftune.analysis.statistics.basics import above_share, kendalls_w, mean_and_deviation, tukey, wilson
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (10, 10), (1, 3), (7720, 10000), (1, 100000), (500, 1000)])

@@ -17,13 +17,16 @@ from tests.report.synthetic import Variant, ended, write
 from typer.testing import CliRunner
 
 from thriftune import cli
-from thriftune.analysis import batch_sweep, curves, hypotheses, recommendation, summary, training, verdicts
-from thriftune.analysis.choice import Limits, measured, rank, reasons
-from thriftune.analysis.judgement import judge
-from thriftune.analysis.panel import Panel
-from thriftune.analysis.training import AT, earlier_state, trained
+from thriftune.analysis.analyse import analyse
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.findings import training
+from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
+from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.training import AT, earlier_state, trained
+from thriftune.analysis.panels.answers import hypotheses, recommendation, summary, verdicts
+from thriftune.analysis.panels.cost import batch_sweep
+from thriftune.analysis.panels.performance import curves
 from thriftune.report.render import page
-from thriftune.report.section import build
 from thriftune.report.table import summary_remarks, summary_rows, summary_training
 from thriftune.results.record import EpochPoint, RunRecord
 from thriftune.results.store import Results
@@ -358,14 +361,14 @@ def test_looks_within_an_epoch_and_many_of_them(tmp_path: Path) -> None:
     assert "plateau" in flat
     endings = _panel(curves, results).tables[0]
     assert {row["run"]: row["state"] for row in endings.rows}["full"] == "still improving"
-    html_text = page(results, *build(results))
+    html_text = page(analyse(results))
     assert '<td class="number">9.38</td>' in html_text
 
 
 def test_the_page_says_it_first_and_results_json_keeps_it(tmp_path: Path) -> None:
     store = write(tmp_path, Variant(troubled=False, texts=300, training=(("full", RISING), ("lora r8", FLAT))))
     results = store.load()
-    text = page(results, *build(results))
+    text = page(analyse(results))
     head = text[text.index("<header>") : text.index("</header>")]
     assert "At this budget, take" in head
     assert "Still improving in the last epoch: full (+2.4 points)" in head
@@ -378,7 +381,7 @@ def test_the_page_says_it_first_and_results_json_keeps_it(tmp_path: Path) -> Non
     assert found["predicted_seconds"] > 0
     states = {each["run"]: each["state"] for each in found["runs"]}
     assert states == {"full-1-0": "improving", "top_layers_2-1-0": "plateau", "lora_r8-1-0": "plateau"}
-    sentences = [sentence for section in build(results)[0] for sentence in section.panel.sentences]
+    sentences = [sentence for section in analyse(results).sections for sentence in section.panel.sentences]
     assert not [part for part in _claims(sentences) if "full" in part and AT not in part.lower()]
     quiet = _with(results, {"full": FLAT})
-    assert 'class="careful"' not in page(quiet, *build(quiet))
+    assert 'class="careful"' not in page(analyse(quiet))

@@ -12,11 +12,13 @@ import pytest
 from scipy import stats
 from tests.report.synthetic import VARIANTS, Variant, write
 
-from thriftune.analysis import hypotheses, overlap, seeds, summary, verdicts
-from thriftune.analysis.hypotheses import Pair, less_computation, median_interval
-from thriftune.analysis.judgement import judge
-from thriftune.analysis.panel import NotApplicable, Panel
-from thriftune.analysis.runs import cells
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.runs import cells
+from thriftune.analysis.panels.answers import hypotheses, summary, verdicts
+from thriftune.analysis.panels.answers.hypotheses import Pair, less_computation, median_interval
+from thriftune.analysis.panels.errors import overlap
+from thriftune.analysis.panels.performance import seeds
 from thriftune.results.record import StudyResults
 from thriftune.results.store import Results
 

@@ -10,7 +10,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from thriftune import cli
-from thriftune.study.yaml_text import dump_yaml
+from thriftune.study.file.yaml_text import dump_yaml
 
 ROWS = "id,text,label,extra\n" + "".join(
     f"{i},text {i} is {mood},{mood},x{i % 3}\n" for i in range(30) for mood in ("good", "bad")

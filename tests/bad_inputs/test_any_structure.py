@@ -15,10 +15,10 @@ from tests.bad_inputs.refusal import study, transformer_study
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError, readable
 from thriftune.methods import discover
-from thriftune.study.config import load_study, study_from_dict
-from thriftune.study.reader import public_fields
-from thriftune.study.settings import RunSettings, StudySettings
-from thriftune.study.yaml_text import dump_yaml, parse_yaml
+from thriftune.study.file.config import load_study, study_from_dict
+from thriftune.study.file.reader import public_fields
+from thriftune.study.file.settings import RunSettings, StudySettings
+from thriftune.study.file.yaml_text import dump_yaml, parse_yaml
 
 NAMES = sorted(
     {key for cls in (StudySettings, RunSettings, Protocol, *discover().values()) for key in public_fields(cls)}

@@ -141,8 +141,8 @@ def test_sources(source: str, fragment: str) -> None:
 
 def test_columns_renamed_for_the_results_stay_apart() -> None:
     """Two names that would both become label_text, and two that would become example_kept."""
-    from thriftune.data.sources import load_dataset
-    from thriftune.study.config import study_from_dict
+    from thriftune.data.load import load_dataset
+    from thriftune.study.file.config import study_from_dict
 
     rows = "".join(f"t{i},u{i},{'ab'[i % 2]},1,2\n" for i in range(40))
     Path("data.csv").write_text(f"label,label_text,gold,example,example_kept\n{rows}", encoding="utf-8")

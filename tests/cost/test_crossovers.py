@@ -8,9 +8,9 @@ import pytest
 from tests.tiny_models import LAYERS, model_folder
 from transformers import AutoConfig
 
-from thriftune.cost import crossovers
-from thriftune.cost.crossovers import Setting, axis_points
-from thriftune.cost.sizes import SIZES, write_config
+from thriftune.cost.predicted import crossovers
+from thriftune.cost.predicted.crossovers import Setting, axis_points
+from thriftune.cost.predicted.sizes import SIZES, write_config
 from thriftune.errors import InputError
 
 TINY = Setting(model=model_folder("bert"), batch_size=4, text_tokens=16)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from thriftune.cost.cuda import GPUS, CudaKernels, find_gpu
-from thriftune.cost.estimate import Cell, estimate
-from thriftune.cost.shapes import without_data
+from thriftune.cost.predicted.cuda import GPUS, CudaKernels, find_gpu
+from thriftune.cost.predicted.estimate import Cell, estimate
+from thriftune.cost.predicted.shapes import without_data
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.errors import InputError
 from thriftune.methods import find

@@ -15,19 +15,19 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, SHARED, model_folder
 
-from thriftune.cost.estimate import Cell, Estimate, NoEstimateError, estimate, peak_bytes
-from thriftune.cost.memory import probe
-from thriftune.cost.work import CountWork
+from thriftune.cost.measured.memory import probe
+from thriftune.cost.predicted.estimate import Cell, Estimate, NoEstimateError, estimate, peak_bytes
+from thriftune.cost.predicted.work import CountWork
 from thriftune.engine.batches import typical_batch, widest_batch
-from thriftune.engine.cut import PrefixCache, run_prefix
+from thriftune.engine.frozen.cut import PrefixCache, run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier
-from thriftune.models.save import delta_bytes, save_classifier
-from thriftune.models.sources import resolve_model
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.trained.save import delta_bytes, save_classifier
 from thriftune.results.record import Memory
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -215,8 +215,8 @@ def test_a_step_that_looks_at_values_says_so(monkeypatch: pytest.MonkeyPatch) ->
 DECODER = """
 import resource, sys, time
 from pathlib import Path
-from thriftune.cost.cuda import GPUS
-from thriftune.cost.estimate import Cell, estimate
+from thriftune.cost.predicted.cuda import GPUS
+from thriftune.cost.predicted.estimate import Cell, estimate
 from thriftune.engine.protocol import Protocol
 from thriftune.methods import find
 started = time.perf_counter()

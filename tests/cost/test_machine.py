@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.cost import probe
-from thriftune.cost.machine import Machine, Timed, fit
-from thriftune.cost.work import Work
+from thriftune.cost.predicted import probe
+from thriftune.cost.predicted.machine import Machine, Timed, fit
+from thriftune.cost.predicted.work import Work
 
 TRUE = Machine(
     call={"aten::mm": 1e-5, "aten::bmm": 2e-5, "aten::add": 5e-6, "aten::div": 4e-6},

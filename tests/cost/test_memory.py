@@ -9,11 +9,11 @@ from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, model_folder
 from torch import nn
 
-from thriftune.cost.memory import LiveBytes, probe
+from thriftune.cost.measured.memory import LiveBytes, probe
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 FLOAT = 4
 

@@ -11,13 +11,13 @@ from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, SHARED, model_folder
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from thriftune.cost import phases
-from thriftune.cost.meter import CostMeter, of_allocated
-from thriftune.cost.phases import probe_seconds
+from thriftune.cost.measured import phases
+from thriftune.cost.measured.meter import CostMeter, of_allocated
+from thriftune.cost.measured.phases import probe_seconds
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.results.record import Memory
 
 PROTOCOL = Protocol(batch_size=8, max_tokens=32)

@@ -9,12 +9,12 @@ import torch
 from tests.tiny_data import LABELS
 from tests.tiny_models import model_folder
 
-from thriftune.cost.estimate import Cell, estimate, peak_bytes
-from thriftune.cost.memory import peak_of
-from thriftune.cost.solving import added, scaled
-from thriftune.cost.work import Work
+from thriftune.cost.measured.memory import peak_of
+from thriftune.cost.predicted.estimate import Cell, estimate, peak_bytes
+from thriftune.cost.predicted.solving import added, scaled
+from thriftune.cost.predicted.work import Work
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.solve import Labelled, Problem, live_bytes
+from thriftune.engine.solved.solve import Labelled, Problem, live_bytes
 from thriftune.methods import find
 from thriftune.models.head import HeadSettings
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.data import compressed
-from thriftune.data.formats import read_file
-from thriftune.data.origins import read_source
+from thriftune.data.readers import compressed
+from thriftune.data.readers.formats import read_file
+from thriftune.data.sources import read_source
 from thriftune.errors import InputError
 
 CSV = b"text,label\na,x\nb,y\n"

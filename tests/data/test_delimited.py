@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thriftune.data.formats import read_file
+from thriftune.data.readers.formats import read_file
 from thriftune.data.table import Reading
 from thriftune.errors import InputError
 

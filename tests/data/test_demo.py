@@ -3,9 +3,9 @@ from importlib.resources import files
 import polars as pl
 import pytest
 
-from thriftune.data.origins import DEMOS
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
+from thriftune.data.sources import DEMOS
 
 PAIR = ("premise", "hypothesis")
 

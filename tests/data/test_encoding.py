@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thriftune.data.formats import read_file
+from thriftune.data.load import load_dataset
+from thriftune.data.readers.formats import read_file
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.table import Reading
 from thriftune.errors import InputError
 from thriftune.settings import SettingsError

@@ -4,8 +4,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from thriftune.data.formats import read_file
-from thriftune.data.origins import read_source
+from thriftune.data.readers.formats import read_file
+from thriftune.data.sources import read_source
 from thriftune.errors import InputError
 
 _MAIN = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'

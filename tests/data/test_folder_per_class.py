@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.data.origins import read_source
+from thriftune.data.sources import read_source
 from thriftune.errors import InputError
 
 

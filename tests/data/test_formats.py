@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from thriftune.data.formats import read_file
+from thriftune.data.readers.formats import read_file
 from thriftune.errors import InputError
 
 ROWS = {"text": ['say "hi"', "a,b", "c;d\te"], "label": ["x", "y", "x"]}

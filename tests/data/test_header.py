@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.data.formats import read_file
-from thriftune.data.header import found_names, names_columns
+from thriftune.data.readers.formats import read_file
+from thriftune.data.readers.header import found_names, names_columns
 from thriftune.data.table import Reading
 
 TEXTS = ["great film", "a waste of my time", "so good", "awful, boring", "I liked it", "not for me"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thriftune.data.formats import ENDINGS, read_file
+from thriftune.data.readers.formats import ENDINGS, read_file
 from thriftune.data.table import Table
 from thriftune.errors import InputError
 

@@ -5,10 +5,11 @@ from typing import Any
 import datasets
 import pytest
 
-from thriftune.data import hub, origins
-from thriftune.data.hub import read_hub
+from thriftune.data import sources as origins
+from thriftune.data.load import load_dataset
+from thriftune.data.readers import hub
+from thriftune.data.readers.hub import read_hub
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.data.inspect import guess
+from thriftune.data.guess.inspect import guess
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
-from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
 
 

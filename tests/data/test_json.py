@@ -6,10 +6,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from thriftune.data.formats import read_file
-from thriftune.data.inspect import guess
+from thriftune.data.guess.inspect import guess
+from thriftune.data.load import load_dataset
+from thriftune.data.readers.formats import read_file
 from thriftune.data.settings import DataSettings, SplitSettings
-from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
 
 ROWS = [{"text": "a", "label": 1}, {"text": "b", "label": 0}, {"text": "c", "label": 1}]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.data.formats import read_file
+from thriftune.data.readers.formats import read_file
 from thriftune.data.table import Reading
 from thriftune.errors import InputError
 

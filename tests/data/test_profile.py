@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from tests.data.tiny_tokenizers import bert
 
+from thriftune.data.load import load_dataset
 from thriftune.data.profile import lengths, profile_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.tokens import encode
 from thriftune.results.record import SharedText
 

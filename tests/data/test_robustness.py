@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.data.conftest import Write
 
+from thriftune.data.load import load_dataset
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
 
 PAIR = ("premise", "hypothesis")

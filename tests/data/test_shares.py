@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thriftune.data.inspect import guess
+from thriftune.data.guess.inspect import guess
+from thriftune.data.guess.shares import shares
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
-from thriftune.data.shares import shares
-from thriftune.data.sources import load_dataset
 
 
 @pytest.mark.parametrize(

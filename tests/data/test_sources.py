@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from thriftune.data.dataset import Dataset
+from thriftune.data.load import load_dataset
 from thriftune.data.profile import profile_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
-from thriftune.data.sources import load_dataset
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
 

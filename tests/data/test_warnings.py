@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from thriftune.data.dataset import Dataset
+from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
-from thriftune.data.sources import load_dataset
 from thriftune.data.warnings import find_warnings, flow
 from thriftune.errors import InputError
 

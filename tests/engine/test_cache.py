@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tests.engine.test_prefix import PROTOCOL, made, splits
 
-from thriftune.cost.memory import peak_of
-from thriftune.engine.cache import ABANDONED_SECONDS, PrefixCache
-from thriftune.engine.cut import run_prefix
+from thriftune.cost.measured.memory import peak_of
+from thriftune.engine.frozen.cache import ABANDONED_SECONDS, PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
 from thriftune.engine.predict import predict
 
 

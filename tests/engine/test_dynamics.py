@@ -18,7 +18,7 @@ from thriftune.engine.protocol import Protocol
 from thriftune.engine.train import Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=32)
 

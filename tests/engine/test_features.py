@@ -10,15 +10,15 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import FURTHER, GUESSED, KINDS, model_folder
 
-from thriftune.engine.features import features_of, is_all, last_linear
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.sides import settle_side
+from thriftune.engine.solved.features import features_of, is_all, last_linear
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 PROTOCOL = Protocol(max_tokens=32)
 

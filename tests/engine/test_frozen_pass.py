@@ -12,21 +12,21 @@ from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import KINDS, model_folder
 from transformers import AutoModel, AutoTokenizer
 
-from thriftune.cost.memory import peak_of
+from thriftune.cost.measured.memory import peak_of
 from thriftune.data.tokens import encode
 from thriftune.engine.batches import Examples
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
-from thriftune.engine.embed import Embedded, embed
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.embed import Embedded, embed
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.sides import settle_side
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, token_types
-from thriftune.models.sources import resolve_model
-from thriftune.study.embeddings_run import vectors
+from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.sources import resolve_model
+from thriftune.study.run.embeddings_run import vectors
 
 REFERENCE = ("mpnet", "albert", "longformer", "gpt2", "xlnet", "fnet")
 """Architectures of every kind of padding, through transformers' own forward."""

@@ -19,13 +19,13 @@ from tests.engine.test_train import train
 from tests.tiny_data import examples
 from torch import nn
 
-from thriftune.engine import graphs
 from thriftune.engine.batches import training_batches
-from thriftune.engine.buckets import bucket_of
-from thriftune.engine.graphs import GraphedSteps, steps_of, why_not
-from thriftune.engine.precision import use_precision
+from thriftune.engine.gpu import graphs
+from thriftune.engine.gpu.buckets import bucket_of
+from thriftune.engine.gpu.graphs import GraphedSteps, steps_of, why_not
+from thriftune.engine.gpu.precision import use_precision
+from thriftune.engine.gpu.readings import Readings
 from thriftune.engine.protocol import OptimizerSettings, Protocol
-from thriftune.engine.readings import Readings
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.engine.train import DivergedError, Fit
 from thriftune.models.classifier import Classifier
@@ -53,7 +53,7 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
         return nn.functional.cross_entropy(logits, labels, reduction="none")
 
     monkeypatch.setattr("thriftune.engine.step.text_losses", exact)
-    monkeypatch.setattr("thriftune.engine.graphs.text_losses", exact)
+    monkeypatch.setattr("thriftune.engine.gpu.graphs.text_losses", exact)
 
 
 def step_of(

@@ -18,7 +18,7 @@ from thriftune.engine.protocol import Budget, EarlyStopping, Protocol, ScheduleS
 from thriftune.engine.train import Fit, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.settings import SettingsError
 
 

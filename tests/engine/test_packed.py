@@ -15,15 +15,15 @@ from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 
 from thriftune.engine.batches import Examples, packed_batch, training_batches
 from thriftune.engine.forward import logits_of
+from thriftune.engine.frozen.prefix import prefix_of, release
 from thriftune.engine.predict import predict
-from thriftune.engine.prefix import prefix_of, release
 from thriftune.engine.protocol import Protocol
 from thriftune.methods import find
-from thriftune.models import kernels
-from thriftune.models import rows as rows_module
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier
+from thriftune.models.ops import kernels
+from thriftune.models.ops import rows as rows_module
+from thriftune.models.pretrained.load import load_classifier
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("full", {}),

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 from thriftune.engine.protocol import Protocol, ScheduleSettings
 from thriftune.engine.train import Task, fit
 from thriftune.methods import find
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 METHODS = {"full": {}, "top_layers": {"layers": 1}, "lora": {}, "lora_fa": {}}
 STEPS = 20

@@ -12,15 +12,15 @@ from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, model_folder
 
 from thriftune.engine.batches import Examples
-from thriftune.engine.cut import PrefixCache, has_constant_prefix, run_prefix
+from thriftune.engine.frozen.cut import PrefixCache, has_constant_prefix, run_prefix
+from thriftune.engine.frozen.prefix import prefix_bytes
 from thriftune.engine.predict import predict
-from thriftune.engine.prefix import prefix_bytes
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.train import Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.save import save_classifier
 
 PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=48)
 

@@ -10,12 +10,12 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, SHARED, model_folder
 
-from thriftune.cost.memory import probe
+from thriftune.cost.measured.memory import probe
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.errors import InputError
 from thriftune.methods import find
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 PROTOCOL = Protocol(batch_size=8, max_tokens=32)
 INDICES = np.arange(8)

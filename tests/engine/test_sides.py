@@ -26,9 +26,9 @@ from thriftune.engine.train import Task, fit
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
 from thriftune.models.padding import padding_id
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.save import save_classifier
 
 PROTOCOL = Protocol(
     epochs=1,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from thriftune.engine import solve as solver
-from thriftune.engine.solve import GRID, Labelled, Problem, Solution, Tried, solve
+from thriftune.engine.solved import solve as solver
+from thriftune.engine.solved.solve import GRID, Labelled, Problem, Solution, Tried, solve
 
 
 def texts(count: int, width: int, classes: int, seed: int = 0) -> Labelled:

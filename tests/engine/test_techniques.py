@@ -11,8 +11,8 @@ from benchmarks.techniques import TECHNIQUES, switched_off
 from tests.engine.test_packed import PACKED, losses_and_gradients, made
 from tests.tiny_data import examples
 
-from thriftune.engine.cache import PrefixCache
-from thriftune.engine.cut import run_prefix
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cut import run_prefix
 from thriftune.engine.step import Step, build_optimizer
 
 KINDS = ("bert", "deberta-v2", "modernbert")

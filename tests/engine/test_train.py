@@ -17,9 +17,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from thriftune.engine import stages
 from thriftune.engine.batches import Examples, training_batches, widest_batch
 from thriftune.engine.forward import logits_of
+from thriftune.engine.frozen import stages
 from thriftune.engine.predict import predict, quick_scores
 from thriftune.engine.protocol import EarlyStopping, OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.schedule import Schedule
@@ -27,7 +27,7 @@ from thriftune.engine.step import build_optimizer, parameter_groups
 from thriftune.engine.train import DivergedError, Fit, Hook, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=32)
 

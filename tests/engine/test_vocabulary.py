@@ -17,7 +17,7 @@ from thriftune.engine.train import DivergedError, Task, fit
 from thriftune.engine.vocabulary import narrow
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 
 PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=32, optimizer=OptimizerSettings(weight_decay=0.5))
 

@@ -24,8 +24,8 @@ from thriftune.engine.train import Task, fit
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier, quiet
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier, quiet
+from thriftune.models.trained.save import save_classifier
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "PROMPT_TUNING": {"num_virtual_tokens": 4},

@@ -15,7 +15,7 @@ from thriftune.errors import InputError
 from thriftune.methods import discover, find
 from thriftune.methods.base import Baseline, Labelled, Method, TransformerMethod
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier, skeleton
+from thriftune.models.pretrained.load import load_classifier, skeleton
 from thriftune.settings import SettingsError
 
 EXAMPLES: dict[str, dict[str, Any]] = {"peft": {"type": "IA3"}}

@@ -31,9 +31,9 @@ from thriftune.engine.train import Task, fit
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import skeleton
-from thriftune.models.restore import restore
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import skeleton
+from thriftune.models.trained.restore import restore
+from thriftune.models.trained.save import save_classifier
 
 ROOT = Path(__file__).parents[2]
 TABLE: dict[str, dict[str, str]] = json.loads((ROOT / "docs" / "peft.json").read_text(encoding="utf-8"))

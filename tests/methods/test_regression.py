@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from thriftune.methods import regression
-from thriftune.methods.regression import Score, Vectors, fit_regression, scored
+from thriftune.methods.linear import regression
+from thriftune.methods.linear.regression import Score, Vectors, fit_regression, scored
 
 
 def clusters(texts: int, classes: int = 3, seed: int = 0, shares: list[float] | None = None) -> Vectors:

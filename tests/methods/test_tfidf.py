@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from tests.tiny_data import pairs
 
-from thriftune.methods import tfidf_choice, trials
 from thriftune.methods.base import Labelled
-from thriftune.methods.linear_classifier import Kind, Linear
-from thriftune.methods.ngrams import choose
-from thriftune.methods.text_features import features_of
+from thriftune.methods.linear import choice as tfidf_choice
+from thriftune.methods.linear import trials
+from thriftune.methods.linear.choice import GRID
+from thriftune.methods.linear.classifier import Kind, Linear
+from thriftune.methods.linear.features import features_of
+from thriftune.methods.linear.ngrams import choose
 from thriftune.methods.tfidf import FittedTfidf, Tfidf, load
-from thriftune.methods.tfidf_choice import GRID
 
 GOOD, BAD = ["喜欢", "满意", "优秀", "高兴"], ["讨厌", "失望", "糟糕", "生气"]
 

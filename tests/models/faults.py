@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.tiny_models import model_folder
 
-from thriftune.models.load import load_classifier
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.save import save_classifier
 
 Tensors = dict[str, torch.Tensor]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from thriftune.folders import cache_folder, is_private
-from thriftune.models.kernels.build import build
+from thriftune.models.ops.kernels.build import build
 
-module = importlib.import_module("thriftune.models.kernels.build")
+module = importlib.import_module("thriftune.models.ops.kernels.build")
 pytestmark = pytest.mark.skipif(build().reason is not None, reason="needs the compiled kernels")
 
 

@@ -19,11 +19,11 @@ from tests.tiny_models import model_folder
 
 from thriftune.errors import InputError
 from thriftune.methods import find
-from thriftune.models.check import check_model
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, load_config, load_tokenizer, skeleton
-from thriftune.models.save import save_classifier
-from thriftune.models.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.pretrained.check import check_model
+from thriftune.models.pretrained.load import load_classifier, load_config, load_tokenizer, skeleton
+from thriftune.models.pretrained.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.trained.save import save_classifier
 
 KINDS = ("bert", "distilbert", "deberta-v2")
 LOADS: dict[str, Callable[[Path], object]] = {

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thriftune.models import kernels
-from thriftune.models.dropout import dropout, dropout_add, keep_mask, pack_bits, rate_of, unpack_bits
+from thriftune.models.ops import kernels
+from thriftune.models.ops.dropout import dropout, dropout_add, keep_mask, pack_bits, rate_of, unpack_bits
 
 
 @pytest.fixture(autouse=True, params=["kernels", "without"])

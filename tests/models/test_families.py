@@ -12,7 +12,7 @@ from thriftune.engine.batches import padded_batch
 from thriftune.engine.protocol import Protocol
 from thriftune.models.families import discover, family_of
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, skeleton
+from thriftune.models.pretrained.load import load_classifier, skeleton
 
 
 def test_every_family_has_a_tiny_model() -> None:

@@ -20,9 +20,9 @@ from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
 from thriftune.models.labels import match_labels
-from thriftune.models.load import load_classifier
-from thriftune.models.restore import restore
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.restore import restore
+from thriftune.models.trained.save import save_classifier
 
 KINDS = ("bert", "roberta", "distilbert", "deberta-v2", "modernbert")
 CASES = {

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from thriftune.models import kernels
-from thriftune.models.kernels.build import build
-from thriftune.models.norm import add_norm
+from thriftune.models.ops import kernels
+from thriftune.models.ops.kernels.build import build
+from thriftune.models.ops.norm import add_norm
 
 needs_kernels = pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
 TOLERANCE = {torch.float32: {"rtol": 1e-4, "atol": 1e-5}, torch.float64: {"rtol": 1e-10, "atol": 1e-12}}
@@ -229,7 +229,7 @@ def test_results_do_not_depend_on_how_work_falls_on_threads() -> None:
     [({"THRIFTUNE_KERNELS": "off"}, "THRIFTUNE_KERNELS=off"), ({"PATH": "/nowhere"}, "needs Linux, GCC")],
 )
 def test_without_kernels_a_reason_is_given(environment: dict[str, str], reason: str) -> None:
-    code = "from thriftune.models.kernels.build import build; print(build().reason)"
+    code = "from thriftune.models.ops.kernels.build import build; print(build().reason)"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
@@ -238,7 +238,7 @@ def test_without_kernels_a_reason_is_given(environment: dict[str, str], reason: 
 
 @needs_kernels
 def test_a_compiler_that_fails_is_a_reason_not_an_error(tmp_path: object) -> None:
-    code = "from thriftune.models.kernels.build import build; print(build().reason)"
+    code = "from thriftune.models.ops.kernels.build import build; print(build().reason)"
     environment = {**os.environ, "CC": "false", "THRIFTUNE_CACHE": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "false failed" in done.stdout
@@ -337,7 +337,7 @@ def test_gelu_and_its_gradient_are_torchs(dtype: torch.dtype) -> None:
 def test_only_the_exact_gelu_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers.activations import ACT2FN
 
-    from thriftune.models import activation
+    from thriftune.models.ops import activation
 
     seen = []
     monkeypatch.setattr(kernels, "gelu", lambda x: seen.append(x) or nn.functional.gelu(x))

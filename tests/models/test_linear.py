@@ -11,7 +11,7 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 from torch import nn
 
-from thriftune.models.linear import affine, is_affine, linear, project
+from thriftune.models.ops.linear import affine, is_affine, linear, project
 
 
 class Net(nn.Module):
@@ -120,7 +120,7 @@ def test_a_frozen_linear_saves_no_input() -> None:
 def test_a_plain_module_needs_no_peft() -> None:
     """Importing it would be timed as part of the first prediction."""
     code = (
-        "import sys, torch; from torch import nn; from thriftune.models.linear import is_affine, linear, project\n"
+        "import sys, torch; from torch import nn; from thriftune.models.ops.linear import is_affine, linear, project\n"
         "module, x = nn.Linear(6, 5), torch.randn(3, 6)\n"
         "assert torch.equal(linear(module, x), module(x)) and is_affine(module, x) and len(project([module], x)) == 1\n"
         "assert 'peft' not in sys.modules"

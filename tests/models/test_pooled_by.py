@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from thriftune.models.pooled_by import Pooling, pooled_by, pooling_of
-from thriftune.models.sources import resolve_model
+from thriftune.models.pretrained.pooled_by import Pooling, pooled_by, pooling_of
+from thriftune.models.pretrained.sources import resolve_model
 
 FLAGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
@@ -136,7 +136,7 @@ def test_the_demo_model_is_pooled_by_the_mean() -> None:
 def test_the_files_are_among_those_that_are_fetched_from_the_hub() -> None:
     from huggingface_hub.utils import filter_repo_objects
 
-    from thriftune.models.sources import SMALL_FILES
+    from thriftune.models.pretrained.sources import SMALL_FILES
 
     wanted = ["modules.json", "1_Pooling/config.json"]
     assert list(filter_repo_objects([*wanted, "model.onnx"], allow_patterns=SMALL_FILES)) == wanted

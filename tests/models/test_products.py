@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from thriftune.cost.work import CountWork
-from thriftune.models import kernels, products
-from thriftune.models.kernels.build import build
+from thriftune.cost.predicted.work import CountWork
+from thriftune.models.ops import kernels, products
+from thriftune.models.ops.kernels.build import build
 
 ROWS = 128
 CASES = [

@@ -12,12 +12,12 @@ from tests.tiny_models import model_folder
 from transformers import MPNetConfig, MPNetModel
 
 from thriftune.engine.batches import packed_batch
-from thriftune.models import kernels
-from thriftune.models.attention import RelativeBias
 from thriftune.models.families import family_of
-from thriftune.models.load import load_classifier
+from thriftune.models.ops import kernels
+from thriftune.models.ops.attention import RelativeBias
+from thriftune.models.ops.rows import Rows, layout
 from thriftune.models.packed import packed_logits
-from thriftune.models.rows import Rows, layout
+from thriftune.models.pretrained.load import load_classifier
 
 
 def rows_of(lengths: list[int]) -> Rows:

@@ -26,11 +26,11 @@ from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier, token_types
-from thriftune.models.reload import load_saved
-from thriftune.models.save import save_classifier
-from thriftune.models.sources import DEMO_MODELS
-from thriftune.models.usage import Reading, base_reference
+from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.sources import DEMO_MODELS
+from thriftune.models.trained.reload import load_saved
+from thriftune.models.trained.save import save_classifier
+from thriftune.models.trained.usage import Reading, base_reference
 
 MAX_TOKENS = 14
 CASES = [

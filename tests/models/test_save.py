@@ -20,8 +20,8 @@ from thriftune.engine.protocol import Protocol
 from thriftune.methods import discover, find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier
-from thriftune.models.save import delta_bytes, save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.save import delta_bytes, save_classifier
 
 SETTINGS: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}, "top_layers": {"layers": 1}}
 METHODS = [name for name, method in discover().items() if not method.BASELINE]

@@ -12,14 +12,14 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import LAYERS, SHARED, model_folder
 
-from thriftune.engine.cut import PrefixCache, run_prefix
+from thriftune.engine.frozen.cut import PrefixCache, run_prefix
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.load import load_classifier
-from thriftune.models.save import save_classifier
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.trained.save import save_classifier
 
 RUNS = {"albert": LAYERS, "albert-groups": 8}
 """Four times a group of two layers, the first two times the first group."""

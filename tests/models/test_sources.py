@@ -12,9 +12,9 @@ from tests.tiny_data import LABELS
 from tests.tiny_models import model_folder
 
 from thriftune.errors import InputError
-from thriftune.models import sources
-from thriftune.models.load import load_classifier, load_tokenizer
-from thriftune.models.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.pretrained import sources
+from thriftune.models.pretrained.load import load_classifier, load_tokenizer
+from thriftune.models.pretrained.sources import resolve_model, weight_files, weights_hash
 
 
 def test_a_folder_is_found_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

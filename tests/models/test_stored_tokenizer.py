@@ -11,8 +11,8 @@ from tests.data.further_tokenizers import albert, marked
 from transformers import AlbertConfig, AutoTokenizer, BertConfig, RobertaConfig
 
 from thriftune.data.tokens import Tokens, encode
-from thriftune.models.load import token_types
-from thriftune.models.stored_tokenizer import save_tokenizer
+from thriftune.models.pretrained.load import token_types
+from thriftune.models.trained.stored_tokenizer import save_tokenizer
 
 FIRST = ["the cat [SEP] sat on the mat", "the [E1] cat </s><e1> ran", "a", "<mask>[MASK] dog<pad>[PAD]"]
 SECOND = ["the dog ran", "on [CLS] mat the cat sat", "the cat sat on the mat the dog ran", "[UNK]<unk> cat"]

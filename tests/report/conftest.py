@@ -9,7 +9,8 @@ import pytest
 from tests.report.browser import Page
 from tests.report.synthetic import ODD, VARIANTS, write
 
-from thriftune.report.render import build, page
+from thriftune.analysis.analyse import analyse
+from thriftune.report.render import page
 from thriftune.results.files import write_text
 from thriftune.results.store import Results
 
@@ -23,7 +24,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Results:
     texts = [*ODD, "long " * 200, *results.test[first].to_list()[len(ODD) + 1 :]]
     store.write_test(results.test.with_columns(pl.Series(first, texts)))
     results = store.load()
-    write_text(store.report_path, page(results, *build(results)))
+    write_text(store.report_path, page(analyse(results)))
     return results
 
 

@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 from tests.report.synthetic import NASTY, VARIANTS, Variant, write
 
-from thriftune.analysis import predictions
-from thriftune.analysis.runs import comparable
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.runs import comparable
 from thriftune.report import explorer
 from thriftune.report.explorer import Explorer
 from thriftune.results.store import Results

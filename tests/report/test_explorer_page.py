@@ -15,9 +15,10 @@ import pytest
 from tests.report.browser import CHROMIUM, Page
 from tests.report.synthetic import ODD, Variant, write
 
-from thriftune.analysis import predictions
-from thriftune.analysis.runs import comparable
-from thriftune.report.render import build, page
+from thriftune.analysis.analyse import analyse
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.runs import comparable
+from thriftune.report.render import page
 from thriftune.results.files import write_text
 from thriftune.results.store import Results
 
@@ -261,7 +262,7 @@ def _downloaded(folder: Path) -> str:
 def test_quick_at_20000_texts_and_10_runs(browser: Page, tmp_path: Path) -> None:
     store = write(tmp_path, Variant(seeds=3, texts=20_000, baselines=False))
     results = store.load()
-    write_text(store.report_path, page(results, *build(results)))
+    write_text(store.report_path, page(analyse(results)))
     browser.open(tmp_path / "report.html", 1280)
     ready(browser)
     heads = [f"document.querySelector('#explorer thead th:nth-child({i})')" for i in (1, 2, 5)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from thriftune.analysis.panel import Chart
+from thriftune.analysis.display.panel import Chart
 from thriftune.report import render
 from thriftune.report.painter import NotDrawnError, Painter
 

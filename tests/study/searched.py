@@ -12,8 +12,8 @@ from tests.study.small_study import small_study
 from thriftune.results.search import CellSearch, Trial
 from thriftune.results.store import Results
 from thriftune.study import execute
-from thriftune.study.config import Study
 from thriftune.study.events import Event, SearchProgress
+from thriftune.study.file.config import Study
 
 RATES = {"learning_rate": [1e-4, 0.1, "log"]}
 OVER: dict[str, Any] = {**RATES, "epochs": [1, 3], "rank": [2, 8]}

@@ -10,7 +10,7 @@ from typing import Any
 from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import model_folder
 
-from thriftune.study.config import Study, study_from_dict
+from thriftune.study.file.config import Study, study_from_dict
 
 ALL_METHODS: list[Any] = [
     "majority",

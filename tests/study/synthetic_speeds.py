@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thriftune.study.duration import Speed, Speeds
+from thriftune.study.forecast.duration import Speed, Speeds
 
 
 def speeds(seconds: float) -> Speeds:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from thriftune.amounts import parse_seconds
 from thriftune.errors import InputError
-from thriftune.study.amounts import parse_seconds
 
 
 @pytest.mark.parametrize(

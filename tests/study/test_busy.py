@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import VARIANTS, write
 
-from thriftune.analysis.compute import build
-from thriftune.analysis.panel import Panel
-from thriftune.analysis.summary import notes
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.panels.answers.summary import notes
+from thriftune.analysis.panels.cost.compute import build
+from thriftune.cost.measured import busy
+from thriftune.cost.measured.busy import busy_notes, with_load
 from thriftune.results.record import Cost, RunRecord
-from thriftune.study import busy
-from thriftune.study.busy import busy_notes, with_load
 
 
 @pytest.fixture(scope="module")

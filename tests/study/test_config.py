@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from thriftune.errors import InputError
 from thriftune.methods import discover
 from thriftune.settings import SettingsError
-from thriftune.study.config import (
+from thriftune.study.file.config import (
     Study,
     load_study,
     shipped_folder,
@@ -21,7 +21,7 @@ from thriftune.study.config import (
     study_to_dict,
     study_to_yaml,
 )
-from thriftune.study.yaml_text import dump_yaml, inline_yaml, parse_yaml
+from thriftune.study.file.yaml_text import dump_yaml, inline_yaml, parse_yaml
 
 MINIMAL = """\
 name: small

@@ -20,9 +20,9 @@ from thriftune.errors import InputError
 from thriftune.report.render import write_report
 from thriftune.results.files import DamagedError
 from thriftune.results.store import Store
-from thriftune.study.config import Study
 from thriftune.study.events import Event, Notice
 from thriftune.study.execute import compare
+from thriftune.study.file.config import Study
 
 
 def _study(folder: Path) -> Study:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.analysis import profile, summary
+from thriftune.analysis.panels.answers import summary
+from thriftune.analysis.panels.data import profile
 from thriftune.report.table import summary_notes
 from thriftune.results.record import DataWarning
 from thriftune.results.store import Results
-from thriftune.study.config import study_from_dict
 from thriftune.study.events import Event, StudyPlanned
 from thriftune.study.execute import compare
+from thriftune.study.file.config import study_from_dict
 
 REPEATED = {"shared_texts", "conflicting_labels", "repeated_texts"}
 

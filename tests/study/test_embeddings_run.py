@@ -13,19 +13,19 @@ from tests.tiny_models import model_folder
 from typer.testing import CliRunner
 
 from thriftune import cli
-from thriftune.analysis.choice import Limits, measured, rank, reasons
-from thriftune.analysis.judgement import judge
-from thriftune.analysis.runs import is_baseline
+from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
+from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.runs import is_baseline
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
-from thriftune.models.reload import load_saved
+from thriftune.models.trained.reload import load_saved
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
-from thriftune.study.config import Study
 from thriftune.study.execute import compare
-from thriftune.study.forecast import Question, estimate
-from thriftune.study.plan import plan, run_id
+from thriftune.study.file.config import Study
+from thriftune.study.file.plan import plan, run_id
+from thriftune.study.forecast.estimate import Question, estimate
 
 SHORT = {"epochs": 1, "batch_size": 16, "max_tokens": 32, "device": "cpu"}
 LONG = SHORT | {"epochs": 10}
@@ -243,7 +243,7 @@ def test_an_estimate_leaves_it_out_and_says_why(tmp_path: Path) -> None:
 
 
 def test_vectors_that_are_no_numbers_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from thriftune.engine import embed
+    from thriftune.engine.frozen import embed
 
     real = embed.embed
 

@@ -19,13 +19,14 @@ from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import LAYERS, model_folder
 
 from thriftune.errors import InputError
-from thriftune.models.kernels.build import build
+from thriftune.models.ops.kernels.build import build
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, RunFolder, Store
-from thriftune.study import execute, process, transformer_run, tries
-from thriftune.study.config import Study, load_study
+from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.study.file.config import Study, load_study
+from thriftune.study.run import process, transformer_run, tries
 
 
 def compare(study: Study, out: Path, listener: Callable[[Event], None] | None = None) -> Results:
@@ -263,7 +264,7 @@ class TestAnotherStudyInTheFolder:
         assert contents(tmp_path / "out") == before
 
     def test_a_folder_without_finished_runs_is_free(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("thriftune.study.worker.run_baseline", _raise(ValueError("broken")))
+        monkeypatch.setattr("thriftune.study.run.worker.run_baseline", _raise(ValueError("broken")))
         compare(self.baseline(tmp_path), tmp_path / "out")
         monkeypatch.undo()
         assert compare(self.baseline(tmp_path, name="other"), tmp_path / "out").study.name == "other"
@@ -289,7 +290,7 @@ class TestFailures:
     def test_a_run_that_fails_has_a_record_and_the_others_are_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("thriftune.study.worker.run_baseline", _raise(ValueError("broken\nin detail")))
+        monkeypatch.setattr("thriftune.study.run.worker.run_baseline", _raise(ValueError("broken\nin detail")))
         study = small_study(tmp_path, methods=["majority", "full"])
         results = compare(study, tmp_path / "out")
         bad, good = results.runs
@@ -306,7 +307,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] not able to allocate memory")])
     def test_memory_that_runs_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-        monkeypatch.setattr("thriftune.study.worker.run_baseline", _raise(error))
+        monkeypatch.setattr("thriftune.study.run.worker.run_baseline", _raise(error))
         results = compare(small_study(tmp_path, models=None, protocol=None, methods=["majority"]), tmp_path / "out")
         assert results.runs[0].status == "out_of_memory"
 

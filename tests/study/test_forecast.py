@@ -13,16 +13,16 @@ from tests.tiny_models import model_folder
 from typer.testing import CliRunner
 
 from thriftune import cli
-from thriftune.cost.machine import Machine
+from thriftune.amounts import parse_bytes
+from thriftune.cost.predicted.machine import Machine
 from thriftune.errors import InputError
 from thriftune.processors import ProcessorTime
 from thriftune.report.forecast import remarks, rows, search_remark
 from thriftune.results.record import Prediction, RunRecord
-from thriftune.study import predict
-from thriftune.study.amounts import parse_bytes
-from thriftune.study.config import Study, study_to_yaml
 from thriftune.study.execute import compare
-from thriftune.study.forecast import Question, document, estimate, search_seconds
+from thriftune.study.file.config import Study, study_to_yaml
+from thriftune.study.forecast import predictor as predict
+from thriftune.study.forecast.estimate import Question, document, estimate, search_seconds
 
 
 def asked(study: Study, **question: Any) -> list[Any]:
@@ -49,7 +49,7 @@ def test_a_prediction_that_breaks_costs_no_run(tmp_path: Path, monkeypatch: pyte
     def breaks(cell: Any) -> None:
         raise ValueError("no such operator")
 
-    monkeypatch.setattr("thriftune.cost.estimate.estimate", breaks)
+    monkeypatch.setattr("thriftune.cost.predicted.estimate.estimate", breaks)
     (run,) = compare(small_study(tmp_path), tmp_path / "out", isolate=False).runs
     assert run.status == "done"
     assert run.predicted is None
@@ -60,7 +60,7 @@ def test_a_run_that_runs_out_of_memory_has_its_prediction(tmp_path: Path, monkey
     def too_large(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("thriftune.study.transformer_run.train", too_large)
+    monkeypatch.setattr("thriftune.study.run.transformer_run.train", too_large)
     (run,) = compare(small_study(tmp_path), tmp_path / "out", isolate=False).runs
     assert run.status == "out_of_memory"
     assert run.predicted is not None
@@ -199,9 +199,9 @@ def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.Monkey
         return Machine({}, {}, 0.0, 1e-9, 0.0, float(quick))
 
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
-    monkeypatch.setattr("thriftune.cost.probe.probe_machine", probe)
+    monkeypatch.setattr("thriftune.cost.predicted.probe.probe_machine", probe)
     quiet = SimpleNamespace(now=lambda: ProcessorTime(1.0, 0.0))
-    monkeypatch.setattr("thriftune.study.predict.ProcessorTime", quiet)
+    monkeypatch.setattr("thriftune.study.forecast.predictor.ProcessorTime", quiet)
     folder = model_folder("bert")
     for quick in (True, True, False, False, True):
         predict.probed_machine("cpu", folder, lambda: None, quick)
@@ -220,8 +220,8 @@ def test_a_probe_that_had_to_wait_is_neither_kept_nor_taken_at_its_word(
         [ProcessorTime(1.0, 0.0), ProcessorTime(2.0, 1.0), ProcessorTime(5.0, 1.0), ProcessorTime(6.0, 1.0)]
     )
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
-    monkeypatch.setattr("thriftune.study.predict.ProcessorTime", SimpleNamespace(now=lambda: next(readings)))
-    monkeypatch.setattr("thriftune.cost.probe.probe_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 4.0))
+    monkeypatch.setattr("thriftune.study.forecast.predictor.ProcessorTime", SimpleNamespace(now=lambda: next(readings)))
+    monkeypatch.setattr("thriftune.cost.predicted.probe.probe_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 4.0))
     folder = model_folder("bert")
     assert predict.probed_machine("cpu", folder, lambda: None, quick=True).step == 2.0
     assert predict.known_machine("cpu", folder, quick=True) is None

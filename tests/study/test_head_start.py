@@ -13,19 +13,20 @@ from tests.study.small_study import small_study
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 
-from thriftune.cost.meter import CostMeter
+from thriftune.cost.measured.meter import CostMeter
 from thriftune.engine.batches import padded_batch
 from thriftune.engine.predict import predict
 from thriftune.errors import InputError
 from thriftune.models.head import HeadSettings
-from thriftune.models.load import load_classifier
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.report.render import write_report
 from thriftune.results.record import EpochPoint, RunRecord
 from thriftune.results.store import Results
-from thriftune.study import execute, head_start
-from thriftune.study.config import Study
-from thriftune.study.head_start import HeadStart
-from thriftune.study.plan import plan
+from thriftune.study import execute
+from thriftune.study.file.config import Study
+from thriftune.study.file.plan import plan
+from thriftune.study.run import head_start
+from thriftune.study.run.head_start import HeadStart
 
 MEAN = {"type": "mean"}
 
@@ -185,7 +186,7 @@ def test_without_validation_c_is_fixed_and_said(tmp_path: Path) -> None:
 def test_a_head_that_cannot_be_solved_is_refused_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thriftune.engine import features
+    from thriftune.engine.solved import features
 
     def none(classifier: Any) -> Any:
         raise features._no_linear(classifier)

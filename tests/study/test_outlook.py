@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.study.small_study import small_study
 
-from thriftune.cost.machine import Machine
-from thriftune.study import predict
+from thriftune.cost.predicted.machine import Machine
 from thriftune.study.events import Notice
 from thriftune.study.execute import compare
-from thriftune.study.outlook import MOST_RUNS, outlook_of
+from thriftune.study.forecast import predictor as predict
+from thriftune.study.forecast.outlook import MOST_RUNS, outlook_of
 
 
 def job(name: str, seconds: float | None, epochs: Any = 3, baseline: bool = False) -> Any:

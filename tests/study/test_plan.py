@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from thriftune.study.config import Study, load_study, shipped_folder, study_from_dict
-from thriftune.study.plan import plan, run_id
+from thriftune.study.file.config import Study, load_study, shipped_folder, study_from_dict
+from thriftune.study.file.plan import plan, run_id
 
 
 def study(**changes: Any) -> Study:

@@ -15,10 +15,11 @@ from tests.tiny_models import save_tiny
 from transformers import AutoTokenizer
 
 from thriftune.data.tokens import Tokens
-from thriftune.models import save
+from thriftune.models.trained import save
 from thriftune.results.record import RunRecord
-from thriftune.study import execute, promise
+from thriftune.study import execute
 from thriftune.study.events import RunStarted
+from thriftune.study.run import promise
 
 SHORT = {"epochs": 1, "batch_size": 16, "max_tokens": 10, "device": "cpu"}
 

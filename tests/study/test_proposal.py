@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.study.synthetic_speeds import speeds
 
-from thriftune.data.inspect import Guess
+from thriftune.data.guess.inspect import Guess
+from thriftune.data.guess.shares import shares
 from thriftune.data.settings import SplitSettings
-from thriftune.data.shares import shares
 from thriftune.models.head import HeadSettings
-from thriftune.study import initial as module
-from thriftune.study.config import Study, load_study
-from thriftune.study.draft import draft
-from thriftune.study.duration import Speeds, about
-from thriftune.study.initial import initial
-from thriftune.study.proposal import LONG, Proposal, propose, protocol_for
-from thriftune.study.room import Room
+from thriftune.study.file.config import Study, load_study
+from thriftune.study.forecast.duration import Speeds, about
+from thriftune.study.proposal import initial as module
+from thriftune.study.proposal.draft import draft
+from thriftune.study.proposal.initial import initial
+from thriftune.study.proposal.max_tokens import Room
+from thriftune.study.proposal.protocol import LONG, Proposal, propose, protocol_for
 
 ROOM = Room(64, "max_tokens 64.", (12, 20, 30), 100)
 

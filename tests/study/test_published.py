@@ -10,15 +10,16 @@ import pytest
 from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import LAYERS, model_folder
 
-from thriftune.analysis import replication
-from thriftune.analysis.panel import Panel
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.panels.performance import replication
 from thriftune.data.tokens import Tokens
 from thriftune.report.render import write_report
 from thriftune.results.store import Results
-from thriftune.study import execute, prepare
-from thriftune.study.config import load_study, shipped_folder, study_from_dict
-from thriftune.study.plan import plan
-from thriftune.study.yaml_text import parse_yaml
+from thriftune.study import execute
+from thriftune.study.file.config import load_study, shipped_folder, study_from_dict
+from thriftune.study.file.plan import plan
+from thriftune.study.file.yaml_text import parse_yaml
+from thriftune.study.preparation import prepare
 
 PATH = shipped_folder() / "published-snli.yaml"
 TINY = {

@@ -12,12 +12,12 @@ from tests.study.small_study import small_study
 from tests.tiny_models import LAYERS, model_folder
 
 from thriftune.errors import InputError
-from thriftune.progress import PlainLines
 from thriftune.report.render import write_report
 from thriftune.results.store import Results
 from thriftune.study import execute
-from thriftune.study.config import Study
 from thriftune.study.events import Event, RunFinished, RunStarted
+from thriftune.study.file.config import Study
+from thriftune.terminal import PlainLines
 
 
 def compare(study: Study, out: Path, listener: Callable[[Event], None] | None = None) -> Results:
@@ -76,7 +76,7 @@ def test_a_done_run_is_kept_whatever_is_refused_today(tmp_path: Path, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise InputError("not today")
 
-    monkeypatch.setattr("thriftune.study.prepare._check_run", refuse)
+    monkeypatch.setattr("thriftune.study.preparation.prepare._check_run", refuse)
     events: list[Event] = []
     again = compare(study, tmp_path / "out", events.append)
     assert [run.test for run in again.runs] == [run.test for run in first.runs]
@@ -135,7 +135,7 @@ def test_the_layers_of_an_architecture_that_are_not_known_have_a_reason(tmp_path
 
 
 def test_an_estimate_leaves_out_what_cannot_be_estimated(tmp_path: Path) -> None:
-    from thriftune.study.forecast import Question, estimate
+    from thriftune.study.forecast.estimate import Question, estimate
 
     said: list[str] = []
     study = small_study(tmp_path, methods=METHODS[1:])

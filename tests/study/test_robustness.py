@@ -14,9 +14,10 @@ from tests.study.small_study import ALL_METHODS, small_study, write_pairs
 from thriftune.errors import InputError
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
-from thriftune.study import execute, extend
-from thriftune.study.config import Study, load_study
+from thriftune.study import execute
 from thriftune.study.events import Event, RunStarted, StudyPlanned
+from thriftune.study.file.config import Study, load_study
+from thriftune.study.run import extend
 
 SETS = {"hard": "hard.csv"}
 

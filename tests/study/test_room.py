@@ -4,10 +4,10 @@ import pytest
 from tests.study.small_study import small_study
 from tests.tiny_models import model_folder
 
-from thriftune.study import room as module
-from thriftune.study.plan import plan
-from thriftune.study.prepare import prepare, read
-from thriftune.study.room import next_size, room
+from thriftune.study.file.plan import plan
+from thriftune.study.preparation.prepare import prepare, read
+from thriftune.study.proposal import max_tokens as module
+from thriftune.study.proposal.max_tokens import next_size, room
 
 ARABIC = "هذا نص طويل باللغة العربية يصف فيلما شاهدته البارحة مع أصدقائي وكان جميلا جدا ومؤثرا"
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from thriftune.results.record import Scores
-from thriftune.study.scores import score
+from thriftune.study.run.scores import score
 
 
 def scored(labels: list[int], predicted: list[int], classes: int = 4) -> Scores:

@@ -8,18 +8,18 @@ import pytest
 import vl_convert
 from tests.study.small_study import small_study
 
-from thriftune.analysis import batch_sweep
-from thriftune.analysis.panel import NotApplicable, Panel
+from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.panels.cost import batch_sweep
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
-from thriftune.progress import expected_text
 from thriftune.report.theme import figure
-from thriftune.study.config import load_study, shipped_folder
 from thriftune.study.execute import compare
-from thriftune.study.expected import expected_time
-from thriftune.study.forecast import Question, _cells
-from thriftune.study.plan import plan
-from thriftune.study.selection import select
+from thriftune.study.file.config import load_study, shipped_folder
+from thriftune.study.file.plan import plan
+from thriftune.study.file.selection import select
+from thriftune.study.forecast.estimate import Question, _cells
+from thriftune.study.forecast.expected import expected_time
+from thriftune.terminal import expected_text
 
 PUBLISHED = shipped_folder() / "published-snli.yaml"
 

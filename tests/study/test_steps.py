@@ -5,8 +5,8 @@ from tests.study.small_study import small_study, write_pairs
 
 from thriftune.errors import InputError
 from thriftune.study.execute import compare
-from thriftune.study.plan import plan
-from thriftune.study.steps import check_steps
+from thriftune.study.file.plan import plan
+from thriftune.study.preparation.steps import check_steps
 
 
 def test_a_study_whose_warm_up_leaves_no_step_is_refused_before_it_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tests.study.small_study import small_study
 from thriftune.errors import InputError
 from thriftune.report.render import write_report
 from thriftune.study.execute import compare
-from thriftune.study.plan import needs_validation, plan
+from thriftune.study.file.plan import needs_validation, plan
 
 LAST = {"epochs": 1, "batch_size": 16, "max_tokens": 32, "device": "cpu", "keep": "last"}
 NEEDING: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from thriftune.data.dataset import Dataset
 from thriftune.data.keys import keyed
-from thriftune.data.splits import draw
+from thriftune.data.splits.made import draw
 from thriftune.data.tokens import Tokens
 from thriftune.data.warnings import find_warnings
 from thriftune.results.record import (

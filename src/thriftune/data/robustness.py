@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from thriftune.data.columns import column_problems, resolve, spellings
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.data.labels import canonical_names
-from thriftune.data.origins import read_source
+from thriftune.data.load import fingerprint, load_dataset
 from thriftune.data.relabel import applied, new_names, written
 from thriftune.data.rows import Names, Rows, usable_rows
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import fingerprint, load_dataset
+from thriftune.data.sources import read_source
 from thriftune.data.table import Table
 from thriftune.errors import InputError
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from thriftune.data.tokens import Tokens
-from thriftune.engine.prefix import Prefix
+from thriftune.engine.frozen.prefix import Prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import device_kind
-from thriftune.models.rows import TEXTS_PER_GROUP, Rows, layout
+from thriftune.models.ops.rows import TEXTS_PER_GROUP, Rows, layout
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from thriftune.engine.batches import Examples, packed_batch, padded_batch
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
+from thriftune.models.ops.rows import Rows
 from thriftune.models.packed import can_pack, packed_logits
-from thriftune.models.rows import Rows
 
 
 def packs(classifier: Classifier, protocol: Protocol) -> bool:

@@ -13,8 +13,8 @@ import torch
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples
 from thriftune.engine.forward import logits_of, packs
+from thriftune.engine.frozen.stages import token_batches
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.stages import token_batches
 from thriftune.models.classifier import Classifier
 from thriftune.models.padding import is_causal, sorted_batches
 

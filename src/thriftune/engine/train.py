@@ -15,12 +15,12 @@ import torch
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import Examples
 from thriftune.engine.checkpoint import load_trained, save_trained
-from thriftune.engine.graphs import steps_of
+from thriftune.engine.gpu.graphs import steps_of
+from thriftune.engine.gpu.precision import use_precision
+from thriftune.engine.gpu.readings import Readings
 from thriftune.engine.pace import SMALLEST_GAIN, Ended, Look, Pace, Stretch, pace_of
-from thriftune.engine.precision import use_precision
 from thriftune.engine.predict import QuickScores, quick_scores
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.readings import Readings
 from thriftune.engine.schedule import epoch_steps
 from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow

@@ -10,7 +10,7 @@ from thriftune.errors import InputError
 from thriftune.methods.base import Method
 from thriftune.models.head import HeadSettings
 from thriftune.models.padding import is_causal
-from thriftune.models.pooled_by import pooling_of
+from thriftune.models.pretrained.pooled_by import pooling_of
 from thriftune.settings import setting
 
 if TYPE_CHECKING:

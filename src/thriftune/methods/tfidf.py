@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from thriftune.methods.base import Baseline, FittedBaseline, Labelled
-from thriftune.methods.linear_classifier import Linear
-from thriftune.methods.ngrams import Ngrams
-from thriftune.methods.text_features import Bank, Block, column, features_of
-from thriftune.methods.tfidf_choice import Space, Wanted, choose, described
+from thriftune.methods.linear.choice import Space, Wanted, choose, described
+from thriftune.methods.linear.classifier import Linear
+from thriftune.methods.linear.features import Bank, Block, column, features_of
+from thriftune.methods.linear.ngrams import Ngrams
 from thriftune.settings import setting
 
 FILES = ("vocabulary.json", "settings.json", "weights.npz")

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from thriftune.models.families.base import Family
 from thriftune.models.head import HeadSettings
-from thriftune.models.stored import StoredWeights
+from thriftune.models.pretrained.stored import StoredWeights
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -6,8 +6,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.mean import mean_rows
-from thriftune.models.rows import Rows
+from thriftune.models.ops.mean import mean_rows
+from thriftune.models.ops.rows import Rows
 
 
 def can_pack(classifier: Classifier) -> bool:

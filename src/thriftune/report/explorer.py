@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thriftune.analysis import format as f
-from thriftune.analysis import predictions
-from thriftune.analysis.predictions import Predictions
-from thriftune.analysis.runs import comparable
+from thriftune import wording as f
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.predictions import Predictions
+from thriftune.analysis.findings.runs import comparable
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 

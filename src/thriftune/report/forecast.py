@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thriftune.analysis import format as f
+from thriftune import wording as f
 from thriftune.results.record import Forecast
 
 

@@ -13,18 +13,20 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from thriftune.analysis import format as f
-from thriftune.analysis import training
-from thriftune.analysis.panel import Chart, Column, Group, Table
+from thriftune import wording as f
+from thriftune.analysis import panels
+from thriftune.analysis.analyse import Analysis, analyse
+from thriftune.analysis.display.panel import Chart, Column, Table
+from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.painter import NotDrawnError, Painter
-from thriftune.report.section import GROUPS, Section, build
+from thriftune.report.section import evidence
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
 from thriftune.results.soundness import check_results
-from thriftune.results.store import Results, Store
+from thriftune.results.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
 LEAD = "recommendation"
 """The panel whose first sentence heads the page."""
-ANSWERS: tuple[Group, ...] = ("performance", "cost", "errors")
+ANSWERS = ("performance", "cost", "errors")
 """What the summary's first sentences answer, in their order."""
 
 
@@ -61,14 +63,11 @@ def write_report(out: Path) -> Path:
     store = Store(out)
     results = store.load()
     check_results(results)
-    sections, skipped = build(results)
-    statistics = {section.id: section.panel.statistics for section in sections if section.panel.statistics}
-    statistics["training"] = training.statistics(results)
-    store.add_statistics(results, statistics)
-    write_text(store.report_path, page(results, sections, skipped))
-    charts = [chart for section in sections for chart in section.panel.charts]
+    analysis = analyse(results)
+    store.add_statistics(results, analysis.statistics)
+    charts = [chart for section in analysis.sections for chart in section.panel.charts]
     with Painter() as painter:  # its process starts while the page is made
-        write_text(store.report_path, page(results, sections, skipped))
+        write_text(store.report_path, page(analysis))
         _draw(painter, store.figures_path, charts)
     for path in set(store.figures_path.glob("*.svg")) - {store.figures_path / f"{chart.name}.svg" for chart in charts}:
         path.unlink()  # of an earlier report
@@ -91,8 +90,10 @@ def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
             log.warning("%s was not drawn: %s. The report itself holds the chart's data.", path, error)
 
 
-def page(results: Results, sections: list[Section], skipped: list[tuple[str, str]]) -> str:
+def page(analysis: Analysis) -> str:
     """The HTML of the report."""
+    results, sections = analysis.results, analysis.sections
+    titles = {group: panels.group(group).TITLE for group in panels.GROUPS}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -102,7 +103,13 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
     )
     environment.filters["plain"] = f.plain
     environment.globals.update(
-        cells=cells, data_table=data_table, height=_height, rows_open=ROWS_OPEN, table_rows=TABLE_ROWS, trimmed=trimmed
+        cells=cells,
+        data_table=data_table,
+        evidence=evidence,
+        height=_height,
+        rows_open=ROWS_OPEN,
+        table_rows=TABLE_ROWS,
+        trimmed=trimmed,
     )
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
@@ -114,14 +121,14 @@ def page(results: Results, sections: list[Section], skipped: list[tuple[str, str
         study=results.study,
         runs=results.runs,
         sections=sections,
-        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in GROUPS.items()],
-        answers=[(group, GROUPS[group]) for group in ANSWERS],
+        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in titles.items()],
+        answers=[(group, titles[group]) for group in ANSWERS],
         lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
         lead_panel=LEAD,
         careful=training.careful(results),
         more=training.trained(results).more,
         explorer=found,
-        skipped=skipped,
+        skipped=[(each.title, each.reason) for each in analysis.skipped],
         css=Markup(_own("page.css")),  # noqa: S704 - our own file
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from thriftune.analysis import format as f
-from thriftune.analysis import search, verdicts
-from thriftune.analysis.choice import Ranked, table_rows
-from thriftune.analysis.panel import Column, Table
-from thriftune.analysis.profile import warnings
-from thriftune.analysis.summary import cost, error_behaviour, losses, notes, performance, remark, row
-from thriftune.analysis.training import AT, MARK, careful, others, trained
+from thriftune import wording as f
+from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.findings.choice import Ranked, table_rows
+from thriftune.analysis.findings.training import AT, MARK, careful, others, trained
+from thriftune.analysis.panels.answers import verdicts
+from thriftune.analysis.panels.answers.summary import cost, error_behaviour, losses, notes, performance, remark, row
+from thriftune.analysis.panels.data.profile import warnings
+from thriftune.analysis.panels.performance import search
 from thriftune.results.store import Results
 
 WRITERS: dict[str, Callable[[float], str]] = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.cost.measured.environment import environment
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
@@ -18,21 +19,20 @@ from thriftune.results.files import DamagedError, delete, write_text
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, RunFolder, Store
-from thriftune.study.config import Study, study_to_dict, study_to_yaml
-from thriftune.study.environment import environment
 from thriftune.study.events import Notice, RunFinished, RunStarted, StudyPlanned
-from thriftune.study.expected import expected_time
-from thriftune.study.extend import missing_sets
+from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
+from thriftune.study.file.plan import PlannedRun, plan, run_id
+from thriftune.study.file.selection import belongs, select
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
-from thriftune.study.job import Emit, Job, blank_record
-from thriftune.study.outlook import outlook_of
-from thriftune.study.plan import PlannedRun, plan, run_id
-from thriftune.study.predict import Predictor
-from thriftune.study.prepare import Listener, Prepared, prepare, read, text_columns
-from thriftune.study.process import run_in_process, warm_up
-from thriftune.study.search import Found, search
-from thriftune.study.selection import belongs, select
-from thriftune.study.worker import execute
+from thriftune.study.forecast.expected import expected_time
+from thriftune.study.forecast.outlook import outlook_of
+from thriftune.study.forecast.predictor import Predictor
+from thriftune.study.preparation.prepare import Listener, Prepared, prepare, read, text_columns
+from thriftune.study.run.extend import missing_sets
+from thriftune.study.run.job import Emit, Job, blank_record
+from thriftune.study.run.process import run_in_process, warm_up
+from thriftune.study.run.worker import execute
+from thriftune.study.search.execute import Found, search
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ import pytest
 from tests.study.searched import compare, study_of
 
 from thriftune.results.store import Results
-from thriftune.study import trials as trials_module
+from thriftune.study.search import trials as trials_module
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,9 +12,9 @@ from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, StudySearch, Trial
 from thriftune.results.store import Results, Store
 from thriftune.study.events import Event, RunStarted, SearchFinished
-from thriftune.study.plan import plan
-from thriftune.study.search_job import trial_seed
-from thriftune.study.selection import belongs
+from thriftune.study.file.plan import plan
+from thriftune.study.file.selection import belongs
+from thriftune.study.search.job import trial_seed
 
 
 class TestSearch:

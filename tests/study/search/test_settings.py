@@ -9,11 +9,11 @@ import pytest
 from tests.study.searched import OVER, RATES, compare, study_of
 
 from thriftune.errors import InputError
-from thriftune.study.config import load_study, study_from_dict, study_to_yaml
-from thriftune.study.plan import plan
-from thriftune.study.search_settings import written
-from thriftune.study.search_space import searched_run, space_of
-from thriftune.study.yaml_text import parse_yaml
+from thriftune.study.file.config import load_study, study_from_dict, study_to_yaml
+from thriftune.study.file.plan import plan
+from thriftune.study.file.search_settings import written
+from thriftune.study.file.search_space import searched_run, space_of
+from thriftune.study.file.yaml_text import parse_yaml
 
 
 def problems(data: Path, over: dict[str, Any], **changes: Any) -> str:

@@ -16,15 +16,16 @@ from tests.study.searched import RATES, cells, compare, ignore, made, stop_at, s
 from thriftune.errors import InputError
 from thriftune.results.search import Trial
 from thriftune.results.store import Store
-from thriftune.study import execute, search
-from thriftune.study import trials as trials_module
-from thriftune.study.config import Study
+from thriftune.study import execute
 from thriftune.study.events import Event, SearchProgress
-from thriftune.study.plan import plan
-from thriftune.study.prepare import prepare, read
-from thriftune.study.process import as_child, in_process
-from thriftune.study.search_job import NotSearched, SearchJob, TrialsDone, trial_seed
-from thriftune.study.trials import run_trials
+from thriftune.study.file.config import Study
+from thriftune.study.file.plan import plan
+from thriftune.study.preparation.prepare import prepare, read
+from thriftune.study.run.process import as_child, in_process
+from thriftune.study.search import execute as search
+from thriftune.study.search import trials as trials_module
+from thriftune.study.search.job import NotSearched, SearchJob, TrialsDone, trial_seed
+from thriftune.study.search.trials import run_trials
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from torch import nn
 
 from thriftune.models.families.bert import BertFamily
 from thriftune.models.families.post_norm import LayerParts, post_norm_layer
-from thriftune.models.linear import linear
+from thriftune.models.ops.linear import linear
 
 if TYPE_CHECKING:
-    from thriftune.models.rows import Rows
+    from thriftune.models.ops.rows import Rows
 
 
 class AlbertFamily(BertFamily):

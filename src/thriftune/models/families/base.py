@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
-    from thriftune.models.rows import Rows
+    from thriftune.models.ops.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from torch import nn
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
 
-from thriftune.models.dropout import dropout, rate_of
 from thriftune.models.families.base import Family
 from thriftune.models.families.post_norm import LayerParts, bert_parts, post_norm_layer
-from thriftune.models.linear import linear
-from thriftune.models.rows import pad, take, unpad
+from thriftune.models.ops.dropout import dropout, rate_of
+from thriftune.models.ops.linear import linear
+from thriftune.models.ops.rows import pad, take, unpad
 
 if TYPE_CHECKING:
-    from thriftune.models.rows import Group, Rows
+    from thriftune.models.ops.rows import Group, Rows
 
 
 @dataclass(frozen=True)

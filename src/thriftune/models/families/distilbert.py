@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from thriftune.models.dropout import dropout, rate_of
 from thriftune.models.families.base import Family
 from thriftune.models.families.post_norm import LayerParts, post_norm_layer
+from thriftune.models.ops.dropout import dropout, rate_of
 
 if TYPE_CHECKING:
-    from thriftune.models.rows import Rows
+    from thriftune.models.ops.rows import Rows
 
 
 class DistilBertFamily(Family):

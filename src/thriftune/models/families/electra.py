@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from thriftune.models.families.bert import BertFamily
-from thriftune.models.linear import linear
+from thriftune.models.ops.linear import linear
 
 if TYPE_CHECKING:
-    from thriftune.models.rows import Rows
+    from thriftune.models.ops.rows import Rows
 
 
 class ElectraFamily(BertFamily):

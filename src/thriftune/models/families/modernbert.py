@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from thriftune.models.attention import first_rows, packed_attention
-from thriftune.models.dropout import dropout, rate_of
 from thriftune.models.families.base import Family
-from thriftune.models.linear import linear
+from thriftune.models.ops.attention import first_rows, packed_attention
+from thriftune.models.ops.dropout import dropout, rate_of
+from thriftune.models.ops.linear import linear
 
 if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
-    from thriftune.models.rows import Rows
+    from thriftune.models.ops.rows import Rows
 
 
 class ModernBertFamily(Family):

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.models.activation import activate
-from thriftune.models.attention import Bias, RelativeBias, first_rows, packed_attention
-from thriftune.models.dropout import rate_of
-from thriftune.models.linear import linear, project
-from thriftune.models.norm import add_norm
-from thriftune.models.pooling import can_pool, pooled_attention
-from thriftune.models.rows import Rows
+from thriftune.models.ops.activation import activate
+from thriftune.models.ops.attention import Bias, RelativeBias, first_rows, packed_attention
+from thriftune.models.ops.dropout import rate_of
+from thriftune.models.ops.linear import linear, project
+from thriftune.models.ops.norm import add_norm
+from thriftune.models.ops.pooling import can_pool, pooled_attention
+from thriftune.models.ops.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+"""What a panel is: sentences, tables and charts as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio", "epochs"]
+"""How a column's numbers are written; percent values are shares from 0 to 1, points their differences, epochs may be
+fractional."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table; `label` is what people read, and may be user text."""
+
+    name: str
+    label: str
+    kind: Kind = "text"
+    higher_is_better: bool | None = None
+    """Where it is not None, the best value of the column is marked."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values by column name; `None` is an unknown number.
+
+    Two further keys may stand in a row: `NAME_reason`, why NAME is None, and `unranked`, which keeps
+    the row, or a list of its columns, out of the marking of best values.
+    """
+
+    name: str
+    caption: str
+    columns: list[Column]
+    rows: list[dict[str, Any]]
+    small: bool = False
+    """Whether several such tables fit side by side."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Vega-Lite specification with its data inside; colours and fonts come from the report's theme."""
+
+    name: str
+    """Unique in the report; letters, digits and hyphens (it names a file)."""
+    title: str
+    description: str
+    """The text alternative: what the chart shows."""
+    spec: dict[str, Any]
+    small: bool = False
+    """Whether several such charts fit side by side."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The answer to one question; every sentence is computed from the numbers."""
+
+    sentences: list[str]
+    tables: list[Table] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """How the numbers came about and what they do not say."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """What `results.json` keeps under the panel's name: plain values, fractions rather than points or percent."""
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """The question does not arise for these results."""
+
+    reason: str

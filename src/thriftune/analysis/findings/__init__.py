@@ -1,0 +1,1 @@
+"""What several panels ask of a study, computed once."""

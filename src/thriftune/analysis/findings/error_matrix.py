@@ -1,0 +1,64 @@
+"""Which test texts which runs got wrong: the one matrix that the panels on errors share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.runs import comparable, correct, is_baseline, majority_share
+from thriftune.results.record import RunRecord
+from thriftune.results.store import Results
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ErrorMatrix:
+    """The predictions of some runs on the same texts."""
+
+    runs: list[RunRecord]
+    label: NDArray[np.int64]
+    """True label ids, shape (texts,)."""
+    predicted: NDArray[np.int64]
+    """Predicted label ids, shape (runs, texts)."""
+
+    @cached_property
+    def wrong(self) -> Mask:
+        """Shape (runs, texts)."""
+        return np.not_equal(self.predicted, self.label)
+
+    @cached_property
+    def shared(self) -> Mask:
+        """Texts that more than half of the runs got wrong, shape (texts,): with one run, its errors."""
+        return np.asarray(2 * self.wrong.sum(axis=0) > len(self.runs))
+
+    def taken_for(self, label: int) -> Mask:
+        """Texts that more than half of the runs gave this label, shape (texts,)."""
+        return np.asarray(2 * (self.predicted == label).sum(axis=0) > len(self.runs))
+
+    @property
+    def whose(self) -> str:
+        """What an error of `shared` is, in words."""
+        if len(self.runs) == 1:
+            return f"An error: a text that {self.runs[0].name} got wrong."
+        if len(self.runs) == 2:
+            return "An error: a text that both runs got wrong."
+        return f"An error: a text that more than half of the {len(self.runs)} runs got wrong."
+
+
+@lru_cache(maxsize=1)
+def error_matrix(results: Results) -> ErrorMatrix | None:
+    """The errors of the fine-tuned runs that learned, else of the baselines that did; None where none did."""
+    runs = comparable(results) or [run for run in results.done if is_baseline(run) and _beats_majority(run)]
+    if not runs:
+        return None
+    found = [predictions.read(results, run) for run in runs]
+    return ErrorMatrix(runs, found[0].label, np.stack([each.predicted for each in found]))
+
+
+def _beats_majority(run: RunRecord) -> bool:
+    return run.test is not None and correct(run.test) > majority_share(run.test) * run.test.texts

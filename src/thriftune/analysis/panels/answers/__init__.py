@@ -1,0 +1,5 @@
+"""What to conclude."""
+
+TITLE = "Summary"
+PANELS = ["summary", "recommendation", "verdicts", "hypotheses"]
+"""In reading order."""

@@ -1,0 +1,227 @@
+"""Memory and time of every run, and their ratios between methods of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from thriftune import wording as f
+from thriftune.analysis.display import chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.findings.runs import (
+    Cell,
+    by_model,
+    cells,
+    comparable,
+    differing,
+    held_up,
+    is_baseline,
+    learned,
+    protocol,
+    training_seconds,
+)
+from thriftune.analysis.findings.training import Found, trained
+from thriftune.analysis.panels.answers.summary import remark
+from thriftune.results.record import Cost, RunRecord
+from thriftune.results.store import Results
+
+TITLE = "Compute"
+QUESTION = "How much memory and time does each method take?"
+
+PAIRS_SHOWN = 10
+"""Methods of one model up to which every pair is compared."""
+STATED = ("batch size", "max tokens", "epochs", "precision", "device")
+
+COST_COLUMNS = [
+    Column("run", "Run"),
+    Column("peak_memory_bytes", "Peak memory", "bytes", higher_is_better=False),
+    Column("train_seconds", "Training steps", "seconds", higher_is_better=False),
+    Column("prefix_seconds", "Prefix", "seconds"),
+    Column("samples_per_second", "Samples/s", "number", higher_is_better=True),
+    Column("evaluate_seconds", "Evaluation", "seconds"),
+    Column("load_seconds", "Loading", "seconds"),
+    Column("processors", "Processors used", "number"),
+    Column("peak_reserved_bytes", "Reserved", "bytes"),
+    Column("prefix_peak_memory_bytes", "Prefix peak", "bytes"),
+    Column("peak_process_bytes", "Process peak", "bytes"),
+    Column("energy_joules", "Energy (J)", "number"),
+]
+OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules", "processors")
+
+
+def build(results: Results) -> Panel | NotApplicable:
+    """Costs with the protocol, ratios, and bars for time and throughput."""
+    costs = [(run, run.cost) for run in results.runs if run.cost is not None]
+    if not costs:
+        return NotApplicable("No run finished, so nothing was measured.")
+    tables = [_costs(costs, trained(results)), *_ratio_tables(results)]
+    charts = [each for each in (_time(costs), _throughput(costs)) if each is not None]
+    return Panel(_sentences(results), tables, charts, _notes(results, costs))
+
+
+def _sentences(results: Results) -> list[str]:
+    """For each model the range of training times and of peak memory, with the methods at its ends."""
+    out = []
+    groups = by_model(comparable(results))
+    for model, runs in groups.items():
+        group = cells(runs)
+        ranges = [
+            _range("training time", {c.name: c.seconds for c in group if c.seconds}, f.seconds),
+            _range("peak memory", {c.name: c.memory for c in group if c.memory}, f.size),
+        ]
+        text = f"{f'on {model}: ' if len(groups) > 1 else ''}{'; '.join(each for each in ranges if each)}."
+        out += [f"{text[0].upper()}{text[1:]}"] if any(ranges) else []
+    return out or ["No fine-tuned run that learned has costs to compare."]
+
+
+def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -> str:
+    if not values:
+        return ""
+    low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
+    if values[low] == values[high]:
+        return f"{what} {write(values[low])}"
+    ends = [f"{write(values[name])} ({name})" for name in (low, high)]
+    return f"{what} from {ends[0]} to {ends[1]}, {f.ratio(values[high] / values[low])} as much"
+
+
+def _costs(costs: list[tuple[RunRecord, Cost]], training: Found) -> Table:
+    known = {name for name in OPTIONAL if any(getattr(cost, name, None) for _, cost in costs)}
+    if any(_processors(cost) is not None for _, cost in costs):
+        known.add("processors")
+    columns = [column for column in COST_COLUMNS if column.name not in OPTIONAL or column.name in known]
+    differs = differing([run for run, _ in costs])
+    columns += [Column(f"protocol{i}", f"{name} (differs)") for i, name in enumerate(differs)]
+    columns.append(Column("remark", "Remark"))
+    rows = []
+    for run, cost in costs:
+        row: dict[str, Any] = {"run": run.name, "remark": remark(run, training)}
+        row["unranked"] = is_baseline(run) or not learned(run)
+        row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
+        row["processors"] = _processors(cost)
+        row |= {f"{name}_reason": reason for name, reason in cost.reasons.items()}
+        settings = {} if is_baseline(run) else protocol(run)
+        row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(differs)}
+        rows.append(row)
+    caption = "Costs. Best values are marked among the fine-tuned runs that learned."
+    return Table("compute", f"{caption}{_shared([run for run, _ in costs], differs)}", columns, rows)
+
+
+def _processors(cost: Cost) -> float | None:
+    """How many processors the training steps kept busy, on average."""
+    used = cost.train_cpu_seconds
+    return used / cost.train_seconds if used is not None and cost.train_seconds > 0 else None
+
+
+def _shared(runs: list[RunRecord], differs: dict[str, list[str]]) -> str:
+    """The protocol that all fine-tuned runs share, as far as costs depend on it."""
+    settings = next((protocol(run) for run in runs if not is_baseline(run)), {})
+    parts = [f"{name} {settings[name]}" for name in STATED if name in settings and name not in differs]
+    return f" All fine-tuned runs: {', '.join(parts)}." if parts else ""
+
+
+def _ratio_tables(results: Results) -> list[Table]:
+    tables = []
+    for i, (model, runs) in enumerate(by_model(comparable(results)).items()):
+        group = cells(runs)
+        if len(group) < 2:
+            continue
+        tables.append(_cheapest(i, model, group))
+        if len(group) <= PAIRS_SHOWN:
+            tables += _pairs(i, model, group)
+    return tables
+
+
+def _cheapest(index: int, model: str, group: list[Cell]) -> Table:
+    time = min((cell.seconds for cell in group if cell.seconds), default=None)
+    memory = min((cell.memory for cell in group if cell.memory), default=None)
+    columns = [
+        Column("cell", "Method"),
+        Column("time", "Training time", "ratio"),
+        Column("memory", "Peak memory", "ratio"),
+        Column("accuracy", "Accuracy", "percent", higher_is_better=True),
+    ]
+    rows = [
+        {
+            "cell": cell.name,
+            "time": cell.seconds / time if cell.seconds and time else None,
+            "memory": cell.memory / memory if cell.memory and memory else None,
+            "accuracy": cell.accuracy,
+        }
+        for cell in group
+    ]
+    return Table(f"cheapest-{f.slug(index, model)}", f"{model}: times the cheapest", columns, rows, small=True)
+
+
+def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
+    tables = []
+    for key, title in (("seconds", "training time"), ("memory", "peak memory")):
+        values = [getattr(cell, key) for cell in group]
+        if not any(values):
+            continue
+        columns = [Column("cell", "Row over column")]
+        columns += [Column(f"c{j}", cell.name, "ratio") for j, cell in enumerate(group)]
+        rows = [
+            {"cell": cell.name} | {f"c{j}": a / b if a and b else None for j, b in enumerate(values)}
+            for cell, a in zip(group, values, strict=True)
+        ]
+        name = f"pairs-{key}-{f.slug(index, model)}"
+        tables.append(Table(name, f"{model}: {title}, row over column", columns, rows, small=True))
+    return tables
+
+
+def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
+    divisor, unit = chart.time_unit(training_seconds(run) or 0 for run, _ in costs)
+    parts = ["training steps", "prefix"]
+    rows = [
+        {
+            "name": run.name,
+            "series": part,
+            "series_order": i,
+            "value": chart.short(value / divisor),
+            "text": f.seconds(value),
+        }
+        for run, cost in costs
+        for i, (part, value) in enumerate(zip(parts, (cost.train_seconds, cost.prefix_seconds), strict=True))
+        if value > 0 or part == "training steps"
+    ]
+    tooltip = [chart.tip("name", "run"), chart.tip("series", "part"), chart.tip("text", "time")]
+    series = parts if any(cost.prefix_seconds for _, cost in costs) else parts[:1]
+    spec = chart.bars(
+        rows,
+        x="value",
+        x_title=unit,
+        order=[run.name for run, _ in costs],
+        tooltip=tooltip,
+        series=series,
+        stacked=True,
+    )
+    return Chart("training-time", "Training time", "Bars: training seconds of each run, its prefix apart.", spec)
+
+
+def _throughput(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:
+    known = [(run, cost.samples_per_second) for run, cost in costs if cost.samples_per_second is not None]
+    if not known:
+        return None
+    rows = [{"name": run.name, "value": chart.short(speed)} for run, speed in known]
+    tooltip = [chart.tip("name", "run"), chart.tip("value", "samples/s", ",.1f")]
+    order = [run.name for run, _ in known]
+    spec = chart.bars(rows, x="value", x_title="training samples per second", order=order, tooltip=tooltip)
+    return Chart("throughput", "Throughput", "Bars: training samples per second of each run.", spec)
+
+
+def _notes(results: Results, costs: list[tuple[RunRecord, Cost]]) -> list[str]:
+    notes = [
+        "Training steps: optimisation only, synchronised. Prefix: computing what the frozen layers give, "
+        "charged in full to every run that uses it. Samples/s counts both."
+    ]
+    if differs := differing([run for run, _ in costs]):
+        notes.insert(0, f"The rows differ in {f.listing(list(differs), 12)}: compare their costs with care.")
+    if sentence := held_up(run for run, _ in costs):
+        notes.insert(0, sentence)
+    reused = [run.name for run, cost in costs if cost.prefix_reused]
+    if reused:
+        notes.append(f"{f.listing(reused)} reused a prefix computed before; its cost is charged all the same.")
+    for model, runs in by_model(comparable(results)).items():
+        if len(cells(runs)) > PAIRS_SHOWN:
+            notes.append(f"{model}: more than {PAIRS_SHOWN} methods, pairs are left out.")
+    return notes

@@ -1,0 +1,169 @@
+"""How sure the runs were of their errors: the gap between the predicted and the true label's probability."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thriftune import wording as f
+from thriftune.analysis.display import chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.predictions import Predictions
+from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.statistics.basics import Floats, tukey
+from thriftune.results.store import Results
+
+TITLE = "Confidence of errors"
+QUESTION = "How sure was each run of the answers that it got wrong?"
+
+LABELS_DRAWN = 8
+ROWS_SHOWN = 300
+"""Of the table by run and label."""
+NUMBERS = ("low", "q1", "median", "q3", "high")
+
+Gaps = dict[str, tuple[Floats, NDArray[np.int64]]]
+"""By run: the gaps of its errors and their true label ids, both of shape (errors,)."""
+
+
+def build(results: Results) -> Panel | NotApplicable:
+    """Box plots of the gap over the errors, by run and by true label."""
+    gaps: Gaps = {}
+    silent = []
+    for run in results.done:
+        read = predictions.read(results, run)
+        if read.probabilities is None:
+            silent.append(run.name)
+        elif read.wrong.any():
+            gaps[run.name] = (gap(read), read.label[read.wrong])
+    if not gaps:
+        return NotApplicable("No run made an error with probabilities to compare.")
+    rows = [_row(name, values) for name, (values, _) in gaps.items()]
+    by_class = _by_class(gaps, results.labels)
+    drawn = results.labels if len(results.labels) <= LABELS_DRAWN else _most(gaps, results.labels)
+    charts = [_overall(gaps), _classes(gaps, [row for row in by_class if row["series"] in drawn], drawn)]
+    tables = [
+        Table(
+            "gaps", "Lead: the predicted label's probability minus the true one's, over all errors.", _columns(), rows
+        ),
+        _class_table(by_class),
+    ]
+    notes = ["The lead is 0 where both labels were equally probable, 1 where the run was certain of a wrong label."]
+    if silent:
+        notes.append(f"Without probabilities: {f.listing(silent)}.")
+    if len(drawn) < len(results.labels):
+        notes.append(f"The {LABELS_DRAWN} labels with the most errors are drawn; results.json holds all.")
+    statistics = {"gaps": [_plain(row) for row in rows], "gaps_by_true_label": [_plain(row) for row in by_class]}
+    return Panel(_sentences(results, gaps), tables, charts, notes, statistics)
+
+
+def _class_table(rows: list[dict[str, Any]]) -> Table:
+    caption = "The same by true label."
+    if len(rows) > ROWS_SHOWN:
+        caption += f" The {ROWS_SHOWN} rows with the most errors, of {f.count(len(rows))}."
+        least = sorted((row["errors"] for row in rows), reverse=True)[ROWS_SHOWN - 1]
+        above = [row for row in rows if row["errors"] > least]
+        ties = [row for row in rows if row["errors"] == least][: ROWS_SHOWN - len(above)]
+        kept = {id(row) for row in (*above, *ties)}
+        rows = [row for row in rows if id(row) in kept]
+    return Table("gaps-by-class", caption, _columns("series"), rows)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the tables as `results.json` holds it."""
+    label = {"true_label": row["series"]} if "series" in row else {}
+    named = {"errors": row["errors"], "lower_quartile": row["q1"], "median": row["median"], "upper_quartile": row["q3"]}
+    return {"run": row["name"]} | label | named | {"share_above_0.9": row["sure"]}
+
+
+def gap(read: Predictions) -> Floats:
+    """Predicted minus true label's probability for each error, shape (errors,)."""
+    if read.probabilities is None:
+        return np.zeros(0)
+    wrong = np.flatnonzero(read.wrong)
+    taken = read.probabilities[wrong, read.predicted[wrong]]
+    return np.asarray(taken - read.probabilities[wrong, read.label[wrong]], dtype=np.float64)
+
+
+def _row(name: str, values: Floats, series: str | None = None) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name} | {k: chart.short(v) for k, v in tukey(values).items()}
+    row |= {"errors": len(values), "sure": chart.short(float((values > 0.9).mean()))}
+    return row | ({"series": series} if series is not None else {})
+
+
+def _by_class(gaps: Gaps, labels: list[str]) -> list[dict[str, Any]]:
+    return [
+        _row(name, values[true == i], label)
+        for name, (values, true) in gaps.items()
+        for i, label in enumerate(labels)
+        if (true == i).any()
+    ]
+
+
+def _most(gaps: Gaps, labels: list[str]) -> list[str]:
+    totals = np.sum([np.bincount(true, minlength=len(labels)) for _, true in gaps.values()], axis=0)
+    top = sorted(np.argsort(-totals, kind="stable")[:LABELS_DRAWN])
+    return [labels[i] for i in top]
+
+
+def _sentences(results: Results, gaps: Gaps) -> list[str]:
+    learned = {run.name for run in comparable(results)}
+    medians = {name: float(np.median(values)) for name, (values, _) in gaps.items() if name in learned}
+    if not medians:
+        return ["No fine-tuned run that learned made errors with probabilities."]
+    sure = {name: float((gaps[name][0] > 0.9).mean()) for name in medians}
+    if len(medians) == 1:
+        ((name, median),) = medians.items()
+        return [f"{name} gave its wrong answers a median lead of {median:.2f} over the true label.", _certain(sure)]
+    ranked = sorted(medians, key=lambda name: -medians[name])
+    parts = [f"{name} {medians[name]:.2f}" for name in ranked]
+    return [f"Median lead of the wrong label over the true one, the surest first: {f.listing(parts)}.", _certain(sure)]
+
+
+def _certain(sure: dict[str, float]) -> str:
+    """The runs by the share of their errors in which they were all but certain."""
+    ranked = sorted(sure, key=lambda name: -sure[name])
+    parts = [f"{name} {f.percent(sure[name], 0)}" for name in ranked]
+    return f"Errors made with near certainty (a lead above 0.9), the most first: {f.listing(parts)}."
+
+
+def _columns(series: str | None = None) -> list[Column]:
+    columns = [Column("name", "Run"), *([Column(series, "True label")] if series else [])]
+    columns += [
+        Column("errors", "Errors", "int"),
+        Column("q1", "Lower quartile", "number"),
+        Column("median", "Median", "number"),
+        Column("q3", "Upper quartile", "number"),
+        Column("sure", "Lead above 0.9", "percent"),
+    ]
+    return columns
+
+
+def _tips(*first: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*first, *(chart.tip(n, n, ".3f") for n in NUMBERS), chart.tip("errors", "errors", ",")]
+
+
+def _overall(gaps: Gaps) -> Chart:
+    rows = [_row(name, values) for name, (values, _) in gaps.items()]
+    spec = chart.boxes(
+        rows,
+        x_title="predicted minus true label's probability",
+        order=list(gaps),
+        tooltip=_tips(chart.tip("name", "run")),
+    )
+    description = "Box plots over each run's errors; whiskers end within 1.5 interquartile ranges."
+    return Chart("error-confidence", "Confidence of errors", description, spec)
+
+
+def _classes(gaps: Gaps, rows: list[dict[str, Any]], labels: list[str]) -> Chart:
+    spec = chart.boxes(
+        rows,
+        x_title="predicted minus true label's probability",
+        order=list(gaps),
+        series=labels,
+        tooltip=_tips(chart.tip("name", "run"), chart.tip("series", "true label")),
+    )
+    description = "Box plots over each run's errors, one for each true label."
+    return Chart("error-confidence-by-class", "Confidence of errors by true label", description, spec)

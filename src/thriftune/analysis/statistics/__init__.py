@@ -1,0 +1,1 @@
+"""Arrays in, numbers out; each statistic names its source."""

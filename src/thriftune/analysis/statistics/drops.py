@@ -1,0 +1,105 @@
+"""How much accuracy is lost from one test set to another, with an interval that knows which texts belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from thriftune.analysis.statistics.basics import Floats, wilson
+
+Ids = NDArray[np.int64]
+
+RESAMPLES = 4000
+SEED = 20
+PAIRED_SHARE = 0.5
+"""Sets pair up where at least this share of the second's texts belongs to a family with texts of the first."""
+FEWEST_FAMILIES = 30
+"""Fewer families that both sets share are too few to resample."""
+
+
+@dataclass(frozen=True)
+class Families:
+    """Texts of two sets that belong together, because they share a premise or a hypothesis, by family id."""
+
+    first: Ids
+    """Shape (texts of the first set,)."""
+    second: Ids
+    """Shape (texts of the second set,)."""
+    shared_texts: int
+    """Texts of the second set whose family has texts of the first."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Accuracy on the first set minus accuracy on the second, shares from 0 to 1."""
+
+    value: float
+    low: float
+    high: float
+    """Ends of the 95% interval."""
+
+
+def families(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> Families | None:
+    """Groups the texts of two sets by shared values in any text column; None where the sets do not pair up.
+
+    A family is a connected component: texts linked through others belong to it too.
+    """
+    both = pl.concat([frame[columns].cast(pl.String) for frame in (first, second)])
+    texts = np.arange(both.height)
+    links, total = [], both.height
+    for column in columns:
+        codes = both[column].rank("dense").to_numpy().astype(np.int64)
+        links.append(np.stack([texts, total + codes - 1]))
+        total += int(codes.max())
+    rows, values = np.concatenate(links, axis=1)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, values)), shape=(total, total))
+    ids = connected_components(graph, directed=False)[1][: both.height].astype(np.int64)
+    ours, theirs = ids[: first.height], ids[first.height :]
+    paired = np.isin(theirs, ours)
+    if paired.mean() < PAIRED_SHARE or len(np.unique(theirs[paired])) < FEWEST_FAMILIES:
+        return None
+    return Families(ours, theirs, int(paired.sum()))
+
+
+def paired_drop(first: Floats, second: Floats, groups: Families) -> Drop:
+    """The drop with a percentile bootstrap over families (Davison and Hinkley, 1997, section 3.8).
+
+    `first` and `second` are the shares of seeds that classified each text correctly, (texts,). Whole families are
+    drawn, so that what its texts have in common stays together.
+    """
+    size = int(max(groups.first.max(), groups.second.max())) + 1
+    table = np.stack(
+        [
+            np.bincount(groups.first, minlength=size).astype(np.float64),
+            np.bincount(groups.first, weights=first, minlength=size),
+            np.bincount(groups.second, minlength=size).astype(np.float64),
+            np.bincount(groups.second, weights=second, minlength=size),
+        ],
+        axis=1,
+    ).round(9)
+    # Families that look alike are drawn together: the same distribution, whatever their number.
+    kinds, counts = np.unique(table[table.any(axis=1)], axis=0, return_counts=True)
+    draws = np.random.default_rng(SEED).multinomial(counts.sum(), counts / counts.sum(), size=RESAMPLES)
+    texts, right, other_texts, other_right = (draws @ kinds).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drops = right / texts - other_right / other_texts
+    low, high = np.nanquantile(drops, [0.025, 0.975])
+    return Drop(float(first.mean() - second.mean()), float(low), float(high))
+
+
+def independent_drop(first: float, texts: int, second: float, other_texts: int) -> Drop:
+    """The drop between two accuracies on unrelated texts with Newcombe's score interval (1998, method 10)."""
+    low, high = wilson(round(first * texts), texts)
+    other_low, other_high = wilson(round(second * other_texts), other_texts)
+    value = first - second
+    return Drop(
+        value,
+        value - sqrt((first - low) ** 2 + (other_high - second) ** 2),
+        value + sqrt((high - first) ** 2 + (second - other_low) ** 2),
+    )

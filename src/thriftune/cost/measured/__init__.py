@@ -1,0 +1,1 @@
+"""Costs measured by hooks and by an untimed probe, never inside timed steps."""

@@ -1,0 +1,1 @@
+"""Costs predicted by the engine's own step on shapes alone."""

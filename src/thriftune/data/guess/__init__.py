@@ -1,0 +1,1 @@
+"""What `thriftune init` guesses from a file."""

@@ -1,0 +1,1 @@
+"""Training, validation and test: found, made, and kept apart."""

@@ -1,0 +1,1 @@
+"""Heads that are solved instead of trained: the regression, and the features that it reads."""

@@ -1,0 +1,1 @@
+"""The parts of a forward over packed rows, forward and backward."""

@@ -1,0 +1,256 @@
+"""Compiled passes over packed rows for CPUs: attention, LayerNorm after a residual, GELU and dropout.
+
+They save less than torch's operations do and read each tensor once; `usable` says where they apply. Fake and meta
+tensors pass through as shapes, so that a step's memory can be counted without running it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from thriftune.models.device import device_kind
+from thriftune.models.ops.kernels import operators as operators
+from thriftune.models.ops.kernels.build import TYPES, build
+
+
+def usable(*tensors: torch.Tensor) -> bool:
+    """Whether the kernels take these tensors: on a CPU, all float32 or all float64, outside of autocast."""
+    dtype = tensors[0].dtype
+    for tensor in tensors:
+        if tensor.dtype != dtype:
+            return False
+    if dtype not in TYPES or device_kind(tensors[0].device) not in ("cpu", "meta"):
+        return False
+    return not torch.is_autocast_enabled("cpu") and build().reason is None
+
+
+MOST_LANES = 8
+"""`lanes` of float32, which has the most."""
+
+
+def lanes(x: torch.Tensor) -> int:
+    """Elements that one vector holds; widths must be multiples of it."""
+    return 32 // x.element_size()
+
+
+def draw_seed(x: torch.Tensor, rate: float) -> int:
+    """A seed for one dropout, from torch's default generator; 0, undrawn, where none drops and for fake tensors."""
+    return int(torch.randint(1 << 62, ()).item()) if rate > 0.0 and not _is_shape(x) else 0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Self-attention inside each text, softmax(scale q k' + bias) with dropout, times v.
+
+    A bias (heads, distances) belongs to the distance key - query: that of d is at `zero` + d. It is contiguous and
+    goes on for two vectors beyond the distances that occur.
+    """
+
+    starts: torch.Tensor
+    """(texts,) first row of each text, int64."""
+    lengths: torch.Tensor
+    """(texts,) tokens of each text, int64."""
+    heads: int
+    scale: float
+    rate: float
+    seed: int
+    first_only: bool = False
+    """Whether the queries are those of the first tokens alone, (texts, hidden)."""
+    window: int = -1
+    """Keys farther away than this are not seen; -1: all are."""
+    zero: int = 0
+
+    def forward(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
+        out: torch.Tensor = operators.run("attention", query, key, value, *self._rest(), bias, self.zero)
+        return out
+
+    def backward(
+        self,
+        grad: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        bias_too: bool = False,
+    ) -> list[torch.Tensor]:
+        """Gradients of query, key and value, with the strides of those and side by side where those are.
+
+        The bias's follows if `bias_too`.
+        """
+        rest = (*self._rest(), bias, self.zero)
+        out: list[torch.Tensor] = operators.run("attention_backward", query, key, value, *rest, grad, bias_too)
+        return out
+
+    def _rest(self) -> tuple[Any, ...]:
+        return (
+            self.starts,
+            self.lengths,
+            self.heads,
+            self.scale,
+            self.rate,
+            self.seed,
+            self.first_only,
+            self.window,
+        )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A query per head of each text on its rows themselves: softmax(scale q rows' + bias) with dropout, times the rows.
+
+    The bias is as in `Attention`, the query that of the first token.
+    """
+
+    starts: torch.Tensor
+    """(texts,) first row of each text, int64."""
+    lengths: torch.Tensor
+    """(texts,) tokens of each text, int64."""
+    scale: float
+    rate: float
+    seed: int
+    zero: int = 0
+
+    def forward(
+        self, query: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(heads, texts, hidden) like the queries, and the sums of the kept weights, (texts, heads)."""
+        out: tuple[torch.Tensor, torch.Tensor] = operators.run("pool", query, rows, *self._rest(), bias, self.zero)
+        return out
+
+    def backward(
+        self,
+        grad: torch.Tensor,
+        grad_sums: torch.Tensor,
+        query: torch.Tensor,
+        rows: torch.Tensor,
+        rows_too: bool,
+        bias: torch.Tensor | None = None,
+        bias_too: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Gradients of the queries and, if `rows_too`, of the rows, and, if `bias_too`, of the bias."""
+        rest = (*self._rest(), bias, self.zero)
+        grads = operators.run("pool_backward", query, rows, *rest, grad, grad_sums, rows_too, bias_too)
+        return grads[0], grads[1] if rows_too else None, grads[-1] if bias_too else None
+
+    def _rest(self) -> tuple[Any, ...]:
+        return self.starts, self.lengths, self.scale, self.rate, self.seed
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """x Phi(x)."""
+    out: torch.Tensor = operators.run("gelu", x)
+    return out
+
+
+def gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The gradient of `gelu` at x, times grad."""
+    out: torch.Tensor = operators.run("gelu_backward", grad, x)
+    return out
+
+
+def multiplies(rows: torch.Tensor, weight: torch.Tensor, turned: bool) -> bool:
+    """Whether `product` takes these and is faster than torch's: whole vectors, of 32 bytes.
+
+    Processors with wider vectors (AVX-512) are left to torch's library.
+    """
+    return (
+        rows.shape[0] > 0
+        and weight.shape[0 if turned else 1] % lanes(rows) == 0
+        and weight.stride(1) == 1
+        and instructions() == "AVX2"
+        and usable(rows, weight)
+    )
+
+
+@cache
+def instructions() -> str:
+    """The processor's widest vectors that torch uses: AVX2, AVX512, DEFAULT .."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def product(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    turned: bool,
+    bias: torch.Tensor | None = None,
+    low: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Rows (rows, in) times a weight (in, out), or (out, in) if `turned`, plus bias (out,).
+
+    `low` adds a second product of few columns: rows (rows, rank) and weight (rank, out), or (out, rank) if `turned`.
+    """
+    low_rows, low_weight = low or (None, None)
+    out: torch.Tensor = operators.run("product", rows, weight, turned, bias, low_rows, low_weight)
+    return out
+
+
+def crosses(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether `cross` takes these and is faster than torch's: a narrow left side."""
+    return left.shape[1] <= MOST_COLUMNS and multiplies(left, right, False)
+
+
+MOST_COLUMNS = 64
+
+
+def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """left' right, (few, many), of left (rows, few) and right (rows, many): the gradient of a small weight."""
+    out: torch.Tensor = operators.run("cross", left, right)
+    return out
+
+
+def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Query, key and value as `Attention` takes them: views of one joint projection as they are, others contiguous."""
+    widths = {(tensor.stride(0), tensor.stride(1)) for tensor in tensors[1:]}
+    first, hidden = tensors[0], tensors[1].shape[1]
+    together = first.stride() == tensors[1].stride() == (3 * hidden, 1) and widths == {(3 * hidden, 1)}
+    pair = first.is_contiguous() and widths == {(2 * hidden, 1)}
+    return tensors if together or pair else tuple(tensor.contiguous() for tensor in tensors)
+
+
+def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
+    """mask * x / (1 - rate), the mask being a function of the seed: its own backward."""
+    out: torch.Tensor = operators.run("dropout", x, rate, seed)
+    return out
+
+
+def add_norm(
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    rate: float,
+    seed: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """LayerNorm of residual + dropout(x), all (rows, hidden), and what its backward needs: the sum, mean and scale."""
+    out: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+    out = operators.run("add_norm", x, residual, weight, bias, eps, rate, seed)
+    return out
+
+
+def add_norm_backward(
+    grad: torch.Tensor,
+    total: torch.Tensor,
+    mean: torch.Tensor,
+    scale: torch.Tensor,
+    weight: torch.Tensor,
+    rate: float,
+    seed: int,
+    trained: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of x and residual, and of weight and bias where those are `trained`."""
+    grads = operators.run("add_norm_backward", grad, total, mean, scale, weight, rate, seed, trained)
+    grad_x = grads[1] if rate > 0.0 else grads[0]
+    return grad_x, grads[0], grads[-2] if trained else None, grads[-1] if trained else None
+
+
+def _is_shape(x: torch.Tensor) -> bool:
+    return x.is_meta or isinstance(x, FakeTensor)

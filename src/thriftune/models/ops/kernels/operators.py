@@ -1,0 +1,325 @@
+"""The compiled kernels as operators of torch, so that what counts memory and work sees them.
+
+Each runs for tensors with data and, on the meta device, gives shapes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_double, c_int, c_int64, c_uint64, c_void_p
+from functools import cache
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from thriftune.models.ops.kernels.build import build
+
+
+class _Attention(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths", "bias")),
+        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride", "distances", "zero")),
+        ("first_only", c_int),
+        ("window", c_int64),
+        ("scale", c_double),
+        ("rate", c_double),
+        ("seed", c_uint64),
+        ("threads", c_int),
+    )
+
+
+class _Pool(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("query", "rows", "starts", "lengths", "bias")),
+        *((name, c_int64) for name in ("texts", "heads", "width", "distances", "zero")),
+        ("scale", c_double),
+        ("rate", c_double),
+        ("seed", c_uint64),
+        ("threads", c_int),
+    )
+
+
+class _Product(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("rows", "weight", "bias", "low_rows", "low_weight")),
+        *((name, c_int64) for name in ("count", "in", "out", "low")),
+        *((name, c_int64) for name in ("rows_stride", "weight_stride", "low_rows_stride", "low_weight_stride")),
+        ("turned", c_int),
+        ("threads", c_int),
+    )
+
+
+def _attention_arguments(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    heads: int,
+    scale: float,
+    rate: float,
+    seed: int,
+    first_only: bool,
+    window: int,
+    bias: torch.Tensor | None,
+    zero: int,
+) -> _Attention:
+    addresses = map(_address, (query, key, value, starts, lengths, bias))
+    distances = 0 if bias is None else bias.stride(0)
+    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0), distances, zero)
+    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> torch.Tensor:
+    out = query.new_empty(query.shape)
+    if not query.is_meta:
+        _library(query).attend(byref(_attention_arguments(query, key, value, *rest)), _address(out))
+    return out
+
+
+def _attention_backward(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest_and_grad: Any
+) -> list[torch.Tensor]:
+    *rest, grad, bias_too = rest_and_grad
+    parts = _bias_parts(rest[0], rest[-2]) if bias_too else None
+    if query.stride(0) == 3 * query.shape[1]:
+        grads = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
+    elif key.stride(0) == 2 * key.shape[1]:
+        grads = (query.new_empty(query.shape), *key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1))
+    else:
+        grads = tuple(part.new_empty(part.shape) for part in (query, key, value))
+    if not query.is_meta:
+        arguments = _attention_arguments(query, key, value, *rest)
+        _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads, parts)))
+    return [*grads, *([] if parts is None else [parts.sum(0)])]
+
+
+def _bias_parts(starts: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Room for each text's part of a bias's gradient, so that their sum does not depend on who computes which."""
+    return bias.new_zeros(len(starts), *bias.shape)
+
+
+def _pool_arguments(
+    query: torch.Tensor,
+    rows: torch.Tensor,
+    starts: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+    rate: float,
+    seed: int,
+    bias: torch.Tensor | None,
+    zero: int,
+) -> _Pool:
+    heads, texts, width = query.shape
+    addresses = map(_address, (query, rows, starts, lengths, bias))
+    distances = 0 if bias is None else bias.stride(0)
+    return _Pool(*addresses, texts, heads, width, distances, zero, scale, rate, seed, torch.get_num_threads())
+
+
+def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    out, sums = torch.empty_like(query), query.new_empty(query.shape[1], query.shape[0])
+    if not query.is_meta:
+        _library(query).pool(byref(_pool_arguments(query, rows, *rest)), _address(out), _address(sums))
+    return out, sums
+
+
+def _pool_backward(query: torch.Tensor, rows: torch.Tensor, *rest_and_grads: Any) -> list[torch.Tensor]:
+    *rest, grad, grad_sums, rows_too, bias_too = rest_and_grads
+    made = [torch.empty_like(query), *([torch.empty_like(rows)] if rows_too else [])]
+    parts = _bias_parts(rest[0], rest[-2]) if bias_too else None
+    if not query.is_meta:
+        tensors = (grad, grad_sums, made[0], made[1] if rows_too else None, parts)
+        _library(query).pool_backward(byref(_pool_arguments(query, rows, *rest)), *map(_address, tensors))
+    return [*made, *([] if parts is None else [parts.sum(0)])]
+
+
+def _gelu(x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).gelu(_address(x), _address(out), x.numel(), torch.get_num_threads())
+    return out
+
+
+def _gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    out = torch.empty_like(grad)
+    if not x.is_meta:
+        _library(x).gelu_backward(*map(_address, (grad, x, out)), x.numel(), torch.get_num_threads())
+    return out
+
+
+def _dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
+    out = torch.empty_like(x)
+    if not x.is_meta:
+        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, torch.get_num_threads())
+    return out
+
+
+def _add_norm(
+    x: torch.Tensor,
+    residual: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    rate: float,
+    seed: int,
+) -> tuple[torch.Tensor, ...]:
+    made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
+    if not x.is_meta:
+        tensors = map(_address, (x, residual, weight, bias, *made))
+        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, torch.get_num_threads())
+    return made
+
+
+def _add_norm_backward(
+    grad: torch.Tensor,
+    total: torch.Tensor,
+    mean: torch.Tensor,
+    scale: torch.Tensor,
+    weight: torch.Tensor,
+    rate: float,
+    seed: int,
+    trained: bool,
+) -> list[torch.Tensor]:
+    made = [torch.empty_like(grad) for _ in range(2 if rate > 0.0 else 1)]
+    made += [torch.empty_like(weight) for _ in range(2 if trained else 0)]
+    if not grad.is_meta:
+        parameters = made[-2:] if trained else (None, None)
+        tensors = (grad, total, mean, scale, weight, made[0], made[1] if rate > 0.0 else made[0], *parameters)
+        _library(grad).add_norm_backward(*map(_address, tensors), *grad.shape, rate, seed, torch.get_num_threads())
+    return made
+
+
+def _product(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    turned: bool,
+    bias: torch.Tensor | None,
+    low_rows: torch.Tensor | None,
+    low_weight: torch.Tensor | None,
+) -> torch.Tensor:
+    count, depth = rows.shape
+    width = weight.shape[0 if turned else 1]
+    fits = weight.shape[1 if turned else 0] == depth and weight.dtype == rows.dtype
+    if bias is not None:
+        fits = fits and bias.shape[0] == width and bias.dtype == rows.dtype
+    rank = 0
+    if low_rows is None or low_weight is None:
+        fits = fits and low_rows is low_weight
+    else:
+        rank = low_rows.shape[1]
+        fits = fits and low_rows.shape[0] == count and low_weight.shape == ((width, rank) if turned else (rank, width))
+        fits = fits and low_rows.dtype == low_weight.dtype == rows.dtype
+    if not fits:
+        tensors = (rows, weight, bias, low_rows, low_weight)
+        given = ", ".join(str(tuple(tensor.shape)) for tensor in tensors if tensor is not None)
+        raise ValueError(f"{given} do not fit, in size or in dtype")
+    out = rows.new_empty(count, width)
+    if not rows.is_meta:
+        arguments = _Product(
+            rows.data_ptr(),
+            weight.data_ptr(),
+            _address(bias),
+            _address(low_rows),
+            _address(low_weight),
+            *(count, depth, width, rank),
+            *(rows.stride(0), weight.stride(0)),
+            0 if low_rows is None else low_rows.stride(0),
+            0 if low_weight is None else low_weight.stride(0),
+            turned,
+            torch.get_num_threads(),
+        )
+        _library(rows).product(byref(arguments), out.data_ptr())
+    return out
+
+
+def _cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    if left.shape[0] != right.shape[0] or left.dtype != right.dtype:
+        raise ValueError(f"{tuple(left.shape)} and {tuple(right.shape)} do not fit, in rows or in dtype")
+    out = left.new_empty(left.shape[1], right.shape[1])
+    if not left.is_meta:
+        sizes = (*left.shape, right.shape[1], left.stride(0), right.stride(0))
+        _library(left).cross(*map(_address, (left, right, out)), *sizes, torch.get_num_threads())
+    return out
+
+
+_BIAS = "Tensor? bias, int zero"
+_REST = (
+    "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window, " + _BIAS
+)
+_POOL = f"Tensor starts, Tensor lengths, float scale, float rate, int seed, {_BIAS}"
+_OPERATORS = {
+    f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
+    f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad, bool bias_too) -> Tensor[]": (
+        _attention_backward
+    ),
+    f"pool(Tensor query, Tensor rows, {_POOL}) -> (Tensor, Tensor)": _pool,
+    f"pool_backward(Tensor query, Tensor rows, {_POOL}, Tensor grad, Tensor grad_sums, bool rows_too, bool bias_too)"
+    " -> Tensor[]": _pool_backward,
+    "gelu(Tensor x) -> Tensor": _gelu,
+    "gelu_backward(Tensor grad, Tensor x) -> Tensor": _gelu_backward,
+    "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
+    "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed)"
+    " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
+    "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
+    " bool trained) -> Tensor[]": _add_norm_backward,
+    "product(Tensor rows, Tensor weight, bool turned, Tensor? bias, Tensor? low_rows, Tensor? low_weight) -> Tensor": (
+        _product
+    ),
+    "cross(Tensor left, Tensor right) -> Tensor": _cross,
+}
+_fragment = torch.library.Library("thriftune", "FRAGMENT")
+_FUNCTIONS: dict[str, Any] = {}
+for _schema, _function in _OPERATORS.items():
+    _name = _schema.split("(", maxsplit=1)[0]
+    _FUNCTIONS[_name] = _function
+    _fragment.define(_schema)
+    _fragment.impl(_name, _function, "CPU")
+    _fragment.impl(_name, _function, "Meta")
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def run(name: str, *arguments: Any) -> Any:
+    """The operator's result; its function is called at once where nobody watches operators.
+
+    torch's dispatcher takes as long to call an operator that is written in Python as the function itself does besides
+    computing.
+    """
+    profiled = torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+    watched = profiled or is_in_torch_dispatch_mode()
+    if watched or type(arguments[0]) not in _PLAIN:
+        return getattr(torch.ops.thriftune, name)(*arguments)
+    return _FUNCTIONS[name](*arguments)
+
+
+SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "attend": (POINTER(_Attention), c_void_p),
+    "attend_backward": (POINTER(_Attention), *[c_void_p] * 5),
+    "pool": (POINTER(_Pool), c_void_p, c_void_p),
+    "pool_backward": (POINTER(_Pool), *[c_void_p] * 5),
+    "product": (POINTER(_Product), c_void_p),
+    "cross": (*[c_void_p] * 3, *[c_int64] * 5, c_int),
+    "gelu": (c_void_p, c_void_p, c_int64, c_int),
+    "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
+    "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
+    "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int),
+    "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int),
+}
+
+
+def _library(x: torch.Tensor) -> ctypes.CDLL:
+    return _typed_library(x.dtype)
+
+
+@cache
+def _typed_library(dtype: torch.dtype) -> ctypes.CDLL:
+    library = build().libraries[dtype]
+    for name, types in SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = types, None
+    return library
+
+
+def _address(tensor: torch.Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

@@ -1,0 +1,1 @@
+"""A pretrained model on disk: found, checked and loaded."""

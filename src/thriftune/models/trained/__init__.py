@@ -1,0 +1,1 @@
+"""A trained classifier on disk: stored, described, restored and reloaded."""

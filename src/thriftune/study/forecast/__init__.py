@@ -1,0 +1,1 @@
+"""What a study will cost and how long it takes, before anything is trained."""

@@ -1,0 +1,268 @@
+"""Reads and tokenises a study's data once, on disk, for the processes of all its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thriftune.data.dataset import Dataset
+from thriftune.data.robustness import load_with_robustness
+from thriftune.data.tokens import Tokens, encode
+from thriftune.errors import InputError
+from thriftune.methods.embeddings import Embeddings
+from thriftune.results.files import write_parquet
+from thriftune.results.record import DataProfile
+from thriftune.study.events import Event, Stage
+from thriftune.study.file.config import Study
+from thriftune.study.file.plan import PlannedRun, needs_validation
+from thriftune.study.preparation.accumulation import check_accumulation
+from thriftune.study.preparation.refusals import Checked, check_some_left
+from thriftune.study.preparation.steps import check_steps
+from thriftune.study.preparation.truncation import truncation_warning
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's data and models, checked and ready for its runs."""
+
+    dataset: Dataset
+    profile: DataProfile
+    models: dict[str, Path]
+    """Folder of each model by its name in the study."""
+    hashes: dict[str, str]
+    """Weights hash of each model."""
+    folder: Path
+    """Where the files for the runs are."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a run cannot be run, by its name."""
+
+    def split_path(self, split: str) -> Path:
+        """Texts and labels of a split (parquet)."""
+        return self.folder / "splits" / f"{split}.parquet"
+
+    def tokens_path(self, study: Study, run: PlannedRun, split: str) -> Path:
+        """Tokens of a split as a run's model sees them."""
+        return self.folder / "tokens" / token_key(study, run) / split
+
+
+def text_columns(dataset: Dataset, run: PlannedRun) -> tuple[str, ...]:
+    """The text columns that a run's method sees; raises `InputError` for one that the data does not have."""
+    chosen = run.method.text or dataset.text_columns
+    unknown = [name for name in chosen if name not in dataset.text_columns]
+    if unknown:
+        raise InputError(
+            f"{run.name}: text names {', '.join(unknown)}, the study's text columns are "
+            f"{', '.join(dataset.text_columns)}."
+        )
+    return tuple(chosen)
+
+
+def token_key(study: Study, run: PlannedRun) -> str:
+    """What tells two tokenisations of a study apart."""
+    parts = [run.model, run.method.text, run.protocol.max_tokens, study.data.pair]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], texts: int) -> Checked:
+    """Finds every model and tries every method on its shapes, before anything is paid.
+
+    A run whose model is not there, whose method does not fit it, or whose `max_tokens` are beyond its position table,
+    is refused; the others can go on. `texts`: how many there are to train on.
+    """
+    folders: dict[tuple[str, str | None], Path | InputError] = {}
+    tried: dict[str, str | None] = {}
+    refused: dict[str, str] = {}
+    for run in runs:
+        if run.model is None or not run.method.NEEDS_MODEL:
+            continue
+        place = run.model, repr(run.method) if run.method.BASELINE else None
+        if place not in folders:
+            folders[place] = _model_folder(run, study.folder, labels)
+        folder = folders[place]
+        if isinstance(folder, InputError):
+            refused[run.name] = str(folder)
+            continue
+        settings = json.dumps([run.method.flat(), asdict(run.head), asdict(run.protocol)], sort_keys=True, default=str)
+        key = f"{run.model} {settings}"
+        if key not in tried:
+            try:
+                _check_run(run, folder, labels, texts)
+                tried[key] = None
+            except InputError as error:
+                tried[key] = str(error)
+        message = tried[key]
+        if message is not None:
+            refused[run.name] = message
+    return Checked({name: folder for (name, _), folder in folders.items() if isinstance(folder, Path)}, refused)
+
+
+def _model_folder(run: PlannedRun, base: Path, labels: tuple[str, ...]) -> Path | InputError:
+    """The folder of a run's model, or why it cannot be used."""
+    from thriftune.models.pretrained.check import check_model
+    from thriftune.models.pretrained.load import load_config
+    from thriftune.models.pretrained.sources import resolve_model
+
+    try:
+        folder = resolve_model(str(run.model), base)
+        if isinstance(run.method, Embeddings):
+            run.method.check(load_config(folder))
+        check_model(folder, labels, run.head)
+    except InputError as error:
+        return error
+    return folder
+
+
+def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: int) -> None:
+    """Raises `InputError` where a run does not fit its model."""
+    import torch
+
+    from thriftune.engine.forward import switch_recomputation
+    from thriftune.engine.schedule import optimizer_steps
+    from thriftune.engine.solved.features import last_linear
+    from thriftune.methods.base import TransformerMethod
+    from thriftune.models.pretrained.load import load_config, longest_text, skeleton
+
+    protocol, method = run.protocol, run.method
+    limit = longest_text(load_config(folder))
+    too_long = "protocol.max_tokens is {}, but {} has positions for {} tokens{}. Set max_tokens to {} or less."
+    if limit is not None and protocol.max_tokens > limit:
+        raise InputError(too_long.format(protocol.max_tokens, run.model, limit, "", limit))
+    if method.BASELINE:
+        return
+    assert isinstance(method, TransformerMethod)
+    shapes = skeleton(folder, labels, run.head, run.model, "cpu" if method.reads_weights else "meta")
+    method.apply(shapes, torch.Generator().manual_seed(0))
+    if method.head_start == "solved":
+        last_linear(shapes)
+    switch_recomputation(shapes, protocol)
+    virtual = shapes.virtual_tokens
+    if limit is not None and protocol.max_tokens + virtual > limit:
+        room = limit - virtual
+        raise InputError(
+            too_long.format(protocol.max_tokens, run.model, limit, f", {virtual} of them the prompt's", max(room, 0))
+        )
+    method.check_steps(None if protocol.epochs == "auto" else optimizer_steps(texts, protocol))
+
+
+def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
+    """Reads the data and its further test sets.
+
+    Raises `InputError` where any of them, or a method's choice of columns, cannot be used, and where the training
+    texts are too few for the schedule.
+    """
+    listener(Stage("reading data"))
+    dataset = load_with_robustness(study.data, study.robustness, study.folder, needs_validation(runs, study.search))
+    for run in runs:
+        text_columns(dataset, run)
+    check_accumulation(runs, dataset.splits["train"].height)
+    check_steps(runs, dataset.splits["train"].height)
+    return dataset
+
+
+def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path, listener: Listener) -> Prepared:
+    """Checks the models, tokenises for each of them, and writes what the runs read below `folder`.
+
+    Nothing is written before that. Runs that cannot be run are refused, each by itself; raises `InputError` where
+    none is left.
+    """
+    from thriftune.data.profile import profile_dataset
+    from thriftune.models.pretrained.sources import weights_hash
+
+    listener(Stage("checking models"))
+    checked = check_models(study, runs, dataset.labels, dataset.splits["train"].height)
+    models, refused = checked.models, checked.refused
+    check_some_left(runs, refused)
+    hashes = {name: weights_hash(path) for name, path in models.items()}
+    tokens = {
+        (name, key): (limit, by_split)
+        for name, key, limit, by_split in _tokenise(study, runs, dataset, models, refused, listener)
+    }
+    check_some_left(runs, refused)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "splits").mkdir(exist_ok=True)
+    for split, frame in dataset.frames.items():
+        write_parquet(folder / "splits" / f"{split}.parquet", frame, durable=False)
+    for (_, key), (_, by_split) in tokens.items():
+        for split, encoded in by_split.items():
+            encoded.save(folder / "tokens" / key / split)
+    listener(Stage("profiling data"))
+    whole = {
+        name: (limit, {split: by_split[split] for split in dataset.splits})
+        for (name, key), (limit, by_split) in tokens.items()
+        if key in _whole_text_keys(study, runs)
+    }
+    profile = profile_dataset(dataset, whole)
+    cut = [
+        truncation_warning(dataset, name, models[name], limit, by_split, study.data.pair)
+        for name, (limit, by_split) in whole.items()
+    ]
+    profile = replace(profile, warnings=[*profile.warnings, *(warning for warning in cut if warning is not None)])
+    return Prepared(dataset, profile, models, hashes, folder, refused)
+
+
+def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
+    return {token_key(study, run) for run in runs if run.method.text is None}
+
+
+def _tokenise(
+    study: Study,
+    runs: list[PlannedRun],
+    dataset: Dataset,
+    models: dict[str, Path],
+    refused: dict[str, str],
+    listener: Listener,
+) -> Iterator[tuple[str, str, int, dict[str, Tokens]]]:
+    """Model, token key, `max_tokens` and tokens by split; runs whose model cannot take them join the refused."""
+    wanted: dict[str, list[PlannedRun]] = {}
+    for run in runs:
+        if run.model is not None and run.name not in refused:
+            wanted.setdefault(token_key(study, run), []).append(run)
+    total = len(wanted) * sum(frame.height for frame in dataset.frames.values())
+    done = 0
+    for key, group in wanted.items():
+        run = group[0]
+        assert run.model is not None
+
+        def report(texts: int, before: int = done) -> None:
+            listener(Stage("tokenising", before + texts, total))
+
+        try:
+            by_split = _tokens_of(study, run, dataset, models[run.model], report)
+        except InputError as error:
+            refused.update((each.name, str(error)) for each in group)
+        else:
+            yield run.model, key, run.protocol.max_tokens, by_split
+        done += sum(frame.height for frame in dataset.frames.values())
+
+
+def _tokens_of(
+    study: Study, run: PlannedRun, dataset: Dataset, path: Path, report: Callable[[int], None]
+) -> dict[str, Tokens]:
+    """A run's tokens by split; raises `InputError` where its model cannot take them."""
+    from thriftune.models.inputs import check_inputs
+    from thriftune.models.pretrained.load import load_config, load_tokenizer, skeleton, token_types
+
+    tokenizer = load_tokenizer(path)
+    types = token_types(load_config(path), tokenizer)
+    by_split, done = {}, 0
+    for split, frame in dataset.frames.items():
+        report(done)
+        texts = columns(frame, text_columns(dataset, run))
+        by_split[split] = encode(tokenizer, texts, run.protocol.max_tokens, study.data.pair, token_types=types)
+        done += frame.height
+    check_inputs(skeleton(path, dataset.labels, run.head, run.model), tokenizer, by_split)
+    return by_split
+
+
+def columns(frame: pl.DataFrame, names: tuple[str, ...]) -> list[list[str]]:
+    """Text columns as lists."""
+    return [frame[name].to_list() for name in names]

@@ -1,0 +1,1 @@
+"""The study file that `thriftune init` proposes."""

@@ -1,0 +1,121 @@
+"""Writes a commented study file from what `data.inspect` guessed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from thriftune.data.guess.inspect import Guess
+from thriftune.study.file.yaml_text import inline_yaml
+from thriftune.study.proposal.max_tokens import Room
+from thriftune.study.proposal.protocol import Entry, Proposal
+
+MODEL = "demo:minilm"
+
+
+def draft(guess: Guess, room: Room, proposal: Proposal, name: str, folder: Path) -> str:
+    """A study file for the guessed data, to be written into `folder`: source paths are relative to it."""
+    labels = ", ".join(f"{label}: {count:,} rows" for label, count in list(guess.labels.items())[:8])
+    more = len(guess.labels) - 8
+    lines = [
+        "# Written by `thriftune init`; what is guessed and why:",
+        *(f"#   {printable(reason)}" for reason in [*guess.reasons, room.reason, *proposal.reasons]),
+        *_settle_lines(guess),
+        f"name: {inline_yaml(name)}",
+        "data:",
+        f"  source: {inline_yaml(_relative_source(guess.source, folder))}",
+        f"  text: {inline_yaml(list(guess.text))}",
+        f"  label: {inline_yaml(guess.label)} # {printable(labels)}{f' and {more} more' if more > 0 else ''}",
+        *_split_lines(guess),
+        *_setting_lines(guess),
+        *_limit_lines(proposal),
+        *_protocol_lines(proposal),
+        f"models: [{MODEL}] # or for example google-bert/bert-base-uncased, microsoft/deberta-v3-base",
+        *_head_lines(proposal),
+        "methods: # all of them: thriftune methods",
+        *(_method_line(entry) for entry in proposal.methods),
+        "seeds: [0] # with [0, 1, 2] differences can be told from luck",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _limit_lines(proposal: Proposal) -> list[str]:
+    limit = proposal.limit
+    return [] if limit is None else [f"  # limit: {inline_yaml(dict(limit.rows))} # {limit.comment}"]
+
+
+def _protocol_lines(proposal: Proposal) -> list[str]:
+    protocol = proposal.protocol
+    lines = [
+        "protocol:",
+        "  epochs: auto # until validation no longer improves",
+        f"  batch_size: {protocol.batch_size}",
+        f"  max_tokens: {protocol.max_tokens} # longer texts are truncated",
+    ]
+    if protocol.budget.seconds is not None:
+        lines.insert(2, f"  budget: {{seconds: {protocol.budget.seconds:g}}} # or until so many seconds of training")
+    return lines
+
+
+def _head_lines(proposal: Proposal) -> list[str]:
+    if proposal.head.type == "own":
+        return []
+    return [f"head: {{type: {proposal.head.type}}} # how {MODEL} was trained to be read; own for other models"]
+
+
+def _method_line(entry: Entry) -> str:
+    name = f"{entry.name}: {inline_yaml(dict(entry.settings))}" if entry.settings else entry.name
+    comment = f" # {entry.comment}" if entry.comment else ""
+    return f"  {'# ' if entry.off else ''}- {name}{comment}"
+
+
+def _split_lines(guess: Guess) -> list[str]:
+    if guess.split is None:
+        return []
+    split = guess.split
+    given = {
+        "column": split.column,
+        "test": split.test,
+        "validation": split.validation,
+        "group_by": split.group_by,
+        "seed": split.seed,
+    }
+    chosen = {key: value for key, value in given.items() if value not in (None, 0.0)}
+    if split.column is not None:
+        rest = "; the rest is carved from train" if split.test or split.validation else ""
+        return [f"  split: {inline_yaml(chosen)} # the column says each row's split{rest}"]
+    made = ", ".join(f"{split} {count:,}" for split, count in guess.rows.items())
+    sizes = f"; rows: {made}" if made else ""
+    return [f"  split: {inline_yaml(chosen)} # carved from train{sizes}"]
+
+
+def _settle_lines(guess: Guess) -> list[str]:
+    """What the data needs first, as comments."""
+    found = [guess.problem] if guess.problem else []
+    found += [warning.text for warning in guess.warnings]
+    return ["# To settle before comparing:", *(f"#   {printable(each)}" for each in found)] if found else []
+
+
+def _setting_lines(guess: Guess) -> list[str]:
+    """The settings that would settle what was found, switched off."""
+    kinds = {warning.kind for warning in guess.warnings}
+    if kinds & {"shared_texts", "repeated_texts", "conflicting_labels"}:
+        return ["  # deduplicate: true # leaves out of train what test or validation holds, and repeated texts"]
+    return []
+
+
+def _relative_source(source: str | dict[str, str], folder: Path) -> str | dict[str, str]:
+    if isinstance(source, str):
+        return _relative(source, folder)
+    return {split: _relative(each, folder) for split, each in source.items()}
+
+
+def _relative(source: str, folder: Path) -> str:
+    if source.startswith(("demo:", "hub:")) or Path(source).expanduser().is_absolute():
+        return source
+    return os.path.relpath(Path(source).resolve(), folder)
+
+
+def printable(text: str) -> str:
+    """The text on one line: a comment must not end early."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,220 @@
+"""A run of frozen embeddings: one pass through the encoder, a regression on the vectors, scores, what is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
+from thriftune.cost.measured.environment import process_peak_bytes
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.folders import cache_folder
+from thriftune.methods.embeddings import Embeddings as Method
+from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
+from thriftune.processors import ProcessorTime
+from thriftune.results.record import Cost, Scores
+from thriftune.results.store import Embeddings, RunFolder
+from thriftune.study.events import RunProgress
+from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.run.scores import score
+from thriftune.study.run.transformer_run import use_machine
+
+if TYPE_CHECKING:
+    from thriftune.engine.batches import Examples
+    from thriftune.engine.frozen.embed import Embedded
+    from thriftune.models.classifier import Classifier
+
+
+def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+    """Embeds every split, fits and chooses the regression, tests and saves it.
+
+    Raises `RunError` where the vectors are not finite or a GPU is too small.
+    """
+    import torch
+
+    use_machine(job)
+    try:
+        return _run(job, folder, emit)
+    except torch.OutOfMemoryError as error:
+        raise RunError("out_of_memory", first_line(error)) from error
+
+
+def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+    # The first import of a library takes seconds that are no training.
+    import sklearn.linear_model  # noqa: F401
+    import torch
+
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.batches import Examples
+    from thriftune.study.run.promise import check_promise
+
+    planned, method = job.planned, job.planned.method
+    assert isinstance(method, Method)
+    frames = job.frames()
+    tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
+    examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
+    emit(RunProgress(planned.name, "loading"))
+    started = time.perf_counter()
+    classifier, notes = _load(job, method, examples)
+    load_seconds = time.perf_counter() - started
+    embedded = _embed(job, classifier, examples, emit)
+    values = {split: vectors(part.values, method.normalize) for split, part in embedded.items()}
+    emit(RunProgress(planned.name, "training"))
+    started, before = time.perf_counter(), ProcessorTime.now()
+    fitted = _fit(job, method, values, examples)
+    train_seconds, processors = time.perf_counter() - started, ProcessorTime.now().since(before)
+    emit(RunProgress(planned.name, "evaluating"))
+    scores: dict[str, Scores] = {}
+    evaluate_seconds = sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
+    for split in job.evaluated:
+        started = time.perf_counter()
+        probabilities = fitted.probabilities(values[split])
+        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
+        scores[split] = score(examples[split].labels, probabilities, job.labels)
+        folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+    folder.write_embeddings(_sample(values["test"]))
+    stored = _save(job, method, classifier, fitted, folder)
+    cost = Cost(
+        train_seconds=train_seconds,
+        prefix_seconds=embedded["train"].seconds,
+        prefix_reused=embedded["train"].reused,
+        evaluate_seconds=evaluate_seconds,
+        load_seconds=load_seconds,
+        samples_per_second=None,
+        peak_memory_bytes=None,
+        peak_reserved_bytes=None,
+        peak_process_bytes=process_peak_bytes(),
+        prefix_peak_memory_bytes=embedded["train"].peak_memory_bytes,
+        memory=None,
+        trained_parameters=fitted.weight.size + fitted.bias.size,
+        head_parameters=fitted.weight.size + fitted.bias.size,
+        total_parameters=classifier.counts().total,
+        stored_bytes=stored,
+        delta_bytes=fitted.weight.nbytes + fitted.bias.nbytes,
+        energy_joules=None,
+        reasons=dict(_reasons(classifier, processors.waited is None)),
+        layers=None if classifier.family.layers is None else len(classifier.layers),
+        gradient_layers=None if classifier.family.layers is None else 0,
+        pretrained_bytes=_pretrained_bytes(classifier),
+        adapter=True,
+        train_cpu_seconds=processors.used,
+        train_waited_seconds=processors.waited,
+    )
+    notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
+    outcome = Outcome(None, None, scores, cost, [], notes)
+    # All costs are known: what comes now is charged to no one.
+    del classifier, examples
+    check_promise(job, folder)
+    return outcome
+
+
+def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
+    """Vectors (texts, hidden) as the regression reads them: with `normalize` of length 1.
+
+    Raises `RunError` where they are not finite numbers.
+    """
+    if not np.isfinite(values).all():
+        raise RunError("failed", "the model's vectors are not finite numbers, so nothing can be fitted to them")
+    if not normalize:
+        return np.array(values)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.maximum(lengths, 1e-12))
+
+
+def _load(job: Job, method: Method, examples: dict[str, Examples]) -> tuple[Classifier, list[str]]:
+    """The pretrained encoder under the head whose input is the vector; without weights where one pass reads them."""
+    from thriftune.engine.frozen.cut import prefix_layers
+    from thriftune.engine.frozen.embed import as_frozen
+    from thriftune.engine.sides import settle_side
+    from thriftune.models.pretrained.load import load_classifier, skeleton
+
+    assert job.model is not None
+    planned, protocol = job.planned, as_frozen(job.planned.protocol)
+    head, notes = method.head_for(job.model)
+    splits = {name: part for name, part in examples.items() if name not in job.robustness}
+    shapes = skeleton(job.model, job.labels, head, planned.model)
+    layers = prefix_layers(shapes, splits, protocol, PrefixCache(cache_folder() / "prefixes"))
+    classifier = load_classifier(job.model, job.labels, head, planned.model, planned.seed, layers or None)
+    classifier.move(job.device)
+    settle_side(classifier, examples["train"].tokens, protocol)
+    return classifier, notes
+
+
+def _embed(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Embedded]:
+    from thriftune.cost.measured.memory import peak_of
+    from thriftune.engine.frozen.embed import embed
+
+    def report(split: str, done: int, total: int) -> None:
+        emit(RunProgress(job.planned.name, "prefix", step=done, steps=total))
+
+    splits = {name: part for name, part in examples.items() if name not in job.robustness}
+    further = {name: part for name, part in examples.items() if name in job.robustness}
+    cache = PrefixCache(cache_folder() / "prefixes")
+    return embed(classifier, splits, job.planned.protocol, cache, report, peak_of, further)
+
+
+def _fit(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
+    return fit_regression(
+        Vectors(values["train"], examples["train"].labels),
+        Vectors(values["validation"], examples["validation"].labels) if "validation" in values else None,
+        classes=len(job.labels),
+        strength=None if method.regularization == "auto" else float(method.regularization),
+        balanced=None if method.class_weight == "auto" else method.class_weight == "balanced",
+        select=job.planned.protocol.select,
+        seed=job.planned.seed,
+    )
+
+
+def _sample(values: np.ndarray) -> Embeddings:
+    """The vectors of a sample of the test texts, as other runs keep them."""
+    from thriftune.engine.predict import sampled_texts
+
+    rows, limit = sampled_texts(len(values)), float(np.finfo(np.float16).max)
+    return Embeddings(rows, values[rows].clip(-limit, limit).astype(np.float16))
+
+
+def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
+    from thriftune.engine.frozen.embed import as_frozen
+    from thriftune.models.trained.frozen import save_frozen
+    from thriftune.models.trained.usage import Reading
+
+    protocol = as_frozen(job.planned.protocol)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    settings = {
+        "labels": list(job.labels),
+        "pooling": "first" if classifier.head.type == "linear" else "mean",
+        "normalize": method.normalize,
+        "regularization": fitted.setting.strength,
+        "class_weight": "balanced" if fitted.setting.balanced else "none",
+    }
+    return save_frozen(
+        classifier,
+        fitted.weight,
+        fitted.bias,
+        folder.model_path,
+        reading,
+        normalize=method.normalize,
+        settings=settings,
+    )
+
+
+def _pretrained_bytes(classifier: Classifier) -> int:
+    from thriftune.models.pretrained.sources import weight_files
+
+    return sum(path.stat().st_size for path in weight_files(classifier.path))
+
+
+def _reasons(classifier: Classifier, waits_unknown: bool) -> Iterator[tuple[str, str]]:
+    """Why a cost is not known, by its name."""
+    no_steps = "a baseline has no training steps"
+    no_tensors = "the regression trains without tensors; see prefix_peak_memory_bytes and peak_process_bytes"
+    yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), no_steps).items()
+    yield from dict.fromkeys(("peak_memory_bytes", "peak_reserved_bytes", "memory"), no_tensors).items()
+    if classifier.family.layers is None:
+        yield from dict.fromkeys(("layers", "gradient_layers"), classifier.family.why_no_layers).items()
+    if waits_unknown:
+        yield "train_waited_seconds", NOT_COUNTED
+    yield "energy_joules", "only training steps are metered"

@@ -1,0 +1,136 @@
+"""What a run's process is given, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from thriftune.results.files import read_parquet
+from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.search import Searched
+from thriftune.results.training import Training
+from thriftune.study.events import RunProgress
+from thriftune.study.file.plan import PlannedRun
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Emit = Callable[[RunProgress], None]
+EVALUATED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run's process needs to know; it can be pickled."""
+
+    planned: PlannedRun
+    run_id: str
+    labels: tuple[str, ...]
+    text_columns: tuple[str, ...]
+    splits: dict[str, Path]
+    """Parquet files of the splits and further test sets."""
+    tokens: dict[str, Path]
+    """Folders of tokens by split; empty without a model."""
+    model: Path | None
+    device: str
+    """cpu or cuda."""
+    out: Path
+    """The run's folder."""
+    robustness: dict[str, str]
+    """Fingerprints of the further test sets by name; their files are among splits and tokens."""
+    predicted: Prediction | None = None
+    unpredicted: str | None = None
+    """Why there is no prediction, where there should be one."""
+    pair: Literal["segments", "one_segment"] = "segments"
+    """How two text columns become one input."""
+    margin: float = 0.5
+    """The study's: accuracy points below which a gain over the last epoch is none."""
+    searched: Searched | None = None
+    """How a search chose the settings, where one did."""
+    done: bool = False
+    """Whether the run is done but for further test sets that it has not been scored on."""
+
+    @property
+    def evaluated(self) -> list[str]:
+        """What is predicted and scored, in this order."""
+        return [name for name in (*EVALUATED, *self.robustness) if name in self.splits]
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The splits' texts and label ids."""
+        return {split: read_parquet(path) for split, path in self.splits.items()}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run measured."""
+
+    learning_rate: float | None
+    best_epoch: int | float | None
+    scores: dict[str, Scores]
+    cost: Cost
+    search: list[SearchPoint]
+    notes: list[str]
+    training: Training | None = None
+
+
+class RunError(Exception):
+    """A run ended without results, for a reason that has a status of its own."""
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
+    """The record of a run that has no results."""
+    planned = job.planned
+    return RunRecord(
+        run_id=job.run_id,
+        name=planned.name,
+        cell=planned.cell,
+        status=status,
+        message=message,
+        model=planned.model,
+        method=planned.method.flat(),
+        seed=planned.seed,
+        protocol=asdict(planned.protocol),
+        head=asdict(planned.head),
+        learning_rate=None,
+        best_epoch=None,
+        test=None,
+        validation=None,
+        cost=None,
+        predicted=job.predicted,
+        baseline=planned.method.BASELINE,
+        searched=job.searched,
+        notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
+    )
+
+
+def predictions_frame(frame: pl.DataFrame, probabilities: np.ndarray, labels: tuple[str, ...]) -> pl.DataFrame:
+    """Predictions as they go to disk: example, label, predicted, and `p_LABEL` for each label."""
+    import polars as pl
+
+    names = np.array(labels, dtype=object)
+    return pl.DataFrame(
+        {
+            "example": frame["example"],
+            "label": pl.Series(names[label_ids(frame)], dtype=pl.String),
+            "predicted": pl.Series(names[probabilities.argmax(axis=1)], dtype=pl.String),
+            **{f"p_{label}": probabilities[:, index] for index, label in enumerate(labels)},
+        }
+    )
+
+
+def label_ids(frame: pl.DataFrame) -> np.ndarray:
+    """Label ids of shape (texts,)."""
+    return frame["label"].to_numpy().astype(np.int64)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

@@ -1,0 +1,162 @@
+"""A run in a fresh process, which a crash or a kill cannot take the study down with."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from thriftune.endings import SIGNALS, end_with_parent, starting
+from thriftune.processors import brief_waits
+from thriftune.results.record import RunRecord
+from thriftune.results.store import RunFolder
+from thriftune.study.run.extend import without_scores
+from thriftune.study.run.job import Emit, Job, blank_record
+from thriftune.study.run.worker import execute
+
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+"""Whether the platform has fork servers; Windows has none."""
+PRELOADED = ["thriftune.study.run.preload"]
+"""What the fork server imports."""
+SERVER_DIED = 255
+"""How multiprocessing reports the end of a process whose fork server is gone."""
+ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
+GROUP_SECONDS = 1.0
+"""A signal to all processes of a group may reach a run's before the study's."""
+
+
+def run_in_process(job: Job, emit: Emit) -> RunRecord:
+    """Executes a run in a process of its own and passes its progress on; returns its record.
+
+    A process that dies without a record counts as failed, or out of memory where it was killed. When this
+    process is interrupted, the run's process ends too; an incomplete run leaves nothing.
+    """
+    try:
+        record, exit_code = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
+    except BaseException:
+        if not RunFolder(job.out).complete:
+            RunFolder(job.out).remove()
+        raise
+    return record or _died(job, exit_code)
+
+
+def in_process(
+    target: Callable[..., None], job: object, needs_model: bool, emit: Callable[[Any], None], last: tuple[type, ...]
+) -> tuple[Any, int | None]:
+    """Calls `target(job, sender, environment)` in a process of its own; what it sends goes to `emit`.
+
+    Returns its last message, which is of one of the types `last`, or None and the exit code where it ends without one.
+    When this process is interrupted, the other ends too.
+    """
+    context = _context(needs_model)
+    receiver, sender = context.Pipe(duplex=False)
+    process: BaseProcess | None = None
+    try:
+        for further in (True, False):
+            try:
+                with starting(), brief_waits():
+                    process = context.Process(target=target, args=(job, sender, dict(os.environ)), daemon=False)
+                    process.start()
+                break
+            except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
+                process = None
+                if not further:
+                    return None, SERVER_DIED
+        assert process is not None
+        sender.close()
+        found = _listen(receiver, emit, last)
+        process.join()
+        if found is None and process.exitcode in ENDED_BY_SIGNAL:
+            time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
+    except BaseException:
+        if process is not None:
+            _end(process)
+        raise
+    finally:
+        receiver.close()
+    return found, process.exitcode
+
+
+def warm_up() -> None:
+    """Starts the process that runs on a transformer are forked from: it has imported what each of them imports.
+
+    The imports, seconds of work, go on there while this process does something else.
+    """
+    if FORKS:
+        # The server dies with the thread that starts it; only the main one surely lasts as long as the study.
+        mortal = ["thriftune.study.run.mortal"] if threading.current_thread() is threading.main_thread() else []
+        multiprocessing.get_context("forkserver").set_forkserver_preload([*mortal, *PRELOADED])
+        with starting(), brief_waits():
+            from multiprocessing.forkserver import ensure_running
+
+            ensure_running()
+
+
+def _context(needs_model: bool) -> Any:
+    if not (FORKS and needs_model):
+        return multiprocessing.get_context("spawn")
+    warm_up()
+    return multiprocessing.get_context("forkserver")
+
+
+def _end(process: BaseProcess) -> None:
+    """Kills the run's process: it has nothing to tidy up that its parent does not."""
+    if process.pid is not None:
+        process.kill()
+        process.join()
+
+
+def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...]) -> Any:
+    """Passes a child's progress on until its last message comes; None where the child ends without one."""
+    while True:
+        try:
+            message: Any = receiver.recv()
+        except (EOFError, OSError):  # OSError: killed in the middle of a message
+            return None
+        if isinstance(message, last):
+            return message
+        emit(message)
+
+
+def _died(job: Job, exit_code: int | None) -> RunRecord:
+    if exit_code == -getattr(signal, "SIGKILL", 9):
+        status, why = "out_of_memory", "was killed, most likely because the machine ran out of memory"
+    else:
+        status, why = "failed", "broke off"
+    message = f"the run's process {why} (exit code {exit_code})"
+    folder = RunFolder(job.out)
+    if job.done and folder.complete:
+        record = without_scores(job, message)
+    else:
+        record = blank_record(job, status, message)  # type: ignore[arg-type]
+        folder.clear()
+    folder.write_record(record)
+    return record
+
+
+def _child(job: Job, sender: Connection, variables: dict[str, str]) -> None:
+    tell = as_child(sender, variables)
+    tell(execute(job, tell))
+
+
+def as_child(sender: Connection, variables: dict[str, str]) -> Callable[[object], None]:
+    """Makes this process a child that ends with its parent and leaves signals to it; returns how to tell it things."""
+    end_with_parent()
+    # A forked process has the variables of the time when its server started.
+    os.environ.clear()
+    os.environ.update(variables)
+
+    def tell(message: object) -> None:
+        try:
+            sender.send(message)
+        except OSError:
+            raise SystemExit(1) from None  # the parent is gone, and with it the study
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return tell

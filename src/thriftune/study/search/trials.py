@@ -1,0 +1,344 @@
+"""The trials of one cell's search, one after the other: drawn and remembered by Optuna, trained as runs are."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from thriftune.errors import InputError
+from thriftune.results.search import CellSearch, Trial, TrialState
+from thriftune.study.events import RunProgress, SearchProgress
+from thriftune.study.file.search_settings import Choice, Dimension
+from thriftune.study.file.search_space import is_whole, searched_run
+from thriftune.study.run.job import RunError, first_line
+from thriftune.study.search.job import NotSearched, SearchJob, Tell, TrialsDone, sampler_seed, trial_seed
+
+if TYPE_CHECKING:
+    import optuna
+
+    from thriftune.methods.base import Method
+    from thriftune.study.search.watch import TrialWatch
+
+STARTUP_TRIALS = 10
+"""So many are drawn at random, before the sampler goes by what they scored."""
+UNPRUNED_TRIALS = 5
+"""So many must be complete before any is pruned."""
+RECORD = "thriftune"
+"""The attribute of an Optuna trial that holds its `Trial`, or what is known of it when it begins."""
+
+
+def run_trials(job: SearchJob, tell: Tell) -> TrialsDone | NotSearched:
+    """Makes the trials that the search does not have yet, and returns all that its budget pays for, in order.
+
+    A trial that ended is never made again, but for those that failed in an earlier session. One that was broken off is
+    made again with the values and the seed that it had. What is drawn for a trial depends on the search's seed, the
+    trial's number and the trials before it alone, so that a search which was interrupted is the same as any other.
+    """
+    try:
+        with _opened(job) as (study, storage):
+            return _Search(job, study, storage, tell).run()
+    except InputError as error:
+        return NotSearched(str(error))
+
+
+@contextmanager
+def _opened(job: SearchJob) -> Iterator[tuple[optuna.Study, optuna.storages.RDBStorage]]:
+    """The cell's search in the study's database; raises `InputError` where that cannot be used."""
+    import optuna
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = URL.create("sqlite", database=str(job.database)).render_as_string(hide_password=False)
+    storage = None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        try:
+            try:
+                storage = optuna.storages.RDBStorage(url)
+                study = optuna.create_study(
+                    storage=storage, study_name=job.search.key, direction="maximize", load_if_exists=True
+                )
+            except RuntimeError as error:  # tables of another version of Optuna
+                raise _unusable(job, error) from error
+            study.set_user_attr("cell", job.search.cell)
+            yield study, storage
+        except SQLAlchemyError as error:
+            raise _unusable(job, error) from error
+        finally:
+            if storage is not None:
+                storage.remove_session()
+                storage.engine.dispose()
+
+
+def _unusable(job: SearchJob, error: Exception) -> InputError:
+    return InputError(
+        f"{job.database} cannot be used for the search: {first_line(error)}. Remove the file (the search then begins "
+        "anew), or give another --out."
+    )
+
+
+@dataclass
+class _Search:
+    job: SearchJob
+    study: optuna.Study
+    storage: optuna.storages.RDBStorage
+    tell: Tell
+    params: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """What was drawn before for trials that are to be made again, by number."""
+
+    def run(self) -> TrialsDone:
+        done = self._earlier()
+        asked = self.job.settings
+        for number in range(1, asked.trials + 1):
+            found = replace(self.job.search, trials=[done[n] for n in sorted(done) if n < number])
+            if asked.seconds is not None and found.seconds >= asked.seconds:
+                break
+            if number not in done:
+                done[number] = self._make(number, found)
+        everything = replace(self.job.search, trials=[done[number] for number in sorted(done)])
+        return TrialsDone(everything.within(asked.trials, asked.seconds))
+
+    def _earlier(self) -> dict[int, Trial]:
+        """The trials that have ended, by number; those that were broken off are closed."""
+        from optuna.trial import TrialState as Optuna
+
+        done: dict[int, Trial] = {}
+        frozen = self.study.get_trials(deepcopy=False)
+        for each in frozen:
+            record = each.user_attrs.get(RECORD)
+            if each.state == Optuna.WAITING:
+                self.storage.set_trial_state_values(each._trial_id, Optuna.FAIL)
+                continue
+            if each.state == Optuna.RUNNING:
+                record = self._close(each, record, last=each is frozen[-1])
+            if record is None:
+                continue
+            if set(each.params) == set(self.job.space):
+                self.params[record["number"]] = dict(each.params)
+            if "state" not in record:
+                continue
+            if record["state"] == "failed" and each.user_attrs.get("session") != self.job.session:
+                continue
+            done[record["number"]] = Trial(**record)
+        return done
+
+    def _close(self, frozen: Any, record: dict[str, Any] | None, last: bool) -> dict[str, Any] | None:
+        """Ends a trial whose process is gone; where that died in it, the trial's record says so."""
+        from optuna.trial import TrialState as Optuna
+
+        storage, number = self.storage, frozen._trial_id
+        if record is not None and last and self.job.died is not None:
+            state, message = self.job.died
+            params = self._decoded(frozen.params)
+            ended = Trial(
+                **record,
+                params=params,
+                state=state,
+                score=None,
+                message=message,
+                epochs=None,
+                steps=None,
+                prefix_seconds=0.0,
+                train_seconds=0.0,
+                evaluate_seconds=0.0,
+            )
+            record = vars(ended)
+            storage.set_trial_user_attr(number, RECORD, record)
+            storage.set_trial_user_attr(number, "session", self.job.session)
+            lost = Optuna.FAIL if state == "failed" else Optuna.PRUNED
+            storage.set_trial_state_values(number, lost)
+            return record
+        storage.set_trial_state_values(number, Optuna.FAIL)
+        return record
+
+    def _make(self, number: int, before: CellSearch) -> Trial:
+        from optuna.trial import TrialState as Optuna
+
+        settings = self.job.settings
+        self.study.sampler = _sampler(settings.seed, number)
+        self.study.pruner = _pruner(settings.prune)
+        if number in self.params:
+            self.study.enqueue_trial(self.params[number])
+        open_trial = self.study.ask(_distributions(self.job.space, self.job.job.planned.method))
+        seed = trial_seed(settings.seed, number)
+        open_trial.set_user_attr(RECORD, {"number": number, "seed": seed})
+        params = self._decoded(open_trial.params)
+        made = _Attempt(self.job, number, seed, params, open_trial, before, self.tell).run()
+        open_trial.set_user_attr(RECORD, vars(made))
+        open_trial.set_user_attr("session", self.job.session)
+        if made.state == "complete":
+            assert made.score is not None
+            self.study.tell(open_trial, -made.score if before.select == "loss" else made.score)
+        else:
+            # Without a look at validation a pruned trial counts as the worst of all; a failed one not at all.
+            self.study.tell(open_trial, state=Optuna.FAIL if made.state == "failed" else Optuna.PRUNED)
+        return made
+
+    def _decoded(self, params: dict[str, Any]) -> dict[str, Any]:
+        space = self.job.space
+        return {
+            key: json.loads(params[key]) if isinstance(space[key], Choice) else params[key]
+            for key in space
+            if key in params
+        }
+
+
+@dataclass
+class _Attempt:
+    """One trial, from the values drawn for it to its record."""
+
+    job: SearchJob
+    number: int
+    seed: int
+    params: dict[str, Any]
+    open_trial: optuna.Trial
+    before: CellSearch
+    tell: Tell
+
+    def run(self) -> Trial:
+        import torch
+
+        from thriftune.engine.train import DivergedError, StopTraining, score_of
+        from thriftune.study.run.transformer_run import use_machine
+        from thriftune.study.search.watch import TrialWatch
+
+        select = self.before.select
+        self._say(None)
+        state: TrialState = "complete"
+        score: float | None = None
+        message: str | None = None
+        watch = TrialWatch(None, select, None)
+        try:
+            run = replace(searched_run(self.job.job.planned, self.params), seed=self.seed)
+            epochs = run.protocol.epochs
+            watch = TrialWatch(epochs if isinstance(epochs, int) else None, select, self._report(run.method))
+            use_machine(replace(self.job.job, planned=run))
+            fit = _trained(replace(self.job.job, planned=run), watch, self._say)
+            if fit.validation is None:
+                raise InputError("a search needs a validation split")
+            if abs(fit.validation.loss) < float("inf"):
+                value = score_of(fit.validation, select)
+                score = -value if select == "loss" else value
+            else:
+                state, message = "diverged", f"the validation loss is {fit.validation.loss}"
+        except StopTraining as stopped:
+            state, message = "pruned", str(stopped)
+            score = None if watch.best is None else -watch.best if select == "loss" else watch.best
+        except DivergedError as error:
+            state, message = "diverged", str(error)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            state, message = "out_of_memory", first_line(error)
+        except RunError as error:
+            state = "out_of_memory" if error.status == "out_of_memory" else "failed"
+            message = str(error)
+        except InputError as error:
+            state, message = "failed", str(error)
+        except Exception as error:  # noqa: BLE001 - one trial's failure must not lose the others
+            memory = "allocate memory" in str(error)
+            state = "out_of_memory" if memory else "failed"
+            message = f"{type(error).__name__}: {first_line(error)}"
+        last = watch.points[-1] if watch.points else None
+        return Trial(
+            number=self.number,
+            seed=self.seed,
+            params=self.params,
+            state=state,
+            score=score,
+            message=message,
+            epochs=None if last is None else float(last.epoch),
+            steps=None if last is None else last.step,
+            prefix_seconds=self._prefix_seconds(watch),
+            train_seconds=watch.train_seconds,
+            evaluate_seconds=watch.evaluate_seconds,
+        )
+
+    def _report(self, method: Method) -> Any:
+        """Tells Optuna how the trial stands; None where it trains several times, as with a list of rates."""
+        if self.job.settings.prune == "none" or not isinstance(getattr(method, "learning_rate", None), int | float):
+            return None
+
+        def report(tick: int, score: float) -> bool:
+            self.open_trial.report(score, tick)
+            return self.open_trial.should_prune()
+
+        return report
+
+    def _prefix_seconds(self, watch: TrialWatch) -> float:
+        """What the frozen layers cost, where no trial before had so many: the trials of a search share them."""
+        paid = self.open_trial.study.user_attrs.get("prefixes", {})
+        first = paid.setdefault(str(watch.prefix_layers), self.number)
+        self.open_trial.study.set_user_attr("prefixes", paid)
+        return watch.prefix_seconds if first == self.number else 0.0
+
+    def _say(self, progress: RunProgress | None) -> None:
+        best = self.before.best
+        asked = self.job.settings.trials
+        mean = self.before.seconds / len(self.before.trials) if self.before.trials else None
+        left = None if mean is None else mean * (asked - self.number + 1)
+        if left is not None and self.job.settings.seconds is not None:
+            left = min(left, self.job.settings.seconds - self.before.seconds)
+        training = progress if progress is not None and progress.stage == "training" else None
+        self.tell(
+            SearchProgress(
+                name=self.before.cell,
+                trial=self.number,
+                trials=asked,
+                select=self.before.select,
+                best=None if best is None else best.score,
+                seconds_left=left,
+                epoch=None if training is None else training.epoch,
+                epochs=None if training is None else training.epochs,
+            )
+        )
+
+
+def _trained(job: Any, watch: TrialWatch, emit: Any) -> Any:
+    """Trains a run on its training texts, looking at validation; returns the `Fit`."""
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.batches import Examples
+    from thriftune.study.run.job import label_ids
+    from thriftune.study.run.transformer_run import train
+
+    job.out.mkdir(parents=True, exist_ok=True)
+    frames = job.frames()
+    examples = {
+        split: Examples(Tokens.load(path, mmap=True), label_ids(frames[split])) for split, path in job.tokens.items()
+    }
+    return train(job, examples, watch, emit).fit
+
+
+def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
+    """Made afresh for every trial: its state must not depend on which trials one process made."""
+    import optuna
+
+    return optuna.samplers.TPESampler(
+        n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=False, seed=sampler_seed(seed, number)
+    )
+
+
+def _pruner(prune: str) -> optuna.pruners.BasePruner:
+    import optuna
+
+    if prune == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS)
+
+
+def _distributions(space: dict[str, Dimension], method: Method) -> dict[str, Any]:
+    """Optuna's view of the space; values of a choice are their JSON, as it takes only single values."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    out: dict[str, Any] = {}
+    for key, dimension in space.items():
+        if isinstance(dimension, Choice):
+            out[key] = CategoricalDistribution([json.dumps(value) for value in dimension.values])
+        elif is_whole(key, method, dimension):
+            out[key] = IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
+        else:
+            out[key] = FloatDistribution(float(dimension.low), float(dimension.high), log=dimension.log)
+    return out
