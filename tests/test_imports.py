@@ -32,6 +32,7 @@ ORDER = [
     "analysis",
     "report",
     "terminal",
+    "progress",
     "cli",
     "__main__",
 ]
@@ -127,7 +128,7 @@ def test_exemptions_are_used() -> None:
     [
         "import thriftune",
         "import thriftune.cli",
-        "import thriftune.terminal",
+        "import thriftune.progress",
         "import thriftune.data.settings",
         "import thriftune.engine.protocol",
         "import thriftune.models.head",
