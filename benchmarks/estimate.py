@@ -29,7 +29,8 @@ from transformers import AutoConfig
 from thriftune.cost.measured.environment import use_all_processors
 from thriftune.cost.measured.memory import probe
 from thriftune.cost.predicted.cuda import find_gpu
-from thriftune.cost.predicted.estimate import Cell, estimate
+from thriftune.cost.predicted.estimate import Case, estimate
+from thriftune.cost.predicted.speeds import probed_machine
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import Examples, widest_batch
 from thriftune.engine.frozen.cut import PrefixCache, run_prefix
@@ -40,7 +41,6 @@ from thriftune.models.pretrained.load import skeleton, token_types
 from thriftune.models.pretrained.sources import resolve_model
 from thriftune.study.execute import compare
 from thriftune.study.file.config import load_study
-from thriftune.study.forecast.predictor import probed_machine
 
 ROOT = Path(__file__).parent.parent
 
@@ -154,7 +154,7 @@ def memory_row(model: str, folder: Path, method: str, protocol: Protocol, device
             step([widest], 1e-4)
             measured = torch.cuda.max_memory_allocated()
     gpu = None if device == "cpu" else find_gpu("cuda")
-    cell = Cell(
+    cell = Case(
         folder, find(name)(**settings), protocol, tuple(int(n) for n in lengths[widest]), classes=len(LABELS), gpu=gpu
     )
     predicted = estimate(cell).peak_memory_bytes

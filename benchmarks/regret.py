@@ -38,7 +38,7 @@ from thriftune.folders import cache_folder
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
-from thriftune.study.proposal.protocol import protocol_for, tuned_methods
+from thriftune.study.proposal.propose import protocol_for, tuned_methods
 from thriftune.study.run.rates import highest_good, probe_steps
 
 FILE = RESULTS / "regret.json"

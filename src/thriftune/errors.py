@@ -51,5 +51,10 @@ def readable(message: str) -> str:
     return "\n".join([*kept, f"  ... and {more:,} more lines"] if more > 0 else kept)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from thriftune.cost.predicted.cuda import GPUS, CudaKernels, find_gpu
-from thriftune.cost.predicted.estimate import Cell, estimate
+from thriftune.cost.predicted.estimate import Case, estimate
 from thriftune.cost.predicted.shapes import without_data
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.errors import InputError
@@ -42,14 +42,14 @@ def test_published_peaks_are_met(model: str, method: tuple[str, dict[str, Any]],
     )
     lengths = (40,) + (26,) * (batch - 1)
     head = HeadSettings(type="linear", dropout=0.5)
-    cell = Cell(CONFIGS / model, find(name)(**settings), protocol, lengths, head, 3, GPUS["h100"])
+    cell = Case(CONFIGS / model, find(name)(**settings), protocol, lengths, head, 3, GPUS["h100"])
     assert estimate(cell).peak_memory_bytes == pytest.approx(published, rel=0.05)
 
 
 def test_our_engine_on_a_gpu_needs_less_than_padded_batches() -> None:
-    def cell(padding: Any) -> Cell:
+    def cell(padding: Any) -> Case:
         protocol = Protocol(batch_size=8, max_tokens=256, padding=padding)
-        return Cell(CONFIGS / "distilbert-base", find("lora")(), protocol, (40,) + (26,) * 7, gpu=GPUS["h100"])
+        return Case(CONFIGS / "distilbert-base", find("lora")(), protocol, (40,) + (26,) * 7, gpu=GPUS["h100"])
 
     ours, padded = estimate(cell("none")), estimate(cell("max"))
     assert ours.peak_memory_bytes < padded.peak_memory_bytes

@@ -16,7 +16,7 @@ from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, SHARED, model_folder
 
 from thriftune.cost.measured.memory import probe
-from thriftune.cost.predicted.estimate import Cell, Estimate, NoEstimateError, estimate, peak_bytes
+from thriftune.cost.predicted.estimate import Case, Estimate, NoEstimateError, estimate, peak_bytes
 from thriftune.cost.predicted.work import CountWork
 from thriftune.engine.batches import typical_batch, widest_batch
 from thriftune.engine.frozen.cut import PrefixCache, run_prefix
@@ -76,7 +76,7 @@ def both(
     step = Step(classifier, trained, protocol, build_optimizer(classifier, protocol.optimizer, 1e-3))
     widest = widest_batch(lengths, protocol, 0)
     peak, memory = probe(step, [widest])
-    cell = Cell(
+    cell = Case(
         folder, find(name)(**settings), protocol, tuple(int(n) for n in lengths[widest]), head or HeadSettings(), 3
     )
     return Measured(peak, memory, estimate(cell))
@@ -136,7 +136,7 @@ def test_parameters_and_stored_bytes_are_exact(kind: str, method: str, head: Any
     classifier = load_classifier(folder, LABELS, settings)
     chosen = find(METHODS[method][0])()
     chosen.apply(classifier, torch.Generator().manual_seed(0))
-    found = estimate(Cell(folder, chosen, Protocol(batch_size=2), (5, 4), settings, 3))
+    found = estimate(Case(folder, chosen, Protocol(batch_size=2), (5, 4), settings, 3))
     counts = classifier.counts()
     assert found.stored_bytes == save_classifier(classifier, tmp_path)
     assert found.delta_bytes == delta_bytes(classifier)
@@ -155,7 +155,7 @@ def test_work_without_data_is_that_of_the_real_step() -> None:
     with CountWork() as counter:
         step([np.arange(8)], 0.0)
     lengths = tuple(int(n) for n in split.tokens.lengths)
-    found = estimate(Cell(model_folder("bert"), find("lora")(), protocol, lengths, classes=3))
+    found = estimate(Case(model_folder("bert"), find("lora")(), protocol, lengths, classes=3))
     assert found.work.flops == counter.work.flops
     assert found.work.moved_bytes == pytest.approx(counter.work.moved_bytes, rel=0.02)
 
@@ -163,7 +163,7 @@ def test_work_without_data_is_that_of_the_real_step() -> None:
 def test_flops_of_a_linear_head_by_hand() -> None:
     """Frozen layers run once: a step multiplies by the classifier, forward and for its weight's gradient."""
     found = estimate(
-        Cell(model_folder("bert"), find("head_only")(), Protocol(batch_size=2), (9, 7), HeadSettings(type="linear"), 3)
+        Case(model_folder("bert"), find("head_only")(), Protocol(batch_size=2), (9, 7), HeadSettings(type="linear"), 3)
     )
     assert found.flops_per_sample == 2 * 2 * 32 * 3
     assert found.prefix_flops_per_sample > found.flops_per_sample
@@ -173,18 +173,18 @@ def test_a_padded_estimate_needs_no_more_than_a_configuration(tmp_path: Path) ->
     source = model_folder("bert") / "config.json"
     (tmp_path / "config.json").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     protocol = Protocol(batch_size=4, max_tokens=32, padding="max")
-    found = [estimate(Cell(folder, find("lora")(), protocol, (9, 8, 7, 6))) for folder in (tmp_path, source.parent)]
+    found = [estimate(Case(folder, find("lora")(), protocol, (9, 8, 7, 6))) for folder in (tmp_path, source.parent)]
     assert found[0] == found[1]
 
 
 def test_the_peak_alone_is_the_same() -> None:
-    cell = Cell(model_folder("distilbert"), find("lora")(), Protocol(batch_size=4), (20, 9, 8, 7))
+    cell = Case(model_folder("distilbert"), find("lora")(), Protocol(batch_size=4), (20, 9, 8, 7))
     assert peak_bytes(cell) == estimate(cell).peak_memory_bytes
 
 
 def test_a_prefix_that_does_not_fit_runs_in_every_step() -> None:
-    cell = Cell(model_folder("bert"), find("top_layers")(layers=1), Protocol(batch_size=2), (9, 7))
-    huge = Cell(cell.model, cell.method, cell.protocol, cell.lengths, tokens=10**12)
+    cell = Case(model_folder("bert"), find("top_layers")(layers=1), Protocol(batch_size=2), (9, 7))
+    huge = Case(cell.model, cell.method, cell.protocol, cell.lengths, tokens=10**12)
     assert estimate(cell).memory.weights < estimate(huge).memory.weights
     assert estimate(huge).prefix_work.flops == 0
 
@@ -200,7 +200,7 @@ def test_an_ordinary_batch_is_near_the_mean() -> None:
 def test_a_model_without_layers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 0}', encoding="utf-8")
     with pytest.raises(InputError, match="num_hidden_layers: 0 is given"):
-        estimate(Cell(tmp_path, find("head_only")(), Protocol(batch_size=2), (9, 7)))
+        estimate(Case(tmp_path, find("head_only")(), Protocol(batch_size=2), (9, 7)))
 
 
 def test_a_step_that_looks_at_values_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,19 +209,19 @@ def test_a_step_that_looks_at_values_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(torch.nn.LayerNorm, "forward", looks)
     with pytest.raises(NoEstimateError, match="looks at values"):
-        estimate(Cell(model_folder("bert"), find("full")(), Protocol(batch_size=2), (9, 7)))
+        estimate(Case(model_folder("bert"), find("full")(), Protocol(batch_size=2), (9, 7)))
 
 
 DECODER = """
 import resource, sys, time
 from pathlib import Path
 from thriftune.cost.predicted.cuda import GPUS
-from thriftune.cost.predicted.estimate import Cell, estimate
+from thriftune.cost.predicted.estimate import Case, estimate
 from thriftune.engine.protocol import Protocol
 from thriftune.methods import find
 started = time.perf_counter()
 lengths, protocol = (256,) * 4, Protocol(batch_size=4, padding="max")
-found = estimate(Cell(Path(sys.argv[1]), find("lora")(), protocol, lengths, gpu=GPUS["h100"]))
+found = estimate(Case(Path(sys.argv[1]), find("lora")(), protocol, lengths, gpu=GPUS["h100"]))
 print(found.total_parameters, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -10,7 +10,7 @@ from tests.tiny_data import LABELS
 from tests.tiny_models import model_folder
 
 from thriftune.cost.measured.memory import peak_of
-from thriftune.cost.predicted.estimate import Cell, estimate, peak_bytes
+from thriftune.cost.predicted.estimate import Case, estimate, peak_bytes
 from thriftune.cost.predicted.solving import added, scaled
 from thriftune.cost.predicted.work import Work
 from thriftune.engine.protocol import Protocol
@@ -33,10 +33,10 @@ def test_the_solvers_memory_is_predicted(texts: int, width: int, classes: int, v
     assert live_bytes(texts, width, classes, validation) == pytest.approx(measured, rel=0.05)
 
 
-def cell(method: str, head: Any = "mean", texts: int = 5000, **settings: Any) -> Cell:
+def cell(method: str, head: Any = "mean", texts: int = 5000, **settings: Any) -> Case:
     chosen = find(method)(head_start="solved", **settings)
     lengths = (12, 10, 9, 8)
-    return Cell(
+    return Case(
         model_folder("bert"),
         chosen,
         Protocol(batch_size=4),

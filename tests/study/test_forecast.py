@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from thriftune import cli
 from thriftune.amounts import parse_bytes
+from thriftune.cost.predicted import speeds
 from thriftune.cost.predicted.machine import Machine
 from thriftune.errors import InputError
 from thriftune.processors import ProcessorTime
@@ -21,7 +22,6 @@ from thriftune.report.forecast import remarks, rows, search_remark
 from thriftune.results.record import Prediction, RunRecord
 from thriftune.study.execute import compare
 from thriftune.study.file.config import Study, study_to_yaml
-from thriftune.study.forecast import predictor as predict
 from thriftune.study.forecast.estimate import Question, document, estimate, search_seconds
 
 
@@ -153,7 +153,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 
 
 def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
+    monkeypatch.setattr(speeds, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
     study = small_study(tmp_path)
     (cell,) = asked(study, probe=True)
     flops = cell.predicted.flops_per_sample
@@ -175,7 +175,7 @@ def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_where_validation_decides_the_time_is_a_guess_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
+    monkeypatch.setattr(speeds, "known_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 0.0))
     auto = {"epochs": "auto", "batch_size": 16, "max_tokens": 24, "device": "cpu"}
     one, probing, short = (
         asked(small_study(tmp_path, methods=[{"full": {"learning_rate": rate}}], protocol=auto | budget), probe=True)[0]
@@ -201,10 +201,10 @@ def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
     monkeypatch.setattr("thriftune.cost.predicted.probe.probe_machine", probe)
     quiet = SimpleNamespace(now=lambda: ProcessorTime(1.0, 0.0))
-    monkeypatch.setattr("thriftune.study.forecast.predictor.ProcessorTime", quiet)
+    monkeypatch.setattr("thriftune.cost.predicted.speeds.ProcessorTime", quiet)
     folder = model_folder("bert")
     for quick in (True, True, False, False, True):
-        predict.probed_machine("cpu", folder, lambda: None, quick)
+        speeds.probed_machine("cpu", folder, lambda: None, quick)
     assert made == [True, False], "each once, and the full one does for both"
 
 
@@ -220,10 +220,10 @@ def test_a_probe_that_had_to_wait_is_neither_kept_nor_taken_at_its_word(
         [ProcessorTime(1.0, 0.0), ProcessorTime(2.0, 1.0), ProcessorTime(5.0, 1.0), ProcessorTime(6.0, 1.0)]
     )
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path))
-    monkeypatch.setattr("thriftune.study.forecast.predictor.ProcessorTime", SimpleNamespace(now=lambda: next(readings)))
+    monkeypatch.setattr("thriftune.cost.predicted.speeds.ProcessorTime", SimpleNamespace(now=lambda: next(readings)))
     monkeypatch.setattr("thriftune.cost.predicted.probe.probe_machine", lambda *_: Machine({}, {}, 0.0, 1e-9, 0.0, 4.0))
     folder = model_folder("bert")
-    assert predict.probed_machine("cpu", folder, lambda: None, quick=True).step == 2.0
-    assert predict.known_machine("cpu", folder, quick=True) is None
-    assert predict.probed_machine("cpu", folder, lambda: None, quick=True).step == 4.0
-    assert predict.known_machine("cpu", folder, quick=True) is not None
+    assert speeds.probed_machine("cpu", folder, lambda: None, quick=True).step == 2.0
+    assert speeds.known_machine("cpu", folder, quick=True) is None
+    assert speeds.probed_machine("cpu", folder, lambda: None, quick=True).step == 4.0
+    assert speeds.known_machine("cpu", folder, quick=True) is not None

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.study.small_study import small_study
 
+from thriftune.cost.predicted import speeds
 from thriftune.cost.predicted.machine import Machine
 from thriftune.study.events import Notice
 from thriftune.study.execute import compare
-from thriftune.study.forecast import predictor as predict
 from thriftune.study.forecast.outlook import MOST_RUNS, outlook_of
 
 
@@ -43,7 +43,7 @@ def test_nothing_is_said_where_it_is_not_known_of_all() -> None:
 
 
 def test_a_study_says_it_once_its_machine_was_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "known_machine", lambda *_, **__: Machine({}, {}, 0.0, 1e-9, 0.0, 1.0))
+    monkeypatch.setattr(speeds, "known_machine", lambda *_, **__: Machine({}, {}, 0.0, 1e-9, 0.0, 1.0))
     heard: list[Any] = []
     compare(small_study(tmp_path, methods=["head_only"]), tmp_path / "out", heard.append, isolate=False)
     texts = [event.text for event in heard if isinstance(event, Notice)]

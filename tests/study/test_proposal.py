@@ -19,11 +19,10 @@ from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.duration import Speeds, about
 from thriftune.study.proposal import initial as module
 from thriftune.study.proposal.draft import draft
-from thriftune.study.proposal.initial import initial
-from thriftune.study.proposal.max_tokens import Room
-from thriftune.study.proposal.protocol import LONG, Proposal, propose, protocol_for
+from thriftune.study.proposal.max_tokens import TokenRoom
+from thriftune.study.proposal.propose import LONG, Proposal, initial, propose, protocol_for
 
-ROOM = Room(64, "max_tokens 64.", (12, 20, 30), 100)
+ROOM = TokenRoom(64, "max_tokens 64.", (12, 20, 30), 100)
 
 
 def proposal(rows: Mapping[str, int], machine: Speeds | None, classes: int = 3, head: str = "mean") -> Proposal:

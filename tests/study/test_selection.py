@@ -19,7 +19,7 @@ from thriftune.study.file.config import load_study, shipped_folder
 from thriftune.study.file.plan import plan
 from thriftune.study.file.selection import select
 from thriftune.study.forecast.estimate import Question, _cells
-from thriftune.study.forecast.expected import expected_time
+from thriftune.study.forecast.outlook import expected_time
 
 PUBLISHED = shipped_folder() / "published-snli.yaml"
 

@@ -46,10 +46,10 @@ def crossovers(
     from thriftune.analysis.display.crossings import build
     from thriftune.cost.predicted.crossovers import AXES, Setting, axis_points
     from thriftune.cost.predicted.cuda import find_gpu
+    from thriftune.cost.predicted.speeds import known_machine
     from thriftune.errors import unknown_name
     from thriftune.models.pretrained.sources import resolve_model
     from thriftune.paths import check_new_folder
-    from thriftune.study.forecast.predictor import known_machine
 
     for name in axis or ():
         if name not in AXES:

@@ -42,14 +42,14 @@ def init(
     from thriftune.paths import check_new_file
     from thriftune.results.files import write_text
     from thriftune.study.proposal.draft import MODEL, draft
-    from thriftune.study.proposal.initial import initial
-    from thriftune.study.proposal.max_tokens import room
+    from thriftune.study.proposal.max_tokens import token_room
+    from thriftune.study.proposal.propose import initial
 
     name = slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
     path = out or Path(f"{name}.yaml")
     check_new_file(path)
     guessed = guess(source, text or (), label)
-    space = room(guessed.texts, MODEL)
+    space = token_room(guessed.texts, MODEL)
     proposal = initial(guessed, space, MODEL, probe, working)
     try:
         write_text(path, draft(guessed, space, proposal, name, path.resolve().parent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -117,3 +118,4 @@ class SearchFinished:
 Event = (
     StudyPlanned | Stage | Expected | Notice | RunStarted | RunProgress | RunFinished | SearchProgress | SearchFinished
 )
+Listener = Callable[[Event], None]

@@ -19,20 +19,19 @@ from thriftune.results.files import DamagedError, delete, write_text
 from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, RunFolder, Store
-from thriftune.study.events import Notice, RunFinished, RunStarted, StudyPlanned
+from thriftune.study.events import Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id
 from thriftune.study.file.selection import belongs, select
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
-from thriftune.study.forecast.expected import expected_time
-from thriftune.study.forecast.outlook import outlook_of
+from thriftune.study.forecast.outlook import expected_time, outlook_of
 from thriftune.study.forecast.predictor import Predictor
-from thriftune.study.preparation.prepare import Listener, Prepared, prepare, read, text_columns
+from thriftune.study.preparation.prepare import Prepared, prepare, read, text_columns
 from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Emit, Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
-from thriftune.study.search.execute import Found, search
+from thriftune.study.search.execute import Chosen, search
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,7 +71,7 @@ def compare(
             check_same_study(out, study.name, dataset.fingerprint)
             kept = _made_before(out, [run for run in planned if run not in runs], study)
             prepared = prepare(study, runs, dataset, out / WORK, listen)
-            found = Found()
+            found = Chosen()
             if study.search is not None:
                 found = search(
                     study,
@@ -92,7 +91,7 @@ def compare(
                 for run in runs
             ]
             _check_distinct(jobs)
-            progress = _Progress(study, prepared, jobs, store, kept, [run.name for run in planned])
+            progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
             progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
         finally:
             delete(out / WORK)
@@ -100,7 +99,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _Progress:
+class _StudyRuns:
     """A study under way: `results.json` always holds what is known of every run."""
 
     study: Study

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from thriftune.cost.measured.restore import restored
+from thriftune.cost.measured.untouched import untouched
 from thriftune.engine.step import Step
 from thriftune.results.record import Memory
 
@@ -106,7 +106,7 @@ def probe(step: Step, batches: list[Any]) -> tuple[int, Memory]:
 
     Weights, optimiser state and random numbers are restored.
     """
-    with restored(step):
+    with untouched(step):
         return step_peak(step, batches)
 
 

@@ -13,7 +13,7 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from thriftune.cost.measured.restore import restored
+from thriftune.cost.measured.untouched import untouched
 from thriftune.engine.forward import batch_of
 from thriftune.engine.step import Step
 from thriftune.engine.train import synchronize
@@ -35,7 +35,7 @@ def probe_seconds(step: Step, batches: list[np.ndarray]) -> tuple[StepSeconds, P
     """
     depth = _depth(step.classifier)
     rounds: list[dict[str, float]] = []
-    with restored(step):
+    with untouched(step):
         _phases(step, [batches[0][:1]])
         started = time.perf_counter()
         while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() - started < ENOUGH_SECONDS):

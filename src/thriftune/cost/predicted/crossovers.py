@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from thriftune.cost.predicted.cuda import Gpu
-from thriftune.cost.predicted.estimate import Cell, estimate
+from thriftune.cost.predicted.estimate import Case, estimate
 from thriftune.cost.predicted.machine import Machine
 from thriftune.cost.predicted.sizes import SIZES, write_config
 from thriftune.engine.protocol import MOST_TEXTS, Protocol
@@ -138,7 +138,7 @@ def _point(axis: str, place: _Place, setting: Setting) -> AxisPoint:
     assert isinstance(method, TransformerMethod)
     protocol = Protocol(epochs=EPOCHS, batch_size=place.batch_size, max_tokens=setting.text_tokens)
     lengths = (setting.text_tokens,) * place.batch_size
-    found = estimate(Cell(place.model, method, protocol, lengths, gpu=setting.gpu))
+    found = estimate(Case(place.model, method, protocol, lengths, gpu=setting.gpu))
     machine = setting.machine(place.model) if setting.machine is not None else None
     seconds = None
     if machine is not None:

@@ -44,7 +44,7 @@ from thriftune.results.record import Memory
 
 
 @dataclass(frozen=True)
-class Cell:
+class Case:
     """One model trained by one method under one protocol: what an estimate is made for."""
 
     model: Path
@@ -111,35 +111,35 @@ class NoEstimateError(InputError):
     """A step that cannot run without data, because it looks at the values of its tensors."""
 
 
-def estimate(cell: Cell) -> Estimate:
-    """Predicts a cell's cost from its model's configuration.
+def estimate(case: Case) -> Estimate:
+    """Predicts a case's cost from its model's configuration.
 
     Raises `InputError` where the configuration cannot be used or the method does not fit it, `NoEstimateError`
     where the method's step cannot run without data.
     """
-    classifier = _classifier(cell)
+    classifier = _classifier(case)
     counts, stored, delta = classifier.counts(), stored_bytes(classifier), delta_bytes(classifier)
-    typical = cell.typical or cell.lengths
-    with _on(cell):
+    typical = case.typical or case.lengths
+    with _on(case):
         materialise(classifier)
-        cut = _cut(classifier, cell)
+        cut = _cut(classifier, case)
         prefix_work = Work() if cut is None else _prefix_work(classifier, _examples(classifier, typical, None), cut)
         if cut is not None:
             leave_memory(classifier, cut)
-        step = _step(classifier, cell, (*cell.lengths, *typical), cut)
-        widest, usual = np.split(np.arange(len(step.examples)), [len(cell.lengths)])
+        step = _step(classifier, case, (*case.lengths, *typical), cut)
+        widest, usual = np.split(np.arange(len(step.examples)), [len(case.lengths)])
         counter = CountWork()
-        if typical != cell.lengths:
-            _count_step(step, [usual] * cell.protocol.accumulate, counter)
-        beside = counter if typical == cell.lengths else None
-        peak, memory = step_peak(step, [widest] * cell.protocol.accumulate, _granule(cell), beside)
-        solving, solve_work = _solving(classifier, cell), Work()
+        if typical != case.lengths:
+            _count_step(step, [usual] * case.protocol.accumulate, counter)
+        beside = counter if typical == case.lengths else None
+        peak, memory = step_peak(step, [widest] * case.protocol.accumulate, _granule(case), beside)
+        solving, solve_work = _solving(classifier, case), Work()
         if solving is not None:
             peak, memory = _larger(peak, memory, solving, classifier, cut)
-            solve_work = solving.work(classifier, step.examples, usual, cell.protocol)
-    if cell.gpu is not None:
-        peak += cell.gpu.workspaces
-        memory = replace(memory, other=memory.other + cell.gpu.workspaces)
+            solve_work = solving.work(classifier, step.examples, usual, case.protocol)
+    if case.gpu is not None:
+        peak += case.gpu.workspaces
+        memory = replace(memory, other=memory.other + case.gpu.workspaces)
     return Estimate(
         peak_memory_bytes=peak,
         memory=memory,
@@ -149,7 +149,7 @@ def estimate(cell: Cell) -> Estimate:
         stored_bytes=stored,
         delta_bytes=delta,
         work=counter.work,
-        texts=len(typical) * cell.protocol.accumulate,
+        texts=len(typical) * case.protocol.accumulate,
         prefix_work=prefix_work,
         prefix_texts=len(typical),
         solve_work=solve_work,
@@ -157,72 +157,72 @@ def estimate(cell: Cell) -> Estimate:
     )
 
 
-def peak_bytes(cell: Cell) -> int:
+def peak_bytes(case: Case) -> int:
     """The predicted peak alone, in half the time."""
-    classifier = _classifier(cell)
-    with _on(cell):
+    classifier = _classifier(case)
+    with _on(case):
         materialise(classifier)
-        cut = _cut(classifier, cell)
+        cut = _cut(classifier, case)
         if cut is not None:
             leave_memory(classifier, cut)
-        batches = [np.arange(len(cell.lengths))] * cell.protocol.accumulate
-        peak, memory = step_peak(_step(classifier, cell, cell.lengths, cut), batches, _granule(cell))
-        if (solving := _solving(classifier, cell)) is not None:
+        batches = [np.arange(len(case.lengths))] * case.protocol.accumulate
+        peak, memory = step_peak(_step(classifier, case, case.lengths, cut), batches, _granule(case))
+        if (solving := _solving(classifier, case)) is not None:
             peak, _ = _larger(peak, memory, solving, classifier, cut)
-    return peak + (0 if cell.gpu is None else cell.gpu.workspaces)
+    return peak + (0 if case.gpu is None else case.gpu.workspaces)
 
 
-def _classifier(cell: Cell) -> Classifier:
-    """The cell's classifier on the meta device, with the method applied."""
-    classifier = skeleton(cell.model, tuple(f"label {index}" for index in range(cell.classes)), cell.head)
+def _classifier(case: Case) -> Classifier:
+    """The case's classifier on the meta device, with the method applied."""
+    classifier = skeleton(case.model, tuple(f"label {index}" for index in range(case.classes)), case.head)
     if classifier.family.layers is not None and not len(classifier.layers):
-        raise InputError(f"{cell.model / 'config.json'} describes a model without layers. Check its number of layers.")
+        raise InputError(f"{case.model / 'config.json'} describes a model without layers. Check its number of layers.")
     if classifier.config.pad_token_id is None:  # decoders; a batch cannot be classified without one
         classifier.config.pad_token_id = 0
-    if not cell.method.reads_weights:
-        cell.method.apply(classifier, torch.Generator().manual_seed(0))
-    if classifier.input_tuner or cell.method.reads_weights:
+    if not case.method.reads_weights:
+        case.method.apply(classifier, torch.Generator().manual_seed(0))
+    if classifier.input_tuner or case.method.reads_weights:
         raise NoEstimateError(
-            f"{cell.method.label} on {cell.model.name} cannot be estimated: PEFT makes what it adds "
+            f"{case.method.label} on {case.model.name} cannot be estimated: PEFT makes what it adds "
             "from the values of its weights."
         )
     return classifier
 
 
 @contextmanager
-def _on(cell: Cell) -> Iterator[None]:
-    """Runs without data what the cell's device would run."""
+def _on(case: Case) -> Iterator[None]:
+    """Runs without data what the case's device would run."""
     with ExitStack() as stack:
-        stack.enter_context(pretend("cpu" if cell.gpu is None else "cuda"))
+        stack.enter_context(pretend("cpu" if case.gpu is None else "cuda"))
         stack.enter_context(without_data())
-        if cell.gpu is not None:
+        if case.gpu is not None:
             stack.enter_context(CudaKernels())
         try:
             yield
         except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException) as error:
             raise NoEstimateError(
-                f"{cell.method.label} on {cell.model.name} cannot be estimated: its step looks at values ({error})."
+                f"{case.method.label} on {case.model.name} cannot be estimated: its step looks at values ({error})."
             ) from error
 
 
-def _granule(cell: Cell) -> int:
-    return 1 if cell.gpu is None else GRANULE
+def _granule(case: Case) -> int:
+    return 1 if case.gpu is None else GRANULE
 
 
-def _cut(classifier: Classifier, cell: Cell) -> int | None:
+def _cut(classifier: Classifier, case: Case) -> int | None:
     """How many frozen layers run once for all; None where they run in every step."""
-    if not has_constant_prefix(classifier, cell.protocol):
+    if not has_constant_prefix(classifier, case.protocol):
         return None
-    count = sum(cell.lengths) if cell.tokens is None else cell.tokens
+    count = sum(case.lengths) if case.tokens is None else case.tokens
     tokens = Tokens(np.broadcast_to(np.int32(0), count), None, np.zeros(1, dtype=np.int64), 0)
     return classifier.cut if prefix_bytes(classifier, tokens) <= PrefixCache(None).limit_bytes else None
 
 
-def _solving(classifier: Classifier, cell: Cell) -> Solving | None:
+def _solving(classifier: Classifier, case: Case) -> Solving | None:
     """What is to be solved before the first step; None where nothing is, or the number of texts is not known."""
-    if cell.method.head_start != "solved" or not cell.texts:
+    if case.method.head_start != "solved" or not case.texts:
         return None
-    return Solving.of(classifier, cell.texts, cell.validation)
+    return Solving.of(classifier, case.texts, case.validation)
 
 
 def _larger(peak: int, memory: Memory, solving: Solving, classifier: Classifier, cut: int | None) -> tuple[int, Memory]:
@@ -233,13 +233,13 @@ def _larger(peak: int, memory: Memory, solving: Solving, classifier: Classifier,
     return peak, memory
 
 
-def _step(classifier: Classifier, cell: Cell, lengths: tuple[int, ...], cut: int | None) -> Step:
-    classifier.train_mode(cell.protocol.frozen_dropout == "on")
-    if cell.words is not None:
-        tokens = Tokens(np.arange(cell.words, dtype=np.int32), None, np.array([0, cell.words]), 0)
-        narrow(classifier, [Examples(tokens, np.zeros(1, dtype=np.int64))], cell.protocol)
-    optimizer = build_optimizer(classifier, cell.protocol.optimizer, 0.0)
-    return Step(classifier, _examples(classifier, lengths, cut), cell.protocol, optimizer)
+def _step(classifier: Classifier, case: Case, lengths: tuple[int, ...], cut: int | None) -> Step:
+    classifier.train_mode(case.protocol.frozen_dropout == "on")
+    if case.words is not None:
+        tokens = Tokens(np.arange(case.words, dtype=np.int32), None, np.array([0, case.words]), 0)
+        narrow(classifier, [Examples(tokens, np.zeros(1, dtype=np.int64))], case.protocol)
+    optimizer = build_optimizer(classifier, case.protocol.optimizer, 0.0)
+    return Step(classifier, _examples(classifier, lengths, cut), case.protocol, optimizer)
 
 
 def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None) -> Examples:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, first_line
 from thriftune.models.pretrained.folder import check_folder, read_index, require_weights, weight_source
 from thriftune.models.pretrained.json_file import refuse_pointer
 
@@ -107,7 +107,7 @@ def _safetensors(file: Path) -> dict[str, StoredTensor]:
                 found[key] = StoredTensor(file, key, str(part.get_dtype()), tuple(part.get_shape()))
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"The weights {file} cannot be loaded ({_line(error)}): they are cut short or no safetensors file. "
+            f"The weights {file} cannot be loaded ({first_line(error)}): they are cut short or no safetensors file. "
             "Copy or download the file again."
         ) from error
     return found
@@ -127,14 +127,14 @@ def _load_bin(file: Path) -> dict[str, torch.Tensor]:
         found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"The weights {file} cannot be loaded without running code from them, which is never done ({_line(error)})."
-            " Save the model as safetensors (save_pretrained) where you trust it."
+            f"The weights {file} cannot be loaded without running code from them, which is never done "
+            f"({first_line(error)}). Save the model as safetensors (save_pretrained) where you trust it."
         ) from error
     # The old format is read by what its first bytes say, whatever they are.
     except Exception as error:
         raise InputError(
-            f"The weights {file} cannot be loaded ({_line(error)}): they are cut short or not what torch.save wrote. "
-            "Copy or download the file again."
+            f"The weights {file} cannot be loaded ({first_line(error)}): they are cut short or not what torch.save "
+            "wrote. Copy or download the file again."
         ) from error
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         kept = f" (keys {', '.join(map(str, list(found)[:3]))})" if isinstance(found, dict) else ""
@@ -143,7 +143,3 @@ def _load_bin(file: Path) -> dict[str, torch.Tensor]:
             "Save the model's state dict alone, best with save_pretrained."
         )
     return {str(key): value for key, value in found.items()}
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from thriftune.errors import InputError, unknown_name
+from thriftune.errors import InputError, first_line, unknown_name
 from thriftune.models.pretrained.config_file import check_model_files
 from thriftune.models.pretrained.folder import check_folder, identity, read_config, weight_files, weight_source
 from thriftune.paths import status, user_path
+from thriftune.results.files import sha256
 
 __all__ = ["DEMO_MODELS", "PackagedModel", "resolve_model", "weight_files", "weights_hash"]
 
@@ -119,19 +120,15 @@ def _download(name: str, weights: bool = True) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=[*SMALL_FILES, "pytorch_model*"]))
     except (RepositoryNotFoundError, GatedRepoError, HFValidationError) as error:
         raise InputError(
-            f'Model "{name}" is not on the hub, or is not open to you ({_first_line(error)}). '
+            f'Model "{name}" is not on the hub, or is not open to you ({first_line(error)}). '
             "Check the name (OWNER/NAME), or log in with `hf auth login`."
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise InputError(
             f'Model "{name}" is no folder here, and the Hugging Face hub cannot be reached '
-            f"({_first_line(error)}). Give a folder with the model, or try again with a network."
+            f"({first_line(error)}). Give a folder with the model, or try again with a network."
         ) from error
     return _checked(folder, name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def weights_hash(folder: Path) -> str:
@@ -148,5 +145,4 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256_of(path: Path, *_: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

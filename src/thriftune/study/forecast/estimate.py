@@ -17,12 +17,12 @@ from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.search_space import space_of
 from thriftune.study.file.selection import select
 from thriftune.study.forecast.effort import effort
-from thriftune.study.forecast.predictor import WITHOUT_DATA, cell_of, prediction, probed_machine, resized, room
+from thriftune.study.forecast.predictor import WITHOUT_DATA, case_of, prediction
 from thriftune.study.preparation.refusals import all_refused
 
 if TYPE_CHECKING:
     from thriftune.cost.predicted.cuda import Gpu
-    from thriftune.cost.predicted.estimate import Cell
+    from thriftune.cost.predicted.estimate import Case
     from thriftune.cost.predicted.machine import Machine
     from thriftune.data.dataset import Dataset
 
@@ -94,7 +94,7 @@ def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str
     selected = [run for run in select(plan(study), question.only, question.without) if run.model is not None]
     for run in selected:
         if not run.method.BASELINE:
-            first.setdefault(run.cell, resized(run, question.batch_size, question.tokens))
+            first.setdefault(run.cell, _resized(run, question.batch_size, question.tokens))
     if not first:
         raise InputError(f'The study "{study.name}" trains no transformer, so there is nothing to estimate.')
     return list(first.values()), list(dict.fromkeys(run.cell for run in selected if run.method.BASELINE))
@@ -125,6 +125,7 @@ class _Asked:
     def answer(self, run: PlannedRun) -> Forecast:
         """Everything about one cell."""
         from thriftune.cost.predicted.estimate import estimate as estimate_cell
+        from thriftune.cost.predicted.room import room
 
         folder = self._folder(run)
         device, gpu = self._device(run)
@@ -132,21 +133,21 @@ class _Asked:
         machine, reason = self._machine(device, folder)
         self.report(f"estimating {run.cell}")
 
-        def cell_with(size: int) -> Cell:
-            sized = resized(run, size, None)
+        def case_with(size: int) -> Case:
+            sized = _resized(run, size, None)
             lengths, words = self._lengths_of(sized, folder)
-            return cell_of(sized, folder, lengths, self.classes, gpu, words, self.rows)
+            return case_of(sized, folder, lengths, self.classes, gpu, words, self.rows)
 
         batch = run.protocol.batch_size
         if self.texts is not None and batch > self.texts:
             if self.question.batch_size is not None:
                 raise InputError(f"A batch of {batch} texts is impossible: there are {self.texts} training texts.")
             batch = self.texts
-        found = estimate_cell(cell_with(batch))
+        found = estimate_cell(case_with(batch))
         space = None
         if limit is not None:
             most = self.texts or MOST_WITHOUT_DATA
-            space = room(cell_with, found.peak_memory_bytes, batch, limit, most)
+            space = room(case_with, found.peak_memory_bytes, batch, limit, most)
         guessed = None
         if run.protocol.epochs == "auto" and self.texts is not None and isinstance(run.method, TransformerMethod):
             guessed = effort(run.method, run.protocol, self.texts).epochs
@@ -191,6 +192,7 @@ class _Asked:
         import torch
 
         from thriftune.cost.measured.environment import use_all_processors
+        from thriftune.cost.predicted.speeds import probed_machine
 
         if self.texts is None:
             return None, WITHOUT_DATA
@@ -231,6 +233,16 @@ class _Asked:
                 most = run.protocol.max_tokens
                 found.append(encode(tokenizer, texts, most, self.study.data.pair, token_types=types))
         return np.asarray(found[0].lengths), len(np.unique(np.concatenate([tokens.ids for tokens in found])))
+
+
+def _resized(run: PlannedRun, batch_size: int | None, tokens: int | None) -> PlannedRun:
+    """The run with another batch size, and with texts of `tokens` tokens each."""
+    protocol = run.protocol
+    if batch_size is not None:
+        protocol = replace(protocol, batch_size=batch_size)
+    if tokens is not None:
+        protocol = replace(protocol, max_tokens=tokens)
+    return replace(run, protocol=protocol)
 
 
 def search_seconds(study: Study, cells: list[Forecast]) -> float | None:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.cost.measured.busy import NOTICED
-from thriftune.cost.measured.environment import environment
-from thriftune.errors import InputError
-from thriftune.folders import cache_folder
+from thriftune.errors import InputError, first_line
 from thriftune.methods.base import TransformerMethod
-from thriftune.processors import ProcessorTime
 from thriftune.results.record import Prediction
 from thriftune.study.file.plan import PlannedRun
 from thriftune.study.forecast.effort import effort
 from thriftune.study.run.head_start import NO_STEPS
-from thriftune.study.run.job import Job, first_line
+from thriftune.study.run.job import Job
 
 if TYPE_CHECKING:
     from thriftune.cost.predicted.cuda import Gpu
-    from thriftune.cost.predicted.estimate import Cell, Estimate
+    from thriftune.cost.predicted.estimate import Case, Estimate
     from thriftune.cost.predicted.machine import Machine
 
 NO_RECORD = "this machine was not probed; thriftune estimate does it"
@@ -35,7 +26,7 @@ TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
 WITHOUT_DATA = "without data the number of training texts is not known"
 
 
-def cell_of(
+def case_of(
     run: PlannedRun,
     folder: Path,
     lengths: np.ndarray,
@@ -43,19 +34,19 @@ def cell_of(
     gpu: Gpu | None,
     words: int | None = None,
     rows: tuple[int, int] = (0, 0),
-) -> Cell:
+) -> Case:
     """A run of a study as an estimate takes it; `lengths` are the tokens of its training texts, (texts,).
 
     `words`: distinct token ids of its training and validation texts, `rows`: how many of both there are, where they
     are known.
     """
-    from thriftune.cost.predicted.estimate import Cell
+    from thriftune.cost.predicted.estimate import Case
     from thriftune.engine.batches import typical_batch, widest_batch
 
     assert isinstance(run.method, TransformerMethod)
     widest = lengths[widest_batch(lengths, run.protocol, run.seed)]
     typical = lengths[typical_batch(lengths, run.protocol, run.seed)]
-    return Cell(
+    return Case(
         model=folder,
         method=run.method,
         protocol=run.protocol,
@@ -140,14 +131,11 @@ class Predictor:
         found = self._estimated(job)
         if isinstance(found, str):
             return None, found
-        texts = len(self._read(job)[0])
-        return prediction(found, job.planned, texts, known_machine(job.device, job.model)), None
+        return prediction(found, job.planned, len(self._read(job)[0]), _known_machine(job)), None
 
     def seconds(self, job: Job) -> float | None:
         """Training seconds, frozen layers included, by whatever probe of this machine there was; None without one."""
-        if job.model is None or job.planned.method.BASELINE:
-            return None
-        machine = known_machine(job.device, job.model, quick=True)
+        machine = _known_machine(job, quick=True)
         found = None if machine is None else self._estimated(job)
         if found is None or isinstance(found, str):
             return None
@@ -169,7 +157,7 @@ class Predictor:
         rows = len(lengths), validation
         gpu = find_gpu("cuda") if job.device == "cuda" else None
         try:
-            return estimate(cell_of(job.planned, job.model, lengths, len(job.labels), gpu, words, rows))
+            return estimate(case_of(job.planned, job.model, lengths, len(job.labels), gpu, words, rows))
         except InputError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - the run itself may well work
@@ -189,114 +177,8 @@ class Predictor:
         return self._texts[path]
 
 
-def machine_path(device: str, hidden: int) -> Path:
-    """Where the speeds of this machine for models of some hidden size are kept."""
-    about = environment(device)
-    parts = [about.get(key) for key in ("torch", "processor", "threads", "gpu")] + [hidden]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return cache_folder() / "machines" / f"{key}.json"
+def _known_machine(job: Job, quick: bool = False) -> Machine | None:
+    from thriftune.cost.predicted.speeds import known_machine
 
-
-def known_machine(device: str, folder: Path, quick: bool = False) -> Machine | None:
-    """This machine's speeds from an earlier probe, with `quick` from a quick one too; None where there was none."""
-    from thriftune.cost.predicted.machine import Machine
-
-    path = machine_path(device, _hidden(folder))
-    known = Machine.load(path)
-    return Machine.load(_quick(path)) if known is None and quick else known
-
-
-def probed_machine(device: str, folder: Path, report: Callable[[], None], quick: bool = False) -> Machine:
-    """This machine's speeds for a model: known from before, or probed now and kept.
-
-    A quick probe is kept apart: only who asks for a quick one takes it for this machine's speeds. One that had to wait
-    for processors is not kept, and its prices count what it waited as no work.
-    """
-    from thriftune.cost.predicted.probe import probe_machine
-
-    known = known_machine(device, folder, quick)
-    if known is not None:
-        return known
-    report()
-    before = ProcessorTime.now()
-    machine = probe_machine(device, _hidden(folder), quick)
-    had = ProcessorTime.now().since(before)
-    if had.waited is not None and had.waited > NOTICED * (had.used + had.waited):
-        return machine.scaled(had.used / (had.used + had.waited))
-    path = machine_path(device, _hidden(folder))
-    with suppress(OSError):  # a cache that cannot be written to: the machine is timed again next time
-        machine.save(_quick(path) if quick else path)
-    return machine
-
-
-def _quick(path: Path) -> Path:
-    """Where a quick probe's speeds are kept."""
-    return path.with_name(f"{path.stem}-quick.json")
-
-
-def _hidden(folder: Path) -> int:
-    """The hidden size to probe with: the model's, as far as it is quick to run."""
-    from thriftune.models.pretrained.load import load_config
-
-    return min(1024, -(-int(getattr(load_config(folder), "hidden_size", 768)) // 64) * 64)
-
-
-@dataclass(frozen=True)
-class Room:
-    """Whether a cell fits into some memory."""
-
-    fits: bool
-    largest_batch_size: int
-    """0 where not even one text fits."""
-
-
-def room(cell_with: Callable[[int], Cell], peak: int, batch: int, limit: int, most: int) -> Room:
-    """How a cell fits into `limit` bytes: `cell_with` makes it for a batch size, `peak` is what `batch` needs.
-
-    The largest batch size, at most `most`, is found by interpolation and halving on the estimate itself.
-    """
-    from thriftune.cost.predicted.estimate import peak_bytes
-
-    known = {batch: peak}
-
-    def need(size: int) -> int:
-        if size not in known:
-            known[size] = peak_bytes(cell_with(size))
-        return known[size]
-
-    low, high = 0, most + 1
-    if peak <= limit:
-        low = min(batch, most)
-    else:
-        high = min(batch, high)
-    if low == 0 and high > 1:
-        if need(1) > limit:
-            return Room(peak <= limit, 0)
-        low = 1
-    while high - low > 1:
-        guess = _between(known, limit, low, high)
-        if need(guess) <= limit:
-            low = guess
-        else:
-            high = guess
-    return Room(peak <= limit, low)
-
-
-def _between(known: dict[int, int], limit: int, low: int, high: int) -> int:
-    """A size between two bounds: where a line through the nearest known sizes meets the limit, kept off the bounds."""
-    below, above = sorted(known, key=lambda size: (abs(known[size] - limit), size))[:2] if len(known) > 1 else (0, 0)
-    if below == above or known[below] == known[above]:
-        return min(high - 1, max(low + 1, 2 * low))
-    slope = (known[above] - known[below]) / (above - below)
-    guess = int(below + (limit - known[below]) / slope)
-    return min(high - 1, max(low + 1, guess))
-
-
-def resized(run: PlannedRun, batch_size: int | None, tokens: int | None) -> PlannedRun:
-    """The run with another batch size, and with texts of `tokens` tokens each."""
-    protocol = run.protocol
-    if batch_size is not None:
-        protocol = replace(protocol, batch_size=batch_size)
-    if tokens is not None:
-        protocol = replace(protocol, max_tokens=tokens)
-    return replace(run, protocol=protocol)
+    assert job.model is not None
+    return known_machine(job.device, job.model, quick)

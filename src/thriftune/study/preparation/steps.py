@@ -1,7 +1,8 @@
-"""Whether a run's schedule leaves anything to train, which is known once the training texts are counted."""
+"""Whether a run's steps suit the number of its training texts, which is known once these are counted."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from thriftune.engine.schedule import Schedule, optimizer_steps
@@ -10,13 +11,22 @@ from thriftune.study.file.plan import PlannedRun
 
 
 def check_steps(runs: Iterable[PlannedRun], texts: int) -> None:
-    """Raises `InputError` where no step of a run on so many training texts has a learning rate above 0."""
+    """Raises `InputError` where a step accumulates more batches than so many training texts make, and where no step
+    of a run has a learning rate above 0."""
     idle: dict[int, list[str]] = {}
     for run in runs:
-        if not run.method.BASELINE:
-            steps = optimizer_steps(texts, run.protocol)
-            if Schedule(run.protocol, steps).idle:
-                idle.setdefault(steps, []).append(run.name)
+        if run.method.BASELINE:
+            continue
+        size, asked = run.protocol.batch_size, run.protocol.accumulate
+        batches = math.ceil(texts / size)
+        if asked > batches:
+            raise InputError(
+                f"{run.name}: protocol.accumulate is {asked:,}, but an epoch has {batches:,} batches ({texts:,} "
+                f"training texts, batch_size {size:,}). Set it to {batches:,} or less, or lower batch_size."
+            )
+        steps = optimizer_steps(texts, run.protocol)
+        if Schedule(run.protocol, steps).idle:
+            idle.setdefault(steps, []).append(run.name)
     if idle:
         raise InputError(
             "\n".join(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from thriftune.data.guess.inspect import Guess
 from thriftune.study.file.yaml_text import inline_yaml
-from thriftune.study.proposal.max_tokens import Room
-from thriftune.study.proposal.protocol import Entry, Proposal
+from thriftune.study.proposal.max_tokens import TokenRoom
+from thriftune.study.proposal.propose import Proposal, ProposedMethod
 from thriftune.wording import one_line
 
 MODEL = "demo:minilm"
 
 
-def draft(guess: Guess, room: Room, proposal: Proposal, name: str, folder: Path) -> str:
+def draft(guess: Guess, room: TokenRoom, proposal: Proposal, name: str, folder: Path) -> str:
     """A study file for the guessed data, to be written into `folder`: source paths are relative to it."""
     labels = ", ".join(f"{label}: {count:,} rows" for label, count in list(guess.labels.items())[:8])
     more = len(guess.labels) - 8
@@ -64,7 +64,7 @@ def _head_lines(proposal: Proposal) -> list[str]:
     return [f"head: {{type: {proposal.head.type}}} # how {MODEL} was trained to be read; own for other models"]
 
 
-def _method_line(entry: Entry) -> str:
+def _method_line(entry: ProposedMethod) -> str:
     name = f"{entry.name}: {inline_yaml(dict(entry.settings))}" if entry.settings else entry.name
     comment = f" # {entry.comment}" if entry.comment else ""
     return f"  {'# ' if entry.off else ''}- {name}{comment}"

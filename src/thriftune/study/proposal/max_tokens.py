@@ -18,7 +18,7 @@ _SPECIAL = {1: 2, 2: 3}
 
 
 @dataclass(frozen=True)
-class Room:
+class TokenRoom:
     """A value for `max_tokens`, and why."""
 
     max_tokens: int
@@ -29,7 +29,7 @@ class Room:
     """Distinct token ids of the sample; None where they are estimated."""
 
 
-def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
+def token_room(texts: Sequence[list[str]], model: str = "demo:minilm") -> TokenRoom:
     """The smallest size that holds 99% of the texts (one list per text column) as the model's tokenizer sees them.
 
     No size is beyond the model's positions. Where the model is not on this machine the tokens are estimated from
@@ -50,7 +50,7 @@ def room(texts: Sequence[list[str]], model: str = "demo:minilm") -> Room:
     cut = float((lengths > size).mean()) if len(lengths) else 0.0
     cuts = f"; {cut:.0%} are longer and are cut" if cut > 0.005 else ""
     middle = int(np.median(lengths)) if len(lengths) else 0
-    return Room(
+    return TokenRoom(
         max_tokens=size,
         reason=f"max_tokens {size}: 99% of the texts have at most {needed:,} tokens (median {middle:,}; {how}){cuts}.",
         lengths=tuple(int(length) for length in np.minimum(np.ceil(lengths), size)),

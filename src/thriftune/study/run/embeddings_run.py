@@ -11,6 +11,7 @@ import numpy as np
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.errors import first_line
 from thriftune.folders import cache_folder
 from thriftune.methods.embeddings import Embeddings as Method
 from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
@@ -18,7 +19,7 @@ from thriftune.processors import ProcessorTime
 from thriftune.results.record import Cost, Scores
 from thriftune.results.store import Embeddings, RunFolder
 from thriftune.study.events import RunProgress
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, label_ids, predictions_frame
 from thriftune.study.run.scores import score
 from thriftune.study.run.transformer_run import use_machine
 

@@ -129,8 +129,3 @@ def predictions_frame(frame: pl.DataFrame, probabilities: np.ndarray, labels: tu
 def label_ids(frame: pl.DataFrame) -> np.ndarray:
     """Label ids of shape (texts,)."""
     return frame["label"].to_numpy().astype(np.int64)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

@@ -12,13 +12,14 @@ import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes, use_all_processors
+from thriftune.errors import first_line
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.record import Cost, EpochPoint, Scores
 from thriftune.results.store import Embeddings, RunFolder
 from thriftune.results.training import Training, state_of
 from thriftune.study.events import RunProgress
 from thriftune.study.run.head_start import NO_STEPS
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
+from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, label_ids, predictions_frame
 from thriftune.study.run.rates import probed_rate
 from thriftune.study.run.scores import score
 from thriftune.study.run.tries import Trained, Tries

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from thriftune.cost.measured.busy import with_load
 from thriftune.cost.measured.environment import environment
-from thriftune.errors import InputError
+from thriftune.errors import InputError, first_line
 from thriftune.methods.base import Baseline
 from thriftune.methods.embeddings import Embeddings
 from thriftune.processors import load_average
@@ -17,7 +17,7 @@ from thriftune.results.store import RunFolder
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
-from thriftune.study.run.job import Emit, Job, RunError, blank_record, first_line
+from thriftune.study.run.job import Emit, Job, RunError, blank_record
 from thriftune.study.run.transformer_run import run_transformer
 
 

@@ -14,14 +14,14 @@ from thriftune.errors import InputError
 from thriftune.results.files import DamagedError
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial, TrialState
 from thriftune.results.store import Store
-from thriftune.study.events import Event, Notice, SearchFinished, SearchProgress
+from thriftune.study.events import Event, Listener, Notice, SearchFinished, SearchProgress
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, run_id
 from thriftune.study.file.search_settings import SearchSettings, written
 from thriftune.study.file.search_space import extremes, searched_run, space_of
 from thriftune.study.folder import WORK
-from thriftune.study.preparation.accumulation import check_accumulation
-from thriftune.study.preparation.prepare import Listener, Prepared, check_models
+from thriftune.study.preparation.prepare import Prepared
+from thriftune.study.preparation.refusals import check_models
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.run.job import Job
 from thriftune.study.run.process import as_child, in_process
@@ -32,7 +32,7 @@ KILLED = -9
 
 
 @dataclass(frozen=True)
-class Found:
+class Chosen:
     """What the searches of a study chose."""
 
     runs: dict[str, PlannedRun] = field(default_factory=dict)
@@ -52,7 +52,7 @@ def search(
     store: Store,
     listen: Listener,
     isolate: bool,
-) -> Found:
+) -> Chosen:
     """Searches settings for every cell of the runs, and writes `search.json` after each.
 
     `planned` are all runs of the study: what `search.json` holds of those not asked for stays. Trials that are there
@@ -66,7 +66,7 @@ def search(
     before = _before(store, listen)
     others = {run.cell for run in planned} - {run.cell for run in runs}
     kept = [cell for cell in before.cells if cell.cell in others] if before is not None else []
-    found = Found()
+    found = Chosen()
     session = uuid.uuid4().hex
     for name, run in cells.items():
         names = [each.name for each in runs if each.cell == name]
@@ -94,7 +94,7 @@ def search(
     return found
 
 
-def _take(found: Found, done: CellSearch, runs: list[PlannedRun], planned: list[PlannedRun]) -> None:
+def _take(found: Chosen, done: CellSearch, runs: list[PlannedRun], planned: list[PlannedRun]) -> None:
     """Puts the best trial's settings into the cell's runs."""
     best = done.best
     if best is None or best.score is None:
@@ -212,7 +212,6 @@ def _impossible(study: Study, prepared: Prepared, cells: list[PlannedRun]) -> di
             name = f"{run.cell} with {words}"
             variants[name] = (run.cell, replace(searched_run(run, values), name=name))
     planned = [variant for _, variant in variants.values()]
-    check_accumulation(planned, texts)
     check_steps(planned, texts)
     checked = check_models(study, planned, prepared.dataset.labels, texts)
     return {variants[name][0]: f"search.over: {name}: {why}" for name, why in checked.refused.items()}

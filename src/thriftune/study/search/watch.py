@@ -12,7 +12,7 @@ from thriftune.results.record import EpochPoint
 TICKS = 4
 """A training of known length is judged at quarters of it."""
 
-Report = Callable[[int, float], bool]
+Judge = Callable[[int, float], bool]
 """Takes the tick and the score there, more being better; whether the trial should end."""
 
 
@@ -23,7 +23,7 @@ class TrialWatch(CostMeter):
     whole of it; a training whose length is open (`epochs: auto`) by the epochs done.
     """
 
-    def __init__(self, epochs: int | None, select: str, report: Report | None) -> None:
+    def __init__(self, epochs: int | None, select: str, report: Judge | None) -> None:
         super().__init__([], 0)
         self._epochs = epochs
         self._select = select

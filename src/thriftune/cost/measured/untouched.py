@@ -11,7 +11,7 @@ from thriftune.engine.step import Step
 
 
 @contextmanager
-def restored(step: Step) -> Iterator[None]:
+def untouched(step: Step) -> Iterator[None]:
     """Restores weights, optimiser state (none yet) and random numbers when the block ends, however it ends.
 
     The weights wait in the CPU's memory, so that a GPU holds no more than in training.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from thriftune.data.guess.inspect import Guess
 from thriftune.engine.protocol import Budget, Protocol
+from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.head import HeadSettings
+from thriftune.models.pretrained.pooled_by import pooled_by
 from thriftune.study.forecast.duration import Speeds, about, embedding_seconds, ngram_seconds, training_seconds
+from thriftune.study.proposal.max_tokens import TokenRoom, model_folder
 
 BATCHES = ((500, 8), (4_000, 16))
 """The batch size below so many training texts; a smaller one gives few texts more steps."""
@@ -42,7 +46,7 @@ BASELINES = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProposedMethod:
     """A method of the study."""
 
     name: str
@@ -69,12 +73,43 @@ class Proposal:
 
     protocol: Protocol
     head: HeadSettings
-    methods: tuple[Entry, ...]
+    methods: tuple[ProposedMethod, ...]
     limit: Limit | None
     """Proposed as a comment; None where the study is short as it is."""
     reasons: list[str]
     """A sentence for each choice that is not the same for all data; the time is the last."""
     rows: Mapping[str, int]
+
+
+def initial(guess: Guess, room: TokenRoom, model: str, probe: bool, report: Callable[[str], None]) -> Proposal:
+    """The proposal for guessed data; `probe`: whether this machine may be timed, `report` is told of it."""
+    from thriftune.study.proposal.method_speeds import speeds_here
+
+    rows, classes = guess.rows or _rows(guess), len(guess.labels)
+    folder = model_folder(model)
+    mean = folder is not None and pooled_by(folder) == "mean"
+    head = HeadSettings(type="mean" if mean else "own")
+    protocol = protocol_for(rows["train"], room.max_tokens)
+    speeds, why = None, ""
+    if folder is None:
+        why = f"{model} is not on this machine"
+    elif not probe:
+        why = "the machine was not probed (--no-probe)"
+    else:
+        try:
+            speeds = speeds_here(folder, tuned_methods(head), head, protocol, room, classes, report)
+        except InputError as error:
+            why = str(error).rstrip(".")
+    return propose(rows, classes, protocol, head, model, speeds, why)
+
+
+def _rows(guess: Guess) -> Mapping[str, int]:
+    """About the rows by split of data that `compare` would refuse as they are."""
+    total = sum(guess.labels.values())
+    if guess.split is None:
+        return {"train": total}
+    made = {"validation": round(guess.split.validation * total), "test": round(guess.split.test * total)}
+    return {"train": max(1, total - sum(made.values())), **made}
 
 
 def tuned_settings(head: HeadSettings) -> dict[str, dict[str, Any]]:
@@ -119,7 +154,10 @@ def propose(
         reasons.append(f"head mean: {model} was trained to be read as the mean of its tokens, its folder says.")
     methods = tuned_methods(head)
     if speeds is None:
-        entries = (*_baselines(rows, classes, None), *(Entry(*each, "", None) for each in tuned_settings(head).items()))
+        entries = (
+            *_baselines(rows, classes, None),
+            *(ProposedMethod(*each, "", None) for each in tuned_settings(head).items()),
+        )
         limit = _limit_of(rows, UNTIMED_LIMIT) if rows["train"] > UNTIMED_LIMIT else None
         found = None if limit is None else Limit(limit, FIRST_LOOK)
         return Proposal(protocol, head, entries, found, [*reasons, f"Time is not predicted: {why_not}."], rows)
@@ -136,9 +174,9 @@ def propose(
         reasons.append(f"Left out, since they take long here: {named}; remove the # to compare them too.")
     unbounded = "" if protocol.budget.seconds is None else " without the budget"
     tuned = [
-        Entry(name, settings, f"about {about(free[name])} here{unbounded}", free[name], off=True)
+        ProposedMethod(name, settings, f"about {about(free[name])} here{unbounded}", free[name], off=True)
         if name in off
-        else Entry(name, settings, "", kept[name])
+        else ProposedMethod(name, settings, "", kept[name])
         for name, settings in tuned_settings(head).items()
     ]
     entries = (*_baselines(rows, classes, speeds), *tuned)
@@ -149,11 +187,11 @@ def propose(
     return Proposal(protocol, head, entries, found, reasons, rows)
 
 
-def _baselines(rows: Mapping[str, int], classes: int, speeds: Speeds | None) -> list[Entry]:
+def _baselines(rows: Mapping[str, int], classes: int, speeds: Speeds | None) -> list[ProposedMethod]:
     seconds: dict[str, float | None] = dict.fromkeys(BASELINES)
     if speeds is not None:
         seconds |= {"tfidf": ngram_seconds(rows), "embeddings": embedding_seconds(speeds, rows, classes)}
-    return [Entry(name, {}, comment, seconds[name]) for name, comment in BASELINES.items()]
+    return [ProposedMethod(name, {}, comment, seconds[name]) for name, comment in BASELINES.items()]
 
 
 def _tuned_seconds(
@@ -165,7 +203,7 @@ def _tuned_seconds(
     return {name: training_seconds(method, speeds.methods[name], protocol, rows) for name, method in methods.items()}
 
 
-def _time(entries: tuple[Entry, ...], total: float, speeds: Speeds) -> str:
+def _time(entries: tuple[ProposedMethod, ...], total: float, speeds: Speeds) -> str:
     """How long the study takes, the longest run first."""
     timed = [(entry.seconds, entry.name) for entry in entries if entry.seconds is not None and not entry.off]
     parts = ", ".join(f"{name} {about(seconds)}" for seconds, name in sorted(timed, reverse=True))

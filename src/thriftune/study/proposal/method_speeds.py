@@ -12,7 +12,7 @@ from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.head import HeadSettings
 from thriftune.study.forecast.duration import Speed, Speeds
-from thriftune.study.proposal.max_tokens import Room
+from thriftune.study.proposal.max_tokens import TokenRoom
 
 
 def speeds_here(
@@ -20,7 +20,7 @@ def speeds_here(
     methods: Mapping[str, TransformerMethod],
     head: HeadSettings,
     protocol: Protocol,
-    room: Room,
+    room: TokenRoom,
     classes: int,
     report: Callable[[str], None],
 ) -> Speeds:
@@ -32,9 +32,9 @@ def speeds_here(
 
     from thriftune.cost.measured.environment import use_all_processors
     from thriftune.cost.predicted.cuda import find_gpu
-    from thriftune.cost.predicted.estimate import Cell, estimate
+    from thriftune.cost.predicted.estimate import Case, estimate
+    from thriftune.cost.predicted.speeds import probed_machine
     from thriftune.models.pretrained.load import load_config
-    from thriftune.study.forecast.predictor import probed_machine
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -45,7 +45,7 @@ def speeds_here(
     frozen = next(name for name, method in methods.items() if method.NAME == "head_only")
     found = {}
     for name, method in methods.items():
-        cell = Cell(
+        case = Case(
             model=model,
             method=method,
             protocol=protocol,
@@ -55,7 +55,7 @@ def speeds_here(
             gpu=gpu,
             words=room.words,
         )
-        each = estimate(cell)
+        each = estimate(case)
         found[name] = (
             machine.seconds(each.work) / each.texts,
             machine.seconds(each.prefix_work, steps=0) / each.prefix_texts,
@@ -76,7 +76,7 @@ def speeds_here(
     )
 
 
-def typical_lengths(room: Room, batch: int) -> tuple[int, ...]:
+def typical_lengths(room: TokenRoom, batch: int) -> tuple[int, ...]:
     """Tokens of an ordinary batch: the sample's lengths at evenly spaced ranks."""
     middles = (np.arange(batch) + 0.5) / batch
     lengths = np.asarray(room.lengths or (room.max_tokens,))
