@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from thriftune.data.splits.made import split_rows
+from thriftune.data.splits.make import split_rows
 
 DEMO = Path(__file__).parents[1] / "src" / "thriftune" / "data" / "demo"
 COLUMNS = ["premise", "hypothesis", "label"]

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thriftune.data.readers.formats import read_file
-from thriftune.data.table import Reading
+from thriftune.data.table import ReadOptions
 from thriftune.errors import InputError
 
 
 def read(tmp_path: Path, name: str, content: str | bytes, **reading: object) -> list[tuple[str, ...]]:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    table = read_file(path, reading=Reading(**reading))  # type: ignore[arg-type]
+    table = read_file(path, reading=ReadOptions(**reading))  # type: ignore[arg-type]
     return [table.columns, *table.frame.rows()]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from thriftune.data.load import load_dataset
 from thriftune.data.readers.formats import read_file
 from thriftune.data.settings import DataSettings
-from thriftune.data.table import Reading
+from thriftune.data.table import ReadOptions
 from thriftune.errors import InputError
 from thriftune.settings import SettingsError
 
@@ -88,18 +88,18 @@ def test_whatever_is_written_as_utf_8_is_read_as_it(tmp_path_factory: pytest.Tem
 def test_the_user_has_the_last_word(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text,label\nłóżko,x\n".encode("cp1250"))
-    assert read_file(path, reading=Reading(encoding="cp1250")).frame["text"][0] == "łóżko"
+    assert read_file(path, reading=ReadOptions(encoding="cp1250")).frame["text"][0] == "łóżko"
     path.write_bytes("text,label\nłóżko,x\n".encode("utf-8-sig"))
-    assert read_file(path, reading=Reading(encoding="utf-8")).columns == ("text", "label")
+    assert read_file(path, reading=ReadOptions(encoding="utf-8")).columns == ("text", "label")
 
 
 def test_a_given_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"text,label\ncaf\xe9,x\n")
     with pytest.raises(InputError, match=r"is not UTF-8: byte 14 \(line 2\)"):
-        read_file(path, reading=Reading(encoding="utf-8"))
+        read_file(path, reading=ReadOptions(encoding="utf-8"))
     with pytest.raises(InputError, match=r"cannot be read|truncated"):
-        read_file(path, reading=Reading(encoding="utf-16"))
+        read_file(path, reading=ReadOptions(encoding="utf-16"))
 
 
 @pytest.mark.parametrize("name", ["utf8x", "zlib_codec", "unicode_escape", "idna", ""])

@@ -92,15 +92,6 @@ def test_parquet_with_class_names_from_the_hub(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.parquet").label_names == {"label": ("no", "yes")}
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
-def test_at_most_limit_rows(tmp_path: Path, name: str) -> None:
-    frame = pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "z"]})
-    path = tmp_path / name
-    writers = {".csv": frame.write_csv, ".jsonl": frame.write_ndjson, ".parquet": frame.write_parquet}
-    writers.get(path.suffix, lambda p: frame.write_csv(p, separator="\t"))(path)
-    assert read_file(path, limit=2).frame.equals(frame.head(2))
-
-
 BAD = {
     "empty file": ("a.csv", "", r"a\.csv is empty \(0 bytes\)"),
     "header only": ("a.csv", "text,label\n", "no data rows, only a header: text, label"),

@@ -4,7 +4,7 @@ import pytest
 
 from thriftune.data.readers.formats import read_file
 from thriftune.data.readers.header import found_names, names_columns
-from thriftune.data.table import Reading
+from thriftune.data.table import ReadOptions
 
 TEXTS = ["great film", "a waste of my time", "so good", "awful, boring", "I liked it", "not for me"]
 TEXTS += ["ok", "bad", "wow", "meh", "fine film really", "no"]
@@ -82,6 +82,6 @@ def test_no_row_is_lost_and_it_is_said(tmp_path: Path) -> None:
 def test_the_user_has_the_last_word(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("".join(f"{text},{label}\n" for text, label in zip(TEXTS[:3], LABELS, strict=False)))
-    assert read_file(path, reading=Reading(header="yes")).columns == ("great film", "pos")
+    assert read_file(path, reading=ReadOptions(header="yes")).columns == ("great film", "pos")
     path.write_text("text,label\na,x\n")
-    assert read_file(path, reading=Reading(header="no")).frame.height == 2
+    assert read_file(path, reading=ReadOptions(header="no")).frame.height == 2

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thriftune.data.readers.formats import ENDINGS, read_file
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 
 PIECES = [b'"', b",", b"\t", b"\n", b"\r", b"{", b"[", b"]", b"}", b":", b"1", b"a", b"\x00", b"\xff", b"\xe9", b"NaN"]
@@ -35,4 +35,4 @@ def test_any_bytes(
     path = Path(tmp_path_factory.getbasetemp()) / f"hostile{ending}"
     path.write_bytes(content)
     with suppress(InputError):
-        assert isinstance(read_file(path, wanted), Table)
+        assert isinstance(read_file(path, wanted), SourceTable)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from thriftune.data.readers.formats import read_file
-from thriftune.data.table import Reading
+from thriftune.data.table import ReadOptions
 from thriftune.errors import InputError
 
 TREC = [
@@ -74,5 +74,5 @@ def test_tabs_decide(tmp_path: Path) -> None:
     table = read_file(write(tmp_path, spam * 6, "SMSSpamCollection"))
     assert table.columns == ("label", "text")
     assert table.frame["text"].to_list()[2] == '"Ok lar'
-    named = read_file(write(tmp_path, ["label\ttext", *spam]), reading=Reading(header="yes"))
+    named = read_file(write(tmp_path, ["label\ttext", *spam]), reading=ReadOptions(header="yes"))
     assert named.frame.height == 3

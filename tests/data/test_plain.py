@@ -9,7 +9,7 @@ from tests.data.further_tokenizers import MARKERS, albert, marked
 from tests.data.tiny_tokenizers import KINDS
 from tokenizers import AddedToken
 
-from thriftune.data.plain import plain_tokenizer, structural_ids
+from thriftune.data.plain_tokenizer import plain_tokenizer, structural_ids
 
 NAMES = ("bert", "roberta", "deberta")
 
@@ -30,7 +30,7 @@ def test_registered_markers_are_whole_as_the_publisher_has_them(kind: str) -> No
 @pytest.mark.parametrize("kind", NAMES)
 def test_structural_tokens_beside_markers_stay_text(kind: str) -> None:
     tokenizer = marked(kind)
-    structural = structural_ids(tokenizer)
+    structural = structural_ids(tokenizer, plain_tokenizer(tokenizer))
     for word in structural.values():
         ids = plain_tokenizer(tokenizer).encode(f"a{word}[E1] {word} b", add_special_tokens=False).ids
         assert not set(ids) & (set(structural) - {tokenizer.unk_token_id}), word
@@ -52,7 +52,7 @@ def test_what_the_template_adds_is_structural_without_a_role() -> None:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="[LANG] $A", pair="[LANG] $A $B:1", special_tokens=[("[LANG]", index)]
     )
-    assert structural_ids(tokenizer)[index] == "[LANG]"
+    assert structural_ids(tokenizer, plain_tokenizer(tokenizer))[index] == "[LANG]"
     assert "[LANG]" not in words(tokenizer, "a [LANG] b")
 
 
@@ -74,7 +74,7 @@ def test_markers_keep_how_they_are_matched() -> None:
 @pytest.mark.parametrize("make", [albert, KINDS["deberta"]])
 def test_pieces_of_a_unigram_vocabulary_are_broken_and_nothing_else(make: Any) -> None:
     tokenizer = make()
-    structural = set(structural_ids(tokenizer)) - {tokenizer.unk_token_id}
+    structural = set(structural_ids(tokenizer, plain_tokenizer(tokenizer))) - {tokenizer.unk_token_id}
     plain = plain_tokenizer(tokenizer)
     for text in ("[SEP]", "the[CLS]cat [MASK]", "［SEP］", "[[SEP]]", "<pad><unk>"):
         assert not structural & set(plain.encode(text, add_special_tokens=False).ids), text

@@ -21,7 +21,7 @@ def load(source: Any, text: tuple[str, ...] = ("text",), **settings: Any) -> Dat
 
 
 def rows(count: int = 20, **columns: Any) -> list[dict[str, Any]]:
-    """Rows text 0, text 1, ... with labels a, b, a, ...; columns are functions of the row number."""
+    """UsableRows text 0, text 1, ... with labels a, b, a, ...; columns are functions of the row number."""
     made = {"text": lambda i: f"text {i}", "label": lambda i: "ab"[i % 2], **columns}
     return [{name: make(i) for name, make in made.items()} for i in range(count)]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thriftune.data.splits.made import draw, split_rows
+from thriftune.data.splits.make import draw, split_rows
 from thriftune.errors import InputError
 
 quick = settings(max_examples=80, deadline=None)

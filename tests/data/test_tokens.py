@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.data.tiny_tokenizers import KINDS
 
-from thriftune.data.plain import special_ids
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 
@@ -69,6 +68,13 @@ def test_special_tokens_in_texts_stay_text(separating: Any, first: str, second: 
         return sum(index in special for index in found.ids.tolist())
 
     assert count(tokens) == count(clean)
+
+
+def special_ids(tokenizer: Any) -> dict[int, str]:
+    """The special tokens by id: those of the tokenizer and those that its vocabulary marks as special."""
+    named = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    return named | {index: token.content for index, token in added.items() if token.special}
 
 
 def test_a_written_separator_keeps_its_letters(separating: Any) -> None:

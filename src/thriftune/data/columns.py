@@ -1,12 +1,16 @@
-"""Finds the columns that the user names, under the spelling that each source has."""
+"""The columns that the user names: under the spelling that each source has, and as keys of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from thriftune.data.settings import DataSettings, SplitSettings
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import did_you_mean
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SPELLINGS = (("premise", "sentence1"), ("hypothesis", "sentence2"), ("label", "gold_label"))
 """SNLI and MultiNLI as the hub names their columns, and as they are distributed."""
@@ -29,7 +33,7 @@ def spellings(names: Iterable[str]) -> set[str]:
     return found
 
 
-def resolve(table: Table, names: Iterable[str]) -> dict[str, str]:
+def resolve(table: SourceTable, names: Iterable[str]) -> dict[str, str]:
     """The source's column for each name, its other spelling included; missing names are left out."""
     found = {}
     for name in names:
@@ -40,7 +44,7 @@ def resolve(table: Table, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def column_problems(table: Table, names: Iterable[str]) -> list[str]:
+def column_problems(table: SourceTable, names: Iterable[str]) -> list[str]:
     """One message for each name that the source lacks, or has more than once."""
     resolved = resolve(table, names)
     shown = ", ".join(f'"{name}"' for name in dict.fromkeys(table.columns)) or "none"
@@ -55,14 +59,17 @@ def column_problems(table: Table, names: Iterable[str]) -> list[str]:
     return problems
 
 
-def name_problems(settings: DataSettings) -> list[str]:
-    """One message for each column that is named for two purposes."""
-    problems = []
-    if len(set(settings.text)) < len(settings.text):
-        problems.append(f'data.text names "{settings.text[0]}" twice. Give two different columns, or one.')
-    if settings.label in settings.text:
-        problems.append(f'data.label "{settings.label}" is also in data.text. The label cannot be the text.')
-    for name in dict.fromkeys(settings.keep):
-        if name in settings.text or name == settings.label or settings.keep.count(name) > 1:
-            problems.append(f'data.keep: "{name}" is carried already. Remove it.')
-    return problems
+def keyed(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns as keys of joins and groups, called 0, 1, ..: (rows, columns).
+
+    polars takes a column's name such as ^a$ or * for a pattern, and users' columns may have any name.
+    """
+    import polars as pl
+
+    return pl.DataFrame([frame[name].alias(str(i)) for i, name in enumerate(columns)])
+
+
+def rows_in_both(asked: pl.DataFrame, known: pl.DataFrame, columns: Sequence[str]) -> int:
+    """How many rows of one frame have the values of some columns that a row of the other has."""
+    keys = keyed(asked, columns)
+    return keys.join(keyed(known, columns), on=keys.columns, how="semi").height

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from thriftune.data.columns import column_problems, name_problems, resolve, spellings, wanted_columns
+from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import canonical_names, order_labels
 from thriftune.data.relabel import relabel
-from thriftune.data.rows import GROUP, Names, Rows, usable_rows
+from thriftune.data.rows import GROUP, Names, UsableRows, usable_rows
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.sources import read_source, source_name
 from thriftune.data.splits.by_column import split_by_column
 from thriftune.data.splits.deduplicate import deduplicate
-from thriftune.data.splits.made import draw, split_rows
-from thriftune.data.table import Table
+from thriftune.data.splits.make import draw, split_rows
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
 
@@ -40,14 +40,13 @@ def load_dataset(settings: DataSettings, base: Path | None = None, needs_validat
     cannot be used are dropped and counted; guesses are noted. Raises `InputError` for whatever keeps the data
     from being used: files, columns, labels or splits that are missing or do not fit.
     """
-    _raise(name_problems(settings))
     wanted = spellings(wanted_columns(settings))
     tables, notes = read_source(settings.source, base, wanted, encoding=settings.encoding, header=settings.header)
     return from_tables(settings, tables, notes, needs_validation)
 
 
 def from_tables(
-    settings: DataSettings, tables: dict[str, Table], notes: list[str], needs_validation: bool = True
+    settings: DataSettings, tables: dict[str, SourceTable], notes: list[str], needs_validation: bool = True
 ) -> Dataset:
     """The dataset from what `read_source` gave for the settings' source; raises `InputError` as `load_dataset`."""
     notes = list(notes)
@@ -92,7 +91,9 @@ def _raise(problems: list[str]) -> None:
         raise InputError("\n".join(problems))
 
 
-def _usable(tables: dict[str, Table], settings: DataSettings, notes: list[str]) -> tuple[dict[str, Rows], Names]:
+def _usable(
+    tables: dict[str, SourceTable], settings: DataSettings, notes: list[str]
+) -> tuple[dict[str, UsableRows], Names]:
     """The usable rows by split, in the order train, validation, test."""
     group = settings.split.group_by if isinstance(settings.split, SplitSettings) else None
     names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=group)
@@ -122,7 +123,7 @@ def _note_renamed(names: Names, notes: list[str]) -> None:
             notes.append(f'The column "{given}" is called "{out}" in the results.')
 
 
-def _without_empty(rows: dict[str, Rows], notes: list[str]) -> dict[str, Rows]:
+def _without_empty(rows: dict[str, UsableRows], notes: list[str]) -> dict[str, UsableRows]:
     """Leaves out evaluation splits without labels (competition test sets); any other empty split is an error."""
     left, problems = {}, []
     for split, part in rows.items():
@@ -138,7 +139,7 @@ def _without_empty(rows: dict[str, Rows], notes: list[str]) -> dict[str, Rows]:
 
 
 def _with_label_ids(
-    rows: dict[str, Rows], tables: dict[str, Table], names: Names, notes: list[str]
+    rows: dict[str, UsableRows], tables: dict[str, SourceTable], names: Names, notes: list[str]
 ) -> tuple[tuple[str, ...], dict[str, pl.DataFrame]]:
     import polars as pl
 

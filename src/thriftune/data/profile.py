@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from thriftune.data.dataset import Dataset
-from thriftune.data.keys import keyed
-from thriftune.data.splits.made import draw
+from thriftune.data.columns import rows_in_both
+from thriftune.data.dataset import Dataset, label_counts
+from thriftune.data.splits.make import draw
 from thriftune.data.tokens import Tokens
 from thriftune.data.warnings import find_warnings
 from thriftune.results.record import (
@@ -24,7 +24,7 @@ from thriftune.results.record import (
 )
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 _BINS = 40
 _OUTLIERS = 200
@@ -47,7 +47,7 @@ def profile_dataset(
         label_column=dataset.label_column,
         labels=list(dataset.labels),
         rows={split: frame.height for split, frame in splits.items()},
-        label_counts={split: _label_counts(frame, dataset.labels) for split, frame in splits.items()},
+        label_counts={split: label_counts(frame, dataset.labels) for split, frame in splits.items()},
         sample=_sample(dataset),
         characters=_characters(dataset),
         tokens=[_token_lengths(model, max_tokens, parts) for model, (max_tokens, parts) in (tokens or {}).items()],
@@ -92,11 +92,6 @@ def _box(values: npt.NDArray[np.int64]) -> Box:
     )
 
 
-def _label_counts(frame: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, int]:
-    counts = np.bincount(frame["label"].to_numpy(), minlength=len(labels))
-    return {name: int(count) for name, count in zip(labels, counts, strict=True)}
-
-
 def _sample(dataset: Dataset) -> list[dict[str, str]]:
     train = dataset.splits["train"]
     rows = train[draw(train.height, _SAMPLE_ROWS, _SEED)].to_dicts()
@@ -128,16 +123,11 @@ def _token_lengths(model: str, max_tokens: int, parts: Mapping[str, Tokens]) -> 
 
 
 def _shared(dataset: Dataset, first: str, second: str) -> SharedText:
-    columns = list(dataset.text_columns)
+    columns, known, asked = dataset.text_columns, dataset.splits[first], dataset.splits[second]
     return SharedText(
         first=first,
         second=second,
-        exact=_rows_in_both(dataset, first, second, columns),
-        first_column=_rows_in_both(dataset, first, second, columns[:1]) if len(columns) > 1 else None,
-        rows=dataset.splits[second].height,
+        exact=rows_in_both(asked, known, columns),
+        first_column=rows_in_both(asked, known, columns[:1]) if len(columns) > 1 else None,
+        rows=asked.height,
     )
-
-
-def _rows_in_both(dataset: Dataset, first: str, second: str, columns: list[str]) -> int:
-    known, asked = (keyed(dataset.splits[split], columns) for split in (first, second))
-    return asked.join(known, on=known.columns, how="semi").height

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from thriftune.data.labels import canonical_names
-from thriftune.data.rows import Rows
+from thriftune.data.rows import UsableRows
 from thriftune.errors import InputError, did_you_mean
 from thriftune.results.record import Dropped
 
@@ -14,7 +14,7 @@ Mapped = Mapping[str, str | int | None]
 _SHOWN = 12
 
 
-def relabel(rows: dict[str, Rows], mapping: Mapped) -> dict[str, Rows]:
+def relabel(rows: dict[str, UsableRows], mapping: Mapped) -> dict[str, UsableRows]:
     """The rows with their new labels, all names at once: {a: b, b: a} swaps two.
 
     Names are as written (without blanks around) or as the results call them. Raises `InputError` for a label that
@@ -66,7 +66,7 @@ def _check_known(mapping: Mapped, found: set[str]) -> None:
         )
 
 
-def applied(part: Rows, split: str, new: Mapping[str, str | None]) -> Rows:
+def applied(part: UsableRows, split: str, new: Mapping[str, str | None]) -> UsableRows:
     """The rows with the new names that `new_names` gave, without those of labels that are left out."""
     import polars as pl
 

@@ -11,10 +11,10 @@ from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.data.labels import canonical_names
 from thriftune.data.load import fingerprint, load_dataset
 from thriftune.data.relabel import applied, new_names, written
-from thriftune.data.rows import Names, Rows, usable_rows
+from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import DataSettings
 from thriftune.data.sources import read_source
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def load_set(
     )
 
 
-def _test_table(tables: dict[str, Table], source: str) -> Table:
+def _test_table(tables: dict[str, SourceTable], source: str) -> SourceTable:
     if "test" in tables:
         return tables["test"]
     if len(tables) > 1:
@@ -83,7 +83,7 @@ def _test_table(tables: dict[str, Table], source: str) -> Table:
     return next(iter(tables.values()))
 
 
-def _with_label_ids(rows: Rows, labels: tuple[str, ...]) -> pl.DataFrame:
+def _with_label_ids(rows: UsableRows, labels: tuple[str, ...]) -> pl.DataFrame:
     import polars as pl
 
     found = rows.frame["label"].unique().sort().to_list()

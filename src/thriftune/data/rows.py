@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thriftune.data.labels import label_names, padded_names, without_gold
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
 
@@ -52,7 +52,7 @@ def _clear(names: tuple[str, ...], taken: set[str], suffix: str) -> tuple[str, .
 
 
 @dataclass(frozen=True)
-class Rows:
+class UsableRows:
     """What is left of a table."""
 
     frame: pl.DataFrame
@@ -65,7 +65,7 @@ class Rows:
     """Labels as written with blanks around them."""
 
 
-def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]) -> Rows:
+def usable_rows(table: SourceTable, split: str, names: Names, resolved: dict[str, str]) -> UsableRows:
     """Drops rows without a label or with a blank text, each counted once, by its first reason.
 
     `resolved` gives the table's column for each of the user's names. Raises `InputError` for nested values.
@@ -92,7 +92,7 @@ def usable_rows(table: Table, split: str, names: Names, resolved: dict[str, str]
     no_gold = without_gold(labels.drop_nulls().unique().to_list(), resolved[names.label], declared is not None)
     frame, dropped = _drop(frame, split, names.text_out, no_gold)
     unlabelled = not labels.is_in(sorted(no_gold)).not_().any()  # null where there is no label
-    return Rows(
+    return UsableRows(
         frame=frame,
         dropped=dropped,
         unlabelled=unlabelled,

@@ -13,7 +13,7 @@ from thriftune.data.readers.formats import data_ending, data_stem, is_data_file,
 from thriftune.data.readers.hub import read_hub
 from thriftune.data.settings import SPLITS
 from thriftune.data.splits.names import split_of
-from thriftune.data.table import Reading, Table, Wanted
+from thriftune.data.table import ReadOptions, SourceTable, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
 from thriftune.paths import check_readable, is_ordinary, kind, missing, names_in, status, user_path
 
@@ -42,13 +42,13 @@ def read_source(
     *,
     encoding: str = "auto",
     header: Literal["auto", "yes", "no"] = "auto",
-) -> tuple[dict[str, Table], list[str]]:
+) -> tuple[dict[str, SourceTable], list[str]]:
     """The tables by split (train, validation, test), and notes on what was guessed or ignored.
 
     A single file is train. Relative paths are looked up in `base`, then in the working directory; `encoding` and
     `header` say what the files do not. Raises `InputError` for what does not exist or cannot be read.
     """
-    reading = Reading(wanted=wanted, encoding=encoding, header=header)
+    reading = ReadOptions(wanted=wanted, encoding=encoding, header=header)
     _check_effect([source] if isinstance(source, str) else list(source.values()), reading)
     if isinstance(source, str):
         return _read_one(source, base, reading)
@@ -57,7 +57,7 @@ def read_source(
         raise unknown_name("The split in data.source", unknown[0], SPLITS)
     if not source:
         raise InputError("data.source is empty. Give a file, or one per split: {train: a.csv, test: b.csv}.")
-    tables: dict[str, Table] = {}
+    tables: dict[str, SourceTable] = {}
     notes: list[str] = []
     for split, one in source.items():
         found, said = _read_one(one, base, reading)
@@ -75,7 +75,7 @@ def source_name(source: str | Mapping[str, str]) -> str:
     return data_stem(Path(source)) or "data"
 
 
-def _pick(found: dict[str, Table], split: str, source: str) -> Table:
+def _pick(found: dict[str, SourceTable], split: str, source: str) -> SourceTable:
     if split in found:
         return found[split]
     if len(found) == 1:
@@ -85,7 +85,7 @@ def _pick(found: dict[str, Table], split: str, source: str) -> Table:
     )
 
 
-def _check_effect(sources: list[str], reading: Reading) -> None:
+def _check_effect(sources: list[str], reading: ReadOptions) -> None:
     """Raises where what is said of the files is read by none of them."""
     files = [source for source in sources if not source.startswith(("demo:", "hub:"))]
     endings = [data_ending(Path(source)) for source in files]
@@ -98,7 +98,7 @@ def _check_effect(sources: list[str], reading: Reading) -> None:
             raise InputError(f"data.{key} has no effect on {', '.join(sources)}: it is for text files. Remove it.")
 
 
-def _read_one(source: str, base: Path | None, reading: Reading) -> tuple[dict[str, Table], list[str]]:
+def _read_one(source: str, base: Path | None, reading: ReadOptions) -> tuple[dict[str, SourceTable], list[str]]:
     kind, _, name = source.partition(":")
     if kind == "demo":
         return _read_demo(name, reading.wanted)
@@ -131,23 +131,23 @@ def find_path(source: str, base: Path | None) -> Path:
     )
 
 
-def _read_demo(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+def _read_demo(name: str, wanted: Wanted) -> tuple[dict[str, SourceTable], list[str]]:
     if name not in DEMOS:
         raise unknown_name("The demo dataset", name, DEMOS)
     folder = Path(str(files("thriftune.data"))) / "demo" / name
     tables = {}
     for split in DEMOS[name]:
         table = read_file(folder / f"{split}.parquet", wanted)
-        tables[split] = Table(frame=table.frame, columns=table.columns, where=f"demo:{name}")
+        tables[split] = SourceTable(frame=table.frame, columns=table.columns, where=f"demo:{name}")
     return tables, [_DEMO_NOTES[name]] if name in _DEMO_NOTES else []
 
 
-def _read_hub(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
+def _read_hub(name: str, wanted: Wanted) -> tuple[dict[str, SourceTable], list[str]]:
     repository, _, config = name.partition("#")
     if not repository:
         raise InputError("hub: names no dataset. Write hub:OWNER/NAME or hub:OWNER/NAME#CONFIG.")
     found = read_hub(repository, config or None, wanted)
-    tables: dict[str, Table] = {}
+    tables: dict[str, SourceTable] = {}
     notes = []
     for split, table in found.items():
         role = split_of(split)
@@ -158,7 +158,7 @@ def _read_hub(name: str, wanted: Wanted) -> tuple[dict[str, Table], list[str]]:
     return tables, notes
 
 
-def _read_folder(folder: Path, reading: Reading) -> tuple[dict[str, Table], list[str]]:
+def _read_folder(folder: Path, reading: ReadOptions) -> tuple[dict[str, SourceTable], list[str]]:
     entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and is_data_file(entry))
     chosen: dict[str, list[Path]] = {}
     unused = []
@@ -185,7 +185,7 @@ def _read_folder(folder: Path, reading: Reading) -> tuple[dict[str, Table], list
     return tables, notes
 
 
-def _read_texts(folder: Path, reading: Reading) -> tuple[dict[str, Table], list[str]] | None:
+def _read_texts(folder: Path, reading: ReadOptions) -> tuple[dict[str, SourceTable], list[str]] | None:
     """The splits of a folder with a subfolder per class, or with such a folder for each split; None where it has
     neither. A folder without splits is train."""
     parts: dict[str, Path] = {}
@@ -220,7 +220,7 @@ def _one_format(paths: list[Path], split: str, folder: Path) -> tuple[list[Path]
     return best, [note] if rest else []
 
 
-def _concatenate(tables: list[Table]) -> Table:
+def _concatenate(tables: list[SourceTable]) -> SourceTable:
     import polars as pl
 
     first = tables[0]
@@ -233,4 +233,6 @@ def _concatenate(tables: list[Table]) -> Table:
                 f"{', '.join(first.columns)}; {', '.join(table.columns)}."
             )
     frame = pl.concat([table.frame for table in tables], how="vertical_relaxed")
-    return Table(frame=frame, columns=first.columns, where=f"{first.where} (and parts)", label_names=first.label_names)
+    return SourceTable(
+        frame=frame, columns=first.columns, where=f"{first.where} (and parts)", label_names=first.label_names
+    )

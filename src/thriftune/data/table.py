@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -14,20 +14,22 @@ Wanted = Collection[str] | None
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a file is read: what is wanted of it, and what its user says about it."""
 
     wanted: Wanted = None
-    limit: int | None = None
-    """At most so many rows."""
     encoding: str = "auto"
     """A codec's name; auto finds it from the bytes."""
     header: Literal["auto", "yes", "no"] = "auto"
     """Whether the first row names the columns; auto looks at the rows below it."""
 
+    def wants(self, name: str) -> bool:
+        """Whether a column is to be kept."""
+        return self.wanted is None or name in self.wanted
+
 
 @dataclass(frozen=True)
-class Table:
+class SourceTable:
     """The wanted columns of one split, and what is known of the others."""
 
     frame: pl.DataFrame
@@ -40,3 +42,14 @@ class Table:
     """Names of integer labels, by column, where the source declares them (hub class labels)."""
     notes: tuple[str, ...] = ()
     """What was guessed in reading."""
+
+
+def text_table(
+    columns: Mapping[str, Sequence[str | None]], reading: ReadOptions, where: str, notes: tuple[str, ...]
+) -> SourceTable:
+    """The table of columns of text, of which the wanted ones are kept."""
+    import polars as pl
+
+    kept = {name: values for name, values in columns.items() if reading.wants(name)}
+    frame: pl.DataFrame = pl.DataFrame(kept, schema=dict.fromkeys(kept, pl.String))
+    return SourceTable(frame=frame, columns=tuple(columns), where=where, notes=notes)

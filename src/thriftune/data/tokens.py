@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from thriftune.data.plain import plain_tokenizer
+from thriftune.data.plain_tokenizer import plain_tokenizer
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     import tokenizers
 
 Pair = Literal["segments", "one_segment"]
-Progress = Callable[[int, int], None]
-"""Called with the texts done and the texts in all."""
 
 _CHUNK = 8192
 _Encoded = tuple[list[int], list[int], bool]
@@ -105,7 +103,6 @@ def encode(
     pair: Pair = "segments",
     *,
     token_types: bool,
-    progress: Progress | None = None,
 ) -> Tokens:
     """Encodes texts as a transformers fast tokenizer would, at most `max_tokens` each.
 
@@ -127,7 +124,7 @@ def encode(
     else:
         plain.enable_truncation(max_tokens, strategy="longest_first", direction=tokenizer.truncation_side)
         rows = _rows(plain, texts)
-    return _pack(rows, len(texts[0]), token_types, progress)
+    return _pack(rows, token_types)
 
 
 def _check_columns(texts: Sequence[Sequence[str]]) -> None:
@@ -170,18 +167,16 @@ def _single_template(plain: tokenizers.Tokenizer) -> tuple[list[int], list[int]]
     return probe.ids[: text[0]], probe.ids[text[-1] + 1 :]
 
 
-def _pack(rows: Iterator[_Encoded], total: int, token_types: bool, progress: Progress | None) -> Tokens:
+def _pack(rows: Iterator[_Encoded], token_types: bool) -> Tokens:
     # array grows in place at 4 bytes a token, where a list would hold an object for each.
     ids, types, offsets = array("i"), array("B"), array("q", [0])
     truncated = 0
-    for done, (row_ids, row_types, cut) in enumerate(rows, start=1):
+    for row_ids, row_types, cut in rows:
         ids.extend(row_ids)
         if token_types:
             types.extend(row_types)
         offsets.append(len(ids))
         truncated += cut
-        if progress is not None and (done % _CHUNK == 0 or done == total):
-            progress(done, total)
     return Tokens(
         ids=np.array(ids, dtype=np.int32),
         types=np.array(types, dtype=np.uint8) if token_types else None,

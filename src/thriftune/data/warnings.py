@@ -8,15 +8,13 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from thriftune.data.dataset import Dataset
-from thriftune.data.keys import keyed
-from thriftune.data.targets import MISSING
+from thriftune.data.columns import keyed, rows_in_both
+from thriftune.data.dataset import Dataset, label_counts
+from thriftune.data.labels import MISSING
 from thriftune.results.record import DataWarning
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 FEWEST_ROWS = 10
 """A class with fewer training rows is said to have few."""
@@ -55,7 +53,7 @@ def _variants(dataset: Dataset) -> Iterator[DataWarning]:
     groups: dict[str, list[str]] = {}
     for label in dataset.labels:
         groups.setdefault(_folded(label), []).append(label)
-    counts = _counts(dataset.splits["train"], dataset)
+    counts = label_counts(dataset.splits["train"], dataset.labels)
     padded: dict[str, list[str]] = {}
     for written in dataset.padded_labels:
         padded.setdefault(_folded(written), []).append(written)
@@ -72,13 +70,10 @@ def _variants(dataset: Dataset) -> Iterator[DataWarning]:
     more = f" (and {len(said) - _SHOWN} more such groups)" if len(said) > _SHOWN else ""
     yield DataWarning(
         "label_variants",
-        f"Labels that differ in capitals or blanks alone are {_classes(dataset)}: {'; '.join(said[:_SHOWN])}{more}.",
+        f"Labels that differ in capitals or blanks alone are classes of their own among the {len(dataset.labels)}: "
+        f"{'; '.join(said[:_SHOWN])}{more}.",
         f"Where they mean the same, data.labels: {flow(merged)} merges them.",
     )
-
-
-def _classes(dataset: Dataset) -> str:
-    return f"classes of their own among the {len(dataset.labels)}"
 
 
 def _folded(label: str) -> str:
@@ -90,7 +85,7 @@ def _folded(label: str) -> str:
 def _missing(dataset: Dataset) -> Iterator[DataWarning]:
     found = [label for label in dataset.labels if label.casefold() in MISSING]
     if found:
-        rows = sum(_counts(frame, dataset)[label] for frame in dataset.splits.values() for label in found)
+        rows = sum(label_counts(frame, dataset.labels)[label] for frame in dataset.splits.values() for label in found)
         yield DataWarning(
             "missing_label",
             f"{_listed(found)} {'is a class' if len(found) == 1 else 'are classes'} here ({_rows(rows)}), but such "
@@ -114,13 +109,11 @@ def _numeric(dataset: Dataset) -> Iterator[DataWarning]:
 
 
 def _shared(dataset: Dataset) -> Iterator[DataWarning]:
-    columns = list(dataset.text_columns)
     for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
         known, rows = dataset.splits.get(first), dataset.splits.get(second)
         if known is None or rows is None:
             continue
-        asked = keyed(rows, columns)
-        count = asked.join(keyed(known, columns), on=asked.columns, how="semi").height
+        count = rows_in_both(rows, known, dataset.text_columns)
         if count:
             what, them = ("texts stands", "it") if count == 1 else ("texts stand", "them")
             flatter = f": scores on {second} may flatter every method" if count >= REPEATED * rows.height else ""
@@ -168,7 +161,7 @@ def _repeated(dataset: Dataset) -> Iterator[DataWarning]:
 
 
 def _few_rows(dataset: Dataset) -> Iterator[DataWarning]:
-    counts = _counts(dataset.splits["train"], dataset)
+    counts = label_counts(dataset.splits["train"], dataset.labels)
     few = {label: count for label, count in counts.items() if 0 < count < FEWEST_ROWS}
     if few:
         shown = _listed([f"{quoted(label)} ({count})" for label, count in few.items()], quote=False)
@@ -185,7 +178,7 @@ def _absent(dataset: Dataset) -> Iterator[DataWarning]:
     for split in ("test", "validation"):
         if split not in dataset.splits:
             continue
-        absent = [label for label, count in _counts(dataset.splits[split], dataset).items() if not count]
+        absent = [label for label, count in label_counts(dataset.splits[split], dataset.labels).items() if not count]
         if absent:
             have = "label has" if len(absent) == 1 else "labels have"
             yield DataWarning(
@@ -197,7 +190,7 @@ def _absent(dataset: Dataset) -> Iterator[DataWarning]:
 
 
 def _dominant(dataset: Dataset) -> Iterator[DataWarning]:
-    counts = _counts(dataset.splits["train"], dataset)
+    counts = label_counts(dataset.splits["train"], dataset.labels)
     label = max(counts, key=lambda name: counts[name])
     share = counts[label] / dataset.splits["train"].height
     if share >= DOMINANT:
@@ -206,11 +199,6 @@ def _dominant(dataset: Dataset) -> Iterator[DataWarning]:
             f"{share:.0%} of the training rows are {quoted(label)}: always answering it is about as accurate.",
             "Read macro F1 beside accuracy; protocol.select: macro_f1 picks weights by it.",
         )
-
-
-def _counts(frame: pl.DataFrame, dataset: Dataset) -> dict[str, int]:
-    counts = np.bincount(frame["label"].to_numpy(), minlength=len(dataset.labels))
-    return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
 
 
 def _rows(count: int) -> str:

@@ -8,10 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from thriftune.cost.measured.environment import environment
-from thriftune.data.dataset import Dataset, FurtherTest
+from thriftune.data.dataset import Dataset, FurtherTest, label_counts
 from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
@@ -275,11 +273,10 @@ def _check_distinct(jobs: list[Job]) -> None:
 
 
 def _robustness_profile(further: FurtherTest, labels: tuple[str, ...]) -> RobustnessProfile:
-    counts = np.bincount(further.frame["label"].to_numpy(), minlength=len(labels))
     return RobustnessProfile(
         source=further.source,
         rows=further.frame.height,
-        label_counts={label: int(count) for label, count in zip(labels, counts, strict=True)},
+        label_counts=label_counts(further.frame, labels),
         dropped=list(further.dropped),
         notes=list(further.notes),
         fingerprint=further.fingerprint,

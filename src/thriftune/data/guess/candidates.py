@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from thriftune.data.labels import canonical_names, label_names, order_labels, without_gold
-from thriftune.data.table import Table
-from thriftune.data.targets import target_problem
+from thriftune.data.labels import canonical_names, label_names, order_labels, target_problem, without_gold
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,13 +122,13 @@ class LabelColumn:
         return f'"{self.name}" ({len(self.counts)} values)'
 
 
-def label_columns(table: Table, without: tuple[str, ...] = ()) -> list[LabelColumn]:
+def label_columns(table: SourceTable, without: tuple[str, ...] = ()) -> list[LabelColumn]:
     """Every column but those left out, the likeliest label first."""
     found = [label_column(table, name) for name in table.frame.columns if name not in without]
     return sorted(found, key=lambda column: (column.rank, len(column.counts)))
 
 
-def label_column(table: Table, name: str) -> LabelColumn:
+def label_column(table: SourceTable, name: str) -> LabelColumn:
     """One column as a label."""
     import polars as pl
 
@@ -181,7 +180,7 @@ def is_id(name: str) -> bool:
     return words[-1].lower() in _IDS or name.endswith(("ID", "Id"))
 
 
-def text_lengths(table: Table, without: tuple[str, ...] = ()) -> dict[str, float]:
+def text_lengths(table: SourceTable, without: tuple[str, ...] = ()) -> dict[str, float]:
     """Mean characters of the columns that hold text, in the file's order."""
     return {
         name: length

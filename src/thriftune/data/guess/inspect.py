@@ -20,14 +20,13 @@ from thriftune.data.guess.candidates import (
 )
 from thriftune.data.guess.shares import shares
 from thriftune.data.guess.siblings import siblings
-from thriftune.data.labels import label_names, order_labels
+from thriftune.data.labels import ONE_LABEL, label_names, order_labels
 from thriftune.data.load import from_tables
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.sources import find_path, read_source
 from thriftune.data.splits.by_column import split_values
 from thriftune.data.splits.names import split_of
-from thriftune.data.table import Table
-from thriftune.data.targets import ONE_LABEL
+from thriftune.data.table import SourceTable
 from thriftune.data.warnings import find_warnings
 from thriftune.errors import InputError
 from thriftune.results.record import DataWarning
@@ -120,12 +119,12 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
     )
 
 
-def _beside(source: str, table: Table) -> str:
+def _beside(source: str, table: SourceTable) -> str:
     """The sibling's path, written as the given one is."""
     return str(Path(source).parent / Path(table.where).name)
 
 
-def _check_given(table: Table, text: Sequence[str], label: str | None) -> None:
+def _check_given(table: SourceTable, text: Sequence[str], label: str | None) -> None:
     problems = column_problems(table, [*text, *([label] if label is not None else [])])
     if len(text) > 2:
         problems.append(f"--text is given {len(text)} times; give one text column, or two for a pair.")
@@ -138,7 +137,7 @@ def _check_given(table: Table, text: Sequence[str], label: str | None) -> None:
 
 
 def _guess_columns(
-    table: Table, text: tuple[str, ...], label: str | None, reasons: list[str]
+    table: SourceTable, text: tuple[str, ...], label: str | None, reasons: list[str]
 ) -> tuple[LabelColumn, tuple[str, ...]]:
     """The label column and the text columns; the surer of the two is found first."""
     if label is not None:
@@ -152,7 +151,7 @@ def _guess_columns(
     return chosen, _guess_text(table, chosen.name, reasons)
 
 
-def _longest(table: Table) -> tuple[str, ...]:
+def _longest(table: SourceTable) -> tuple[str, ...]:
     """The column that is text whatever the label is: the longest one that no name makes a label."""
     lengths = text_lengths(table)
     free = {name: length for name, length in lengths.items() if not _is_named_label(table, name)}
@@ -160,12 +159,12 @@ def _longest(table: Table) -> tuple[str, ...]:
     return pair or ((max(free, key=lambda name: free[name]),) if free else ())
 
 
-def _is_named_label(table: Table, name: str) -> bool:
+def _is_named_label(table: SourceTable, name: str) -> bool:
     column = label_column(table, name)
     return column.named and (column.possible or column.problem is not None)
 
 
-def _given_label(table: Table, name: str, reasons: list[str]) -> LabelColumn:
+def _given_label(table: SourceTable, name: str, reasons: list[str]) -> LabelColumn:
     column = label_column(table, name)
     if not column.counts:
         values = label_names(table.frame[name], table.label_names.get(name)).drop_nulls()
@@ -177,7 +176,7 @@ def _given_label(table: Table, name: str, reasons: list[str]) -> LabelColumn:
     return column
 
 
-def _guess_label(table: Table, text: tuple[str, ...], reasons: list[str]) -> LabelColumn:
+def _guess_label(table: SourceTable, text: tuple[str, ...], reasons: list[str]) -> LabelColumn:
     columns = label_columns(table, text)
     possible = [column for column in columns if column.possible and not _is_split(table, column)]
     best = possible[0] if possible else None
@@ -221,7 +220,7 @@ def _candidates(possible: list[LabelColumn], measured: LabelColumn) -> str:
 
 
 def _refuse_measured(
-    table: Table, measured: list[LabelColumn], best: LabelColumn | None, possible: list[LabelColumn]
+    table: SourceTable, measured: list[LabelColumn], best: LabelColumn | None, possible: list[LabelColumn]
 ) -> None:
     """Raises where what the file is about is a number or a list of labels, and no column is named as a class."""
     telling = [c for c in measured if best is None or c.rank < best.rank or best.rank[0] == ABOUT or c is best]
@@ -246,7 +245,7 @@ def _several(possible: list[LabelColumn], best: LabelColumn | None) -> list[Labe
     return binary if len(binary) > 1 else []
 
 
-def _one_hot(table: Table, flags: list[LabelColumn]) -> bool:
+def _one_hot(table: SourceTable, flags: list[LabelColumn]) -> bool:
     """Whether exactly one of the columns is 1 (or true) in every row."""
     columns = [table.frame[column.name].cast(str).to_list() for column in flags]
     return all(sum(str(value).strip().lower() in _TRUE for value in row) == 1 for row in zip(*columns, strict=True))
@@ -257,12 +256,12 @@ def _further(possible: list[LabelColumn], flags: list[LabelColumn]) -> str:
     return f"; other columns of classes: {_listed(rest)}" if rest else ""
 
 
-def _is_split(table: Table, column: LabelColumn) -> bool:
+def _is_split(table: SourceTable, column: LabelColumn) -> bool:
     """Whether the column says which split a row is of."""
     return bool(_SPLIT_WORDS & set(name_words(column.name))) and _names_splits(table, column.name)
 
 
-def _names_splits(table: Table, name: str) -> bool:
+def _names_splits(table: SourceTable, name: str) -> bool:
     values = split_values(table, name)
     known = sum(count for value, count in values.items() if split_of(value) is not None)
     return known > 0.9 * max(1, sum(values.values()))
@@ -277,7 +276,7 @@ def _pair(lengths: dict[str, float]) -> tuple[str, ...]:
     return ()
 
 
-def _guess_text(table: Table, label: str, reasons: list[str]) -> tuple[str, ...]:
+def _guess_text(table: SourceTable, label: str, reasons: list[str]) -> tuple[str, ...]:
     lengths = text_lengths(table, (label,))
     if pair := _pair(lengths):
         reasons.append(f'"{pair[0]}" and "{pair[1]}" are the texts: their names are those of a pair.')
@@ -301,7 +300,7 @@ def _guess_text(table: Table, label: str, reasons: list[str]) -> tuple[str, ...]
 
 
 def _guess_split(
-    tables: dict[str, Table], text: tuple[str, ...], classes: int, reasons: list[str]
+    tables: dict[str, SourceTable], text: tuple[str, ...], classes: int, reasons: list[str]
 ) -> SplitSettings | None:
     column = _split_column(tables)
     found = set(tables)
@@ -337,7 +336,7 @@ def _guess_split(
     )
 
 
-def _split_column(tables: dict[str, Table]) -> str | None:
+def _split_column(tables: dict[str, SourceTable]) -> str | None:
     """The column of a single file that says each row's split: train and at least one other."""
     if set(tables) != {"train"}:
         return None
@@ -355,7 +354,7 @@ def _assembled(
     text: tuple[str, ...],
     label: str,
     split: SplitSettings | None,
-    tables: dict[str, Table],
+    tables: dict[str, SourceTable],
 ) -> tuple[Dataset | None, str | None]:
     """The data as `compare` would have them, or why it would not take them."""
     settings = DataSettings(source=source, text=text, label=label, split=split or "given")
@@ -365,7 +364,7 @@ def _assembled(
         return None, str(error)
 
 
-def _texts(table: Table, text: tuple[str, ...]) -> tuple[list[str], ...]:
+def _texts(table: SourceTable, text: tuple[str, ...]) -> tuple[list[str], ...]:
     import polars as pl
 
     step = max(1, -(-table.frame.height // _SAMPLE))

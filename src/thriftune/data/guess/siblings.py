@@ -8,11 +8,11 @@ from pathlib import Path
 
 from thriftune.data.readers.formats import is_data_file, read_file
 from thriftune.data.splits.names import split_of
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 
 
-def siblings(path: Path, columns: Collection[str], reasons: list[str]) -> dict[str, Table]:
+def siblings(path: Path, columns: Collection[str], reasons: list[str]) -> dict[str, SourceTable]:
     """Tables of the files beside a training file that are called as it is but for the split, by split.
 
     reviews_train.csv has reviews_test.csv and reviews_dev.csv; a file whose name does not say train has none. Files
@@ -39,7 +39,7 @@ def siblings(path: Path, columns: Collection[str], reasons: list[str]) -> dict[s
     return tables
 
 
-def _usable(path: Path, columns: Collection[str], reasons: list[str]) -> Table | None:
+def _usable(path: Path, columns: Collection[str], reasons: list[str]) -> SourceTable | None:
     """The file's table; None where it cannot be read or lacks a column."""
     try:
         table = read_file(path)

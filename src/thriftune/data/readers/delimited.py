@@ -9,7 +9,7 @@ from itertools import islice
 
 from thriftune.data.readers.content import Content
 from thriftune.data.readers.grid import Grid, grid_table
-from thriftune.data.table import Reading, Table
+from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
 _Rows = Generator[tuple[int, int, list[str]], None, None]
@@ -23,7 +23,7 @@ _FIELD_LIMIT = 2**31 - 1
 _ADVICE = 'A quote that belongs to the text must be doubled and its field quoted: "say ""hi""".'
 
 
-def read_csv(content: Content, reading: Reading) -> Table:
+def read_csv(content: Content, reading: ReadOptions) -> SourceTable:
     """Reads delimited rows with quotes; the delimiter is that of a first line `sep=;`, else found from the rows."""
     given = _separator_line(content)
     delimiter = given or fitting_delimiter(content) or _header_delimiter(content)
@@ -35,7 +35,7 @@ def read_csv(content: Content, reading: Reading) -> Table:
     return _table(content, reading, delimiter, quoted=True, skip=1 if given else 0, notes=notes)
 
 
-def read_tsv(content: Content, reading: Reading) -> Table:
+def read_tsv(content: Content, reading: ReadOptions) -> SourceTable:
     """Tab-separated text. Quotes are text, unless every quoted field is a well-formed one (in .tsv files), or only
     quoted fields with line breaks or tabs give every row as many fields as the first."""
     if (given := _separator_line(content)) is not None and given != "\t":
@@ -108,7 +108,9 @@ class _unlimited:  # noqa: N801
         csv.field_size_limit(self.before)
 
 
-def _table(content: Content, reading: Reading, delimiter: str, *, quoted: bool, skip: int, notes: list[str]) -> Table:
+def _table(
+    content: Content, reading: ReadOptions, delimiter: str, *, quoted: bool, skip: int, notes: list[str]
+) -> SourceTable:
     def rows() -> _Rows:
         return _quoted_rows(content, delimiter, skip) if quoted else _plain_rows(content, delimiter, skip)
 

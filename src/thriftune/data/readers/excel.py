@@ -5,20 +5,20 @@ from __future__ import annotations
 import datetime
 import re
 import zipfile
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from thriftune.data.labels import plain_name
 from thriftune.data.readers.compressed import BROKEN, check_zip_size, damaged
-from thriftune.data.readers.grid import Fields, Grid, grid_table
-from thriftune.data.table import Reading, Table
+from thriftune.data.readers.grid import Fields, Grid, NumberedRows, grid_table
+from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
 _REFERENCE = re.compile(rb"""\sr\s*=\s*["']\s*([A-Za-z]*)(\d+)""")
 _ROWS, _COLUMNS, _CELLS = 1_048_576, 16_384, 50_000_000
 
 
-def read_excel(path: Path, reading: Reading) -> Table:
+def read_excel(path: Path, reading: ReadOptions) -> SourceTable:
     """Reads the first sheet that has data, visible ones first.
 
     Raises `InputError` for a damaged or protected workbook, and for one without data.
@@ -32,7 +32,7 @@ def read_excel(path: Path, reading: Reading) -> Table:
     used, *others = filled
     notes = (f'{path.name}: the sheet "{used}" is read, not {_listed(others)}.',) if others else ()
 
-    def rows() -> Generator[tuple[int, int, Fields], None, None]:
+    def rows() -> NumberedRows:
         for number, row in sheets[used]:
             yield number, number, row
 
@@ -91,10 +91,8 @@ def _rows(sheet: Any) -> list[tuple[int, Fields]]:
 
 def _text(value: Any) -> str | None:
     """A cell's text; None for an empty one."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, bool | float):
+        return plain_name(value)
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from thriftune.data.readers.content import text_content
-from thriftune.data.table import Reading, Table
+from thriftune.data.table import ReadOptions, SourceTable, text_table
 from thriftune.errors import InputError
 
 COLUMNS = ("text", "label", "file")
@@ -20,13 +20,11 @@ def class_folders(folder: Path) -> list[Path]:
     return [entry for entry in _folders(folder) if entry.name.lower() not in _WITHOUT_LABEL and _texts(entry)]
 
 
-def read_class_folders(folder: Path, reading: Reading) -> Table:
+def read_class_folders(folder: Path, reading: ReadOptions) -> SourceTable:
     """Columns text, label (the subfolder's name) and file (the path in `folder`), by class and file name.
 
     Raises `InputError` for a file that is no text.
     """
-    import polars as pl
-
     texts: list[str] = []
     labels: list[str] = []
     names: list[str] = []
@@ -38,14 +36,8 @@ def read_class_folders(folder: Path, reading: Reading) -> Table:
             labels.append(entry.name)
             names.append(f"{entry.name}/{path.name}")
             codecs[codec] += 1
-    columns = {"text": texts, "label": labels, "file": names}
-    kept = {
-        name: values[: reading.limit]
-        for name, values in columns.items()
-        if reading.wanted is None or name in reading.wanted
-    }
-    frame = pl.DataFrame(kept, schema=dict.fromkeys(kept, pl.String))
-    return Table(frame=frame, columns=COLUMNS, where=str(folder), notes=_notes(folder, labels, codecs))
+    columns = dict(zip(COLUMNS, (texts, labels, names), strict=True))
+    return text_table(columns, reading, str(folder), _notes(folder, labels, codecs))
 
 
 def _notes(folder: Path, labels: list[str], codecs: Counter[str]) -> tuple[str, ...]:

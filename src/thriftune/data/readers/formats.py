@@ -15,17 +15,17 @@ from thriftune.data.readers.excel import read_excel
 from thriftune.data.readers.json_rows import read_json
 from thriftune.data.readers.labelled_lines import is_fasttext, read_fasttext, read_first_word, read_last_part
 from thriftune.data.readers.parquet import read_parquet
-from thriftune.data.table import Reading, Table, Wanted
+from thriftune.data.table import ReadOptions, SourceTable, Wanted
 from thriftune.errors import InputError
 
 
-def read_file(path: Path, wanted: Wanted = None, limit: int | None = None, reading: Reading | None = None) -> Table:
-    """Reads a file by its ending, unpacked where it is compressed; `reading` says more than `wanted` and `limit`.
+def read_file(path: Path, wanted: Wanted = None, reading: ReadOptions | None = None) -> SourceTable:
+    """Reads a file by its ending, unpacked where it is compressed; `reading` says more than `wanted`.
 
     Texts stay as they are: csv, tsv, txt and xlsx columns are all strings. Raises `InputError` for an unknown ending,
     an empty file, an encoding that does not fit or cannot be told, and malformed rows, naming file and line.
     """
-    reading = reading or Reading(wanted=wanted, limit=limit)
+    reading = reading or ReadOptions(wanted=wanted)
     try:
         table = _read(path, reading)
     except OSError as error:
@@ -52,7 +52,7 @@ def data_stem(path: Path) -> str:
     return name.stem if name.suffix.lower() in ENDINGS else name.name
 
 
-def _read(path: Path, reading: Reading) -> Table:
+def _read(path: Path, reading: ReadOptions) -> SourceTable:
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise InputError(f"{path} is no ordinary file. Give a data file, or a folder of them.")
@@ -86,7 +86,7 @@ def _unknown(path: Path, ending: str) -> str:
     )
 
 
-def _read_text(content: Content, reading: Reading) -> Table:
+def _read_text(content: Content, reading: ReadOptions) -> SourceTable:
     """Text of any of the layouts that carry labels: columns, `__label__` lines, a label first or last."""
     if is_fasttext(content):
         return read_fasttext(content, reading)
@@ -107,7 +107,7 @@ def _header_only(columns: tuple[str, ...]) -> str:
     return f", only a header: {', '.join(columns)}" if columns else ""
 
 
-_TEXT: dict[str, Callable[[Content, Reading], Table]] = {
+_TEXT: dict[str, Callable[[Content, ReadOptions], SourceTable]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".txt": _read_text,
@@ -116,7 +116,7 @@ _TEXT: dict[str, Callable[[Content, Reading], Table]] = {
     ".ndjson": read_json,
     ".json": read_json,
 }
-_WHOLE: dict[str, Callable[[Path, Reading], Table]] = {
+_WHOLE: dict[str, Callable[[Path, ReadOptions], SourceTable]] = {
     ".parquet": read_parquet,
     ".xlsx": read_excel,
     ".xlsm": read_excel,

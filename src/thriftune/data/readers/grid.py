@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from thriftune.data.readers.header import found_names, names_columns
-from thriftune.data.table import Reading, Table, Wanted
+from thriftune.data.table import ReadOptions, SourceTable, Wanted, text_table
 from thriftune.errors import InputError
 
-if TYPE_CHECKING:
-    import polars as pl
-
 Fields = Sequence[str | None]
-Rows = Generator[tuple[int, int, Fields], None, None]
+NumberedRows = Generator[tuple[int, int, Fields], None, None]
 """Each row's first and last line, and its fields."""
 
 _LOOKED_AT = 2000
@@ -32,7 +28,7 @@ class Grid:
     """The path, for messages."""
     name: str
     """The file's name, for notes."""
-    rows: Callable[[], Rows]
+    rows: Callable[[], NumberedRows]
     """Starts from the first row each time; blank lines are left out."""
     line: str = "line"
     """What a row's place is called: line, or row in a spreadsheet."""
@@ -40,10 +36,10 @@ class Grid:
     """What to do about a row with another number of fields, with a blank before it."""
     delimiter: str = ""
     """The delimiter in words, for messages; empty where there is none."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
-def grid_table(grid: Grid, reading: Reading) -> Table:
+def grid_table(grid: Grid, reading: ReadOptions) -> SourceTable:
     """The wanted columns as strings.
 
     Columns without a name are left out, and those that pandas writes for its index unless they are wanted. Raises
@@ -60,7 +56,7 @@ def grid_table(grid: Grid, reading: Reading) -> Table:
     return _named(grid, reading, first) if named else _unnamed(grid, reading, first)
 
 
-def _named(grid: Grid, reading: Reading, header: list[str]) -> Table:
+def _named(grid: Grid, reading: ReadOptions, header: list[str]) -> SourceTable:
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None and reading.wanted is None:
         raise InputError(
@@ -68,32 +64,25 @@ def _named(grid: Grid, reading: Reading, header: list[str]) -> Table:
             f"({', '.join(name for name in header if name)}). Rename one."
         )
     kept = [i for i, name in enumerate(header) if _is_wanted(name, header, reading.wanted)]
-    columns = _columns(grid, header, kept, reading.limit, skip=1)
-    frame = _frame({header[i]: column for i, column in zip(kept, columns, strict=True)})
-    names = tuple(name for name in header if name and (name in frame.columns or not _PANDAS_INDEX.fullmatch(name)))
-    return Table(frame=frame, columns=names, where=grid.where, notes=grid.notes)
+    columns = dict(zip((header[i] for i in kept), _columns(grid, header, kept, skip=1), strict=True))
+    table = text_table(columns, reading, grid.where, grid.notes)
+    names = tuple(name for name in header if name and (name in columns or not _PANDAS_INDEX.fullmatch(name)))
+    return replace(table, columns=names)
 
 
-def _unnamed(grid: Grid, reading: Reading, first: list[str]) -> Table:
-    columns = _columns(grid, first, range(len(first)), None, skip=0)
+def _unnamed(grid: Grid, reading: ReadOptions, first: list[str]) -> SourceTable:
+    columns = _columns(grid, first, range(len(first)), skip=0)
     names = found_names([[value or "" for value in column] for column in columns])
-    kept = {
-        name: column[: reading.limit]
-        for name, column in zip(names, columns, strict=True)
-        if reading.wanted is None or name in reading.wanted
-    }
     why = "as data.header says" if reading.header == "no" else "its first row looks like data; data.header overrules"
     note = f"{grid.name} has no header ({why}): its columns are called {', '.join(names)}, in their order."
-    return Table(frame=_frame(kept), columns=names, where=grid.where, notes=(*grid.notes, note))
+    return text_table(dict(zip(names, columns, strict=True)), reading, grid.where, (*grid.notes, note))
 
 
-def _columns(
-    grid: Grid, header: list[str], kept: Sequence[int], limit: int | None, *, skip: int
-) -> list[list[str | None]]:
+def _columns(grid: Grid, header: list[str], kept: Sequence[int], *, skip: int) -> list[list[str | None]]:
     columns: list[list[str | None]] = [[] for _ in kept]
     width = len(header)
     with closing(grid.rows()) as rows:
-        for start, end, row in islice(rows, skip, None if limit is None else limit + skip):
+        for start, end, row in islice(rows, skip, None):
             fields = row if len(row) == width else _fitted(grid, start, end, row, header, bool(skip))
             for column, i in zip(columns, kept, strict=True):
                 column.append(fields[i])
@@ -133,9 +122,3 @@ def _times(count: int) -> str:
 
 def _plain(name: str | None) -> str:
     return (name or "").strip().removeprefix("\ufeff").strip()
-
-
-def _frame(columns: dict[str, list[str | None]]) -> pl.DataFrame:
-    import polars as pl
-
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from thriftune.data.labels import NUMBER
+
 _KNOWN = frozenset(
     """
     text texts sentence sentence1 sentence2 text1 text2 text_a text_b question question1 question2 premise
@@ -16,7 +18,6 @@ _KNOWN = frozenset(
     """.split()  # noqa: SIM905
 )
 """Usual names of columns."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LOOKED_AT = 2000
 _MANY = 10
 _WORDS = 6
@@ -85,7 +86,7 @@ def _repeats(field: str, column: Sequence[str]) -> bool:
 
 def _is_number(field: str, column: Sequence[str]) -> bool:
     values = [value for value in column if value]
-    return bool(values) and all(_NUMBER.fullmatch(value) for value in (field, *values))
+    return bool(values) and all(NUMBER.fullmatch(value) for value in (field, *values))
 
 
 def _is_sentence(field: str, column: Sequence[str]) -> bool:
@@ -99,5 +100,5 @@ def _like_name(field: str) -> bool:
 
 
 def _mean_length(column: Sequence[str]) -> float:
-    words = [value for value in column if not _NUMBER.fullmatch(value.strip())]
+    words = [value for value in column if not NUMBER.fullmatch(value.strip())]
     return sum(map(len, words)) / max(len(column), 1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from thriftune.data.table import Table, Wanted
+from thriftune.data.table import SourceTable, Wanted
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     import datasets
 
 
-def read_hub(name: str, config: str | None = None, wanted: Wanted = None) -> dict[str, Table]:
+def read_hub(name: str, config: str | None = None, wanted: Wanted = None) -> dict[str, SourceTable]:
     """The splits of a hub dataset (`OWNER/NAME`, or a local folder) under their own names.
 
     Raises `InputError` where the hub cannot be reached, or has no such dataset or configuration.
@@ -46,7 +46,7 @@ def _load(name: str, config: str | None, where: str) -> dict[str, datasets.Datas
     return {str(split): data for split, data in loaded.items()}
 
 
-def _table(data: datasets.Dataset, where: str, wanted: Wanted) -> Table:
+def _table(data: datasets.Dataset, where: str, wanted: Wanted) -> SourceTable:
     import datasets
     import polars as pl
 
@@ -58,4 +58,4 @@ def _table(data: datasets.Dataset, where: str, wanted: Wanted) -> Table:
     }
     arrow = data.select_columns(kept).with_format("arrow")[:] if kept else None
     frame = pl.DataFrame() if arrow is None else pl.DataFrame(pl.from_arrow(arrow))
-    return Table(frame=frame, columns=tuple(data.column_names), where=where, label_names=names)
+    return SourceTable(frame=frame, columns=tuple(data.column_names), where=where, label_names=names)

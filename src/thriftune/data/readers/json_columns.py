@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from thriftune.data.labels import plain_name
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,14 +62,14 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         return pl.Series(name, values, dtype=pl.Int64)
     if list in kinds or (bool in kinds and not _all_truths(values)):
         raise _UnreadableError(_mixture(values))
-    return _strings(name, [None if value is None else _name(value) for value in values])
+    return _strings(name, [None if value is None else plain_name(value) for value in values], pl.String())
 
 
-def _strings(name: str, values: list[str | None]) -> pl.Series:
+def _strings(name: str, values: list[Any], kind: pl.DataType) -> pl.Series:
     import polars as pl
 
     try:
-        return pl.Series(name, values, dtype=pl.String)
+        return pl.Series(name, values, dtype=kind)
     except UnicodeEncodeError as error:
         raise _UnreadableError(_HALF) from error
 
@@ -78,22 +79,10 @@ def _lists(name: str, values: list[Any]) -> pl.Series:
 
     if any(isinstance(item, dict | list) for value in values for item in value or ()):
         raise _UnreadableError(_nested(values, list))
-    named = [None if value is None else [None if item is None else _name(item) for item in value] for value in values]
-    try:
-        return pl.Series(name, named, dtype=pl.List(pl.String))
-    except UnicodeEncodeError as error:
-        raise _UnreadableError(
-            "holds half a character (a lone surrogate escape). Write the file again as UTF-8."
-        ) from error
-
-
-def _name(value: bool | int | float | str) -> str:
-    """A value as a label of that name is written: true, 1 (also for 1.0), 1.5."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    return str(value)
+    named = [
+        None if value is None else [None if item is None else plain_name(item) for item in value] for value in values
+    ]
+    return _strings(name, named, pl.List(pl.String))
 
 
 def _all_exact(values: list[Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from thriftune.data.readers.content import Content
 from thriftune.data.readers.json_columns import json_frame
 from thriftune.data.readers.json_forms import objects_of
-from thriftune.data.table import Reading, Table
+from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
 _Object = dict[str, Any]
@@ -18,30 +18,27 @@ _DECODER = json.JSONDecoder(parse_constant=lambda name: None if name == "NaN" el
 """NaN, which Python and pandas write, is a missing value."""
 
 
-def read_json(content: Content, reading: Reading) -> Table:
+def read_json(content: Content, reading: ReadOptions) -> SourceTable:
     """Reads objects with text and label, one a line or all in one document.
 
     Raises `InputError` for what is not JSON, naming the line, and for documents without named columns.
     """
     if _has_lines(content):
-        return _table(content, reading, (value for _, value in _line_objects(content)), ())
+        return _table(content, reading, _line_objects(content), ())
     objects, notes = objects_of(_document(content), str(content.path))
     return _table(content, reading, objects, notes)
 
 
-def _table(content: Content, reading: Reading, objects: Iterable[_Object], notes: tuple[str, ...]) -> Table:
+def _table(content: Content, reading: ReadOptions, objects: Iterable[_Object], notes: tuple[str, ...]) -> SourceTable:
     columns: dict[str, list[Any]] = {}
     number = 0
-    for value in objects:
-        if reading.limit is not None and number >= reading.limit:
-            break
+    for number, value in enumerate(objects, start=1):
         for name, item in value.items():
             column = columns.get(name)
             if column is None:
-                column = columns[name] = [] if reading.wanted is None or name in reading.wanted else _Ignored()
-            column.extend([None] * (number - len(column)))
+                column = columns[name] = [] if reading.wants(name) else _Ignored()
+            column.extend([None] * (number - 1 - len(column)))
             column.append(item)
-        number += 1
     kept = {name: column for name, column in columns.items() if not isinstance(column, _Ignored)}
     for column in kept.values():
         column.extend([None] * (number - len(column)))
@@ -49,7 +46,7 @@ def _table(content: Content, reading: Reading, objects: Iterable[_Object], notes
         raise InputError(f"{content.path} holds only empty objects. Each one must have text and label.")
     frame, left_out = json_frame(kept, str(content.path), everything=reading.wanted is None)
     notes = (*content.notes, *notes, *left_out)
-    return Table(frame=frame, columns=tuple(columns), where=str(content.path), notes=notes)
+    return SourceTable(frame=frame, columns=tuple(columns), where=str(content.path), notes=notes)
 
 
 class _Ignored(list[Any]):
@@ -83,11 +80,11 @@ def _is_json(line: str) -> bool:
         return False
 
 
-def _line_objects(content: Content) -> Iterator[tuple[int, _Object]]:
+def _line_objects(content: Content) -> Iterator[_Object]:
     with content.lines() as file:
         for line, text in enumerate(file, start=1):
             if text.strip():
-                yield line, _object(content, line, text)
+                yield _object(content, line, text)
 
 
 def _object(content: Content, line: int, text: str) -> _Object:

@@ -4,61 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from thriftune.data.readers.content import Content
-from thriftune.data.table import Reading, Table
+from thriftune.data.table import ReadOptions, SourceTable, text_table
 from thriftune.errors import InputError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _PREFIX = "__label__"
 _COARSE = re.compile(r"[A-Za-z]\w*:[\w-]+")
 _TOKEN = re.compile(r"[\w:&/+.-]+")
 _FUNCTION_WORDS = frozenset(
-    (
-        *(
-            "a",
-            "an",
-            "the",
-            "this",
-            "that",
-            "these",
-            "those",
-            "i",
-            "you",
-            "he",
-            "she",
-            "it",
-            "we",
-            "they",
-            "my",
-            "your",
-        ),
-        *("your", "his", "her", "our", "their", "what", "which", "who", "whom", "whose", "where", "when", "why", "how"),
-        *("is", "are", "was", "were", "am", "be", "do", "does", "did", "have", "has", "had", "can", "could", "will"),
-        *(
-            "should",
-            "may",
-            "might",
-            "in",
-            "on",
-            "at",
-            "by",
-            "for",
-            "from",
-            "of",
-            "to",
-            "with",
-            "as",
-            "if",
-            "but",
-            "and",
-        ),
-        *("but", "and", "or", "not", "no", "there", "here", "please"),
-    )
+    """
+    a an the this that these those i you he she it we they my your his her our their what which who whom whose
+    where when why how is are was were am be do does did have has had can could will should may might in on at
+    by for from of to with as if but and or not no there here please
+    """.split()  # noqa: SIM905
 )
 _MOST = 200
 _REPEATS = 5
@@ -70,14 +30,14 @@ def is_fasttext(content: Content) -> bool:
         return next((line for line in file if line.strip()), "").lstrip().startswith(_PREFIX)
 
 
-def read_fasttext(content: Content, reading: Reading) -> Table:
+def read_fasttext(content: Content, reading: ReadOptions) -> SourceTable:
     """Columns label and text of lines such as `__label__pos a fine film`.
 
     Raises `InputError` for a line with several labels.
     """
     labels: list[str | None] = []
     texts: list[str] = []
-    for line, text in _lines(content, reading.limit):
+    for line, text in _lines(content):
         words = text.split()
         found = [word for word in words if word.startswith(_PREFIX) and word != _PREFIX]
         if len(set(found)) > 1:
@@ -89,16 +49,16 @@ def read_fasttext(content: Content, reading: Reading) -> Table:
         labels.append(found[0].removeprefix(_PREFIX) if found else None)
         texts.append(_after(text, words, found))
     note = f'{content.path.name} has {_PREFIX} lines (fastText): the columns are "label" and "text".'
-    return _table(content, reading, {"label": labels, "text": texts}, note)
+    return text_table({"label": labels, "text": texts}, reading, str(content.path), (*content.notes, note))
 
 
-def read_first_word(content: Content, reading: Reading, *, coarse: bool) -> Table | None:
+def read_first_word(content: Content, reading: ReadOptions, *, coarse: bool) -> SourceTable | None:
     """Columns label and text of lines whose first word is a label; None where the first words are not labels.
 
     With `coarse`, labels such as DESC:manner (question types), which give a column "coarse" with the part before the
     colon besides; without, words of any form that are few and repeat.
     """
-    lines = [text for _, text in _lines(content, None)]
+    lines = [text for _, text in _lines(content)]
     words = [text.split(maxsplit=1)[0] for text in lines]
     if coarse and not all(_COARSE.fullmatch(word) for word in words):
         return None
@@ -106,37 +66,31 @@ def read_first_word(content: Content, reading: Reading, *, coarse: bool) -> Tabl
         return None
     if not coarse and (not _are_labels(words) or _start_sentences(words, lines)):
         return None
-    lines = lines[: reading.limit]
-    columns: dict[str, Sequence[str | None]] = {
-        "label": words[: reading.limit],
-        "text": [text.split(maxsplit=1)[1].strip() if len(text.split(maxsplit=1)) > 1 else "" for text in lines],
+    columns = {
+        "label": words,
+        "text": [text.removeprefix(word).strip() for word, text in zip(words, lines, strict=True)],
     }
     note = f'{content.path.name} has no columns; the first word of each line is its "label", the rest its "text".'
     if coarse:
-        columns["coarse"] = [word.split(":")[0] for word in words[: reading.limit]]
+        columns["coarse"] = [word.split(":")[0] for word in words]
         note += ' "coarse" is the part of the label before the colon.'
-    return _table(content, reading, columns, note)
+    return text_table(columns, reading, str(content.path), (*content.notes, note))
 
 
-def read_last_part(content: Content, reading: Reading) -> Table | None:
+def read_last_part(content: Content, reading: ReadOptions) -> SourceTable | None:
     """Columns text and label of lines such as `Profit rose to 9 million .@positive`; None where lines do not end so."""
-    lines = [text.rpartition("@") for _, text in _lines(content, None)]
+    lines = [text.rpartition("@") for _, text in _lines(content)]
     if not all(mark and text.strip() for text, mark, _ in lines) or not _are_labels([label for *_, label in lines]):
         return None
-    lines = lines[: reading.limit]
     columns = {"text": [text.strip() for text, *_ in lines], "label": [label for *_, label in lines]}
     note = f'{content.path.name} has no columns; what follows the last @ of each line is its "label".'
-    return _table(content, reading, columns, note)
+    return text_table(columns, reading, str(content.path), (*content.notes, note))
 
 
-def _lines(content: Content, limit: int | None) -> Iterator[tuple[int, str]]:
-    count = 0
+def _lines(content: Content) -> Iterator[tuple[int, str]]:
     with content.lines(content.line_end()) as file:
         for line, text in enumerate(file, start=1):
-            if limit is not None and count >= limit:
-                return
             if text.strip():
-                count += 1
                 yield line, text.strip()
 
 
@@ -170,11 +124,3 @@ def _start_sentences(words: list[str], lines: list[str]) -> bool:
         return False
     rests = [line[len(word) :].strip()[:1] for word, line in zip(words, lines, strict=True)]
     return sum(rest.islower() for rest in rests) > 0.2 * len(rests)
-
-
-def _table(content: Content, reading: Reading, columns: Mapping[str, Sequence[str | None]], note: str) -> Table:
-    import polars as pl
-
-    kept = {name: values for name, values in columns.items() if reading.wanted is None or name in reading.wanted}
-    frame: pl.DataFrame = pl.DataFrame(kept, schema=dict.fromkeys(kept, pl.String))
-    return Table(frame=frame, columns=tuple(columns), where=str(content.path), notes=(*content.notes, note))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thriftune.data.table import Reading, Table
+from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 
-def read_parquet(path: Path, reading: Reading) -> Table:
+def read_parquet(path: Path, reading: ReadOptions) -> SourceTable:
     """Reads the wanted columns; names of integer labels come from the hub's metadata, where it has some.
 
     Raises `InputError` for a damaged file and for columns of types that are not read.
@@ -30,8 +28,8 @@ def read_parquet(path: Path, reading: Reading) -> Table:
             file = pq.ParquetFile(opened)
             schema = file.schema_arrow
             names = tuple(schema.names)
-            kept = [n for n in names if names.count(n) == 1 and (reading.wanted is None or n in reading.wanted)]
-            table = _arrow(file, schema, kept, reading.limit)
+            kept = [n for n in names if names.count(n) == 1 and reading.wants(n)]
+            table = file.read(columns=kept).select(kept)
             table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path} is not a readable parquet file: {error}") from error
@@ -39,25 +37,7 @@ def read_parquet(path: Path, reading: Reading) -> Table:
     if twice is not None and reading.wanted is None:
         raise InputError(f'{path}: the column "{twice}" occurs {names.count(twice)} times. Rename one.')
     frame = pl.DataFrame([_series(table.column(name), name, path) for name in kept])
-    return Table(frame=frame, columns=names, where=str(path), label_names=_class_labels(schema))
-
-
-def _arrow(file: pq.ParquetFile, schema: pa.Schema, kept: list[str], limit: int | None) -> pa.Table:
-    import pyarrow as pa
-
-    if limit is None:
-        return file.read(columns=kept).select(kept)
-    fields = pa.schema([schema.field(name) for name in kept])
-    return pa.Table.from_batches(list(_batches(file, kept, limit)), schema=fields)
-
-
-def _batches(file: pq.ParquetFile, kept: list[str], limit: int) -> Iterator[pa.RecordBatch]:
-    left = limit
-    for batch in file.iter_batches(batch_size=limit, columns=kept):
-        yield batch.select(kept).slice(0, left)
-        left -= min(left, batch.num_rows)
-        if left == 0:
-            return
+    return SourceTable(frame=frame, columns=names, where=str(path), label_names=_class_labels(schema))
 
 
 def _series(column: pa.ChunkedArray, name: str, path: Path) -> pl.Series:

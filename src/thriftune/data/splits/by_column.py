@@ -8,7 +8,7 @@ from thriftune.data.columns import column_problems
 from thriftune.data.rows import ROW
 from thriftune.data.settings import SPLITS
 from thriftune.data.splits.names import split_of
-from thriftune.data.table import Table
+from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
 
@@ -16,8 +16,8 @@ _SHOWN = 5
 
 
 def split_by_column(
-    tables: dict[str, Table], column: str, notes: list[str]
-) -> tuple[dict[str, Table], tuple[Dropped, ...]]:
+    tables: dict[str, SourceTable], column: str, notes: list[str]
+) -> tuple[dict[str, SourceTable], tuple[Dropped, ...]]:
     """The file's rows as one table per split that the column names, and the rows that it gives to none.
 
     Values are read as file names are: "Training", "dev", "TEST". Raises `InputError` where the source has splits
@@ -56,7 +56,7 @@ def split_by_column(
     return found, (Dropped("source", reason, lost),)
 
 
-def split_values(table: Table, column: str) -> dict[str, int]:
+def split_values(table: SourceTable, column: str) -> dict[str, int]:
     """Rows by value of a column, as text without blanks around; blank values are left out."""
     counts: dict[str, int] = {}
     for value in table.frame[column].to_list():

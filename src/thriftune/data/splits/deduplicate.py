@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thriftune.data.keys import keyed
+from thriftune.data.columns import keyed
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:

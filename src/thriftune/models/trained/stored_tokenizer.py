@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from thriftune.data.plain import plain_tokenizer
+from thriftune.data.plain_tokenizer import plain_tokenizer
 
 SEGMENTS_NOT_NAMED = ("AlbertTokenizer", "HerbertTokenizer", "RemBertTokenizer", "SplinterTokenizer")
 """Classes that transformers 5 has leave out token types, although their models were pretrained with them and

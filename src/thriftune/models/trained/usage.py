@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from thriftune.data.plain import plain_tokenizer
+from thriftune.data.plain_tokenizer import plain_tokenizer
 from thriftune.data.tokens import Join, Pair
 from thriftune.errors import InputError
 from thriftune.models.pretrained.sources import DEMO_MODELS, PackagedModel

@@ -29,7 +29,7 @@ def plain_tokenizer(tokenizer: Any) -> tokenizers.Tokenizer:
             "Use a model folder that holds a tokenizer.json."
         )
     plain = _copy(backend.to_str())
-    structural = _structural(tokenizer, plain)
+    structural = structural_ids(tokenizer, plain)
     # Unknown characters become the unknown token by right, so its id proves nothing.
     known = {index: word for index, word in structural.items() if index != tokenizer.unk_token_id}
     added = plain.get_added_tokens_decoder()
@@ -46,26 +46,15 @@ def plain_tokenizer(tokenizer: Any) -> tokenizers.Tokenizer:
     return plain
 
 
-def structural_ids(tokenizer: Any) -> dict[int, str]:
+def structural_ids(tokenizer: Any, plain: tokenizers.Tokenizer) -> dict[int, str]:
     """The tokens that only the tokenizer itself may set, by id: those with a role, and what its template adds."""
-    return _structural(tokenizer, _copy(tokenizer.backend_tokenizer.to_str()))
-
-
-def _structural(tokenizer: Any, copy: tokenizers.Tokenizer) -> dict[int, str]:
     words = [str(token) for role in ROLES if (token := getattr(tokenizer, role, None)) is not None]
-    found = {index: word for word in words if (index := copy.token_to_id(word)) is not None}
-    for encoding in (copy.encode("a"), copy.encode("a", "a")):
+    found = {index: word for word in words if (index := plain.token_to_id(word)) is not None}
+    for encoding in (plain.encode("a"), plain.encode("a", "a")):
         for index, word, sequence in zip(encoding.ids, encoding.tokens, encoding.sequence_ids, strict=True):
             if sequence is None:
                 found.setdefault(index, word)
     return found
-
-
-def special_ids(tokenizer: Any) -> dict[int, str]:
-    """The special tokens by id: those of the tokenizer and those that its vocabulary marks as special."""
-    named = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
-    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
-    return named | {index: token.content for index, token in added.items() if token.special}
 
 
 def _copy(serialized: str) -> tokenizers.Tokenizer:
