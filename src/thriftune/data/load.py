@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import canonical_names, order_labels
 from thriftune.data.relabel import relabel
-from thriftune.data.rows import GROUP, Names, UsableRows, usable_rows
+from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.sources import read_source, source_name
 from thriftune.data.splits.by_column import split_by_column
 from thriftune.data.splits.deduplicate import deduplicate
-from thriftune.data.splits.make import draw, split_rows
+from thriftune.data.splits.make import draw, make_splits
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.record import Dropped
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 LIMIT_SEED = 42
-SHOWN = 5
-"""Of many labels so many are named."""
 
 
 def load_dataset(settings: DataSettings, base: Path | None = None, needs_validation: bool = True) -> Dataset:
@@ -66,7 +62,7 @@ def from_tables(
     if padded:
         shown = ", ".join(f'"{name}"' for name in padded[:5]) + (" and others" if len(padded) > 5 else "")
         notes.append(f"Labels are written with blanks around them ({shown}); the blanks are removed.")
-    frames = _make_splits(declared_frames, settings.split, labels, notes, needs_validation)
+    frames = make_splits(declared_frames, settings.split, labels, notes, needs_validation)
     _check_seen(frames, labels, "")
     if settings.deduplicate:
         frames = deduplicate(frames, names.text_out, notes)
@@ -155,91 +151,6 @@ def _with_label_ids(
         split: part.frame.with_columns(pl.col("label").replace_strict(ids, return_dtype=pl.Int32))
         for split, part in rows.items()
     }
-
-
-def _make_splits(
-    frames: dict[str, pl.DataFrame],
-    split: SplitSettings | str,
-    labels: tuple[str, ...],
-    notes: list[str],
-    needs_validation: bool,
-) -> dict[str, pl.DataFrame]:
-    """Checks that every split is there or asked for, and makes what is asked for."""
-    asked = {"test": split.test, "validation": split.validation} if isinstance(split, SplitSettings) else {}
-    shares = {name: share for name, share in asked.items() if share > 0}
-    problems = [
-        f"data.split.{name} asks for a {name} split, but the source has one ({frames[name].height:,} rows). "
-        f"Remove data.split.{name}, or give a source without it."
-        for name in shares
-        if name in frames
-    ]
-    if isinstance(split, SplitSettings) and not shares and split.column is None:
-        problems.append(
-            "data.split makes nothing: set its test or validation share or its column, or say split: given."
-        )
-    missing = [name for name in SPLITS if name not in frames and name not in shares]
-    problems += _missing_problems([name for name in missing if name != "validation" or needs_validation])
-    _raise(problems)
-    if isinstance(split, SplitSettings) and shares:
-        frames = frames | _carve(frames["train"], split, shares, labels, notes)
-    if "validation" not in frames:
-        notes.append("The data has no validation split, and no run of the study needs one.")
-    return {name: frames[name].drop(GROUP, strict=False) for name in SPLITS if name in frames}
-
-
-def _missing_problems(missing: list[str]) -> list[str]:
-    if not missing:
-        return []
-    shares = {"test": "test: 0.2", "validation": "validation: 0.1"}
-    remedy = ", ".join(shares[name] for name in ("test", "validation") if name in missing)
-    use = {"validation": "validation picks the best weights", "test": "test compares the methods"}
-    return [
-        f"The data has no {' and no '.join(missing)} split ({'; '.join(use[name] for name in missing)}). "
-        f"Set data.split to {{{remedy}}} to make it from train, or give one file per split."
-        + (" With protocol.keep: last no validation is needed." if missing == ["validation"] else "")
-    ]
-
-
-def _carve(
-    train: pl.DataFrame,
-    split: SplitSettings,
-    shares: dict[str, float],
-    labels: tuple[str, ...],
-    notes: list[str],
-) -> dict[str, pl.DataFrame]:
-    groups = None
-    if split.group_by is not None:
-        # A row without a group is a group of its own.
-        values = zip(train[GROUP].to_list(), train["example"].to_list(), strict=True)
-        groups = [(value, example if value is None else None) for value, example in values]
-    parts = split_rows(
-        shares,
-        train["label"].to_numpy(),
-        stratify=split.stratify,
-        groups=groups,
-        seed=split.seed,
-    )
-    how = "stratified by label" if split.stratify else "at random"
-    how = f'grouped by "{split.group_by}"' if split.group_by is not None else how
-    made = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in shares)
-    notes.append(f"Made from {train.height:,} train rows: {made}; {how}, seed {split.seed}.")
-    if split.stratify and groups is None:
-        notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
-    return {name: train[indices] for name, indices in parts.items()}
-
-
-def _too_few_to_share(
-    ids: npt.NDArray[np.int32], labels: tuple[str, ...], parts: dict[str, npt.NDArray[np.int64]]
-) -> Iterator[str]:
-    """Which classes have no row in a split that was made, because they have so few."""
-    sizes = np.bincount(ids, minlength=len(labels))
-    for name, rows in parts.items():
-        there = np.bincount(ids[rows], minlength=len(labels))
-        missing = [labels[c] for c in np.flatnonzero((sizes > 0) & (there == 0))]
-        if missing:
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            listed = ", ".join(f'"{label}"' for label in missing[:SHOWN])
-            yield f"{name} has no row of {listed}{more}: too few to share out, so train has them."
 
 
 def _limit(frames: dict[str, pl.DataFrame], limit: dict[str, int], notes: list[str]) -> dict[str, pl.DataFrame]:

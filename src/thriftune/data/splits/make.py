@@ -1,15 +1,109 @@
-"""Makes the splits that a source lacks from its rows: at random, by class, or by group."""
+"""Makes the splits that a source lacks from its train rows: at random, by class, or by group."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from thriftune.data.rows import GROUP
+from thriftune.data.settings import SPLITS, SplitSettings
 from thriftune.errors import InputError
 
+if TYPE_CHECKING:
+    import polars as pl
+
+SHOWN = 5
+"""Of many labels so many are named."""
 Indices = npt.NDArray[np.int64]
+
+
+def make_splits(
+    frames: dict[str, pl.DataFrame],
+    split: SplitSettings | str,
+    labels: tuple[str, ...],
+    notes: list[str],
+    needs_validation: bool,
+) -> dict[str, pl.DataFrame]:
+    """Checks that every split is there or asked for, and makes what is asked for."""
+    asked = {"test": split.test, "validation": split.validation} if isinstance(split, SplitSettings) else {}
+    shares = {name: share for name, share in asked.items() if share > 0}
+    problems = [
+        f"data.split.{name} asks for a {name} split, but the source has one ({frames[name].height:,} rows). "
+        f"Remove data.split.{name}, or give a source without it."
+        for name in shares
+        if name in frames
+    ]
+    if isinstance(split, SplitSettings) and not shares and split.column is None:
+        problems.append(
+            "data.split makes nothing: set its test or validation share or its column, or say split: given."
+        )
+    missing = [name for name in SPLITS if name not in frames and name not in shares]
+    problems += _missing_problems([name for name in missing if name != "validation" or needs_validation])
+    if problems:
+        raise InputError("\n".join(problems))
+    if isinstance(split, SplitSettings) and shares:
+        frames = frames | _carve(frames["train"], split, shares, labels, notes)
+    if "validation" not in frames:
+        notes.append("The data has no validation split, and no run of the study needs one.")
+    return {name: frames[name].drop(GROUP, strict=False) for name in SPLITS if name in frames}
+
+
+def _missing_problems(missing: list[str]) -> list[str]:
+    if not missing:
+        return []
+    shares = {"test": "test: 0.2", "validation": "validation: 0.1"}
+    remedy = ", ".join(shares[name] for name in ("test", "validation") if name in missing)
+    use = {"validation": "validation picks the best weights", "test": "test compares the methods"}
+    return [
+        f"The data has no {' and no '.join(missing)} split ({'; '.join(use[name] for name in missing)}). "
+        f"Set data.split to {{{remedy}}} to make it from train, or give one file per split."
+        + (" With protocol.keep: last no validation is needed." if missing == ["validation"] else "")
+    ]
+
+
+def _carve(
+    train: pl.DataFrame,
+    split: SplitSettings,
+    shares: dict[str, float],
+    labels: tuple[str, ...],
+    notes: list[str],
+) -> dict[str, pl.DataFrame]:
+    groups = None
+    if split.group_by is not None:
+        # A row without a group is a group of its own.
+        values = zip(train[GROUP].to_list(), train["example"].to_list(), strict=True)
+        groups = [(value, example if value is None else None) for value, example in values]
+    parts = split_rows(
+        shares,
+        train["label"].to_numpy(),
+        stratify=split.stratify,
+        groups=groups,
+        seed=split.seed,
+    )
+    how = "stratified by label" if split.stratify else "at random"
+    how = f'grouped by "{split.group_by}"' if split.group_by is not None else how
+    made = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in shares)
+    notes.append(f"Made from {train.height:,} train rows: {made}; {how}, seed {split.seed}.")
+    if split.stratify and groups is None:
+        notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
+    return {name: train[indices] for name, indices in parts.items()}
+
+
+def _too_few_to_share(
+    ids: npt.NDArray[np.int32], labels: tuple[str, ...], parts: dict[str, npt.NDArray[np.int64]]
+) -> Iterator[str]:
+    """Which classes have no row in a split that was made, because they have so few."""
+    sizes = np.bincount(ids, minlength=len(labels))
+    for name, rows in parts.items():
+        there = np.bincount(ids[rows], minlength=len(labels))
+        missing = [labels[c] for c in np.flatnonzero((sizes > 0) & (there == 0))]
+        if missing:
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            listed = ", ".join(f'"{label}"' for label in missing[:SHOWN])
+            yield f"{name} has no row of {listed}{more}: too few to share out, so train has them."
 
 
 def split_rows(
