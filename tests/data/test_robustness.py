@@ -1,4 +1,4 @@
-"""Further test sets: read as the data is, labels matched by name, all problems at once."""
+"""Robustness sets: read as the data is, labels matched by name, all problems at once."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def test_bundled_sets() -> None:
     settings = DataSettings(source="demo:snli", text=PAIR)
     sources = {"original": "demo:cad-original", "revised": "demo:cad-revised"}
     data = load_with_robustness(settings, sources)
-    assert {name: further.frame.height for name, further in data.robustness.items()} == {
+    assert {name: found.frame.height for name, found in data.robustness.items()} == {
         "original": 400,
         "revised": 1600,
     }
     assert data.fingerprint == load_dataset(settings).fingerprint
     assert list(data.frames) == ["train", "validation", "test", "original", "revised"]
-    for further in data.robustness.values():
-        assert further.frame.columns == data.splits["test"].columns
-    assert len({further.fingerprint for further in data.robustness.values()}) == 2
+    for found in data.robustness.values():
+        assert found.frame.columns == data.splits["test"].columns
+    assert len({found.fingerprint for found in data.robustness.values()}) == 2
 
 
 def test_labels_are_matched_by_name_not_by_order(reviews: dict[str, str], write: Write) -> None:
     rows = [{"text": "a", "label": "good"}, {"text": "b", "label": None}, {"text": "c", "label": "good"}]
     path = write("hard.jsonl", rows)
     data = load_with_robustness(DataSettings(source=reviews, text=("text",)), {"hard": str(path)})
-    further = data.robustness["hard"]
-    assert further.frame["label"].to_list() == [1, 1]
-    assert further.frame["example"].to_list() == [0, 2]
-    assert [(d.split, d.reason, d.count) for d in further.dropped] == [("hard", "no label", 1)]
+    found = data.robustness["hard"]
+    assert found.frame["label"].to_list() == [1, 1]
+    assert found.frame["example"].to_list() == [0, 2]
+    assert [(d.split, d.reason, d.count) for d in found.dropped] == [("hard", "no label", 1)]
 
 
 def test_numbers_written_differently_are_the_same_label(write: Write) -> None:

@@ -17,7 +17,7 @@ from thriftune.data.settings import SplitSettings
 from thriftune.models.head import HeadSettings
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.duration import Speeds, about
-from thriftune.study.proposal import initial as module
+from thriftune.study.proposal import propose as module
 from thriftune.study.proposal.draft import draft
 from thriftune.study.proposal.max_tokens import TokenRoom
 from thriftune.study.proposal.propose import LONG, Proposal, initial, propose, protocol_for

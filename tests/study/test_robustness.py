@@ -1,4 +1,4 @@
-"""Further test sets in a study: scored by every run, and by finished runs with the models that they saved."""
+"""Robustness sets in a study: scored by every run, and by finished runs with the models that they saved."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def files(results: Results, run: RunRecord, folder: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Every method, scored on a further set from the start."""
+    """Every method, scored on a robustness set from the start."""
     folder = tmp_path_factory.mktemp("whole")
     return compare(study(folder, robustness=SETS, data={"keep": ["who"]}), folder / "out")
 

@@ -20,8 +20,8 @@ def label_counts(frame: pl.DataFrame, labels: tuple[str, ...]) -> dict[str, int]
 
 
 @dataclass(frozen=True)
-class FurtherTest:
-    """A further test set (a robustness set); `frame` is as the frames of a `Dataset`'s splits."""
+class RobustnessSet:
+    """A robustness set: a test set beyond the data's own; `frame` is as the frames of a `Dataset`'s splits."""
 
     source: str
     """As the study file names it."""
@@ -54,10 +54,10 @@ class Dataset:
     """SHA-256 over the used rows and labels of all splits."""
     padded_labels: tuple[str, ...] = ()
     """Labels as the source writes them with blanks around, which are removed."""
-    robustness: dict[str, FurtherTest] = field(default_factory=dict)
-    """Further test sets by name; no part of the fingerprint."""
+    robustness: dict[str, RobustnessSet] = field(default_factory=dict)
+    """Robustness sets by name; no part of the fingerprint."""
 
     @property
     def frames(self) -> dict[str, pl.DataFrame]:
-        """The splits and the further test sets, by name."""
-        return self.splits | {name: further.frame for name, further in self.robustness.items()}
+        """The splits and the robustness sets, by name."""
+        return self.splits | {name: each.frame for name, each in self.robustness.items()}

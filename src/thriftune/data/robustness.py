@@ -1,4 +1,4 @@
-"""Further test sets with the labels of a study's data: what a model meets beyond its own test split."""
+"""Robustness sets: test sets beyond the data's own, with its columns and labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thriftune.data.columns import column_problems, resolve, spellings
-from thriftune.data.dataset import Dataset, FurtherTest
+from thriftune.data.dataset import Dataset, RobustnessSet
 from thriftune.data.labels import canonical_names
 from thriftune.data.load import fingerprint, load_dataset
 from thriftune.data.relabel import applied, new_names, written
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def load_with_robustness(
     settings: DataSettings, sources: dict[str, str], base: Path | None = None, needs_validation: bool = True
 ) -> Dataset:
-    """The data of a study with its further test sets, by name.
+    """The data of a study with its robustness sets, by name.
 
     Raises `InputError` with the problems of the data and of every set together.
     """
@@ -47,8 +47,8 @@ def load_with_robustness(
 
 def load_set(
     name: str, source: str, settings: DataSettings, labels: tuple[str, ...] | None, base: Path | None = None
-) -> FurtherTest:
-    """One further test set: the test split of its source, or its only one, under the study's columns.
+) -> RobustnessSet:
+    """One robustness set: the test split of its source, or its only one, under the study's columns.
 
     Labels are matched by name with the study's `labels`; None leaves them unchecked. Raises `InputError` for a
     source that is not there, columns that it lacks, and labels that the study does not have.
@@ -66,7 +66,7 @@ def load_set(
     if not rows.frame.height:
         raise InputError(f"{table.where} has no row with a label and a text.")
     frame = rows.frame if labels is None else _with_label_ids(rows, labels)
-    return FurtherTest(
+    return RobustnessSet(
         source=source,
         frame=frame,
         dropped=rows.dropped,

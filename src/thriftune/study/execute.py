@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thriftune.cost.measured.environment import environment
-from thriftune.data.dataset import Dataset, FurtherTest, label_counts
+from thriftune.data.dataset import Dataset, RobustnessSet, label_counts
 from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
@@ -185,10 +185,10 @@ class _StudyRuns:
 
     @cached_property
     def _texts(self) -> dict[str, pl.DataFrame]:
-        """The texts of test and of every further test set as they go to disk."""
+        """The texts of test and of every robustness set as they go to disk."""
         dataset = self.prepared.dataset
-        further = {name: _text_frame(dataset, each.frame) for name, each in dataset.robustness.items()}
-        return {"test": _text_frame(dataset, dataset.splits["test"]), **further}
+        sets = {name: _text_frame(dataset, each.frame) for name, each in dataset.robustness.items()}
+        return {"test": _text_frame(dataset, dataset.splits["test"]), **sets}
 
     def _write_head(self) -> None:
         """Writes what is known before the first run: the resolved study and the test texts."""
@@ -216,8 +216,8 @@ class _StudyRuns:
                     training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
                 ),
                 robustness={
-                    name: _robustness_profile(further, self.prepared.dataset.labels)
-                    for name, further in self.prepared.dataset.robustness.items()
+                    name: _robustness_profile(each, self.prepared.dataset.labels)
+                    for name, each in self.prepared.dataset.robustness.items()
                 },
             )
         )
@@ -246,7 +246,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         out=store.run(key).path,
         pair=study.data.pair,
         margin=study.margin,
-        robustness={name: further.fingerprint for name, further in prepared.dataset.robustness.items()},
+        robustness={name: each.fingerprint for name, each in prepared.dataset.robustness.items()},
     )
 
 
@@ -272,19 +272,19 @@ def _check_distinct(jobs: list[Job]) -> None:
             raise InputError(f'"{other}" and "{job.planned.name}" are the same run. Remove one of them.')
 
 
-def _robustness_profile(further: FurtherTest, labels: tuple[str, ...]) -> RobustnessProfile:
+def _robustness_profile(each: RobustnessSet, labels: tuple[str, ...]) -> RobustnessProfile:
     return RobustnessProfile(
-        source=further.source,
-        rows=further.frame.height,
-        label_counts=label_counts(further.frame, labels),
-        dropped=list(further.dropped),
-        notes=list(further.notes),
-        fingerprint=further.fingerprint,
+        source=each.source,
+        rows=each.frame.height,
+        label_counts=label_counts(each.frame, labels),
+        dropped=list(each.dropped),
+        notes=list(each.notes),
+        fingerprint=each.fingerprint,
     )
 
 
 def _text_frame(dataset: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
-    """The texts of a split or further test set as they go to disk: labels by name, kept columns last."""
+    """The texts of a split or robustness set as they go to disk: labels by name, kept columns last."""
     import polars as pl
 
     names = pl.Series(list(dataset.labels), dtype=pl.String)

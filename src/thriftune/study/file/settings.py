@@ -87,7 +87,7 @@ class StudySettings(Settings):
     )
     robustness: dict[str, str] = setting(
         factory=dict,
-        help="further test sets with the same columns and labels, by name: {hard: hard.csv, revised: demo:cad-revised}",
+        help="robustness sets: test sets with the same columns and labels, by name, as in {revised: demo:cad-revised}",
     )
     runs: tuple[RunSettings, ...] = setting((), help="single runs, instead of models and methods")
     published: dict[str, dict[str, Any]] = setting(

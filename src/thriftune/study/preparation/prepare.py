@@ -69,7 +69,7 @@ def token_key(study: Study, run: PlannedRun) -> str:
 
 
 def read(study: Study, runs: list[PlannedRun], listener: Listener) -> Dataset:
-    """Reads the data and its further test sets.
+    """Reads the data and its robustness sets.
 
     Raises `InputError` where any of them, or a method's choice of columns, cannot be used, and where the training
     texts are too few for the schedule.
