@@ -8,7 +8,9 @@ from dataclasses import replace
 from rich.console import Console
 
 from thriftune.progress import LiveTable, display, outcome
-from thriftune.results.record import Cost, RunRecord, Scores
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.search import CellSearch, Trial
 from thriftune.results.training import Training
 from thriftune.study.events import (

@@ -72,7 +72,7 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
     from thriftune.analysis.findings.choice import Candidate
     from thriftune.cost.predicted import crossovers
-    from thriftune.results.record import AxisPoint
+    from thriftune.results.prediction import AxisPoint
 
     def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
         interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)

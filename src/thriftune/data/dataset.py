@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,7 +20,7 @@ from thriftune.data.splits.deduplicate import deduplicate
 from thriftune.data.splits.make import draw, make_splits
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from thriftune.data.columns import keyed, rows_in_both
 from thriftune.data.dataset import Dataset, label_counts
 from thriftune.data.labels import MISSING
-from thriftune.results.record import DataWarning
+from thriftune.results.profile import DataWarning
 
 if TYPE_CHECKING:
     pass

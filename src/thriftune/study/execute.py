@@ -14,9 +14,11 @@ from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
-from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
+from thriftune.results.profile import RobustnessProfile
+from thriftune.results.record import RunRecord, StudyResults
+from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
-from thriftune.results.store import Results, RunFolder, Store
+from thriftune.results.store import Results, Store
 from thriftune.study.events import Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id

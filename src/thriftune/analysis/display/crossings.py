@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.panel import Chart, Column, Kind, Panel, Table
-from thriftune.results.record import AxisPoint
+from thriftune.results.prediction import AxisPoint
 
 AXES = {
     "tokens": ("Tokens per batch", "tokens per batch", "padded tokens per batch (log scale)"),

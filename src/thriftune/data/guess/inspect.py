@@ -20,7 +20,7 @@ from thriftune.data.splits.names import split_of
 from thriftune.data.table import SourceTable
 from thriftune.data.warnings import find_warnings
 from thriftune.errors import InputError
-from thriftune.results.record import DataWarning
+from thriftune.results.profile import DataWarning
 
 _SAMPLE = 2000
 

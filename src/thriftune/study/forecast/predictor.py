@@ -10,7 +10,7 @@ import numpy as np
 
 from thriftune.errors import InputError, first_line
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Prediction
+from thriftune.results.prediction import Prediction
 from thriftune.study.file.plan import PlannedRun
 from thriftune.study.forecast.effort import effort
 from thriftune.study.run.head_start import NO_STEPS
@@ -88,16 +88,9 @@ def prediction(
     if samples is None:
         reasons["train_samples"] = WITHOUT_DATA
     return Prediction(
-        peak_memory_bytes=found.peak_memory_bytes,
-        memory=found.memory,
-        trained_parameters=found.trained_parameters,
-        head_parameters=found.head_parameters,
-        total_parameters=found.total_parameters,
-        stored_bytes=found.stored_bytes,
-        delta_bytes=found.delta_bytes,
+        **{**found.numbers, **times},
         flops_per_sample=found.flops_per_sample,
         prefix_flops_per_sample=found.prefix_flops_per_sample,
-        **times,
         train_samples=samples,
         reasons=reasons,
     )

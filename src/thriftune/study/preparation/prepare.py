@@ -14,7 +14,7 @@ from thriftune.data.robustness import load_with_robustness
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.results.files import write_parquet
-from thriftune.results.record import DataProfile
+from thriftune.results.profile import DataProfile
 from thriftune.study.events import Listener, Stage
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, needs_validation

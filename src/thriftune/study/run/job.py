@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from thriftune.results.cost import Cost
 from thriftune.results.files import read_parquet
-from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.prediction import Prediction
+from thriftune.results.record import RunRecord, Status
+from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.results.training import Training
+from thriftune.results.training import SearchPoint, Training
 from thriftune.study.events import RunProgress
 from thriftune.study.file.plan import PlannedRun
 

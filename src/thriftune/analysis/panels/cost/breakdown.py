@@ -10,7 +10,8 @@ from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.panel import Chart, Column, Kind, NotApplicable, Panel, Table
 from thriftune.analysis.findings.runs import by_model, is_baseline, training_seconds
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Where the cost comes from"

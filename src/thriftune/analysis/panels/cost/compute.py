@@ -22,7 +22,8 @@ from thriftune.analysis.findings.runs import (
 )
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.analysis.panels.answers.summary import remark
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Compute"

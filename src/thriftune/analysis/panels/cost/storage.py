@@ -8,7 +8,8 @@ from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.runs import by_model, cells, is_baseline
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Storage"

@@ -7,7 +7,7 @@ from collections import Counter
 from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.results.record import DataProfile, Lengths, SharedText
+from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
 
 TITLE = "Dataset"

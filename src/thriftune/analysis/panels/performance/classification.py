@@ -19,7 +19,8 @@ from thriftune.analysis.findings.runs import (
 )
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.analysis.panels.answers.summary import remark
-from thriftune.results.record import RunRecord, Scores
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
 TITLE = "Classification"
