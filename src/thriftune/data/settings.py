@@ -42,8 +42,7 @@ class DataSettings(Settings):
         factory=dict, help="other names for labels as written, {Pos: pos} merges the two; null leaves their rows out"
     )
     pair: Literal["segments", "one_segment"] = setting(
-        "segments",
-        help="pairs as the model was pretrained (segments), or one text joined by the separator token",
+        "segments", help="pairs as the model was pretrained (segments), or one text joined by the separator token"
     )
     keep: tuple[str, ...] = setting((), help="further columns to carry into test.parquet")
     split: Literal["given"] | SplitSettings = setting(

@@ -26,7 +26,7 @@ DEMOS: dict[str, tuple[str, ...]] = {
 
 _DEMO_NOTES = {
     "snli": "demo:snli is a small SNLI: train and validation are its 9,842 development pairs, parted so that no "
-    "premise is in both (nine tenths and one tenth); test is its official test set.",
+    "premise is in both (nine tenths and one tenth); test is its official test set."
 }
 _SHARD = re.compile(r"-\d{3,}-of-\d{3,}$")
 _PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".xlsx", ".xlsm", ".txt", ".label")

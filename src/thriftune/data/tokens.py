@@ -97,12 +97,7 @@ class Join:
 
 
 def encode(
-    tokenizer: Any,
-    texts: Sequence[Sequence[str]],
-    max_tokens: int,
-    pair: Pair = "segments",
-    *,
-    token_types: bool,
+    tokenizer: Any, texts: Sequence[Sequence[str]], max_tokens: int, pair: Pair = "segments", *, token_types: bool
 ) -> Tokens:
     """Encodes texts as a transformers fast tokenizer would, at most `max_tokens` each.
 

@@ -33,17 +33,7 @@ def find_warnings(dataset: Dataset) -> list[DataWarning]:
     """All that is to be said, in the order of what to settle first; the same data gives the same warnings."""
     return [
         warning
-        for find in (
-            _variants,
-            _missing,
-            _numeric,
-            _shared,
-            _conflicting,
-            _repeated,
-            _few_rows,
-            _absent,
-            _dominant,
-        )
+        for find in (_variants, _missing, _numeric, _shared, _conflicting, _repeated, _few_rows, _absent, _dominant)
         for warning in find(dataset)
     ]
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from thriftune.data.guess.candidates import (
-    ABOUT,
-    LabelColumn,
-    is_id,
-    label_column,
-    label_columns,
-    listed,
-)
+from thriftune.data.guess.candidates import ABOUT, LabelColumn, is_id, label_column, label_columns, listed
 from thriftune.data.guess.split import names_splits
 from thriftune.data.labels import ONE_LABEL, label_names, order_labels
 from thriftune.data.table import SourceTable

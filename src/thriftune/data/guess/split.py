@@ -42,12 +42,7 @@ def guess_split(
         names = " and ".join(name for name in ("test", "validation") if name in missing)
         why = f"; {made.why}" if made.why else ""
         reasons.append(f"The source lacks {names}: made from train ({made.words}), {how}{why}.")
-    return SplitSettings(
-        test=made.test,
-        validation=made.validation,
-        column=column,
-        group_by=group,
-    )
+    return SplitSettings(test=made.test, validation=made.validation, column=column, group_by=group)
 
 
 def _split_column(tables: dict[str, SourceTable]) -> str | None:

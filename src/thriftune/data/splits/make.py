@@ -65,24 +65,14 @@ def _missing_problems(missing: list[str]) -> list[str]:
 
 
 def _carve(
-    train: pl.DataFrame,
-    split: SplitSettings,
-    shares: dict[str, float],
-    labels: tuple[str, ...],
-    notes: list[str],
+    train: pl.DataFrame, split: SplitSettings, shares: dict[str, float], labels: tuple[str, ...], notes: list[str]
 ) -> dict[str, pl.DataFrame]:
     groups = None
     if split.group_by is not None:
         # A row without a group is a group of its own.
         values = zip(train[GROUP].to_list(), train["example"].to_list(), strict=True)
         groups = [(value, example if value is None else None) for value, example in values]
-    parts = split_rows(
-        shares,
-        train["label"].to_numpy(),
-        stratify=split.stratify,
-        groups=groups,
-        seed=split.seed,
-    )
+    parts = split_rows(shares, train["label"].to_numpy(), stratify=split.stratify, groups=groups, seed=split.seed)
     how = "stratified by label" if split.stratify else "at random"
     how = f'grouped by "{split.group_by}"' if split.group_by is not None else how
     made = " and ".join(f"{name} ({len(parts[name]):,} rows)" for name in shares)
@@ -150,10 +140,7 @@ def _cut(order: Indices, sizes: dict[str, int]) -> dict[str, Indices]:
 
 
 def _by_class(
-    shares: dict[str, float],
-    targets: dict[str, int],
-    labels: npt.NDArray[np.int32],
-    rng: np.random.Generator,
+    shares: dict[str, float], targets: dict[str, int], labels: npt.NDArray[np.int32], rng: np.random.Generator
 ) -> dict[str, Indices]:
     classes, sizes = np.unique(labels, return_counts=True)
     left = sizes.astype(np.int64) - 1  # every class keeps a row for train

@@ -38,11 +38,7 @@ TUNED: tuple[tuple[str, dict[str, Any]], ...] = (
 HEAD_RATE = 5e-3
 """Of a new head on the mean of the tokens: trained at the encoder's rate it would still be learning when that overfits
 (benchmarks/regret.py, docs/log.md)."""
-BASELINES = {
-    "majority": "the floor",
-    "tfidf": "what needs no transformer",
-    "embeddings": "what needs no fine-tuning",
-}
+BASELINES = {"majority": "the floor", "tfidf": "what needs no transformer", "embeddings": "what needs no fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -195,10 +191,7 @@ def _baselines(rows: Mapping[str, int], classes: int, speeds: Speeds | None) -> 
 
 
 def _tuned_seconds(
-    methods: Mapping[str, TransformerMethod],
-    speeds: Speeds,
-    protocol: Protocol,
-    rows: Mapping[str, int],
+    methods: Mapping[str, TransformerMethod], speeds: Speeds, protocol: Protocol, rows: Mapping[str, int]
 ) -> dict[str, float]:
     return {name: training_seconds(method, speeds.methods[name], protocol, rows) for name, method in methods.items()}
 
