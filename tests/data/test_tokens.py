@@ -127,13 +127,6 @@ def test_saved_tokens_come_back(tmp_path: Path, mmap: bool, token_types: bool) -
     assert isinstance(back.ids, np.memmap) == mmap
 
 
-def test_progress_counts_texts() -> None:
-    seen: list[tuple[int, int]] = []
-    column = ["the cat"] * 10_000
-    encode(TOKENIZERS["bert"], [column], 9, token_types=True, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(8192, 10_000), (10_000, 10_000)]
-
-
 def test_no_room_for_text_is_an_error() -> None:
     with pytest.raises(InputError, match="max_tokens 3 leaves no room for text: 3 are special"):
         encode(TOKENIZERS["bert"], [["a"], ["b"]], 3, token_types=True)

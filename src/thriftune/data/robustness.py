@@ -13,8 +13,7 @@ from thriftune.data.load import fingerprint, load_dataset
 from thriftune.data.relabel import applied, new_names, written
 from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import DataSettings
-from thriftune.data.sources import read_source
-from thriftune.data.table import SourceTable
+from thriftune.data.sources import pick_split, read_source
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def load_set(
     """
     columns = (*settings.text, settings.label)
     tables, notes = read_source(source, base, spellings([*columns, *settings.keep]))
-    table = _test_table(tables, source)
+    table = pick_split(tables, "test", source)
     if problems := column_problems(table, columns):
         raise InputError(" ".join(problems))
     names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=None)
@@ -73,14 +72,6 @@ def load_set(
         notes=(*notes, *table.notes),
         fingerprint=fingerprint({name: frame}, labels, names.text_out) if labels is not None else "",
     )
-
-
-def _test_table(tables: dict[str, SourceTable], source: str) -> SourceTable:
-    if "test" in tables:
-        return tables["test"]
-    if len(tables) > 1:
-        raise InputError(f"{source} holds the splits {', '.join(tables)}, none of them test. Give a single file.")
-    return next(iter(tables.values()))
 
 
 def _with_label_ids(rows: UsableRows, labels: tuple[str, ...]) -> pl.DataFrame:

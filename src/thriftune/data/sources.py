@@ -61,7 +61,7 @@ def read_source(
     notes: list[str] = []
     for split, one in source.items():
         found, said = _read_one(one, base, reading)
-        tables[split] = _pick(found, split, one)
+        tables[split] = pick_split(found, split, one, f"data.source.{split}: ")
         notes += said
     return tables, notes
 
@@ -75,14 +75,13 @@ def source_name(source: str | Mapping[str, str]) -> str:
     return data_stem(Path(source)) or "data"
 
 
-def _pick(found: dict[str, SourceTable], split: str, source: str) -> SourceTable:
+def pick_split(found: dict[str, SourceTable], split: str, source: str, at: str = "") -> SourceTable:
+    """A source's table of one split, or its only one; raises `InputError`, which begins with `at`, for others."""
     if split in found:
         return found[split]
     if len(found) == 1:
         return next(iter(found.values()))
-    raise InputError(
-        f"data.source.{split}: {source} holds the splits {', '.join(found)}, none of them {split}. Give a single file."
-    )
+    raise InputError(f"{at}{source} holds the splits {', '.join(found)}, none of them {split}. Give a single file.")
 
 
 def _check_effect(sources: list[str], reading: ReadOptions) -> None:

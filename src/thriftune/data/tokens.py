@@ -88,7 +88,10 @@ class Join:
         """The tokenizer's own template of one text; raises `InputError` where it has no separator."""
         before, after = _single_template(plain)
         room = max_tokens - len(before) - len(after)
-        return cls(tuple(before), _separator(tokenizer), tuple(after), room, tokenizer.truncation_side)
+        if (separator := tokenizer.sep_token_id) is None:
+            name = type(tokenizer).__name__
+            raise InputError(f"The tokenizer {name} has no separator token. Set data.pair to segments.")
+        return cls(tuple(before), int(separator), tuple(after), room, tokenizer.truncation_side)
 
     def __call__(self, first: list[int], second: list[int]) -> list[int]:
         """The ids of a pair from those of its texts."""
@@ -127,12 +130,6 @@ def _check_columns(texts: Sequence[Sequence[str]]) -> None:
         raise ValueError(f"{len(texts)} text columns are given, one or two are encoded")
     if len({len(column) for column in texts}) > 1:
         raise ValueError(f"text columns differ in length: {[len(column) for column in texts]}")
-
-
-def _separator(tokenizer: Any) -> int:
-    if tokenizer.sep_token_id is None:
-        raise InputError(f"The tokenizer {type(tokenizer).__name__} has no separator token. Set data.pair to segments.")
-    return int(tokenizer.sep_token_id)
 
 
 def _rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]]) -> Iterator[_Encoded]:

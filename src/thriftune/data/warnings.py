@@ -76,10 +76,11 @@ def _missing(dataset: Dataset) -> Iterator[DataWarning]:
     found = [label for label in dataset.labels if label.casefold() in MISSING]
     if found:
         rows = sum(label_counts(frame, dataset.labels)[label] for frame in dataset.splits.values() for label in found)
+        what = "is a class" if len(found) == 1 else "are classes"
         yield DataWarning(
             "missing_label",
-            f"{_listed(found)} {'is a class' if len(found) == 1 else 'are classes'} here ({_rows(rows)}), but such "
-            "words often mean that a label is missing.",
+            f"{_listed(found)} {what} here ({rows:,} row{'s' * (rows != 1)}), but such words often mean that a label is "
+            "missing.",
             f"If so, data.labels: {flow(dict.fromkeys(found))} leaves these rows out.",
         )
 
@@ -189,10 +190,6 @@ def _dominant(dataset: Dataset) -> Iterator[DataWarning]:
             f"{share:.0%} of the training rows are {quoted(label)}: always answering it is about as accurate.",
             "Read macro F1 beside accuracy; protocol.select: macro_f1 picks weights by it.",
         )
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _listed(names: list[str], quote: bool = True) -> str:

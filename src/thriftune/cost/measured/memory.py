@@ -142,7 +142,10 @@ def step_peak(
 def prepare(step: Step, batch: np.ndarray) -> None:
     """Does what happens once only: the optimiser's state, frozen projections that move together."""
     if not step.optimizer.state:
-        make_state(step)
+        for parameter in step.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        step.optimizer.step()
+        step.optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():
         step.forward(batch[:1])
 
@@ -163,14 +166,6 @@ def peak_of(weights: Sequence[torch.Tensor], work: Callable[[], object]) -> int:
     with counter:
         work()
     return counter.peak
-
-
-def make_state(step: Step) -> None:
-    """Brings the optimiser's state into being; the parameters may change."""
-    for parameter in step.parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    step.optimizer.step()
-    step.optimizer.zero_grad(set_to_none=True)
 
 
 def _optimizer_state(step: Step) -> list[torch.Tensor]:

@@ -105,12 +105,8 @@ class _Place:
     batch_size: int
 
 
-def _base(setting: Setting, folder: Path) -> Path:
-    return setting.model or write_config("bert-base", folder)
-
-
 def _tokens(setting: Setting, folder: Path) -> Iterator[_Place]:
-    base = _base(setting, folder)
+    base = setting.model or write_config("bert-base", folder)
     for size in BATCHES:
         tokens = size * setting.text_tokens
         for name, entry in METHODS.items():
@@ -118,7 +114,7 @@ def _tokens(setting: Setting, folder: Path) -> Iterator[_Place]:
 
 
 def _depth(setting: Setting, folder: Path) -> Iterator[_Place]:
-    base = _base(setting, folder)
+    base = setting.model or write_config("bert-base", folder)
     layers = len(skeleton(base, ("a", "b")).layers)
     for depth in sorted({max(1, round(layers * part)) for part in (1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4, 1)}):
         for name, entry in DEEP.items():

@@ -119,7 +119,9 @@ def estimate(case: Case) -> Estimate:
         widest, usual = np.split(np.arange(len(step.examples)), [len(case.lengths)])
         counter = CountWork()
         if typical != case.lengths:
-            _count_step(step, [usual] * case.protocol.accumulate, counter)
+            prepare(step, usual)
+            with counter:
+                step([usual] * case.protocol.accumulate, 0.0)
         beside = counter if typical == case.lengths else None
         peak, memory = step_peak(step, [widest] * case.protocol.accumulate, _granule(case), beside)
         solving, solve_work = _solving(classifier, case), Work()
@@ -246,16 +248,10 @@ def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None)
     return replace(examples, prefix=prefix)
 
 
-def _count_step(step: Step, batches: list[np.ndarray], counter: CountWork) -> None:
-    prepare(step, batches[0])
-    with counter:
-        step(batches, 0.0)
-
-
 def _prefix_work(classifier: Classifier, examples: Examples, cut: int) -> Work:
     classifier.eval_mode()
     order = np.argsort(-examples.tokens.lengths, kind="stable")
-    with torch.no_grad(), CountWork() as counter:
+    counter = CountWork()
+    with torch.no_grad(), counter:
         prefix_output(classifier, packed_batch(examples.tokens, order, classifier.device), cut)
-    work: Work = counter.work
-    return work
+    return counter.work

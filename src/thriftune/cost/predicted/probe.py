@@ -88,7 +88,7 @@ def probe_machine(device: str, hidden: int, quick: bool = False) -> Machine:
     place = torch.device(device)
     with TemporaryDirectory(prefix="thriftune-probe-") as name, torch.random.fork_rng(devices=[]):
         points = _points(Path(name), place, hidden, QUICK if quick else POINTS)
-        found = _time_briefly(points, place) if quick else _time(points, place)
+        found = _time(points, place, quick)
         loop = 0.0 if quick else _loop_seconds(points[-1].step, Path(name))
     return fit(found, loop)
 
@@ -133,42 +133,27 @@ def _points(folder: Path, device: torch.device, hidden: int, wanted: Wanted) -> 
     return points
 
 
-def _time(points: list[_Point], device: torch.device) -> list[Timed]:
-    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them."""
-    found = _counted(points)
-    started, rounds = time.perf_counter(), 0
-    while not rounds or time.perf_counter() - started < ENOUGH_SECONDS:
-        rounds += 1
-        for point, each in zip(points, found, strict=True):
-            with TimeWork(device) as timer:
-                point.run()
-            for name, seconds in timer.seconds.items():
-                each.operators[name] += seconds
-            until = time.perf_counter() + STEP_SECONDS
-            each.steps.append(point.seconds())
-            while time.perf_counter() < until:
-                each.steps.append(point.seconds())
-    for each in found:
-        each.operators = {name: seconds / rounds for name, seconds in each.operators.items()}
-    return found
+def _time(points: list[_Point], device: torch.device, quick: bool) -> list[Timed]:
+    """Times each step by operator and as a whole, round by round, so that a slow moment meets all of them.
 
-
-def _time_briefly(points: list[_Point], device: torch.device) -> list[Timed]:
-    """The same in a few rounds; of an operator, and of a step, the median."""
+    Of an operator the mean counts; in a quick probe the median, and of a step too.
+    """
     found = _counted(points)
     rounds: list[list[dict[str, float]]] = [[] for _ in points]
-    for _ in range(QUICK_ROUNDS):
+    started = time.perf_counter()
+    while not rounds[0] or (len(rounds[0]) < QUICK_ROUNDS if quick else time.perf_counter() - started < ENOUGH_SECONDS):
         for point, each, seen in zip(points, found, rounds, strict=True):
             with TimeWork(device) as timer:
                 point.run()
             seen.append(timer.seconds)
-            until = time.perf_counter() + QUICK_STEP_SECONDS
+            until = time.perf_counter() + (QUICK_STEP_SECONDS if quick else STEP_SECONDS)
             each.steps.append(point.seconds())
             while time.perf_counter() < until:
                 each.steps.append(point.seconds())
+    middle = np.median if quick else np.mean
     for each, seen in zip(found, rounds, strict=True):
-        each.operators = {name: float(np.median([times[name] for times in seen])) for name in seen[0]}
-        each.steps = [float(np.median(each.steps))]
+        each.operators = {name: float(middle([times[name] for times in seen])) for name in seen[0]}
+        each.steps = [float(np.median(each.steps))] if quick else each.steps
     return found
 
 

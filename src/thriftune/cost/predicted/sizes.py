@@ -8,20 +8,14 @@ from typing import Any
 
 from thriftune.errors import unknown_name
 
+_TEXTS = {"max_position_embeddings": 512, "pad_token_id": 0}
+
 
 def _bert(layers: int, hidden: int, heads: int) -> dict[str, Any]:
     """BERT's shape (Devlin et al. 2019, Turc et al. 2019): feed-forward four times as wide."""
-    return {
-        "model_type": "bert",
-        "num_hidden_layers": layers,
-        "hidden_size": hidden,
-        "num_attention_heads": heads,
-        "intermediate_size": 4 * hidden,
-        "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-        "pad_token_id": 0,
-    }
+    size = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
+    words = {"vocab_size": 30522, "type_vocab_size": 2}
+    return {"model_type": "bert", **size, "intermediate_size": 4 * hidden, **words, **_TEXTS}
 
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -34,8 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "n_heads": 12,
         "hidden_dim": 3072,
         "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "pad_token_id": 0,
+        **_TEXTS,
     },
     "bert-base": _bert(12, 768, 12),
     "bert-large": _bert(24, 1024, 16),
@@ -46,8 +39,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 24,
         "intermediate_size": 6144,
         "vocab_size": 128100,
-        "max_position_embeddings": 512,
         "type_vocab_size": 0,
+        **_TEXTS,
         "relative_attention": True,
         "position_buckets": 256,
         "pos_att_type": ["p2c", "c2p"],
@@ -58,7 +51,6 @@ SIZES: dict[str, dict[str, Any]] = {
         "position_biased_input": False,
         "max_relative_positions": -1,
         "layer_norm_eps": 1e-7,
-        "pad_token_id": 0,
     },
     "llama-7b": {
         "model_type": "llama",

@@ -48,11 +48,6 @@ class Work:
         """Of all matrix products."""
         return sum(self.products.values())
 
-    @property
-    def moved_bytes(self) -> int:
-        """By everything that is no matrix product."""
-        return sum(self.moved.values())
-
 
 class CountWork(TorchDispatchMode):
     """Adds up the work of the operations that run while it is active; views and allocations are free."""

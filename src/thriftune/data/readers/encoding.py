@@ -78,7 +78,8 @@ def _first_wrong(opened: Callable[[], IO[bytes]], codec: str) -> tuple[int, int]
     position, line = 0, 1
     with opened() as file:
         for chunk in _chunks(file):
-            pending = _pending(decoder)
+            state = decoder.getstate()[0]
+            pending = len(state) if isinstance(state, bytes) else 0
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
@@ -87,11 +88,6 @@ def _first_wrong(opened: Callable[[], IO[bytes]], codec: str) -> tuple[int, int]
             position += len(chunk)
             line += chunk.count(b"\n")
     return position, line
-
-
-def _pending(decoder: codecs.IncrementalDecoder) -> int:
-    state = decoder.getstate()[0]
-    return len(state) if isinstance(state, bytes) else 0
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -30,7 +30,8 @@ def read_excel(path: Path, reading: ReadOptions) -> SourceTable:
     if not filled:
         raise InputError(f"{path} has no data: its sheets ({', '.join(sheets) or 'none'}) are empty.")
     used, *others = filled
-    notes = (f'{path.name}: the sheet "{used}" is read, not {_listed(others)}.',) if others else ()
+    rest = ", ".join(f'"{name}"' for name in others)
+    notes = (f'{path.name}: the sheet "{used}" is read, not {rest}.',) if others else ()
 
     def rows() -> NumberedRows:
         for number, row in sheets[used]:
@@ -98,7 +99,3 @@ def _text(value: Any) -> str | None:
     if isinstance(value, datetime.timedelta):
         return str(value)
     return str(value) if value != "" else None
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

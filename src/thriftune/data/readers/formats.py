@@ -32,7 +32,8 @@ def read_file(path: Path, wanted: Wanted = None, reading: ReadOptions | None = N
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     # A frame without columns has no height to judge by; the caller reports the columns that it misses.
     if not table.frame.height and (table.frame.width or not table.columns):
-        raise InputError(f"{path} has no data rows{_header_only(table.columns)}.")
+        header = f", only a header: {', '.join(table.columns)}" if table.columns else ""
+        raise InputError(f"{path} has no data rows{header}.")
     return table
 
 
@@ -101,10 +102,6 @@ def _read_text(content: Content, reading: ReadOptions) -> SourceTable:
             if found is not None:
                 return found
     return read_tsv(content, reading)
-
-
-def _header_only(columns: tuple[str, ...]) -> str:
-    return f", only a header: {', '.join(columns)}" if columns else ""
 
 
 _TEXT: dict[str, Callable[[Content, ReadOptions], SourceTable]] = {

@@ -59,8 +59,9 @@ def grid_table(grid: Grid, reading: ReadOptions) -> SourceTable:
 def _named(grid: Grid, reading: ReadOptions, header: list[str]) -> SourceTable:
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None and reading.wanted is None:
+        times = "twice" if (count := header.count(twice)) == 2 else f"{count} times"
         raise InputError(
-            f'{grid.where}: the column "{twice}" occurs {_times(header.count(twice))} in the header '
+            f'{grid.where}: the column "{twice}" occurs {times} in the header '
             f"({', '.join(name for name in header if name)}). Rename one."
         )
     kept = [i for i, name in enumerate(header) if _is_wanted(name, header, reading.wanted)]
@@ -114,10 +115,6 @@ def _is_wanted(name: str, header: list[str], wanted: Wanted) -> bool:
     if not name or header.count(name) > 1:
         return False
     return name in wanted if wanted is not None else not _PANDAS_INDEX.fullmatch(name)
-
-
-def _times(count: int) -> str:
-    return "twice" if count == 2 else f"{count} times"
 
 
 def _plain(name: str | None) -> str:

@@ -33,7 +33,7 @@ def names_columns(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     fields = [field.strip() for field in first]
     given = [field for field in fields if field]
     rows = [row for row in rest[:_LOOKED_AT] if len(row) == len(first) and list(row) != list(first)]
-    if len(fields) < 2 or not rows or _known(given) or given == _counted(given):
+    if len(fields) < 2 or not rows or _known(given) or given == [str(i) for i in range(len(given))]:
         return True
     columns = [[row[i].strip() for row in rows] for i in range(len(fields))]
     pairs = list(zip(fields, columns, strict=True))
@@ -68,11 +68,6 @@ def _known(given: Sequence[str]) -> bool:
     lowered = [re.sub(r"[\s-]+", "_", field.lower()) for field in given]
     known = sum(name in _KNOWN for name in lowered)
     return known == len(given) or (known >= 2 and 2 * known > len(given))
-
-
-def _counted(given: Sequence[str]) -> list[str]:
-    """0, 1, 2, ...: the header that pandas writes for columns without names."""
-    return [str(i) for i in range(len(given))]
 
 
 def _repeats(field: str, column: Sequence[str]) -> bool:

@@ -56,7 +56,7 @@ def _series(name: str, values: list[Any]) -> pl.Series:
         return _lists(name, values)
     if kinds == {bool}:
         return pl.Series(name, values, dtype=pl.Boolean)
-    if kinds == {float} or (kinds == {int, float} and _all_exact(values)):
+    if kinds == {float} or (kinds == {int, float} and all(abs(v) <= _EXACT for v in values if isinstance(v, int))):
         return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
     if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):
         return pl.Series(name, values, dtype=pl.Int64)
@@ -83,10 +83,6 @@ def _lists(name: str, values: list[Any]) -> pl.Series:
         None if value is None else [None if item is None else plain_name(item) for item in value] for value in values
     ]
     return _strings(name, named, pl.List(pl.String))
-
-
-def _all_exact(values: list[Any]) -> bool:
-    return all(not isinstance(value, int) or abs(value) <= _EXACT for value in values)
 
 
 def _all_truths(values: list[Any]) -> bool:

@@ -81,21 +81,18 @@ def _is_json(line: str) -> bool:
 
 
 def _line_objects(content: Content) -> Iterator[_Object]:
+    advice = "Each line must be one object, or the file one array of objects."
     with content.lines() as file:
         for line, text in enumerate(file, start=1):
-            if text.strip():
-                yield _object(content, line, text)
-
-
-def _object(content: Content, line: int, text: str) -> _Object:
-    advice = "Each line must be one object, or the file one array of objects."
-    value = _parsed(lambda: _DECODER.decode(text.strip()), str(content.path), advice, line)
-    if not isinstance(value, dict):
-        raise InputError(
-            f"{content.path}, line {line} is a JSON {type(value).__name__}. Each line must be one object "
-            'like {"text": "...", "label": "..."}.'
-        )
-    return value
+            if not text.strip():
+                continue
+            value = _parsed(partial(_DECODER.decode, text.strip()), str(content.path), advice, line)
+            if not isinstance(value, dict):
+                raise InputError(
+                    f"{content.path}, line {line} is a JSON {type(value).__name__}. Each line must be one object "
+                    'like {"text": "...", "label": "..."}.'
+                )
+            yield value
 
 
 def _document(content: Content) -> Any:

@@ -106,7 +106,7 @@ def _idle_keys(protocol: StudyProtocol, default: StudyProtocol) -> list[str]:
 
 def _shared_settings(study: StudySettings) -> Problems:
     """Head, protocol and seeds act on transformers alone."""
-    methods = _all_methods(study)
+    methods = tuple(run.method for run in study.runs) or study.methods
     if not methods:
         return
     if not any(method.NEEDS_MODEL for method in methods):
@@ -288,10 +288,6 @@ CHECKS = (
     Check(("published", "runs", "methods", "models", "seeds", "search"), _published),
     Check(("search", "runs", "methods", "models", "protocol", "seeds"), search_problems),
 )
-
-
-def _all_methods(study: StudySettings) -> tuple[Method, ...]:
-    return tuple(run.method for run in study.runs) or study.methods
 
 
 def _without_model(methods: Iterable[Method]) -> str:

@@ -233,10 +233,9 @@ def _run_protocol(reader: Reader, value: Any, path: KeyPath, base: dict[str, Any
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Method):
-        return {value.NAME: {key: _plain(getattr(value, key)) for key in public_fields(type(value))}}
     if isinstance(value, Settings):
-        return {key: _plain(getattr(value, key)) for key in public_fields(type(value))}
+        keys = {key: _plain(getattr(value, key)) for key in public_fields(type(value))}
+        return {value.NAME: keys} if isinstance(value, Method) else keys
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

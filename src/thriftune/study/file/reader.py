@@ -254,13 +254,10 @@ def _unsound(value: Any) -> str | None:
 def problems_text(title: str, problems: list[tuple[str, str]]) -> str:
     """One message that lists all problems."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"  {_key(key)}: {message}" if key else f"  {message}" for key, message in problems[:MOST_PROBLEMS]]
+    listed = [(shortened(printable(key)), message) for key, message in problems[:MOST_PROBLEMS]]
+    lines = [f"  {key}: {message}" if key else f"  {message}" for key, message in listed]
     more = len(problems) - MOST_PROBLEMS
     return "\n".join([f"{title} has {count}:", *lines, *([f"  ... and {more:,} more"] if more > 0 else [])])
-
-
-def _key(path: str) -> str:
-    return shortened(printable(path))
 
 
 @cache

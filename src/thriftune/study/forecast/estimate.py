@@ -59,13 +59,18 @@ def estimate(
     `report` is told what is being done, and which cells cannot be estimated and why. Raises `InputError` where none
     can be, or where the study, its data or the question cannot be used.
     """
+    from thriftune.study.preparation.prepare import read
+
     question = question or Question()
     if question.batch_size is not None and question.batch_size < 1:
         raise InputError(f"A batch has at least one text; the batch size given is {question.batch_size}.")
     if question.tokens is not None and question.tokens < 4:
         raise InputError(f"A text has at least 4 tokens, special tokens included; {question.tokens} were given.")
     runs, baselines = _cells(study, question)
-    asked = _Asked(study, question, report, _read(study, runs, report) if question.tokens is None else None)
+    dataset = None
+    if question.tokens is None:
+        dataset = read(study, runs, lambda stage: report(getattr(stage, "text", "reading data")))
+    asked = _Asked(study, question, report, dataset)
     for name in baselines:
         report(f"left out: {name}: a baseline, which has no training steps; it costs one pass through the model")
     answers: list[Forecast] = []
@@ -98,12 +103,6 @@ def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str
     if not first:
         raise InputError(f'The study "{study.name}" trains no transformer, so there is nothing to estimate.')
     return list(first.values()), list(dict.fromkeys(run.cell for run in selected if run.method.BASELINE))
-
-
-def _read(study: Study, runs: list[PlannedRun], report: Callable[[str], None]) -> Dataset:
-    from thriftune.study.preparation.prepare import read
-
-    return read(study, runs, lambda stage: report(getattr(stage, "text", "reading data")))
 
 
 class _Asked:

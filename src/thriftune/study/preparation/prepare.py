@@ -109,10 +109,11 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
         for split, encoded in by_split.items():
             encoded.save(folder / "tokens" / key / split)
     listener(Stage("profiling data"))
+    whole_text = {token_key(study, run) for run in runs if run.method.text is None}
     whole = {
         name: (limit, {split: by_split[split] for split in dataset.splits})
         for (name, key), (limit, by_split) in tokens.items()
-        if key in _whole_text_keys(study, runs)
+        if key in whole_text
     }
     profile = profile_dataset(dataset, whole)
     cut = [
@@ -121,10 +122,6 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
     ]
     profile = replace(profile, warnings=[*profile.warnings, *(warning for warning in cut if warning is not None)])
     return Prepared(dataset, profile, models, hashes, folder, refused)
-
-
-def _whole_text_keys(study: Study, runs: list[PlannedRun]) -> set[str]:
-    return {token_key(study, run) for run in runs if run.method.text is None}
 
 
 def _tokenise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from thriftune.data.guess.inspect import Guess
 from thriftune.study.file.yaml_text import inline_yaml
@@ -24,7 +25,7 @@ def draft(guess: Guess, room: TokenRoom, proposal: Proposal, name: str, folder: 
         *_settle_lines(guess),
         f"name: {inline_yaml(name)}",
         "data:",
-        f"  source: {inline_yaml(_relative_source(guess.source, folder))}",
+        f"  source: {inline_yaml(_relative(guess.source, folder))}",
         f"  text: {inline_yaml(list(guess.text))}",
         f"  label: {inline_yaml(guess.label)} # {one_line(labels)}{f' and {more} more' if more > 0 else ''}",
         *_split_lines(guess),
@@ -74,13 +75,7 @@ def _split_lines(guess: Guess) -> list[str]:
     if guess.split is None:
         return []
     split = guess.split
-    given = {
-        "column": split.column,
-        "test": split.test,
-        "validation": split.validation,
-        "group_by": split.group_by,
-        "seed": split.seed,
-    }
+    given = {key: getattr(split, key) for key in ("column", "test", "validation", "group_by", "seed")}
     chosen = {key: value for key, value in given.items() if value not in (None, 0.0)}
     if split.column is not None:
         rest = "; the rest is carved from train" if split.test or split.validation else ""
@@ -105,13 +100,9 @@ def _setting_lines(guess: Guess) -> list[str]:
     return []
 
 
-def _relative_source(source: str | dict[str, str], folder: Path) -> str | dict[str, str]:
-    if isinstance(source, str):
-        return _relative(source, folder)
-    return {split: _relative(each, folder) for split, each in source.items()}
-
-
-def _relative(source: str, folder: Path) -> str:
+def _relative(source: str | dict[str, str], folder: Path) -> Any:
+    if isinstance(source, dict):
+        return {split: _relative(each, folder) for split, each in source.items()}
     if source.startswith(("demo:", "hub:")) or Path(source).expanduser().is_absolute():
         return source
     return os.path.relpath(Path(source).resolve(), folder)

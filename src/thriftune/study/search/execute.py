@@ -179,7 +179,12 @@ def _searched(job: SearchJob, listen: Listener, isolate: bool) -> list[Trial]:
             started.append(event.trial)
             listen(event)
 
-        message, exit_code = _process(job, tell) if isolate else (run_trials(job, tell), None)
+        message: TrialsDone | NotSearched | None
+        exit_code = None
+        if isolate:
+            message, exit_code = in_process(_child, job, True, tell, (TrialsDone, NotSearched))
+        else:
+            message = run_trials(job, tell)
         if isinstance(message, NotSearched):
             raise InputError(message.message)
         if message is not None:
@@ -189,12 +194,6 @@ def _searched(job: SearchJob, listen: Listener, isolate: bool) -> list[Trial]:
         state: TrialState = "out_of_memory" if exit_code == KILLED else "failed"
         why = "was killed, most likely because the machine ran out of memory" if exit_code == KILLED else "broke off"
         job = replace(job, died=(state, f"the trial's process {why} (exit code {exit_code})"))
-
-
-def _process(
-    job: SearchJob, tell: Callable[[SearchProgress], None]
-) -> tuple[TrialsDone | NotSearched | None, int | None]:
-    return in_process(_child, job, True, tell, (TrialsDone, NotSearched))
 
 
 def _child(job: SearchJob, sender: Connection, variables: dict[str, str]) -> None:

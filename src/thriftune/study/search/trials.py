@@ -155,11 +155,19 @@ class _Search:
         return record
 
     def _make(self, number: int, before: CellSearch) -> Trial:
+        import optuna
         from optuna.trial import TrialState as Optuna
 
         settings = self.job.settings
-        self.study.sampler = _sampler(settings.seed, number)
-        self.study.pruner = _pruner(settings.prune)
+        # Both are made afresh for every trial: their state must not depend on which trials one process made.
+        self.study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=STARTUP_TRIALS,
+            multivariate=True,
+            constant_liar=False,
+            seed=sampler_seed(settings.seed, number),
+        )
+        median = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS)
+        self.study.pruner = optuna.pruners.NopPruner() if settings.prune == "none" else median
         if number in self.params:
             self.study.enqueue_trial(self.params[number])
         open_trial = self.study.ask(_distributions(self.job.space, self.job.job.planned.method))
@@ -184,23 +192,6 @@ class _Search:
             for key in space
             if key in params
         }
-
-
-def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
-    """Made afresh for every trial: its state must not depend on which trials one process made."""
-    import optuna
-
-    return optuna.samplers.TPESampler(
-        n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=False, seed=sampler_seed(seed, number)
-    )
-
-
-def _pruner(prune: str) -> optuna.pruners.BasePruner:
-    import optuna
-
-    if prune == "none":
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS)
 
 
 def _distributions(space: dict[str, Dimension], method: Method) -> dict[str, Any]:
