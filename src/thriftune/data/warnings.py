@@ -79,8 +79,8 @@ def _missing(dataset: Dataset) -> Iterator[DataWarning]:
         what = "is a class" if len(found) == 1 else "are classes"
         yield DataWarning(
             "missing_label",
-            f"{_listed(found)} {what} here ({rows:,} row{'s' * (rows != 1)}), but such words often mean that a label is "
-            "missing.",
+            f"{_listed(found)} {what} here ({rows:,} row{'s' * (rows != 1)}), but such words often mean that a label "
+            "is missing.",
             f"If so, data.labels: {flow(dict.fromkeys(found))} leaves these rows out.",
         )
 

@@ -9,8 +9,9 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from thriftune.errors import InputError
 
@@ -22,6 +23,7 @@ _MAGIC = {
     ".zip": b"PK\x03\x04",
     ".zst": b"\x28\xb5\x2f\xfd",
 }
+_OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _SMALL = 64 << 20
 _MOST = 8 << 30
 _MOST_RATIO = 100
@@ -64,7 +66,7 @@ def unpacked(path: Path) -> tuple[str, bytes] | None:
     try:
         if kind == ".zip":
             return _unzipped(path)
-        with path.open("rb") as file, _decompressor(kind, file) as packed:
+        with _OPEN[kind](path) as packed:
             return data_name(path), _bounded(packed, path)
     except BROKEN as error:
         raise damaged(path, error) from error
@@ -73,12 +75,6 @@ def unpacked(path: Path) -> tuple[str, bytes] | None:
 def damaged(path: Path, error: Exception) -> InputError:
     """What to say of a file that cannot be unpacked."""
     return InputError(f"{path} cannot be unpacked: {error}. If it is whole, unpack it and name the file.")
-
-
-def _decompressor(kind: str, file: IO[bytes]) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
-    if kind == ".gz":
-        return gzip.GzipFile(fileobj=file, mode="rb")
-    return bz2.BZ2File(file) if kind == ".bz2" else lzma.LZMAFile(file)
 
 
 def check_zip_size(path: Path) -> None:
@@ -105,7 +101,7 @@ def _unzipped(path: Path) -> tuple[str, bytes]:
             return Path(members[0].filename).name, _bounded(packed, path)
 
 
-def _bounded(packed: IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile, path: Path) -> bytes:
+def _bounded(packed: IO[bytes], path: Path) -> bytes:
     out = io.BytesIO()
     while chunk := packed.read(_CHUNK):
         out.write(chunk)

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO
 
 from thriftune.errors import InputError
@@ -100,20 +101,15 @@ def _scan(opened: Callable[[], IO[bytes]]) -> tuple[bool, bool]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     wide, valid = False, True
     with opened() as file:
-        for chunk in _chunks(file):
+        for chunk in chain(_chunks(file), [b""]):
             wide = wide or b"\x00" in chunk
             if valid:
                 try:
-                    decoder.decode(chunk)
+                    decoder.decode(chunk, final=not chunk)
                 except UnicodeDecodeError:
                     valid = False
             if wide and not valid:
                 break
-    if valid:
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            valid = False
     return wide, valid
 
 

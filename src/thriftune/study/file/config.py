@@ -117,36 +117,34 @@ def study_to_yaml(study: Study, at: Path | None = None) -> str:
     """
     data = study_to_dict(study)
     if at is not None:
-        move = _Mover(study.folder, at.resolve())
+        old, new = study.folder, at.resolve()
         source = data["data"]["source"]
-        moved = {k: move.source(v) for k, v in source.items()} if isinstance(source, dict) else move.source(source)
-        data["data"]["source"] = moved
+        several = isinstance(source, dict)
+        data["data"]["source"] = _all_moved(source, old, new) if several else _moved(source, old, new)
         if "robustness" in data:
-            data["robustness"] = {name: move.source(source) for name, source in data["robustness"].items()}
+            data["robustness"] = _all_moved(data["robustness"], old, new)
         if "models" in data:
-            data["models"] = [move.model(name) for name in data["models"]]
+            data["models"] = [_moved_model(name, old, new) for name in data["models"]]
         for run in data.get("runs", []):
-            run["model"] = move.model(run["model"]) if run["model"] else None
+            run["model"] = _moved_model(run["model"], old, new) if run["model"] else None
     return dump_yaml(data)
 
 
-@dataclass(frozen=True)
-class _Mover:
-    """Rewrites paths relative to one folder into paths relative to another."""
+def _moved(source: str, old: Path, new: Path) -> str:
+    """A data source relative to another folder; those with a scheme and absolute paths stay as they are."""
+    if source.startswith(("demo:", "hub:", "~")) or Path(source).is_absolute():
+        return source
+    return os.path.relpath(old / source, new)
 
-    old: Path
-    new: Path
 
-    def source(self, text: str) -> str:
-        """A data source; those with a scheme and absolute paths stay as they are."""
-        if text.startswith(("demo:", "hub:", "~")) or Path(text).is_absolute():
-            return text
-        return os.path.relpath(self.old / text, self.new)
+def _all_moved(sources: dict[str, str], old: Path, new: Path) -> dict[str, str]:
+    return {name: _moved(source, old, new) for name, source in sources.items()}
 
-    def model(self, text: str) -> str:
-        """A model; only existing folders are paths, everything else is a name."""
-        is_path = not text.startswith("demo:") and (self.old / text).is_dir()
-        return self.source(text) if is_path else text
+
+def _moved_model(model: str, old: Path, new: Path) -> str:
+    """A model; only existing folders are paths, everything else is a name."""
+    is_path = not model.startswith("demo:") and (old / model).is_dir()
+    return _moved(model, old, new) if is_path else model
 
 
 def _read_text(path: Path) -> str:

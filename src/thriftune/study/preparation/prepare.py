@@ -92,8 +92,7 @@ def prepare(study: Study, runs: list[PlannedRun], dataset: Dataset, folder: Path
     from thriftune.models.pretrained.sources import weights_hash
 
     listener(Stage("checking models"))
-    checked = check_models(study, runs, dataset.labels, dataset.splits["train"].height)
-    models, refused = checked.models, checked.refused
+    models, refused = check_models(study, runs, dataset.labels, dataset.splits["train"].height)
     check_some_left(runs, refused)
     hashes = {name: weights_hash(path) for name, path in models.items()}
     tokens = {

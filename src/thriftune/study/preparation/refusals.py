@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from thriftune.errors import InputError
@@ -13,21 +13,14 @@ from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What was found of a study's models and methods."""
-
-    models: dict[str, Path]
-    """Folder of each model that is there, by its name in the study."""
-    refused: dict[str, str]
-    """Why a run cannot be run, by its name."""
-
-
-def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], texts: int) -> Checked:
+def check_models(
+    study: Study, runs: list[PlannedRun], labels: tuple[str, ...], texts: int
+) -> tuple[dict[str, Path], dict[str, str]]:
     """Finds every model and tries every method on its shapes, before anything is paid.
 
     A run whose model is not there, whose method does not fit it, or whose `max_tokens` are beyond its position table,
-    is refused; the others can go on. `texts`: how many there are to train on.
+    is refused; the others can go on. `texts`: how many there are to train on. Returns the folder of each model that is
+    there, by its name in the study, and why a run cannot be run, by its name.
     """
     folders: dict[tuple[str, str | None], Path | InputError] = {}
     tried: dict[str, str | None] = {}
@@ -48,7 +41,7 @@ def check_models(study: Study, runs: list[PlannedRun], labels: tuple[str, ...], 
             tried[key] = _misfit(run, folder, labels, texts)
         if (message := tried[key]) is not None:
             refused[run.name] = message
-    return Checked({name: folder for (name, _), folder in folders.items() if isinstance(folder, Path)}, refused)
+    return {name: folder for (name, _), folder in folders.items() if isinstance(folder, Path)}, refused
 
 
 def _model_folder(run: PlannedRun, base: Path, labels: tuple[str, ...]) -> Path | InputError:

@@ -212,5 +212,5 @@ def _impossible(study: Study, prepared: Prepared, cells: list[PlannedRun]) -> di
             variants[name] = (run.cell, replace(searched_run(run, values), name=name))
     planned = [variant for _, variant in variants.values()]
     check_steps(planned, texts)
-    checked = check_models(study, planned, prepared.dataset.labels, texts)
-    return {variants[name][0]: f"search.over: {name}: {why}" for name, why in checked.refused.items()}
+    _, refused = check_models(study, planned, prepared.dataset.labels, texts)
+    return {variants[name][0]: f"search.over: {name}: {why}" for name, why in refused.items()}
