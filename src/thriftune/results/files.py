@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -85,25 +84,24 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
     """Reads a JSON object; raises `DamagedError` for whatever else the file holds, and where it cannot be read."""
     try:
-        data = parse_json(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise DamagedError(path, "it is missing", remedy) from None
     except OSError as error:
         raise DamagedError(path, f"it cannot be read ({error.strerror})", remedy) from error
-    except RecursionError:
-        raise DamagedError(path, "it is nested too deeply", remedy) from None
-    except ValueError as error:  # no UTF-8, no JSON, numbers without end
-        first = (str(error).splitlines() or ["no JSON"])[0][:120]
-        why = f"it is not JSON ({first})" if path.stat().st_size else "it is empty"
+    except ValueError as error:
+        why = f"it is not JSON ({error})" if path.stat().st_size else "it is empty"
         raise DamagedError(path, why, remedy) from error
     if not isinstance(data, dict):
         raise DamagedError(path, f"it holds {_kind(data)}, not an object", remedy)
     return data
 
 
-def parse_json(text: str) -> Any:
-    """What JSON text holds; raises `ValueError` on NaN and infinity too, which JSON does not have."""
-    return json.loads(text, parse_constant=_no_number)
+def parse_json(text: bytes) -> Any:
+    """What JSON holds; raises `ValueError` where it is none, nested too deeply, or has NaN, which JSON does not have."""
+    from pydantic_core import from_json
+
+    return from_json(text, allow_inf_nan=False)
 
 
 def read_record(path: Path, from_json: Callable[[dict[str, Any]], T], remedy: str = AGAIN) -> T:
@@ -123,10 +121,6 @@ def read_record(path: Path, from_json: Callable[[dict[str, Any]], T], remedy: st
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0][:120]
         raise DamagedError(path, f"it does not hold what this release writes there ({why})", remedy) from error
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
 
 
 def _kind(data: Any) -> str:

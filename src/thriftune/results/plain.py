@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -18,9 +17,11 @@ def record_from(kind: type[T], values: Any) -> T:
     Raises `ValueError`, which says where, when a value is missing or is not of the type that the record declares.
     """
     from pydantic import ValidationError
+    from pydantic_core import to_json
 
+    text = to_json(values, inf_nan_mode="strings")  # in JSON pydantic takes mappings for records; no record is infinite
     try:
-        record: T = _adapter(cast(Any, kind)).validate_json(json.dumps(values, allow_nan=False), strict=True)
+        record: T = _adapter(cast(Any, kind)).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

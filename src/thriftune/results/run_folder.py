@@ -107,7 +107,7 @@ class RunFolder:
         if not self.history_path.exists():
             return [], []
         try:
-            rows = [parse_json(line) for line in self.history_path.read_text(encoding="utf-8").splitlines()]
+            rows = [parse_json(line) for line in self.history_path.read_bytes().splitlines()]
             steps = [row for row in rows if row["kind"] == "step"]
             epochs = [row for row in rows if row["kind"] == "epoch"]
             return record_from(list[StepPoint], steps), record_from(list[EpochPoint], epochs)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thriftune.cost.measured.checkout import checkout
 from thriftune.cost.measured.environment import environment
 from thriftune.data.dataset import Dataset, RobustnessSet, label_counts
 from thriftune.endings import interruptible
@@ -156,7 +157,7 @@ class _StudyRuns:
         folder = RunFolder(job.out)
         folder.clear()
         record = blank_record(job, "failed", self.prepared.refused[job.planned.name])
-        record = replace(record, environment=environment(job.device, training=False))
+        record = replace(record, environment={**environment(job.device, training=False), **job.checkout})
         folder.write_record(record)
         return record
 
@@ -216,7 +217,8 @@ class _StudyRuns:
                 environment=environment(
                     "cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu",
                     training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
-                ),
+                )
+                | checkout(),
                 robustness={
                     name: _robustness_profile(each, self.prepared.dataset.labels)
                     for name, each in self.prepared.dataset.robustness.items()
@@ -248,6 +250,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         out=store.run(key).path,
         pair=study.data.pair,
         margin=study.margin,
+        checkout=checkout(),
         robustness={name: each.fingerprint for name, each in prepared.dataset.robustness.items()},
     )
 

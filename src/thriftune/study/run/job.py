@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class Job:
     """The study's: accuracy points below which a gain over the last epoch is none."""
     searched: Searched | None = None
     """How a search chose the settings, where one did."""
+    checkout: Mapping[str, Any] = field(default_factory=dict)
+    """The state of this package's source, which goes into the record: see `checkout`."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 

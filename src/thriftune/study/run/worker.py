@@ -54,7 +54,7 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     except BaseException:
         folder.remove()
         raise
-    about = environment(job.device, training=job.planned.method.NEEDS_MODEL)
+    about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
     record = replace(record, environment=about, files=folder.checksums())
     folder.write_record(record)
     return record
