@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 
 ORDER = [
     "errors",
+    "plugins",
     "paths",
     "settings",
     "folders",
@@ -31,6 +32,7 @@ ORDER = [
     "study",
     "analysis",
     "report",
+    "testing",
     "terminal",
     "progress",
     "cli",
