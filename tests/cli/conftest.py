@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.study.synthetic_speeds import speeds
+from tests.study.proposal.synthetic_speeds import speeds
 
 from thriftune.study.events import StudyPlanned
 from thriftune.study.forecast import estimate as forecast

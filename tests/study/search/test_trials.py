@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.searched import RATES, cells, compare, ignore, made, stop_at, study_of, untimed
+from tests.study.search.searched import RATES, cells, compare, ignore, made, stop_at, study_of, untimed
 
 from thriftune.errors import InputError
 from thriftune.results.search import Trial
