@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
 )
 
-from thriftune.cost.measured.memory import prepare, step_peak
+from thriftune.cost.measured.memory import make_state, step_peak
 from thriftune.cost.predicted.cuda import GRANULE, CudaKernels, Gpu
 from thriftune.cost.predicted.shapes import leave_memory, materialise, without_data
 from thriftune.cost.predicted.solving import Solving
@@ -258,7 +258,7 @@ def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None)
 
 
 def _count_step(step: Step, batches: list[np.ndarray], counter: CountWork) -> None:
-    prepare(step, batches[0])
+    make_state(step)
     with counter:
         step(batches, 0.0)
 
