@@ -29,10 +29,8 @@ from thriftune.engine.vocabulary import narrow
 KINDS = {
     "matrix products": (
         "thriftune::product",
-        "thriftune::cross",
         "aten::mm",
         "aten::addmm",
-        "aten::addmm_",
         "aten::bmm",
     ),
     "attention": (
