@@ -26,7 +26,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """init times no machine."""
-    monkeypatch.setattr("thriftune.study.proposal.speeds.speeds_here", lambda *_: speeds(1e-3))
+    monkeypatch.setattr("thriftune.study.proposal.method_speeds.speeds_here", lambda *_: speeds(1e-3))
 
 
 @pytest.fixture
