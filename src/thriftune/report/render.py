@@ -44,7 +44,7 @@ ANSWERS = ("performance", "cost", "errors")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One table cell as the page shows it."""
 
     text: str
@@ -168,12 +168,12 @@ def trimmed(table: Table) -> Table:
     return replace(table, columns=kept)
 
 
-def cells(table: Table) -> Iterator[list[Cell]]:
+def cells(table: Table) -> Iterator[list[TableCell]]:
     """The rows of a table as text, with the best value of each ranked column marked."""
     best = {column.name: _best(table, column) for column in table.columns if column.higher_is_better is not None}
     for row in table.rows:
         yield [
-            Cell(
+            TableCell(
                 text=cell(column, row),
                 title=row.get(f"{column.name}_reason") if row.get(column.name) is None else None,
                 numeric=column.kind != "text",
