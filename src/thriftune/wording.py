@@ -177,6 +177,12 @@ def plain(text: str) -> str:
     return re.sub("[\u202a-\u202e\u2066-\u2069]", "", text)
 
 
+def first_of(names: Sequence[str], most: int = 6) -> str:
+    """The first of some names, and how many more there are: "a, b and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def one_line(text: str) -> str:
     """The text on one line, without characters that a terminal would obey."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from thriftune.errors import InputError
+from thriftune.errors import InputError, first_line
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.families.base import Family
@@ -89,7 +89,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except Exception as error:
         raise InputError(
-            f"The tokenizer in {folder} cannot be loaded: {_line(error)}. "
+            f"The tokenizer in {folder} cannot be loaded: {first_line(error)}. "
             "The folder needs tokenizer.json (or the files it is made from)."
         ) from error
     if not getattr(tokenizer, "is_fast", False):
@@ -265,7 +265,7 @@ def _loading(target: _Target) -> Iterator[None]:
         raise
     # An architecture fails in its own way over a value that its configuration should not have.
     except Exception as error:
-        raise InputError(f"The model in {target.folder} cannot be loaded: {_line(error)}") from error
+        raise InputError(f"The model in {target.folder} cannot be loaded: {first_line(error)}") from error
 
 
 def skeleton(
@@ -363,7 +363,3 @@ def _set_head_dropout(network: nn.Module, encoder: nn.Module, rate: float) -> No
     for part in network.modules():
         if isinstance(part, nn.Dropout) and id(part) not in encoder_parts:
             part.p = rate
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
