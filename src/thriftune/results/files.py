@@ -98,7 +98,7 @@ def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
 
 
 def parse_json(text: bytes) -> Any:
-    """What JSON holds; raises `ValueError` where it is none, nested too deeply, or has NaN, which JSON does not have."""
+    """What JSON holds; raises `ValueError` where it is none, is nested too deeply or has NaN, which no JSON has."""
     from pydantic_core import from_json
 
     return from_json(text, allow_inf_nan=False)

@@ -59,7 +59,7 @@ class Store:
             write_parquet(self.robustness_file(name), frame)
 
     def robustness_file(self, name: str) -> Path:
-        """Where the texts of one further test set are."""
+        """Where the texts of one robustness set are."""
         return self.robustness_path / f"{name}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
@@ -161,7 +161,7 @@ class Results:
         return self.store.run(run.run_id).read_dynamics()
 
     def robustness(self, name: str) -> pl.DataFrame:
-        """The texts of a further test set, columns as in `test`."""
+        """The texts of a robustness set, columns as in `test`."""
         return read_parquet(self.store.robustness_file(name), self._columns)
 
     def robustness_runs(self, name: str) -> list[RunRecord]:

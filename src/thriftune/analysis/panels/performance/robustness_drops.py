@@ -1,4 +1,4 @@
-"""Accuracy on further test sets, and how much of it each method loses there."""
+"""Accuracy on robustness sets, and how much of it each method loses there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Robustness"
-QUESTION = "How much accuracy does each method lose on further test sets?"
+QUESTION = "How much accuracy does each method lose on robustness sets?"
 TEST = "test"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One method on one further set."""
+    """One method on one robustness set."""
 
     cell: Cell
     accuracy: float
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One further set beside the one that it is compared with."""
+    """One robustness set beside the one that it is compared with."""
 
     name: str
     texts: int
