@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +22,26 @@ TOLERANCE = 1e-6
 
 
 def check_run(
-    folder: RunFolder, record: RunRecord, labels: list[str], texts: Mapping[str, pl.DataFrame], files: bool = True
+    folder: RunFolder,
+    record: RunRecord,
+    labels: list[str],
+    texts: Mapping[str, pl.DataFrame],
+    files: bool = True,
+    read: Callable[[str], pl.DataFrame] | None = None,
 ) -> None:
     """Raises `DamagedError` where a done run's files or scores are not what it left.
 
     `texts` has, by test set, the columns example and label (by name) that the predictions must repeat, row by row. With
-    `files` every file is held against its checksum; a `model/` folder that was removed as a whole is no damage.
+    `files` every file is held against its checksum; a `model/` folder that was removed as a whole is no damage. `read`
+    gives the predictions on a set, where they may be in memory already.
     """
     if files:
         _check_files(folder.path, record.files)
     scored: dict[str, Scores | None] = {"validation": record.validation, "test": record.test, **record.robustness}
     for name, scores in scored.items():
         if scores is not None:
-            _check_scores(folder.predictions_path(name), scores, labels, texts.get(name))
+            frame = (read or folder.read_predictions)(name)
+            _check_scores(folder.predictions_path(name), frame, scores, labels, texts.get(name))
 
 
 def check_results(results: Results) -> None:
@@ -43,7 +51,7 @@ def check_results(results: Results) -> None:
         folder = results.store.run(run.run_id)
         _check_record(folder, run)
         held = {name: sets[name] for name in sets if run in results.robustness_runs(name)}
-        check_run(folder, run, results.labels, {"test": results.test, **held}, files=False)
+        check_run(folder, run, results.labels, {"test": results.test, **held}, False, partial(results.predictions, run))
 
 
 def _check_record(folder: RunFolder, run: RunRecord) -> None:
@@ -68,10 +76,9 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
             raise DamagedError(path, "its checksum is not that of the file that the run wrote")
 
 
-def _check_scores(path: Path, scores: Scores, labels: list[str], test: pl.DataFrame | None) -> None:
-    from thriftune.results.files import read_parquet
-
-    frame = read_parquet(path)
+def _check_scores(
+    path: Path, frame: pl.DataFrame, scores: Scores, labels: list[str], test: pl.DataFrame | None
+) -> None:
     columns = ["example", "label", "predicted", *(f"p_{label}" for label in labels)]
     if missing := [name for name in columns if name not in frame.columns]:
         raise DamagedError(path, f"it has no column {missing[0]}")

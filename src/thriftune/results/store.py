@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+KEPT = 2_000_000_000
+"""Bytes of predictions and further test sets that results hold in memory; what goes beyond is read again."""
+
+
 @dataclass(frozen=True)
 class Embeddings:
     """Vectors of some test texts, as one run's classification head read them."""
@@ -227,13 +231,14 @@ class Store:
         source = sha256(self.results_path)
         return Results(self, _sound(self.results_path, StudyResults.from_json), source)
 
-    def add_statistics(self, results: Results, statistics: dict[str, dict[str, Any]]) -> bool:
-        """Puts what the panels computed into `results.json`, and returns whether it did.
+    def add_statistics(self, results: Results, statistics: dict[str, Any]) -> bool:
+        """Puts what the panels computed into the results and into `results.json`; returns whether the file has it.
 
         Not where another process is writing to the folder, or wrote since the results were read: its are newer.
         """
         from filelock import FileLock, Timeout
 
+        results.study = replace(results.study, statistics=statistics)
         lock = FileLock(self.lock_path, timeout=0)
         try:
             lock.acquire()
@@ -242,7 +247,8 @@ class Store:
         try:
             if results.source is not None and sha256(self.results_path) != results.source:
                 return False
-            self.write_results(replace(results.study, statistics=statistics))
+            self.write_results(results.study)
+            results.source = sha256(self.results_path)
         finally:
             self.lock_path.unlink(missing_ok=True)
             lock.release()
@@ -272,6 +278,8 @@ class Results:
         self.study = study
         self.source = source
         """SHA-256 of the results.json that they were read from."""
+        self._tables: dict[tuple[str, str], pl.DataFrame] = {}
+        self._kept_bytes = 0
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -316,7 +324,7 @@ class Results:
 
     def robustness(self, name: str) -> pl.DataFrame:
         """The texts of a further test set, columns as in `test`."""
-        return self.store.read_robustness(name)
+        return self._once(("", name), lambda: self.store.read_robustness(name))
 
     def robustness_runs(self, name: str) -> list[RunRecord]:
         """The done runs that were scored on the rows which that set holds now."""
@@ -325,7 +333,17 @@ class Results:
 
     def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
         """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""
-        return self.store.run(run.run_id).read_predictions(name)
+        return self._once((run.run_id, name), lambda: self.store.run(run.run_id).read_predictions(name))
+
+    def _once(self, key: tuple[str, str], read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """A table that stays in memory once it was read, while all such tables together are no larger than KEPT."""
+        if (found := self._tables.get(key)) is not None:
+            return found
+        frame = read()
+        self._kept_bytes += int(frame.estimated_size())
+        if self._kept_bytes <= KEPT:
+            self._tables[key] = frame
+        return frame
 
     def has_predictions(self, run: RunRecord, name: str) -> bool:
         """Whether a run has predictions of that name."""

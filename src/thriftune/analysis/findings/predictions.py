@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from thriftune.analysis.statistics.basics import Floats
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -20,13 +21,22 @@ class Predictions:
     """True label ids, shape (texts,)."""
     predicted: NDArray[np.int64]
     """Predicted label ids, shape (texts,)."""
-    probabilities: NDArray[np.float64] | None
+    probabilities: Floats | None
     """Shape (texts, labels); None where the method gives none."""
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
         """Which texts were classified wrongly, shape (texts,)."""
         return np.not_equal(self.label, self.predicted)
+
+    @property
+    def gap(self) -> Floats:
+        """Predicted minus true label's probability for each error, shape (errors,); empty without probabilities."""
+        if self.probabilities is None:
+            return np.zeros(0)
+        wrong = np.flatnonzero(self.wrong)
+        taken = self.probabilities[wrong, self.predicted[wrong]]
+        return np.asarray(taken - self.probabilities[wrong, self.label[wrong]], dtype=np.float64)
 
 
 def read(results: Results, run: RunRecord, name: str = "test") -> Predictions:

@@ -10,13 +10,12 @@ import numpy as np
 from scipy.stats import binom
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.errors import overlap
 from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, correct, differing
 from thriftune.analysis.findings.training import at, pointer, trained
-from thriftune.analysis.panels.errors import overlap
-from thriftune.analysis.panels.errors.confidence import gap
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -195,7 +194,7 @@ def rank_confidence(results: Results, runs: list[RunRecord]) -> list[dict[str, A
         read = predictions.read(results, run)
         if read.probabilities is None or run.test is None or not read.wrong.any():
             continue
-        lead = np.sort(gap(read))
+        lead = np.sort(read.gap)
         low, high = median_interval(lead)
         sure = float(read.probabilities.max(axis=1).mean())
         rows.append(
@@ -258,11 +257,8 @@ def _lower(text: str) -> str:
 
 def _costs(chosen: list[Pair]) -> Table:
     columns = [
-        Column("light", "Lighter method"),
-        Column("heavy", "over"),
-        Column("parameters", "Trained parameters", "ratio"),
-        Column("time", "Training time", "ratio"),
-        Column("memory", "Peak memory", "ratio"),
+        *of_kind("text", light="Lighter method", heavy="over"),
+        *of_kind("ratio", parameters="Trained parameters", time="Training time", memory="Peak memory"),
     ]
     rows = []
     for pair in chosen:
@@ -275,9 +271,7 @@ def _costs(chosen: list[Pair]) -> Table:
 def _classes(ranked: list[dict[str, Any]]) -> Table:
     columns = [
         Column("label", "Class"),
-        Column("error_share", "Of the errors", "percent"),
-        Column("text_share", "Of the texts", "percent"),
-        Column("error_rate", "Error rate", "percent"),
+        *of_kind("percent", error_share="Of the errors", text_share="Of the texts", error_rate="Error rate"),
         Column("interval", "95% interval"),
         Column("most_errors_in_runs", "Runs it leads", "int"),
     ]
@@ -290,8 +284,7 @@ def _confidence(ranked: list[dict[str, Any]]) -> Table:
         Column("run", "Run"),
         Column("median_lead", "Median lead in errors", "number"),
         Column("interval", "95% interval"),
-        Column("mean_confidence", "Mean confidence", "percent"),
-        Column("accuracy", "Accuracy", "percent"),
+        *of_kind("percent", mean_confidence="Mean confidence", accuracy="Accuracy"),
         Column("overconfidence", "Confidence over accuracy, points", "points"),
     ]
     rows = [row | {"interval": "{:.2f}–{:.2f}".format(*row["median_lead_interval_95"])} for row in ranked]

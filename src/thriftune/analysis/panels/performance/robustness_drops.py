@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.runs import Cell, above_majority, cells, is_baseline, learned
 from thriftune.analysis.findings.training import AT, pointer, trained
 from thriftune.analysis.statistics.basics import Floats, wilson
@@ -186,8 +186,7 @@ def _table(index: int, compared: Comparison) -> Table:
         Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
         Column("reference", f"Accuracy on {compared.reference}", "percent"),
         Column("drop", "Drop, points", "points", higher_is_better=False),
-        Column("drop_interval", "95% interval of the drop"),
-        Column("remark", "Remark"),
+        *of_kind("text", drop_interval="95% interval of the drop", remark="Remark"),
     ]
     rows = [_row(line, compared) for line in compared.lines]
     how = "paired" if compared.groups is not None else "unrelated texts"
@@ -232,9 +231,10 @@ def _chart(compared: list[Comparison]) -> Chart:
         for each in compared
         for line in each.lines
     ]
-    tips = [chart.tip("name", "method"), chart.tip("series", "set"), chart.tip("value", "accuracy", ".1%")]
-    spec = chart.dots(rows, x_title="accuracy", order=order, series=[TEST, *names], tooltip=tips)
-    spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
+    tips = chart.tips(name="method", series="set", value=("accuracy", ".1%"))
+    spec = categories.dots(
+        rows, x_title="accuracy", order=order, series=[TEST, *names], tooltip=tips, axis=chart.PERCENT_AXIS
+    )
     description = f"Points: each method's accuracy on the test texts and on {f.listing(names)}."
     return Chart("robustness", "Accuracy by test set", description, spec)
 
