@@ -132,8 +132,8 @@ def reliability(rows: list[Row], *, series: list[str], tooltip: list[Row]) -> Sp
 
 def scatter(rows: list[Row], *, series: list[str], tooltip: list[Row]) -> Spec:
     """Points at `x` and `y`, which have no unit, by `series`, the first of which stays in the background."""
-    more = {"axis": {"labels": False, "ticks": False, "grid": False, "domain": False}, "scale": {"zero": False}}
-    x, y = quantity("x", **more) | {"title": None}, quantity("y", **more) | {"title": None}
+    axis = {"labels": False, "ticks": False, "grid": False, "domain": False}
+    x, y = (quantity(field, axis=axis, scale={"zero": False}) | {"title": None} for field in "xy")
     faint = {"condition": {"test": f"datum.series === '{series[0]}'", "value": 0.3}, "value": 0.85}
     encoding = {"x": x, "y": y, "color": colour(series), "tooltip": tooltip, "opacity": faint}
     return base(rows, 420) | {"mark": {"type": "point", "filled": True, "size": 26}, "encoding": encoding}

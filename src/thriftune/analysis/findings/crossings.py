@@ -8,7 +8,8 @@ from itertools import combinations, pairwise
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
-from thriftune.analysis.display.panel import Chart, Column, Kind, Panel, Table, numbered
+from thriftune.analysis.display.panel import Chart, Column, Panel, Table, numbered
+from thriftune.metrics import Kind
 from thriftune.results.record import AxisPoint
 
 AXES = {
@@ -126,13 +127,10 @@ def _table(axis: str, key: str, points: list[AxisPoint]) -> Table:
 def _chart(axis: str, key: str, points: list[AxisPoint]) -> Chart:
     quantity = QUANTITIES[key]
     values = [getattr(point, key) / quantity.divisor for point in points]
-    divisor, unit = 1.0, f"{quantity.unit} per text"
-
-    def write(value: float) -> str:
-        return f"{f.number(value)} {quantity.unit}"
-
     if quantity.kind in ("bytes", "seconds"):
         divisor, unit, write = chart.unit_of(quantity.kind, values)
+    else:
+        divisor, unit, write = 1.0, f"{quantity.unit} per text", lambda value: f"{f.number(value)} {quantity.unit}"
     rows = [
         {
             "x": point.x,

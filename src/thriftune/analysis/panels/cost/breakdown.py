@@ -7,8 +7,9 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, Kind, NotApplicable, Panel, Table, there
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings.runs import Costs, by_model, costs_of, training_seconds
+from thriftune.metrics import Kind
 from thriftune.results.record import Cost, RunRecord
 from thriftune.results.store import Results
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, Kind, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.published_costs import (
     Matches,
     Published,
@@ -16,6 +16,7 @@ from thriftune.analysis.findings.published_costs import (
 )
 from thriftune.analysis.findings.runs import LEARNED_LEVEL, Cell
 from thriftune.analysis.statistics.basics import above_share
+from thriftune.metrics import Kind
 from thriftune.results.store import Results
 
 TITLE = "Published and measured"

@@ -12,7 +12,7 @@ from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel
 from thriftune.analysis.findings.runs import is_baseline, training_seconds
 from thriftune.analysis.findings.search import Curve, curve_of
 from thriftune.analysis.statistics.expected_best import LEVEL, budgets, expected_best
-from thriftune.metrics import METRICS
+from thriftune.metrics import METRICS, Kind
 from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, Select, StudySearch
 from thriftune.results.store import Results
@@ -162,8 +162,8 @@ def _chart(curves: list[Curve], select: Select, per_second: bool) -> Chart:
         share=share, points=False, x_axis={"tickCount": 6, "format": "~g"} if per_second else None,
     )  # fmt: skip
     line = spec["layer"][-1]["encoding"]
-    ends = {"x": line["x"], "y": line["y"] | {"field": "low"}, "y2": {"field": "high"}, "color": line["color"]}
-    spec["layer"].insert(0, {"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": ends})
+    band = {"x": line["x"], "y": line["y"] | {"field": "low"}, "y2": {"field": "high"}, "color": line["color"]}
+    spec["layer"].insert(0, {"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": band})
     by = "seconds" if per_second else "trials"
     what = "the seconds that they took" if per_second else "the number of trials"
     return Chart(
@@ -176,7 +176,7 @@ def _chart(curves: list[Curve], select: Select, per_second: bool) -> Chart:
 
 
 def _winners(results: Results, cells: list[CellSearch]) -> Table:
-    kind = "number" if any(cell.select == "loss" for cell in cells) else "percent"
+    kind = _kind(cells)
     columns = [
         Column("cell", "Method"),
         *of_kind("int", trials="Trials", pruned="Pruned", failed="Diverged or failed"),
@@ -206,6 +206,11 @@ def _winners(results: Results, cells: list[CellSearch]) -> Table:
     return Table("search-winners", caption, columns, rows)
 
 
+def _kind(cells: list[CellSearch]) -> Kind:
+    """How the scores of all searches are written."""
+    return METRICS["loss" if any(cell.select == "loss" for cell in cells) else "accuracy"].kind
+
+
 def _test(runs: list[RunRecord], cell: str) -> float | None:
     found = [
         run.test.accuracy for run in runs if run.cell == cell and run.searched is not None and run.test is not None
@@ -214,7 +219,7 @@ def _test(runs: list[RunRecord], cell: str) -> float | None:
 
 
 def _trials(cells: list[CellSearch]) -> Table:
-    kind = "number" if any(cell.select == "loss" for cell in cells) else "percent"
+    kind = _kind(cells)
     columns = [
         Column("cell", "Method"),
         Column("trial", "Trial", "int"),
