@@ -20,7 +20,7 @@ from tests.report.synthetic import VARIANTS, Variant, write
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
-from thriftune.analysis.findings.errors import behaviour
+from thriftune.analysis.findings.answers import errors as behaviour
 from thriftune.analysis.panels import PanelModule, discover
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.cost import compute

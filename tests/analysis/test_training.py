@@ -21,10 +21,10 @@ from thriftune import cli
 from thriftune.analysis.analyse import analyse
 from thriftune.analysis.display.panel import Panel
 from thriftune.analysis.findings import training
-from thriftune.analysis.findings import verdicts as said
+from thriftune.analysis.findings.answers import verdicts as said
+from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
 from thriftune.analysis.findings.judgement import judge
-from thriftune.analysis.findings.performance import performance
 from thriftune.analysis.findings.training import AT, earlier_state, trained
 from thriftune.analysis.panels.answers import hypotheses, recommendation, summary, verdicts
 from thriftune.analysis.panels.cost import batch_sweep

@@ -14,10 +14,10 @@ from tests.analysis.summarised import asking
 from tests.report.synthetic import VARIANTS, Variant, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
-from thriftune.analysis.findings import verdicts as said
+from thriftune.analysis.findings.answers import verdicts as said
+from thriftune.analysis.findings.answers.performance import performance, standing
 from thriftune.analysis.findings.errors import overlap as overlaps
 from thriftune.analysis.findings.judgement import judge
-from thriftune.analysis.findings.performance import performance, standing
 from thriftune.analysis.findings.runs import cells
 from thriftune.analysis.panels.answers import hypotheses, verdicts
 from thriftune.analysis.panels.answers.hypotheses import Pair, less_computation, median_interval

@@ -13,7 +13,7 @@ from tests.analysis.summarised import summarised
 from tests.report.synthetic import NASTY, VARIANTS, write
 
 from thriftune.analysis.display.panel import Column, Table
-from thriftune.analysis.findings.verdicts import OUTCOMES
+from thriftune.analysis.findings.answers.verdicts import OUTCOMES
 from thriftune.analysis.panels import discover
 from thriftune.errors import InputError
 from thriftune.report.render import cells, embedded_json, trimmed, write_report

@@ -8,7 +8,8 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.analyse import Analysis
 from thriftune.analysis.display.panel import Column, Panel, Table
-from thriftune.analysis.findings import search, verdicts
+from thriftune.analysis.findings import search
+from thriftune.analysis.findings.answers import verdicts
 from thriftune.analysis.findings.choice import Ranked, table_rows
 from thriftune.analysis.findings.profile import warnings
 from thriftune.analysis.findings.training import AT, MARK, careful, losses, others, trained

@@ -10,7 +10,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.outcomes import outcomes
+from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable
 from thriftune.analysis.findings.training import at, trained
 from thriftune.analysis.statistics import agreement

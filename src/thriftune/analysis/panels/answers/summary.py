@@ -6,9 +6,9 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, Panel, Table, metric
-from thriftune.analysis.findings.cost import cost
-from thriftune.analysis.findings.errors.behaviour import error_behaviour
-from thriftune.analysis.findings.performance import performance
+from thriftune.analysis.findings.answers.cost import cost
+from thriftune.analysis.findings.answers.errors import error_behaviour
+from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.profile import unusable, warnings
 from thriftune.analysis.findings.runs import (
     by_model,

@@ -8,9 +8,9 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.answers.verdicts import OUTCOMES, sentences, unsupported
 from thriftune.analysis.findings.judgement import Judgement, Verdict, judge
 from thriftune.analysis.findings.training import at
-from thriftune.analysis.findings.verdicts import OUTCOMES, sentences, unsupported
 from thriftune.analysis.statistics.inference import Difference
 from thriftune.analysis.statistics.planning import MOST_SEEDS, MOST_TEXTS, Needed
 from thriftune.results.store import Results

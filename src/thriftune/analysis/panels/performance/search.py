@@ -224,7 +224,7 @@ def _trials(cells: list[CellSearch]) -> Table:
         Column("cell", "Method"),
         Column("trial", "Trial", "int"),
         Column("state", "State"),
-        Column("score", "Validation", kind),  # type: ignore[arg-type]
+        Column("score", "Validation", kind),
         Column("epochs", "Epochs", "number"),
         Column("seconds", "Time", "seconds"),
         Column("settings", "Settings"),
