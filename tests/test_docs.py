@@ -11,7 +11,9 @@ from types import ModuleType
 import pytest
 
 from thriftune.methods import discover
-from thriftune.results.record import Cost, EpochPoint, RunRecord, StepPoint, StudyResults
+from thriftune.results.cost import Cost
+from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.record import RunRecord, StudyResults
 from thriftune.study.file.config import study_from_dict
 from thriftune.study.file.yaml_text import parse_yaml
 

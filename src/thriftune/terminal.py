@@ -1,61 +1,22 @@
-"""Shows a running study: a live table on a terminal, plain lines everywhere else."""
+"""Prints results on standard output: tables and paragraphs that fit a terminal, and whole ones where they are piped."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from thriftune import errors
 from thriftune import wording as f
-from thriftune.results.record import RunRecord
-from thriftune.results.search import CellSearch
-from thriftune.study.events import (
-    Event,
-    Expected,
-    Notice,
-    RunFinished,
-    RunProgress,
-    RunStarted,
-    SearchFinished,
-    SearchProgress,
-    Stage,
-    StudyPlanned,
-)
 
-Listener = Callable[[Event], None]
-
-COLUMNS = ("Run", "Status", "Epoch", "Loss", "Samples/s", "Memory", "Time", "Acc.")
 DROPPED = ("Samples/s", "F1 %", "Stored", "Trained", "95%")
 """Columns of the final table that a narrow terminal does without, the first of them first."""
 NAME_WIDTH = 16
 """Of the longest run's name, what must fit on one line."""
 UNLIMITED = 10_000
-STATUS_WIDTH = len("evaluating")
-
-
-@contextmanager
-def display(console: Console | None = None) -> Iterator[Listener]:
-    """A listener for a study's events, on standard error unless a console is given."""
-    console = console or PlainConsole(stderr=True, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal or console.is_dumb_terminal:
-        yield PlainLines(lambda line: print(line, file=console.file, flush=True))
-        return
-    table = LiveTable(console)
-    live = Live(get_renderable=table.render, console=console, refresh_per_second=4)
-    live.start()
-    try:
-        yield table
-    finally:
-        with suppress(OSError):  # the terminal was closed: what was computed is not lost for that
-            live.stop()
 
 
 def print_table(rows: list[dict[str, str]], console: Console | None = None) -> None:
@@ -99,11 +60,6 @@ def print_text(text: str, console: Console | None = None) -> None:
     console.print(Text(errors.printable(text)))
 
 
-def printable(text: str) -> str:
-    """The text on one line, without characters that a terminal would obey."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 def standard_output() -> Console:
     """The console for results."""
     return PlainConsole(markup=False, highlight=False, emoji=False)
@@ -119,248 +75,3 @@ class PlainConsole(Console):
 
 def _width(console: Console) -> int:
     return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdigit() else UNLIMITED
-
-
-class PlainLines:
-    """One line per run and search started and finished, per stage and per epoch; no control characters."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self._stage = ""
-        self._searched = ""
-        self._place = ""
-        self._last: RunProgress | None = None
-
-    def __call__(self, event: Event) -> None:
-        """Writes what the event adds."""
-        match event:
-            case StudyPlanned(names, reused, warnings):
-                for warning in warnings:
-                    self._write(f"! {printable(warning)}")
-                done = f", {len(reused)} of them done before" if reused else ""
-                self._write(f"{f.plural(len(names), 'run')}{done}")
-            case Expected():
-                self._write(expected_text(event))
-            case Notice(text):
-                self._write(text)
-            case Stage(text) if text != self._stage:
-                self._stage = text
-                self._write(text)
-            case SearchProgress(name) if name != self._searched:
-                self._searched = name
-                self._write(search_line(event))
-            case SearchFinished(search, reused):
-                self._write(search_outcome(search, reused))
-            case RunStarted(name, index, total):
-                self._last, self._place = None, f"[{index}/{total}] "
-                self._write(f"{self._place}{name}: started")
-            case RunProgress():
-                if self._last and (event.epoch, event.stage) != (self._last.epoch, self._last.stage):
-                    self._flush()
-                self._last = event
-            case RunFinished(name, record, reused):
-                self._flush()
-                self._last = None
-                self._write(f"{'' if reused else self._place}{name}: {outcome(record, reused)}")
-
-    def _flush(self) -> None:
-        """Writes the line of the epoch that has just ended."""
-        last = self._last
-        if last is None or last.stage != "training" or last.epoch is None:
-            return
-        parts = [f"epoch {_of(last.epoch, last.epochs)}"]
-        if last.loss is not None:
-            parts.append(f"loss {last.loss:.4f}")
-        if last.samples_per_second is not None:
-            parts.append(f"{f.number(last.samples_per_second)} samples/s")
-        if last.memory_bytes is not None:
-            parts.append(f.size(last.memory_bytes))
-        if last.seconds_left:
-            parts.append(f"{clock(last.seconds_left)} left")
-        self._write(f"{self._place}{last.name}: {', '.join(parts)}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the live table knows of one run."""
-
-    name: str
-    status: str = "waiting"
-    progress: RunProgress | None = None
-    record: RunRecord | None = None
-
-
-class LiveTable:
-    """One row per run: what runs now, and accuracy and time of what has finished."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._rows: dict[str, Row] = {}
-        self._current = ""
-        self._stage: Stage | None = None
-
-    def __call__(self, event: Event) -> None:
-        """Takes the event in; the table is drawn by the clock."""
-        match event:
-            case StudyPlanned(names, _, warnings):
-                for warning in warnings:
-                    self._console.print(Text(f"! {printable(warning)}"))
-                self._rows = {name: Row(name) for name in names}
-            case Expected():
-                self._console.print(Text(expected_text(event)))
-            case Notice(text):
-                self._console.print(Text(text))
-            case Stage():
-                self._stage = event
-            case SearchProgress():
-                self._stage = Stage(search_line(event))
-            case SearchFinished(search, reused):
-                self._stage = None
-                self._console.print(Text(search_outcome(search, reused)))
-            case RunStarted(name):
-                self._stage, self._current = None, name
-                self._change(name, status="starting")
-            case RunProgress(name, stage):
-                self._change(name, status=stage, progress=event)
-            case RunFinished(name, record, reused):
-                if record.status == "failed" and name != self._current:  # refused: it never started
-                    self._console.print(Text(f"{name}: {outcome(record, reused)}"))
-                status = "done before" if reused and record.status == "done" else record.status.replace("_", " ")
-                self._change(name, status=status, record=record)
-
-    def render(self) -> RenderableType:
-        """The table as it stands, cut to the terminal's height around the current run."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for index, column in enumerate(COLUMNS):
-            table.add_column(
-                column,
-                justify="left" if index < 2 else "right",
-                no_wrap=index > 1,
-                min_width=STATUS_WIDTH if column == "Status" else None,
-                overflow="fold",
-            )
-        rows, hidden = self._window(max(3, self._console.height - 6))
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in cells(row)))
-        parts: list[RenderableType] = [table] if self._rows else []
-        if hidden:
-            parts.append(Text(f"{f.plural(hidden, 'more run')} not shown"))
-        if self._stage is not None:
-            parts.append(Text(stage_line(self._stage)))
-        return Group(*parts)
-
-    def _change(self, name: str, **changes: object) -> None:
-        self._rows[name] = replace(self._rows.get(name, Row(name)), **changes)  # type: ignore[arg-type]
-
-    def _window(self, height: int) -> tuple[list[Row], int]:
-        rows = list(self._rows.values())
-        names = list(self._rows)
-        middle = names.index(self._current) if self._current in names else 0
-        first = max(0, min(middle - height // 2, len(rows) - height))
-        return rows[first : first + height], max(0, len(rows) - height)
-
-
-def cells(row: Row) -> list[str]:
-    """The texts of one row of the live table."""
-    if row.record is not None:
-        cost, test = row.record.cost, row.record.test
-        return [
-            row.name,
-            row.status,
-            "",
-            "",
-            f.number(cost.samples_per_second) if cost and cost.samples_per_second else "",
-            f.size(cost.peak_memory_bytes) if cost and cost.peak_memory_bytes else "",
-            f.seconds(cost.train_seconds + cost.prefix_seconds) if cost else "",
-            f.percent(test.accuracy) if test else "",
-        ]
-    at = row.progress
-    if at is None:
-        return [row.name, row.status, "", "", "", "", "", ""]
-    return [
-        row.name,
-        row.status,
-        _of(at.epoch, at.epochs),
-        "" if at.loss is None else f"{at.loss:.4f}",
-        "" if at.samples_per_second is None else f.number(at.samples_per_second),
-        "" if at.memory_bytes is None else f.size(at.memory_bytes),
-        "" if at.seconds_left is None else f"{clock(at.seconds_left)} left",
-        "",
-    ]
-
-
-def outcome(record: RunRecord, reused: bool) -> str:
-    """How a run ended, in words: "done, accuracy 77.2%, 12.3 s of training"."""
-    parts = [record.status.replace("_", " ") + (" before" if reused and record.status == "done" else "")]
-    if record.test is not None:
-        parts.append(f"accuracy {f.percent(record.test.accuracy)}")
-    if record.training is not None and record.training.state == "improving":
-        parts.append("still improving")
-    if record.cost is not None:
-        parts.append(f"{f.seconds(record.cost.train_seconds + record.cost.prefix_seconds)} of training")
-    if record.message:
-        parts.append(record.message)
-    return ", ".join(parts)
-
-
-def search_line(at: SearchProgress) -> str:
-    """Where a search stands: "search lora: trial 7 of 20, best 84.1%, 2:10 left"."""
-    parts = [f"search {printable(at.name)}: trial {at.trial} of {at.trials}"]
-    if at.epoch is not None:
-        parts.append(f"epoch {at.epoch:g}/{at.epochs:g}" if isinstance(at.epochs, int) else f"epoch {at.epoch:g}")
-    if at.best is not None:
-        parts.append(f"best {f.select_score(at.best, at.select)}")
-    if at.seconds_left is not None:
-        parts.append(f"{clock(max(0.0, at.seconds_left))} left")
-    return ", ".join(parts)
-
-
-def search_outcome(search: CellSearch, reused: bool) -> str:
-    """How a search ended: "search lora: 20 trials (6 pruned), best 84.1% with learning rate 0.0003, rank 16; 92 s"."""
-    gone = [
-        f"{search.count(state)} {state.replace('_', ' ')}"
-        for state in ("pruned", "diverged", "out_of_memory", "failed")
-        if search.count(state)  # type: ignore[arg-type]
-    ]
-    text = f"search {printable(search.cell)}: {f.plural(len(search.trials), 'trial')}{' before' if reused else ''}"
-    text += f" ({', '.join(gone)})" if gone else ""
-    best = search.best
-    if best is None or best.score is None:
-        return f"{text}, none of them complete"
-    return (
-        f"{text}, best {f.select_score(best.score, search.select)} on validation with {f.settings(best.params)}; "
-        f"{f.seconds(search.seconds)}"
-    )
-
-
-def expected_text(expected: Expected) -> str:
-    """Published times as an expectation: the sum, and the model that takes most of it."""
-    parts = expected.seconds_by_model
-    total, (model, most) = sum(parts.values()), max(parts.items(), key=lambda item: item[1])
-    text = f"Expected: training takes {f.seconds(total)}{f' on {expected.device}' if expected.device else ''}"
-    text += f" by the published times of {f.plural(expected.runs, 'run')}"
-    if expected.others:
-        text += f" ({f.plural(expected.others, 'other')} without one)"
-    if len(parts) > 1:
-        text += f"; {f.seconds(most)} of it is {model}"
-    return f"{text}. --only and --without leave runs out."
-
-
-def clock(seconds: float) -> str:
-    """A time as "20 s", "1:58" or "2:05:00": as narrow as it can be."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minutes:02d}:{rest:02d}"
-    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"
-
-
-def stage_line(stage: Stage) -> str:
-    """A stage with its progress where that is known."""
-    return f"{stage.text} ({f.count(stage.done)}/{f.count(stage.total)})" if stage.total else stage.text
-
-
-def _of(done: int | None, total: int | None) -> str:
-    if done is None:
-        return ""
-    return str(done) if total is None else f"{done}/{total}"

@@ -179,6 +179,11 @@ def plain(text: str) -> str:
     return re.sub("[\u202a-\u202e\u2066-\u2069]", "", text)
 
 
+def one_line(text: str) -> str:
+    """The text on one line, without characters that a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def slug(index: int, text: str) -> str:
     """A file name that user text cannot break: the index, then the text's ASCII letters and digits."""
     words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")

@@ -20,7 +20,7 @@ from thriftune.analysis.analyse import analyse
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.panels import discover
 from thriftune.report import render
-from thriftune.results import files, store
+from thriftune.results import files, run_folder, store
 from thriftune.results.store import Store
 
 NAMES = {module.__name__.rsplit(".", 1)[-1] for module in discover()}
@@ -39,13 +39,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[Counter[str], Counter[Path
 
         return wrapped
 
-    def reading(path: Path) -> pl.DataFrame:
+    def reading(path: Path, *columns: Any) -> pl.DataFrame:
         read[path] += 1
-        return files.read_parquet(path)
+        return files.read_parquet(path, *columns)
 
     for module in discover():
         monkeypatch.setattr(module, "build", counting(module.__name__.rsplit(".", 1)[-1], module.build))
-    monkeypatch.setattr(store, "read_parquet", reading)
+    for module in (store, run_folder):
+        monkeypatch.setattr(module, "read_parquet", reading)
     return built, read
 
 

@@ -16,7 +16,7 @@ from thriftune.analysis.findings.choice import Candidate, Limits, front, rank, r
 from thriftune.analysis.panels.answers import recommendation
 from thriftune.analysis.panels.cost import breakdown, depth, storage
 from thriftune.report.theme import figure
-from thriftune.results.record import Memory
+from thriftune.results.cost import Memory
 from thriftune.results.store import Results, Store
 
 

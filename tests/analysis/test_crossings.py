@@ -11,7 +11,7 @@ import vl_convert
 
 from thriftune.analysis.findings import crossings
 from thriftune.report.theme import figure
-from thriftune.results.record import AxisPoint
+from thriftune.results.prediction import AxisPoint
 
 XS = (64, 256, 1024, 4096, 16384)
 

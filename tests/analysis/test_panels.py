@@ -286,7 +286,7 @@ def test_ten_runs_of_a_hundred_thousand_texts(tmp_path: Path) -> None:
 
 def test_a_few_shared_texts_are_counted_but_not_called_flattering() -> None:
     from thriftune.analysis.panels.data.profile import _leak
-    from thriftune.results.record import SharedText
+    from thriftune.results.profile import SharedText
 
     few = _leak(SharedText("train", "test", exact=0, first_column=1, rows=3000))
     assert few == "1 of 3,000 test rows shares its first text with train."

@@ -31,7 +31,8 @@ from thriftune.analysis.panels.cost import batch_sweep
 from thriftune.analysis.panels.performance import curves
 from thriftune.report.render import page
 from thriftune.report.table import summary_remarks, summary_rows, summary_training
-from thriftune.results.record import EpochPoint, RunRecord
+from thriftune.results.history import EpochPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 from thriftune.results.training import Training
 

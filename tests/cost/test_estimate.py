@@ -28,7 +28,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
 from thriftune.models.trained.save import delta_bytes, save_classifier
-from thriftune.results.record import Memory
+from thriftune.results.cost import Memory
 
 CONFIGS = Path(__file__).parent / "configs"
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {

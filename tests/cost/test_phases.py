@@ -18,7 +18,7 @@ from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
 from thriftune.models.pretrained.load import load_classifier
-from thriftune.results.record import Memory
+from thriftune.results.cost import Memory
 
 PROTOCOL = Protocol(batch_size=8, max_tokens=32)
 

@@ -11,7 +11,7 @@ from thriftune.data.readers import hub
 from thriftune.data.readers.hub import read_hub
 from thriftune.data.settings import DataSettings
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 FEATURES = datasets.Features(
     {

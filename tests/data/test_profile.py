@@ -6,7 +6,7 @@ from thriftune.data.load import load_dataset
 from thriftune.data.profile import lengths, profile_dataset
 from thriftune.data.settings import DataSettings
 from thriftune.data.tokens import encode
-from thriftune.results.record import SharedText
+from thriftune.results.profile import SharedText
 
 
 def test_profile_of_pairs(write) -> None:

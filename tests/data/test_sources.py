@@ -10,7 +10,7 @@ from thriftune.data.load import load_dataset
 from thriftune.data.profile import profile_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 Write = Callable[..., Path]
 THIRDS = SplitSettings(test=0.25, validation=0.25)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from thriftune.results.record import Dropped, RobustnessProfile, RunRecord
+from thriftune.results.profile import Dropped, RobustnessProfile
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Store
 
 if TYPE_CHECKING:

@@ -11,29 +11,15 @@ import polars as pl
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from tests.report.further import votes, write_dynamics, write_robustness
 
-from thriftune.results.record import (
-    Box,
-    ClassScores,
-    Cost,
-    DataProfile,
-    Dropped,
-    EpochPoint,
-    Histogram,
-    Lengths,
-    Memory,
-    PassSeconds,
-    Prediction,
-    RunRecord,
-    Scores,
-    SearchPoint,
-    SharedText,
-    StepPoint,
-    StepSeconds,
-    StudyResults,
-    TokenLengths,
-)
-from thriftune.results.store import Embeddings, Store
-from thriftune.results.training import Training, state_of
+from thriftune.results.cost import Cost, Memory, PassSeconds, StepSeconds
+from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.prediction import Prediction
+from thriftune.results.profile import Box, DataProfile, Dropped, Histogram, Lengths, SharedText, TokenLengths
+from thriftune.results.record import RunRecord, StudyResults
+from thriftune.results.run_folder import Embeddings
+from thriftune.results.scores import ClassScores, Scores
+from thriftune.results.store import Store
+from thriftune.results.training import SearchPoint, Training, state_of
 
 COMMON = (
     "man woman people wearing shirt young red blue street dog playing outside ball water group standing child "
@@ -275,8 +261,11 @@ def _baseline(store: Store, variant: Variant, name: str, truth: np.ndarray, rng:
         probabilities = _probabilities(truth, rng.random(len(truth)) < 0.6, classes, rng)
     reason = "no optimisation steps"
     cost = Cost(
-        0.8, 0.0, False, 0.1, 0.0, None, None, None, 210_000_000, None, None, 9000, 0, 9000, 72_000, 72_000, None,
-        {"samples_per_second": reason, "peak_memory_bytes": reason, "peak_reserved_bytes": "no GPU"},
+        train_seconds=0.8, prefix_seconds=0.0, prefix_reused=False, evaluate_seconds=0.1, load_seconds=0.0,
+        samples_per_second=None, peak_memory_bytes=None, peak_reserved_bytes=None, peak_process_bytes=210_000_000,
+        prefix_peak_memory_bytes=None, memory=None, trained_parameters=9000, head_parameters=0, total_parameters=9000,
+        stored_bytes=72_000, delta_bytes=72_000, energy_joules=None,
+        reasons={"samples_per_second": reason, "peak_memory_bytes": reason, "peak_reserved_bytes": "no GPU"},
     )  # fmt: skip
     return _record(
         store,

@@ -13,7 +13,8 @@ from thriftune.analysis.panels.answers.summary import _notes as notes
 from thriftune.analysis.panels.cost.compute import build
 from thriftune.cost.measured import busy
 from thriftune.cost.measured.busy import busy_notes, with_load
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 
 
 @pytest.fixture(scope="module")

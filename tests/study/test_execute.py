@@ -22,7 +22,8 @@ from thriftune.errors import InputError
 from thriftune.models.ops.kernels.build import build
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
-from thriftune.results.store import Results, RunFolder, Store
+from thriftune.results.run_folder import RunFolder
+from thriftune.results.store import Results, Store
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 from thriftune.study.file.config import Study, load_study

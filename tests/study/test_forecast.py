@@ -18,7 +18,8 @@ from thriftune.cost.predicted.machine import Machine
 from thriftune.errors import InputError
 from thriftune.processors import ProcessorTime
 from thriftune.report.forecast import remarks, rows, search_remark
-from thriftune.results.record import Prediction, RunRecord
+from thriftune.results.prediction import Prediction
+from thriftune.results.record import RunRecord
 from thriftune.study.execute import compare
 from thriftune.study.file.config import Study, study_to_yaml
 from thriftune.study.forecast import predictor as predict

@@ -20,7 +20,8 @@ from thriftune.errors import InputError
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.report.render import write_report
-from thriftune.results.record import EpochPoint, RunRecord
+from thriftune.results.history import EpochPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 from thriftune.study import execute
 from thriftune.study.file.config import Study

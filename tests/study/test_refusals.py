@@ -12,12 +12,12 @@ from tests.study.small_study import small_study
 from tests.tiny_models import LAYERS, model_folder
 
 from thriftune.errors import InputError
+from thriftune.progress import PlainLines
 from thriftune.report.render import write_report
 from thriftune.results.store import Results
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished, RunStarted
 from thriftune.study.file.config import Study
-from thriftune.terminal import PlainLines
 
 
 def compare(study: Study, out: Path, listener: Callable[[Event], None] | None = None) -> Results:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from thriftune.results.record import Scores
+from thriftune.results.scores import Scores
 from thriftune.study.run.scores import score
 
 

@@ -12,6 +12,7 @@ from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.panels.cost import batch_sweep
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
+from thriftune.progress import expected_text
 from thriftune.report.theme import figure
 from thriftune.study.execute import compare
 from thriftune.study.file.config import load_study, shipped_folder
@@ -19,7 +20,6 @@ from thriftune.study.file.plan import plan
 from thriftune.study.file.selection import select
 from thriftune.study.forecast.estimate import Question, _cells
 from thriftune.study.forecast.expected import expected_time
-from thriftune.terminal import expected_text
 
 PUBLISHED = shipped_folder() / "published-snli.yaml"
 

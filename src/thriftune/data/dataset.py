@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 if TYPE_CHECKING:
     import polars as pl

@@ -22,7 +22,7 @@ from thriftune.data.splits.deduplicate import deduplicate
 from thriftune.data.splits.made import draw, split_rows
 from thriftune.data.table import Table
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,14 +14,7 @@ from thriftune.data.keys import keyed
 from thriftune.data.splits.made import draw
 from thriftune.data.tokens import Tokens
 from thriftune.data.warnings import find_warnings
-from thriftune.results.record import (
-    Box,
-    DataProfile,
-    Histogram,
-    Lengths,
-    SharedText,
-    TokenLengths,
-)
+from thriftune.results.profile import Box, DataProfile, Histogram, Lengths, SharedText, TokenLengths
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,7 +8,7 @@ from dataclasses import replace
 from thriftune.data.labels import canonical_names
 from thriftune.data.rows import Rows
 from thriftune.errors import InputError, did_you_mean
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 Mapped = Mapping[str, str | int | None]
 _SHOWN = 12

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from thriftune.data.labels import label_names, padded_names, without_gold
 from thriftune.data.table import Table
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 if TYPE_CHECKING:
     import polars as pl

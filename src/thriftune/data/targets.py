@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Collection, Iterable
 
+from thriftune.wording import one_line
+
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*\)", re.DOTALL)
@@ -74,5 +76,5 @@ def _recur(joined: Collection[str], names: set[str], delimiter: str) -> bool:
 
 
 def _quoted(name: str) -> str:
-    text = "".join(character if character.isprintable() else " " for character in name)
+    text = one_line(name)
     return f'"{text if len(text) <= 40 else text[:37] + "..."}"'

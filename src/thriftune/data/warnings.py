@@ -13,7 +13,7 @@ import numpy as np
 from thriftune.data.dataset import Dataset
 from thriftune.data.keys import keyed
 from thriftune.data.targets import MISSING
-from thriftune.results.record import DataWarning
+from thriftune.results.profile import DataWarning
 
 if TYPE_CHECKING:
     import polars as pl

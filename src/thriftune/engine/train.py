@@ -26,7 +26,7 @@ from thriftune.engine.step import Step, Steps, build_optimizer
 from thriftune.engine.vocabulary import narrow
 from thriftune.methods.base import Watcher
 from thriftune.models.classifier import Classifier
-from thriftune.results.record import EpochPoint, StepPoint
+from thriftune.results.history import EpochPoint, StepPoint
 
 LOSS_POINTS = 200
 """About how many points of the training loss a history holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thriftune import wording as f
-from thriftune.results.record import Forecast
+from thriftune.results.prediction import Forecast
 
 
 def rows(cells: list[Forecast]) -> list[dict[str, str]]:

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from thriftune.errors import InputError
 from thriftune.results.json_text import json_text
+from thriftune.results.plain import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+AGAIN = "Run the study again with `thriftune compare`: what is sound is kept, the rest is made again."
+T = TypeVar("T")
+
+
 class DamagedError(InputError):
     """A file of a study's folder is missing, or is not what was written there."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(
-            f"{path} is damaged: {why}. Run the study again with `thriftune compare`: what is sound is kept, the rest "
-            "is made again."
-        )
+    def __init__(self, path: Path, why: str, remedy: str = AGAIN) -> None:
+        super().__init__(f"{path} is damaged: {why}. {remedy}")
         self.path = path
         self.why = why
 
@@ -80,26 +81,46 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json_text(data) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
     """Reads a JSON object; raises `DamagedError` for whatever else the file holds, and where it cannot be read."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        data = parse_json(path.read_bytes())
     except FileNotFoundError:
-        raise DamagedError(path, "it is missing") from None
+        raise DamagedError(path, "it is missing", remedy) from None
     except OSError as error:
-        raise DamagedError(path, f"it cannot be read ({error.strerror})") from error
-    except RecursionError:
-        raise DamagedError(path, "it is nested too deeply") from None
-    except ValueError as error:  # no UTF-8, no JSON, numbers without end
-        first = (str(error).splitlines() or ["no JSON"])[0][:120]
-        raise DamagedError(path, f"it is not JSON ({first})" if path.stat().st_size else "it is empty") from error
+        raise DamagedError(path, f"it cannot be read ({error.strerror})", remedy) from error
+    except ValueError as error:
+        why = f"it is not JSON ({error})" if path.stat().st_size else "it is empty"
+        raise DamagedError(path, why, remedy) from error
     if not isinstance(data, dict):
-        raise DamagedError(path, f"it holds {_kind(data)}, not an object")
+        raise DamagedError(path, f"it holds {_kind(data)}, not an object", remedy)
     return data
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+def parse_json(text: bytes) -> Any:
+    """What JSON holds; raises `ValueError` where it is none, is nested too deeply or has NaN, which no JSON has."""
+    from pydantic_core import from_json
+
+    return from_json(text, allow_inf_nan=False)
+
+
+def read_record(path: Path, from_json: Callable[[dict[str, Any]], T], remedy: str = AGAIN) -> T:
+    """Reads a JSON file that holds a record, which `from_json` makes of its values.
+
+    Raises `DamagedError` where the file holds anything else, and `InputError` where a newer release wrote it.
+    """
+    data = read_json(path, remedy)
+    version = data.get("schema_version", 1)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} was written by a newer Thriftune: it has schema_version {version}, and this release reads "
+            f"{SCHEMA_VERSION}. Update Thriftune to read it."
+        )
+    try:
+        return from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0][:120]
+        raise DamagedError(path, f"it does not hold what this release writes there ({why})", remedy) from error
 
 
 def _kind(data: Any) -> str:
@@ -116,13 +137,20 @@ def write_parquet(path: Path, frame: pl.DataFrame, durable: bool = True) -> None
     write_atomic(path, write, durable)
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Reads a table; raises `DamagedError` where the file is missing or is none."""
+WHOLE, NUMBER, TEXT = "whole numbers", "numbers", "texts"
+"""What a column holds."""
+
+
+def read_parquet(path: Path, columns: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """Reads a table; raises `DamagedError` where the file is missing or is none, or lacks one of the columns.
+
+    `columns`: what each of those holds that it must have, WHOLE, NUMBER or TEXT; it may have others.
+    """
     import polars as pl
 
     try:
         with path.open("rb") as file:  # polars would expand a path
-            return pl.read_parquet(file)
+            frame = pl.read_parquet(file)
     except FileNotFoundError:
         raise DamagedError(path, "it is missing") from None
     except OSError as error:
@@ -130,6 +158,20 @@ def read_parquet(path: Path) -> pl.DataFrame:
     except Exception as error:
         # polars raises its own errors, and, for some damage, what its Rust code panics with.
         raise DamagedError(path, f"it is not a readable parquet file ({type(error).__name__})") from error
+    check_columns(path, frame, columns or {})
+    return frame
+
+
+def check_columns(path: Path, frame: pl.DataFrame, columns: Mapping[str, str]) -> None:
+    """Raises `DamagedError` where a table lacks one of the columns, or one does not hold WHOLE, NUMBER or TEXT."""
+    import polars as pl
+
+    for name, kind in columns.items():
+        if name not in frame.columns:
+            raise DamagedError(path, f"it has no column {name}")
+        found = frame[name].dtype
+        if not {WHOLE: found.is_integer(), NUMBER: found.is_numeric(), TEXT: found == pl.String}[kind]:
+            raise DamagedError(path, f"its column {name} does not hold {kind}")
 
 
 def delete(path: Path) -> None:

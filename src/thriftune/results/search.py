@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from thriftune.metrics import sign
+from thriftune.results.plain import SCHEMA_VERSION, record_from
 
 TrialState = Literal["complete", "pruned", "diverged", "out_of_memory", "failed"]
 Select = Literal["accuracy", "macro_f1", "loss"]
@@ -95,7 +96,7 @@ class StudySearch:
     prune: Literal["median", "none"]
     seed: int
     cells: list[CellSearch] = field(default_factory=list)
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """As `search.json` holds it."""
@@ -103,11 +104,8 @@ class StudySearch:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StudySearch:
-        """Reads what `to_json` wrote; raises `KeyError` or `TypeError` on a file of another shape."""
-        cells = [
-            CellSearch(**{**cell, "trials": [Trial(**trial) for trial in cell["trials"]]}) for cell in data["cells"]
-        ]
-        return cls(**{**data, "cells": cells})
+        """Reads what `to_json` wrote; raises `ValueError` on a file of another shape."""
+        return record_from(cls, data)
 
     def cell(self, name: str) -> CellSearch | None:
         """The search for a cell."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.results.files import DamagedError, sha256
-from thriftune.results.record import RunRecord, Scores
-from thriftune.results.store import Results, RunFolder
+from thriftune.results.files import NUMBER, TEXT, WHOLE, DamagedError, check_columns, sha256
+from thriftune.results.record import RunRecord
+from thriftune.results.run_folder import RunFolder
+from thriftune.results.scores import Scores
+from thriftune.results.store import Results
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,9 +81,8 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
 def _check_scores(
     path: Path, frame: pl.DataFrame, scores: Scores, labels: list[str], test: pl.DataFrame | None
 ) -> None:
-    columns = ["example", "label", "predicted", *(f"p_{label}" for label in labels)]
-    if missing := [name for name in columns if name not in frame.columns]:
-        raise DamagedError(path, f"it has no column {missing[0]}")
+    probable = [f"p_{label}" for label in labels]
+    check_columns(path, frame, {"example": WHOLE, "label": TEXT, "predicted": TEXT, **dict.fromkeys(probable, NUMBER)})
     if test is not None:
         same = frame.height == test.height and all(
             frame[name].cast(test[name].dtype, strict=False).equals(test[name]) for name in ("example", "label")
@@ -93,7 +94,7 @@ def _check_scores(
     predicted = np.array([ids.get(name, -1) for name in frame["predicted"].to_list()], dtype=np.int64)
     if frame.height and (truth.min() < 0 or predicted.min() < 0):
         raise DamagedError(path, "it names a label that the study does not have")
-    probabilities = frame.select(columns[3:]).to_numpy()
+    probabilities = frame.select(probable).to_numpy()
     if not np.array_equal(probabilities.argmax(axis=1), predicted):
         raise DamagedError(path, "a predicted label is not the most probable one")
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)

@@ -1,159 +1,27 @@
-"""The only owner of paths under a study's output folder; every write is atomic.
-
-`run.json` is written last: where it exists, the run is complete.
-"""
+"""The only owner of paths under a study's output folder; every write is atomic."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
-from thriftune.results.files import (
-    DamagedError,
-    checksums,
-    delete,
-    read_json,
-    read_parquet,
-    sha256,
-    write_atomic,
-    write_json,
-    write_parquet,
-    write_text,
-)
-from thriftune.results.record import (
-    SCHEMA_VERSION,
-    Crossovers,
-    EpochPoint,
-    RunRecord,
-    StepPoint,
-    StudyResults,
-    check_types,
-)
+from thriftune.results.files import TEXT, WHOLE, read_parquet, read_record, sha256, write_json, write_parquet
+from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.prediction import Crossovers
+from thriftune.results.record import RunRecord, StudyResults
+from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
 
 
 KEPT = 2_000_000_000
 """Bytes of predictions and further test sets that results hold in memory; what goes beyond is read again."""
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Vectors of some test texts, as one run's classification head read them."""
-
-    rows: np.ndarray
-    """Their rows in the test split, ascending: (texts,), int64."""
-    vectors: np.ndarray
-    """(texts, hidden), float16."""
-
-
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes an array as .npy, atomically."""
-    import numpy as np
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # np.save would add a suffix to a path
-            np.save(file, array, allow_pickle=False)
-
-    write_atomic(path, write)
-
-
-class RunFolder:
-    """`OUT/runs/RUN_ID`: one run's files."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.record_path = path / "run.json"
-        self.history_path = path / "history.jsonl"
-        self.model_path = path / "model"
-        self.error_path = path / "error.txt"
-        self.dynamics_path = path / "dynamics.parquet"
-
-    @property
-    def complete(self) -> bool:
-        """Whether the run's record was written."""
-        return self.record_path.exists()
-
-    def clear(self) -> None:
-        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
-        self.remove()
-        self.path.mkdir(parents=True)
-
-    def remove(self) -> None:
-        """Deletes the folder."""
-        delete(self.path)
-
-    def checksums(self) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
-        return checksums(self.path, without=[self.record_path.name])
-
-    def write_record(self, record: RunRecord) -> None:
-        """Writes `run.json`; call it last."""
-        write_json(self.record_path, record.to_json())
-
-    def read_record(self) -> RunRecord:
-        """Reads `run.json`; raises `DamagedError` where it is not what a run writes."""
-        return _sound(self.record_path, RunRecord.from_json)
-
-    def write_history(self, points: Iterable[StepPoint | EpochPoint]) -> None:
-        """Writes `history.jsonl`."""
-        write_text(self.history_path, "".join(json.dumps(asdict(p), allow_nan=False) + "\n" for p in points))
-
-    def read_history(self) -> tuple[list[StepPoint], list[EpochPoint]]:
-        """Reads `history.jsonl`; two empty lists where the run has none (baselines)."""
-        if not self.history_path.exists():
-            return [], []
-        try:
-            rows = [json.loads(line) for line in self.history_path.read_text(encoding="utf-8").splitlines()]
-            steps = [StepPoint(**row) for row in rows if row["kind"] == "step"]
-            return steps, [EpochPoint(**row) for row in rows if row["kind"] == "epoch"]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DamagedError(self.history_path, "its lines are not the points of a training") from error
-
-    def write_dynamics(self, frame: pl.DataFrame) -> None:
-        """Writes `dynamics.parquet`: columns example, epoch, p_true."""
-        write_parquet(self.dynamics_path, frame, durable=False)
-
-    def read_dynamics(self) -> pl.DataFrame | None:
-        """Reads `dynamics.parquet`; None where the run has none (baselines)."""
-        return read_parquet(self.dynamics_path) if self.dynamics_path.exists() else None
-
-    def predictions_path(self, name: str) -> Path:
-        """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
-        return self.path / "predictions" / f"{name}.parquet"
-
-    def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
-        """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
-        write_parquet(self.predictions_path(name), frame, durable=False)
-
-    def read_predictions(self, name: str) -> pl.DataFrame:
-        """Reads predictions in the order of the split."""
-        return read_parquet(self.predictions_path(name))
-
-    def write_embeddings(self, embeddings: Embeddings) -> None:
-        """Writes `embeddings.npy`, and `embeddings_rows.npy` before it."""
-        write_array(self.path / "embeddings_rows.npy", embeddings.rows)
-        write_array(self.path / "embeddings.npy", embeddings.vectors)
-
-    def read_embeddings(self) -> Embeddings | None:
-        """Reads the embeddings; None where the run has none (baselines)."""
-        import numpy as np
-
-        if not (self.path / "embeddings.npy").exists():
-            return None
-        names = ("embeddings_rows.npy", "embeddings.npy")
-        try:
-            return Embeddings(*(np.load(self.path / name, allow_pickle=False) for name in names))
-        except (OSError, ValueError, EOFError) as error:
-            raise DamagedError(self.path / names[1], "it holds no vectors") from error
 
 
 class Store:
@@ -190,16 +58,13 @@ class Store:
 
     def write_robustness(self, frames: dict[str, pl.DataFrame]) -> None:
         """Writes `robustness/NAME.parquet`, columns as in `test.parquet`; those of other names go."""
-        for path in set(self.robustness_path.glob("*.parquet")) - {self._robustness_file(name) for name in frames}:
+        for path in set(self.robustness_path.glob("*.parquet")) - {self.robustness_file(name) for name in frames}:
             path.unlink()
         for name, frame in frames.items():
-            write_parquet(self._robustness_file(name), frame)
+            write_parquet(self.robustness_file(name), frame)
 
-    def read_robustness(self, name: str) -> pl.DataFrame:
-        """Reads one further test set."""
-        return read_parquet(self._robustness_file(name))
-
-    def _robustness_file(self, name: str) -> Path:
+    def robustness_file(self, name: str) -> Path:
+        """Where the texts of one further test set are."""
         return self.robustness_path / f"{name}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
@@ -212,7 +77,7 @@ class Store:
 
     def read_search(self) -> StudySearch | None:
         """Reads `search.json`; None where there is none."""
-        return _sound(self.search_path, StudySearch.from_json) if self.search_path.exists() else None
+        return read_record(self.search_path, StudySearch.from_json) if self.search_path.exists() else None
 
     def load(self) -> Results:
         """Reads a finished (or partly finished) study; raises `InputError` where there is none."""
@@ -220,16 +85,8 @@ class Store:
             raise InputError(
                 f"{self.path} holds no results.json. Give the folder that `thriftune compare --out` wrote."
             )
-        version = read_json(self.results_path).get("schema_version")
-        if not isinstance(version, int):
-            raise DamagedError(self.results_path, "it has no schema_version")
-        if version != SCHEMA_VERSION:
-            raise InputError(
-                f"{self.results_path} has schema_version {version}; this release reads {SCHEMA_VERSION}. "
-                "Run the study again with `thriftune compare`."
-            )
-        source = sha256(self.results_path)
-        return Results(self, _sound(self.results_path, StudyResults.from_json), source)
+        source = sha256(self.results_path) if self.results_path.is_file() else None
+        return Results(self, read_record(self.results_path, StudyResults.from_json), source)
 
     def add_statistics(self, results: Results, statistics: dict[str, Any]) -> bool:
         """Puts what the panels computed into the results and into `results.json`; returns whether the file has it.
@@ -253,21 +110,6 @@ class Store:
             self.lock_path.unlink(missing_ok=True)
             lock.release()
         return True
-
-
-T = TypeVar("T", RunRecord, StudyResults, Crossovers, StudySearch)
-
-
-def _sound(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
-    """What a JSON file says; raises `DamagedError` where it has another shape, or values of other types."""
-    data = read_json(path)
-    try:
-        found = read(data)
-        check_types(found)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        name = f" ({error})" if isinstance(error, KeyError) else ""
-        raise DamagedError(path, f"it does not hold what this release writes there{name}") from error
-    return found
 
 
 class Results:
@@ -296,22 +138,27 @@ class Results:
         """Label names in id order."""
         return self.study.profile.labels
 
+    @property
+    def _columns(self) -> dict[str, str]:
+        """The columns that every table of texts has."""
+        return {"example": WHOLE, "label": TEXT, **dict.fromkeys(self.study.profile.text_columns, TEXT)}
+
     @cached_property
     def test(self) -> pl.DataFrame:
         """The test texts: example, text column(s), label, kept columns."""
-        return read_parquet(self.store.test_path)
+        return read_parquet(self.store.test_path, self._columns)
 
     @cached_property
     def train(self) -> pl.DataFrame | None:
         """The training texts: example, text column(s), label; None where an earlier release left none."""
-        return read_parquet(self.store.train_path) if self.store.train_path.exists() else None
+        return read_parquet(self.store.train_path, self._columns) if self.store.train_path.exists() else None
 
     @cached_property
     def crossovers(self) -> Crossovers | None:
         """What `thriftune crossovers --out` left here; None where it was not asked."""
-        if not self.store.crossovers_path.exists():
-            return None
-        return _sound(self.store.crossovers_path, Crossovers.from_json)
+        path = self.store.crossovers_path
+        remedy = f"Make it again with `thriftune crossovers --out {self.store.path}`, or remove it."
+        return read_record(path, Crossovers.from_json, remedy) if path.exists() else None
 
     @cached_property
     def search(self) -> StudySearch | None:
@@ -324,7 +171,7 @@ class Results:
 
     def robustness(self, name: str) -> pl.DataFrame:
         """The texts of a further test set, columns as in `test`."""
-        return self._once(("", name), lambda: self.store.read_robustness(name))
+        return self._once(("", name), lambda: read_parquet(self.store.robustness_file(name), self._columns))
 
     def robustness_runs(self, name: str) -> list[RunRecord]:
         """The done runs that were scored on the rows which that set holds now."""

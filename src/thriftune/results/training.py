@@ -1,4 +1,4 @@
-"""How a run's training went: what `run.json` holds under `training`."""
+"""How a run's training went: what `run.json` holds under `training`, and under `search` of the rates it tried."""
 
 from __future__ import annotations
 
@@ -26,6 +26,18 @@ class Training:
     """2 sqrt(d / n): n validation texts, of which the share d changed their answer over that epoch."""
     state: State
     """What follows from them with the study's margin when the run was made: see `state_of`."""
+
+
+@dataclass(frozen=True)
+class SearchPoint:
+    """One candidate of a learning-rate search."""
+
+    learning_rate: float
+    validation_accuracy: float
+    validation_loss: float
+    train_seconds: float
+    steps: int | None = None
+    """Optimiser steps that it was tried with; None in results of earlier versions."""
 
 
 def improving(gain: float | None, noise: float | None, margin: float) -> bool | None:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.cost.measured.checkout import checkout
 from thriftune.cost.measured.environment import environment
 from thriftune.data.dataset import Dataset, FurtherTest
 from thriftune.endings import interruptible
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
-from thriftune.results.record import RobustnessProfile, RunRecord, StudyResults
+from thriftune.results.profile import RobustnessProfile
+from thriftune.results.record import RunRecord, StudyResults
+from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
-from thriftune.results.store import Results, RunFolder, Store
+from thriftune.results.store import Results, Store
 from thriftune.study.events import Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id
@@ -157,7 +160,7 @@ class _Progress:
         folder = RunFolder(job.out)
         folder.clear()
         record = blank_record(job, "failed", self.prepared.refused[job.planned.name])
-        record = replace(record, environment=environment(job.device, training=False))
+        record = replace(record, environment={**environment(job.device, training=False), **job.checkout})
         folder.write_record(record)
         return record
 
@@ -217,7 +220,8 @@ class _Progress:
                 environment=environment(
                     "cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu",
                     training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
-                ),
+                )
+                | checkout(),
                 robustness={
                     name: _robustness_profile(further, self.prepared.dataset.labels)
                     for name, further in self.prepared.dataset.robustness.items()
@@ -249,6 +253,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         out=store.run(key).path,
         pair=study.data.pair,
         margin=study.margin,
+        checkout=checkout(),
         robustness={name: further.fingerprint for name, further in prepared.dataset.robustness.items()},
     )
 

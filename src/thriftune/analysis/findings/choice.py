@@ -13,7 +13,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 if TYPE_CHECKING:
-    from thriftune.results.record import Prediction
+    from thriftune.results.prediction import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)

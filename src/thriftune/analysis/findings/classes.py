@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from thriftune.analysis.findings.runs import comparable
-from thriftune.results.record import RunRecord, Scores
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
 DRAWN = 40

@@ -10,7 +10,7 @@ from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.panel import Chart, Column, Panel, Table, numbered
 from thriftune.metrics import Kind
-from thriftune.results.record import AxisPoint
+from thriftune.results.prediction import AxisPoint
 
 AXES = {
     "tokens": ("Tokens per batch", "tokens per batch", "padded tokens per batch (log scale)"),

@@ -10,7 +10,8 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.findings.runs import is_baseline
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TIMES = 2

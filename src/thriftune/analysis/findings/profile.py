@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from thriftune import wording as f
-from thriftune.results.record import DataProfile
+from thriftune.results.profile import DataProfile
 
 PANEL = "Dataset"
 """The title of the panel that has all of it."""

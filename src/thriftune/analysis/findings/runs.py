@@ -9,7 +9,9 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.statistics.basics import above_share, wilson
 from thriftune.processors import BUSY
-from thriftune.results.record import Cost, RunRecord, Scores
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
 LEARNED_LEVEL = 0.05

@@ -14,7 +14,8 @@ from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
 from thriftune.analysis.findings.runs import Cell, cells, comparable, is_baseline, learned
-from thriftune.results.record import EpochPoint, RunRecord
+from thriftune.results.history import EpochPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 from thriftune.results.training import State, improving, state_of
 

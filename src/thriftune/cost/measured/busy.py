@@ -6,7 +6,8 @@ import os
 from dataclasses import replace
 
 from thriftune.processors import BUSY, load_average
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 
 ENOUGH = 0.7
 """Of its threads' time on processors: a run that got less may have been held up."""

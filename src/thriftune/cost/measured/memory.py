@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from thriftune.cost.measured.restore import restored
 from thriftune.engine.step import Step
-from thriftune.results.record import Memory
+from thriftune.results.cost import Memory
 
 
 class LiveBytes(TorchDispatchMode):

@@ -13,7 +13,7 @@ from thriftune.engine.batches import typical_batch, widest_batch
 from thriftune.engine.step import Step
 from thriftune.engine.train import Hook
 from thriftune.processors import ProcessorTime
-from thriftune.results.record import Memory, PassSeconds, StepSeconds
+from thriftune.results.cost import Memory, PassSeconds, StepSeconds
 
 
 class CostMeter(Hook):

@@ -18,7 +18,7 @@ from thriftune.engine.forward import batch_of
 from thriftune.engine.step import Step
 from thriftune.engine.train import synchronize
 from thriftune.models.classifier import Classifier
-from thriftune.results.record import PassSeconds, StepSeconds
+from thriftune.results.cost import PassSeconds, StepSeconds
 
 ROUNDS = (2, 9)
 """The fewest and the most times that each thing is timed."""

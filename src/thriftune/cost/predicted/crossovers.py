@@ -17,9 +17,8 @@ from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.pretrained.load import load_config, longest_text, skeleton
-from thriftune.results.record import AxisPoint
+from thriftune.results.prediction import AxisPoint
 
-AXES = ("tokens", "depth", "size")
 BATCHES = (1, 4, 16, 64, 256)
 """Batch sizes along the axis of tokens."""
 EPOCHS = 3

@@ -40,7 +40,7 @@ from thriftune.models.packed import prefix_output
 from thriftune.models.pretrained.load import skeleton, token_types
 from thriftune.models.trained.file_size import stored_bytes
 from thriftune.models.trained.save import delta_bytes
-from thriftune.results.record import Memory
+from thriftune.results.cost import Memory, StepFootprint
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,10 @@ class Cell:
     """Validation texts."""
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, kw_only=True)
+class Estimate(StepFootprint):
     """What a run is predicted to cost."""
 
-    peak_memory_bytes: int
-    """CPU: live tensor bytes in a training step; CUDA: allocated bytes."""
-    memory: Memory
-    trained_parameters: int
-    """All trained parameters, the head's included."""
-    head_parameters: int
-    total_parameters: int
-    stored_bytes: int
-    """Weight files of the trained artefact."""
-    delta_bytes: int
-    """Bytes of the trained tensors alone."""
     work: Work
     """Of one optimiser step on ordinary batches."""
     texts: int

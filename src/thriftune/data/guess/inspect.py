@@ -30,7 +30,7 @@ from thriftune.data.table import Table
 from thriftune.data.targets import ONE_LABEL
 from thriftune.data.warnings import find_warnings
 from thriftune.errors import InputError
-from thriftune.results.record import DataWarning
+from thriftune.results.profile import DataWarning
 
 _PAIRS = (
     ("premise", "hypothesis"),

@@ -10,7 +10,7 @@ from thriftune.data.settings import SPLITS
 from thriftune.data.splits.names import split_of
 from thriftune.data.table import Table
 from thriftune.errors import InputError
-from thriftune.results.record import Dropped
+from thriftune.results.profile import Dropped
 
 _SHOWN = 5
 

@@ -17,7 +17,7 @@ from thriftune.engine.protocol import Protocol
 from thriftune.errors import did_you_mean
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.models.head import HeadSettings
-from thriftune.results.record import Cost
+from thriftune.results.cost import Cost
 from thriftune.study.file.plan import READ_BY_EMBEDDINGS, plan, selects
 from thriftune.study.file.reader import shown
 from thriftune.study.file.search_checks import search_problems

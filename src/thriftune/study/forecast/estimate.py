@@ -11,7 +11,7 @@ import numpy as np
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Forecast
+from thriftune.results.prediction import Forecast
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.search_space import space_of

@@ -19,7 +19,7 @@ from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
 from thriftune.processors import ProcessorTime
-from thriftune.results.record import Prediction
+from thriftune.results.prediction import Prediction
 from thriftune.study.file.plan import PlannedRun
 from thriftune.study.forecast.effort import effort
 from thriftune.study.run.head_start import NO_STEPS
@@ -97,16 +97,9 @@ def prediction(
     if samples is None:
         reasons["train_samples"] = WITHOUT_DATA
     return Prediction(
-        peak_memory_bytes=found.peak_memory_bytes,
-        memory=found.memory,
-        trained_parameters=found.trained_parameters,
-        head_parameters=found.head_parameters,
-        total_parameters=found.total_parameters,
-        stored_bytes=found.stored_bytes,
-        delta_bytes=found.delta_bytes,
+        **{**found.numbers, **times},
         flops_per_sample=found.flops_per_sample,
         prefix_flops_per_sample=found.prefix_flops_per_sample,
-        **times,
         train_samples=samples,
         reasons=reasons,
     )

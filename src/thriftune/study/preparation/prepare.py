@@ -15,7 +15,7 @@ from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.methods.embeddings import Embeddings
 from thriftune.results.files import write_parquet
-from thriftune.results.record import DataProfile
+from thriftune.results.profile import DataProfile
 from thriftune.study.events import Event, Stage
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, needs_validation

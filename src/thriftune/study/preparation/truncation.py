@@ -9,7 +9,7 @@ import numpy as np
 
 from thriftune.data.dataset import Dataset
 from thriftune.data.tokens import Pair, Tokens, encode
-from thriftune.results.record import DataWarning
+from thriftune.results.profile import DataWarning
 from thriftune.study.proposal.max_tokens import QUANTILE, next_size
 
 MUCH = 0.05

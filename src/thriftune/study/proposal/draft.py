@@ -9,6 +9,7 @@ from thriftune.data.guess.inspect import Guess
 from thriftune.study.file.yaml_text import inline_yaml
 from thriftune.study.proposal.max_tokens import Room
 from thriftune.study.proposal.protocol import Entry, Proposal
+from thriftune.wording import one_line
 
 MODEL = "demo:minilm"
 
@@ -19,13 +20,13 @@ def draft(guess: Guess, room: Room, proposal: Proposal, name: str, folder: Path)
     more = len(guess.labels) - 8
     lines = [
         "# Written by `thriftune init`; what is guessed and why:",
-        *(f"#   {printable(reason)}" for reason in [*guess.reasons, room.reason, *proposal.reasons]),
+        *(f"#   {one_line(reason)}" for reason in [*guess.reasons, room.reason, *proposal.reasons]),
         *_settle_lines(guess),
         f"name: {inline_yaml(name)}",
         "data:",
         f"  source: {inline_yaml(_relative_source(guess.source, folder))}",
         f"  text: {inline_yaml(list(guess.text))}",
-        f"  label: {inline_yaml(guess.label)} # {printable(labels)}{f' and {more} more' if more > 0 else ''}",
+        f"  label: {inline_yaml(guess.label)} # {one_line(labels)}{f' and {more} more' if more > 0 else ''}",
         *_split_lines(guess),
         *_setting_lines(guess),
         *_limit_lines(proposal),
@@ -93,7 +94,7 @@ def _settle_lines(guess: Guess) -> list[str]:
     """What the data needs first, as comments."""
     found = [guess.problem] if guess.problem else []
     found += [warning.text for warning in guess.warnings]
-    return ["# To settle before comparing:", *(f"#   {printable(each)}" for each in found)] if found else []
+    return ["# To settle before comparing:", *(f"#   {one_line(each)}" for each in found)] if found else []
 
 
 def _setting_lines(guess: Guess) -> list[str]:
@@ -114,8 +115,3 @@ def _relative(source: str, folder: Path) -> str:
     if source.startswith(("demo:", "hub:")) or Path(source).expanduser().is_absolute():
         return source
     return os.path.relpath(Path(source).resolve(), folder)
-
-
-def printable(text: str) -> str:
-    """The text on one line: a comment must not end early."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -8,8 +8,8 @@ from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
-from thriftune.results.record import Cost
-from thriftune.results.store import RunFolder
+from thriftune.results.cost import Cost
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, label_ids, predictions_frame
 from thriftune.study.run.scores import score

@@ -15,8 +15,9 @@ from thriftune.folders import cache_folder
 from thriftune.methods.embeddings import Embeddings as Method
 from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
 from thriftune.processors import ProcessorTime
-from thriftune.results.record import Cost, Scores
-from thriftune.results.store import Embeddings, RunFolder
+from thriftune.results.cost import Cost
+from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.scores import Scores
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, first_line, label_ids, predictions_frame
 from thriftune.study.run.scores import score

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.results.record import RunRecord
-from thriftune.results.store import RunFolder
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import Emit, Job
 

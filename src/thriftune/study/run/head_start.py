@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import EpochPoint, Memory
+from thriftune.results.cost import Memory
+from thriftune.results.history import EpochPoint
 from thriftune.study.events import RunProgress
 
 if TYPE_CHECKING:

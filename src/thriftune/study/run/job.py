@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from thriftune.results.cost import Cost
 from thriftune.results.files import read_parquet
-from thriftune.results.record import Cost, Prediction, RunRecord, Scores, SearchPoint, Status
+from thriftune.results.prediction import Prediction
+from thriftune.results.record import RunRecord, Status
+from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.results.training import Training
+from thriftune.results.training import SearchPoint, Training
 from thriftune.study.events import RunProgress
 from thriftune.study.file.plan import PlannedRun
 
@@ -51,6 +54,8 @@ class Job:
     """The study's: accuracy points below which a gain over the last epoch is none."""
     searched: Searched | None = None
     """How a search chose the settings, where one did."""
+    checkout: Mapping[str, Any] = field(default_factory=dict)
+    """The state of this package's source, which goes into the record: see `checkout`."""
     done: bool = False
     """Whether the run is done but for further test sets that it has not been scored on."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from thriftune.endings import SIGNALS, end_with_parent, starting
 from thriftune.processors import brief_waits
 from thriftune.results.record import RunRecord
-from thriftune.results.store import RunFolder
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.run.extend import without_scores
 from thriftune.study.run.job import Emit, Job, blank_record
 from thriftune.study.run.worker import execute

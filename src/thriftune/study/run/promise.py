@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thriftune.results.files import read_parquet
-from thriftune.results.store import RunFolder
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.run.job import EVALUATED, Job, RunError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from thriftune.results.record import ClassScores, Scores
+from thriftune.results.scores import ClassScores, Scores
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]) -> Scores:

@@ -13,8 +13,10 @@ import numpy as np
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes, use_all_processors
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import Cost, EpochPoint, Scores
-from thriftune.results.store import Embeddings, RunFolder
+from thriftune.results.cost import Cost
+from thriftune.results.history import EpochPoint
+from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
 from thriftune.study.events import RunProgress
 from thriftune.study.run.head_start import NO_STEPS

@@ -14,7 +14,7 @@ from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.record import SearchPoint
+from thriftune.results.training import SearchPoint
 from thriftune.study.events import RunProgress
 from thriftune.study.run.head_start import HeadStart
 from thriftune.study.run.job import Emit, Job

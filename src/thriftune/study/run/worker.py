@@ -13,7 +13,7 @@ from thriftune.methods.embeddings import Embeddings
 from thriftune.processors import load_average
 from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
-from thriftune.results.store import RunFolder
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
@@ -54,7 +54,7 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     except BaseException:
         folder.remove()
         raise
-    about = environment(job.device, training=job.planned.method.NEEDS_MODEL)
+    about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
     record = replace(record, environment=about, files=folder.checksums())
     folder.write_record(record)
     return record

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from thriftune.cost.measured.meter import CostMeter
 from thriftune.engine.step import Step
 from thriftune.engine.train import StopTraining
-from thriftune.results.record import EpochPoint
+from thriftune.results.history import EpochPoint
 
 TICKS = 4
 """A training of known length is judged at quarters of it."""

@@ -10,7 +10,8 @@ from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings.runs import Costs, by_model, costs_of, training_seconds
 from thriftune.metrics import Kind
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Where the cost comes from"

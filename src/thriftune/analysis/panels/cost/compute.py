@@ -33,7 +33,8 @@ from thriftune.analysis.findings.runs import (
     training_seconds,
 )
 from thriftune.analysis.findings.training import Found, trained
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Compute"

@@ -7,7 +7,9 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
-from thriftune.results.record import Cost, Prediction, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.prediction import Prediction
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Prediction and measurement"

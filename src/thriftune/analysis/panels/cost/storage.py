@@ -8,7 +8,8 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric
 from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, is_baseline
-from thriftune.results.record import Cost, RunRecord
+from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Storage"

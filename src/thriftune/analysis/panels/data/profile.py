@@ -6,7 +6,7 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart, planes
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.profile import PANEL, unusable
-from thriftune.results.record import DataProfile, Lengths, SharedText
+from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
 
 TITLE = PANEL

@@ -10,7 +10,8 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.runs import comparable, correct
-from thriftune.results.record import RunRecord, Scores
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
 TITLE = "Labels of errors"

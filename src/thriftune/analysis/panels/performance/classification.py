@@ -18,7 +18,8 @@ from thriftune.analysis.findings.runs import (
     learned,
 )
 from thriftune.analysis.findings.training import Found, trained
-from thriftune.results.record import RunRecord, Scores
+from thriftune.results.record import RunRecord
+from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
 TITLE = "Classification"

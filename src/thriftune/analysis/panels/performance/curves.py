@@ -13,7 +13,8 @@ from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import ended
 from thriftune.analysis.findings.training import Found, trained
-from thriftune.results.record import EpochPoint, RunRecord, StepPoint
+from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Training"

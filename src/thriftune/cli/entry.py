@@ -1,0 +1,85 @@
+"""The commands under one name, and how they end."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from thriftune.cli import cache, compare, crossovers, estimate, init, methods, recommend, report
+from thriftune.cli.output import say_interrupted
+from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
+from thriftune.errors import InputError, readable
+from thriftune.processors import wait_briefly
+
+
+class _Group(TyperGroup):
+    """Turns `InputError` into its message and exit code 2, an interrupt into 130, unread output into a quiet end."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(readable(f"Error: {error}"), err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            say_interrupted("Interrupted.")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if not from_unread(error, sys.stdout):
+                raise
+            raise typer.Exit(0) from None  # as with `| head`: who reads has had enough
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Which fine-tuning method earns its cost on your classifier, your data, your hardware: measured.",
+    epilog="\b\nExamples:\n  thriftune --help\n  thriftune compare --help\n",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """The console script."""
+    wait_briefly(os.environ)
+    code: Any = 0
+    try:
+        with interruptible():
+            try:
+                app()
+            except SystemExit as end:
+                code = end.code
+            flush_or_drop(sys.stdout)
+            flush_or_drop(sys.stderr)
+    except KeyboardInterrupt:
+        code = 130
+        drop(sys.stdout)
+    deaf()
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"thriftune {importlib.metadata.version('thriftune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _file in (compare, estimate, report, recommend, crossovers, init, methods, cache):
+    _name = _file.__name__.rpartition(".")[2]
+    app.command(_name, epilog=_file.EXAMPLES)(getattr(_file, _name))

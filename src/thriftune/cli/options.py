@@ -1,0 +1,38 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyFile = Annotated[
+    Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RUN",
+        help="Make this run alone; may be repeated, and hold * (all with BERT: 'BERT*').",
+        show_default=False,
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def slug(text: str) -> str:
+    """A study's name as part of a file name, whatever it holds and however long it is."""
+    kept = re.sub(r"[^\w.-]+", "-", text).encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return kept.strip("-.") or "study"

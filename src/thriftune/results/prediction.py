@@ -1,0 +1,107 @@
+"""What runs are predicted to cost: before a run, for `thriftune estimate`, and along an axis."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from thriftune.results.cost import StepFootprint
+from thriftune.results.plain import SCHEMA_VERSION, record_from, with_reasons, without_reasons
+
+AXES = ("tokens", "depth", "size")
+"""Tokens per batch, layers with gradients, parameters of the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(StepFootprint):
+    """What a run was predicted to cost before it began, from its model's configuration."""
+
+    flops_per_sample: float
+    """Of training, on an ordinary batch; the frozen layers' single pass counts apart."""
+    prefix_flops_per_sample: float
+    train_seconds: float | None
+    prefix_seconds: float | None
+    samples_per_second: float | None
+    """Training samples over train_seconds + prefix_seconds."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a number is None, by its field name."""
+    train_samples: float | None = None
+    """Training texts, of all learning rates that are tried, that train_seconds is predicted for; with epochs auto a
+    guess. None without data, and in results of earlier versions."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction as `run.json` holds it under `predicted`."""
+        return with_reasons(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Prediction:
+        """Reads what `to_json` wrote; raises `ValueError` on values of another shape."""
+        return record_from(cls, without_reasons(data))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell of a study would cost, and whether it fits into some memory."""
+
+    name: str
+    model: str
+    method: dict[str, Any]
+    batch_size: int
+    device: str
+    predicted: Prediction
+    memory_limit_bytes: int | None
+    fits: bool | None
+    """None where no limit is given."""
+    largest_batch_size: int | None
+    guessed_epochs: float | None = None
+    """Epochs that the time is predicted for where validation decides when training ends; None where it does not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `cells` in what `thriftune estimate --json` prints."""
+        return {**self.__dict__, "predicted": self.predicted.to_json()}
+
+
+@dataclass(frozen=True)
+class AxisPoint:
+    """What one method is predicted to cost at one place of an axis (tokens per batch, depth, model size)."""
+
+    axis: str
+    method: str
+    x: float
+    """Padded tokens per batch, layers with gradients, or parameters of the model."""
+    label: str
+    """The place, for people."""
+    peak_memory_bytes: int
+    flops_per_sample: float
+    """Of training; the frozen layers' single pass spread over the epochs."""
+    seconds_per_sample: float | None = None
+    """The same; None where this machine was not probed for a model of that width."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What was estimated along one axis."""
+
+    sentences: list[str]
+    """Where lines cross, in words."""
+    points: list[AxisPoint]
+
+
+@dataclass(frozen=True)
+class Crossovers:
+    """`crossovers.json`: what `thriftune crossovers` estimated."""
+
+    setting: str
+    """What does not vary along an axis, in a sentence."""
+    axes: dict[str, Axis]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def points(self) -> dict[str, list[AxisPoint]]:
+        """What was estimated along every axis that this release knows."""
+        return {axis: self.axes[axis].points for axis in AXES if axis in self.axes}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Crossovers:
+        """Reads what `crossovers.json` holds; raises `ValueError` on a file of another shape."""
+        return record_from(cls, data)

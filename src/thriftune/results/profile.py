@@ -1,0 +1,138 @@
+"""What the data looks like: `profile` and `robustness` in `results.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between consecutive edges (numpy's convention: the last bin is closed)."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A Tukey box plot: whiskers end at the last point within 1.5 interquartile ranges."""
+
+    low: float
+    q1: float
+    median: float
+    q3: float
+    high: float
+    minimum: float
+    maximum: float
+    mean: float
+    outliers: list[float]
+    """A sample, for drawing."""
+    outlier_count: int
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Distribution of a text's length over all splits."""
+
+    histogram: Histogram
+    box: Box
+
+
+@dataclass(frozen=True)
+class TokenLengths:
+    """Length in tokens as one model sees the texts, and the share that max_tokens cut, by split."""
+
+    model: str
+    max_tokens: int
+    lengths: Lengths
+    truncated_share: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows of the source that could not be used."""
+
+    split: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SharedText:
+    """Texts that two splits share."""
+
+    first: str
+    second: str
+    exact: int
+    """Rows of `second` whose whole text also stands in `first`."""
+    first_column: int | None
+    """Pairs: rows of `second` whose first text (the premise) stands in `first`; None for single texts."""
+    rows: int
+    """Rows of `second`."""
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """Something in the data that makes scores say less than they seem to, and what to do about it."""
+
+    kind: Literal[
+        "label_variants",
+        "missing_label",
+        "few_rows",
+        "absent_label",
+        "dominant_label",
+        "numeric_labels",
+        "shared_texts",
+        "repeated_texts",
+        "conflicting_labels",
+        "truncation",
+    ]
+    message: str
+    """What was found, in a sentence."""
+    remedy: str
+    """What to do, in a sentence; settings are written as in the study file."""
+
+    @property
+    def text(self) -> str:
+        """Both sentences."""
+        return f"{self.message} {self.remedy}"
+
+
+@dataclass(frozen=True)
+class DataProfile:
+    """What the data looks like: shown in the report, and never needed for training."""
+
+    name: str
+    fingerprint: str
+    """SHA-256 over the used rows and labels of all splits."""
+    text_columns: list[str]
+    label_column: str
+    labels: list[str]
+    rows: dict[str, int]
+    """By split: train, validation, test."""
+    label_counts: dict[str, dict[str, int]]
+    """By split, then label."""
+    sample: list[dict[str, str]]
+    """A few training rows: the text columns and the label."""
+    characters: dict[str, Lengths]
+    """By text column; for pairs also under "all" (both texts)."""
+    tokens: list[TokenLengths]
+    dropped: list[Dropped]
+    shared: list[SharedText]
+    notes: list[str]
+    warnings: list[DataWarning] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RobustnessProfile:
+    """One further test set."""
+
+    source: str
+    """As the study file names it."""
+    rows: int
+    label_counts: dict[str, int]
+    dropped: list[Dropped]
+    notes: list[str]
+    fingerprint: str
+    """SHA-256 over its name, used rows and labels."""

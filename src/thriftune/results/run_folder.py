@@ -1,0 +1,157 @@
+"""The folder of one run; `run.json` is written last: where it exists, the run is complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thriftune.results.files import (
+    NUMBER,
+    TEXT,
+    WHOLE,
+    DamagedError,
+    checksums,
+    delete,
+    parse_json,
+    read_parquet,
+    read_record,
+    write_atomic,
+    write_json,
+    write_parquet,
+    write_text,
+)
+from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.plain import record_from
+from thriftune.results.record import RunRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of some test texts, as one run's classification head read them."""
+
+    rows: np.ndarray
+    """Their rows in the test split, ascending: (texts,), int64."""
+    vectors: np.ndarray
+    """(texts, hidden), float16."""
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array as .npy, atomically."""
+    import numpy as np
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # np.save would add a suffix to a path
+            np.save(file, array, allow_pickle=False)
+
+    write_atomic(path, write)
+
+
+def _array(path: Path, kind: str, axes: int) -> np.ndarray:
+    """Reads an array of some kind of number (numpy's letter); raises `DamagedError` where the file holds none."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, "it holds no array") from error
+    if array.dtype.kind != kind or array.ndim != axes:
+        raise DamagedError(path, "it holds another array than a run leaves there")
+    return array
+
+
+class RunFolder:
+    """`OUT/runs/RUN_ID`: one run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_path = path / "run.json"
+        self.history_path = path / "history.jsonl"
+        self.model_path = path / "model"
+        self.error_path = path / "error.txt"
+        self.dynamics_path = path / "dynamics.parquet"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run's record was written."""
+        return self.record_path.exists()
+
+    def clear(self) -> None:
+        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
+        self.remove()
+        self.path.mkdir(parents=True)
+
+    def remove(self) -> None:
+        """Deletes the folder."""
+        delete(self.path)
+
+    def checksums(self) -> dict[str, dict[str, Any]]:
+        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
+        return checksums(self.path, without=[self.record_path.name])
+
+    def write_record(self, record: RunRecord) -> None:
+        """Writes `run.json`; call it last."""
+        write_json(self.record_path, record.to_json())
+
+    def read_record(self) -> RunRecord:
+        """Reads `run.json`; raises `DamagedError` where it is not what a run writes."""
+        return read_record(self.record_path, RunRecord.from_json)
+
+    def write_history(self, points: Iterable[StepPoint | EpochPoint]) -> None:
+        """Writes `history.jsonl`."""
+        write_text(self.history_path, "".join(json.dumps(asdict(p), allow_nan=False) + "\n" for p in points))
+
+    def read_history(self) -> tuple[list[StepPoint], list[EpochPoint]]:
+        """Reads `history.jsonl`; two empty lists where the run has none (baselines)."""
+        if not self.history_path.exists():
+            return [], []
+        try:
+            rows = [parse_json(line) for line in self.history_path.read_bytes().splitlines()]
+            steps = [row for row in rows if row["kind"] == "step"]
+            epochs = [row for row in rows if row["kind"] == "epoch"]
+            return record_from(list[StepPoint], steps), record_from(list[EpochPoint], epochs)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DamagedError(self.history_path, "its lines are not the points of a training") from error
+
+    def write_dynamics(self, frame: pl.DataFrame) -> None:
+        """Writes `dynamics.parquet`: columns example, epoch, p_true."""
+        write_parquet(self.dynamics_path, frame, durable=False)
+
+    def read_dynamics(self) -> pl.DataFrame | None:
+        """Reads `dynamics.parquet`; None where the run has none (baselines)."""
+        columns = {"example": WHOLE, "epoch": WHOLE, "p_true": NUMBER}
+        return read_parquet(self.dynamics_path, columns) if self.dynamics_path.exists() else None
+
+    def predictions_path(self, name: str) -> Path:
+        """`predictions/NAME.parquet`; NAME is test, validation or a robustness set."""
+        return self.path / "predictions" / f"{name}.parquet"
+
+    def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
+        """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
+        write_parquet(self.predictions_path(name), frame, durable=False)
+
+    def read_predictions(self, name: str) -> pl.DataFrame:
+        """Reads predictions in the order of the split."""
+        return read_parquet(self.predictions_path(name), {"example": WHOLE, "label": TEXT, "predicted": TEXT})
+
+    def write_embeddings(self, embeddings: Embeddings) -> None:
+        """Writes `embeddings.npy`, and `embeddings_rows.npy` before it."""
+        write_array(self.path / "embeddings_rows.npy", embeddings.rows)
+        write_array(self.path / "embeddings.npy", embeddings.vectors)
+
+    def read_embeddings(self) -> Embeddings | None:
+        """Reads the embeddings; None where the run has none (baselines)."""
+        rows, vectors = self.path / "embeddings_rows.npy", self.path / "embeddings.npy"
+        if not vectors.exists():
+            return None
+        found = Embeddings(_array(rows, "i", 1), _array(vectors, "f", 2))
+        if len(found.rows) != len(found.vectors):
+            raise DamagedError(rows, "it does not hold a row for each vector")
+        return found

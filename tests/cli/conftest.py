@@ -1,0 +1,100 @@
+"""What a command finds: a folder with data, and stand-ins for everything that takes long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.study.synthetic_speeds import speeds
+
+from thriftune.study.events import StudyPlanned
+from thriftune.study.forecast import estimate as forecast
+
+REVIEWS = "id,review,mood\n" + "".join(f"{i},text {i} is fine,good\n{i}b,text {i} is awful,bad\n" for i in range(20))
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are cut to the terminal; the tests read whole words."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(autouse=True)
+def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """init times no machine."""
+    monkeypatch.setattr("thriftune.study.proposal.speeds.speeds_here", lambda *_: speeds(1e-3))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.csv").write_text(REVIEWS, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Replaces the study's execution, the report and the summary by what a test gives."""
+
+    def replace(outcome: Any) -> None:
+        def compare(study: Any, out: Path, listener: Callable[[Any], None], **options: Any) -> Any:
+            listener(StudyPlanned(["full"], []))
+            if isinstance(outcome, BaseException):
+                raise outcome
+            run = SimpleNamespace(name="full", status=outcome, message="why")
+            return SimpleNamespace(results=SimpleNamespace(runs=[run]), out=out)
+
+        monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
+        render = SimpleNamespace(
+            write_page=lambda analysis: analysis.out / "report.html", write_figures=lambda out, charts: None
+        )
+        monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
+        table = SimpleNamespace(
+            summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
+            summary_sentences=lambda results: ["One sentence."],
+            summary_notes=lambda results: [],
+            summary_remarks=lambda results: ["Baseline: one."],
+            search_lines=lambda results: [],
+            summary_training=lambda results: (["Still improving: full; 6 epochs would tell:"], "thriftune compare x"),
+            recommendation_rows=lambda ranked, tasks: [{"Rank": "1"}],
+            panel_rows=lambda panel: [{"Place": "1"}],
+            verdict_sentences=lambda results: ["full is better than lora."],
+        )
+        monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
+        monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
+
+    return replace
+
+
+@pytest.fixture
+def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
+    from thriftune.analysis.findings.choice import Candidate
+    from thriftune.cost.predicted import crossovers
+    from thriftune.results.prediction import AxisPoint
+
+    def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
+        interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)
+        return Candidate(
+            name=name,
+            model="m",
+            measured=accuracy is not None,
+            accuracy=accuracy,
+            interval=interval,
+            memory=memory,
+            seconds=seconds,
+            stored_bytes=9e7,
+            shared_bytes=0,
+        )
+
+    def points(axis: str, setting: Any, report: Any) -> list[AxisPoint]:
+        lines = {"lora": lambda x: 10 * x, "top": lambda x: 5000.0}
+        return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
+
+    cells = [cell("lora", 0.78, 2e8, 118), cell("top", 0.775, 9e7, 49), cell("guess", None, 4e8, 150)]
+    monkeypatch.setattr("thriftune.cli.recommend._candidates", lambda source: (cells, ([], None)))
+    monkeypatch.setattr(crossovers, "axis_points", points)

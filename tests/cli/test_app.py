@@ -1,0 +1,70 @@
+"""What holds for every command: exit codes, and help whose examples are true."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from tests.cli.commands import run
+
+from thriftune.cli import app
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_report_of_an_empty_folder(tmp_path: Path) -> None:
+    result = run("report", str(tmp_path))
+    assert result.exit_code == 2
+    assert "holds no results.json" in result.stderr
+
+
+def test_usage_errors_are_2() -> None:
+    assert run("frobnicate").exit_code == 2
+    assert run("compare", "--nothing").exit_code == 2
+    assert run("report").exit_code == 2
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("thriftune 0.")
+
+
+def test_works_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "thriftune", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "compare" in done.stdout
+
+
+def examples(name: str) -> list[list[str]]:
+    lines = (COMMANDS[name].epilog or "").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("  thriftune")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_in_examples(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert examples(name)
+    assert shlex.split(result.stdout.rstrip().splitlines()[-1]) == examples(name)[-1]
+
+
+@pytest.mark.parametrize(
+    "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
+)
+@pytest.mark.usefixtures("foreseen")
+def test_examples_run(
+    words: list[str], here: Path, executed: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THRIFTUNE_CACHE", str(here / "cache"))
+    executed("done")
+    study = "name: s\ndata: {source: reviews.csv, text: review, label: mood}\nmodels: [m]\nmethods: [lora, full]\n"
+    (here / "study.yaml").write_text(study, encoding="utf-8")
+    result = run(*words[1:])
+    assert result.exit_code == 0, result.output
