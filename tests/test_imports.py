@@ -16,6 +16,7 @@ MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*
 
 ORDER = [
     "errors",
+    "plugins",
     "paths",
     "settings",
     "folders",
@@ -33,6 +34,7 @@ ORDER = [
     "study",
     "analysis",
     "report",
+    "testing",
     "terminal",
     "progress",
     "comparison",

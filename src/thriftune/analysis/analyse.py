@@ -65,13 +65,12 @@ class Analysis:
 def analyse(results: Results) -> Analysis:
     """Asks every panel, once."""
     sections, skipped = [], []
-    for module in panels.discover():
-        _, group, name = module.__name__.rsplit(".", 2)
-        answer = module.build(results)
+    for place in panels.places():
+        answer = place.panel.build(results)
         if isinstance(answer, NotApplicable):
-            skipped.append(Skipped(name, group, module.TITLE, answer.reason))
+            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason))
         else:
-            sections.append(Section(name, group, module.TITLE, module.QUESTION, answer))
+            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, answer))
     return Analysis(results, sections, skipped)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from thriftune.data.guess.inspect import Guess
+from thriftune.data.plug_ins import scheme_of
 from thriftune.study.file.yaml_text import inline_yaml
 from thriftune.study.proposal.max_tokens import Room
 from thriftune.study.proposal.protocol import Entry, Proposal
@@ -112,6 +113,6 @@ def _relative_source(source: str | dict[str, str], folder: Path) -> str | dict[s
 
 
 def _relative(source: str, folder: Path) -> str:
-    if source.startswith(("demo:", "hub:")) or Path(source).expanduser().is_absolute():
+    if scheme_of(source) or Path(source).expanduser().is_absolute():
         return source
     return os.path.relpath(Path(source).resolve(), folder)
