@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thriftune.metrics import METRICS
+
 UNKNOWN = "not known"
 
 
@@ -113,7 +115,7 @@ def size(value: float) -> str:
 
 def select_score(value: float, select: str) -> str:
     """A validation score by which something is selected: "84.1%", or of a loss "0.4321"."""
-    return f"{value:.4f}" if select == "loss" else percent(value)
+    return percent(value) if METRICS[select].kind == "percent" else f"{value:.4f}"
 
 
 def settings(values: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from tests.report.synthetic import VARIANTS, Variant, write
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
+from thriftune.analysis.findings.answers import errors as behaviour
 from thriftune.analysis.panels import PanelModule, discover, flaw
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.cost import compute
@@ -158,12 +159,12 @@ def test_a_run_with_few_errors_is_not_said_to_err_on_a_label(studies: dict[str, 
     results = studies["seeds"]
     learners = runs.comparable(results)
     few = [with_errors(run, 9) for run in learners]
-    assert summary._labels(results, few) == (
+    assert behaviour._labels(results, few) == (
         "No run that learned made 10 errors: too few to say on which label most are."
     )
     some = [with_errors(run, 10) for run in learners[:2]] + few[2:]
     label = results.labels[2]
-    assert summary._labels(results, some).startswith(
+    assert behaviour._labels(results, some).startswith(
         f"All 2 runs with 10 errors or more err most on texts labelled {label}: 100% of their errors"
     )
 

@@ -45,10 +45,13 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             listener(StudyPlanned(["full"], []))
             if isinstance(outcome, BaseException):
                 raise outcome
-            return SimpleNamespace(runs=[SimpleNamespace(name="full", status=outcome, message="why")])
+            run = SimpleNamespace(name="full", status=outcome, message="why")
+            return SimpleNamespace(results=SimpleNamespace(runs=[run]), out=out)
 
-        monkeypatch.setitem(sys.modules, "thriftune.study.execute", SimpleNamespace(compare=compare))
-        render = SimpleNamespace(write_report=lambda out: out / "report.html", write_figures=lambda out, charts: None)
+        monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
+        render = SimpleNamespace(
+            write_page=lambda analysis: analysis.out / "report.html", write_figures=lambda out, charts: None
+        )
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.report.synthetic import Variant, write
 
-from thriftune.results.record import AxisPoint, RunRecord
+from thriftune.results.prediction import AxisPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, StudySearch, Trial
 from thriftune.results.store import Store
 

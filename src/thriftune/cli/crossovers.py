@@ -43,7 +43,7 @@ def crossovers(
     """Predict where the methods' memory and time cross over batch, depth and model size; takes some minutes."""
     from dataclasses import asdict
 
-    from thriftune.analysis.display.crossings import build
+    from thriftune.analysis.findings.crossings import build
     from thriftune.cost.predicted.crossovers import Setting, axis_points
     from thriftune.cost.predicted.cuda import find_gpu
     from thriftune.cost.predicted.speeds import known_machine

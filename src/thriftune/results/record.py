@@ -124,8 +124,9 @@ class StudyResults:
     environment: dict[str, Any]
     robustness: dict[str, RobustnessProfile] = field(default_factory=dict)
     """The robustness sets by name."""
-    statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the analysis found, by panel (`verdicts`, `overlap`, ...); on disk each is a key of its own."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """What the analysis found, by panel (`verdicts`, `overlap`, ...), None beside NAME_reason where a panel does not
+    apply; on disk each is a key of its own."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

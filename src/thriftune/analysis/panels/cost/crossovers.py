@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from thriftune.analysis.display import crossings
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings import crossings
 from thriftune.results.store import Results
 
 TITLE = "Where the methods cross"
