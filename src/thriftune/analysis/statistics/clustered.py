@@ -15,6 +15,7 @@ from scipy import stats
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
+from thriftune.analysis.statistics.metric_intervals import Counts, Metric, values
 
 CHUNK = 4_000_000
 """Numbers of one batch of replicates."""
@@ -62,23 +63,29 @@ def group_variance(values: Floats, groups: Ints) -> float:
     return float(sums @ sums) * number / (number - 1) / len(values) ** 2
 
 
-def accuracy(right: Floats, groups: Ints, level: float = 0.95) -> ClusteredShare:
-    """The score interval of a share with the texts that groups are worth; `right` has shape (texts,), from 0 to 1.
+def design_effect(values: Floats, groups: Ints) -> float:
+    """How many times the variance of the mean is that of unrelated texts, at least 1 (Kish, 1965).
 
-    Wilson's (1927) interval at n over the design effect, with Student's t on groups minus one degrees of freedom
-    (Korn and Graubard, 1998; Dean and Pagano, 2015). Where all are right or all are wrong the design effect cannot be
-    seen: a group then counts as one text.
+    Where all values are equal it cannot be seen: a group then counts as one text.
+    """
+    plain = float(values.var()) / len(values)
+    if plain == 0:
+        return float((np.bincount(groups).astype(np.float64) ** 2).sum()) / len(values)
+    return max(1.0, group_variance(values, groups) / plain)
+
+
+def accuracy(right: Floats, groups: Ints, level: float = 0.95) -> ClusteredShare:
+    """The score interval of a share with the texts that groups are worth; `right` has shape (texts,), 0 or 1 each.
+
+    Wilson's (1927) interval at the texts over the design effect, with Student's t on groups minus one degrees of
+    freedom (Korn and Graubard, 1998; Dean and Pagano, 2015).
     """
     texts, number = len(right), int(groups.max()) + 1
-    value = float(right.mean())
-    plain = value * (1 - value) / texts
-    sizes = np.bincount(groups, minlength=number).astype(np.float64)
-    most = float((sizes**2).sum()) / texts
-    effect = most if plain == 0 else max(1.0, group_variance(right, groups) / plain)
+    value, effect = float(right.mean()), design_effect(right, groups)
     effective = texts / effect
-    z = float(stats.t.ppf(0.5 + level / 2, number - 1)) if number > 1 else math.inf
-    if math.isinf(z):
+    if number == 1:
         return ClusteredShare(value, 0.0, 1.0, texts, number, effect, effective)
+    z = float(stats.t.ppf(0.5 + level / 2, number - 1))
     centre = (value + z * z / (2 * effective)) / (1 + z * z / effective)
     half = z / (1 + z * z / effective) * math.sqrt(value * (1 - value) / effective + z * z / (4 * effective**2))
     low, high = 0.0 if value == 0 else centre - half, 1.0 if value == 1 else centre + half
@@ -88,21 +95,20 @@ def accuracy(right: Floats, groups: Ints, level: float = 0.95) -> ClusteredShare
 def clustered_difference(
     first: Measured, second: Measured, groups: Ints, others: Sequence[Measured] = ()
 ) -> ClusteredDifference:
-    """First minus second as `inference.difference`, with the variance over groups of texts instead of over texts.
+    """First minus second as `inference.difference`, at the number of unrelated texts that the groups are worth.
 
-    Never less than that over unrelated texts. The pseudo-texts that keep a few texts without disagreement from
-    counting as proof are a whole group each, of the mean size.
+    The pseudo-texts that keep a few texts without disagreement from counting as proof weigh more for it.
     """
     plain = difference(first, second, others)
-    number = int(groups.max()) + 1
     by_text = first.contributions - second.contributions
-    pseudo = PSEUDO_TEXTS / (number + PSEUDO_TEXTS) ** 2
-    shrunk = (number / (number + PSEUDO_TEXTS)) ** 2
-    variance = group_variance(by_text, groups) * shrunk + pseudo
+    effective = plain.texts / design_effect(by_text, groups)
+    total = effective + PSEUDO_TEXTS
+    centre = plain.estimate * effective / total
+    squares = float(by_text @ by_text) / plain.texts
+    variance = ((squares * effective + PSEUDO_TEXTS) / total - centre**2) / total
     parts = {each.name: getattr(plain, each.name) for each in fields(Difference)}
-    parts["text_part"] = max(plain.text_part, variance - plain.noise)
-    parts["centre"] = plain.estimate * number / (number + PSEUDO_TEXTS)
-    return ClusteredDifference(**parts, groups=number)
+    parts |= {"centre": centre, "text_part": max(plain.text_part, variance - plain.noise)}
+    return ClusteredDifference(**parts, groups=int(groups.max()) + 1)
 
 
 def bootstrap(
@@ -120,3 +126,30 @@ def bootstrap(
     parts = np.array_split(np.arange(replicates), max(1, replicates * len(kinds) // CHUNK))
     drawn = [rng.multinomial(number, counts / number, size=len(part)) @ kinds for part in parts]
     return statistic(np.concatenate(drawn))
+
+
+def metric_bootstrap(
+    metric: Metric,
+    label: Ints,
+    first: Ints,
+    second: Ints,
+    classes: int,
+    groups: Ints,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Floats:
+    """The difference of two runs' metric on groups drawn with replacement, shape (replicates,); classes all occur."""
+    runs = np.stack([first, second])
+    table = np.zeros((5, len(label), classes))
+    at = np.arange(len(label))
+    table[0, at, label] = 1
+    for place, run in enumerate(runs, start=1):
+        table[place, at, run] = run == label
+        table[place + 2, at, run] = 1
+
+    def statistic(sums: Floats) -> Floats:
+        support, *parts = np.split(sums, 5, axis=1)
+        a, b = (values(metric, Counts(parts[i], parts[i + 2], support)) for i in (0, 1))
+        return a - b
+
+    return bootstrap(table.transpose(1, 0, 2).reshape(len(label), -1), groups, statistic, replicates, seed)

@@ -80,15 +80,13 @@ def _agreement(rows: Floats, columns: Floats, right: float) -> float:
 
 def _permuted(label: Ints, predicted: Ints, expected: Floats) -> float:
     rng = np.random.default_rng(SEED)
-    true, given = (np.unique(each, return_inverse=True)[1] for each in (label, predicted))
-    shared = label  # compared with the predictions, label by label
-    shape = expected.shape
+    rows, columns = (np.unique(each, return_inverse=True)[1] for each in (label, predicted))
     inverse = 1 / expected.ravel()
     statistics = np.empty((PERMUTATIONS + 1, 2))
     order = np.arange(len(label))
     for i in range(PERMUTATIONS + 1):
-        table = np.bincount(true[order] * shape[1] + given, minlength=expected.size)
-        statistics[i] = (table * table * inverse).sum(), (shared[order] == predicted).sum()
+        table = np.bincount(rows[order] * expected.shape[1] + columns, minlength=expected.size)
+        statistics[i] = (table * table * inverse).sum(), (label[order] == predicted).sum()
         order = rng.permutation(len(label))
     smaller = np.min([_upper_p(column) for column in statistics.T], axis=0)
     return float((smaller <= smaller[0]).mean())

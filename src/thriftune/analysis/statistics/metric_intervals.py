@@ -87,7 +87,7 @@ def contributions(metric: Metric, label: Ints, predicted: Ints, classes: int) ->
     value = values(metric, found)[:, None]
     texts, runs = len(label), np.arange(len(predicted))[:, None]
     if metric == "mcc":
-        return value + _mcc_influence(found, label, predicted, right, value)
+        return np.asarray(value + _mcc_influence(found, label, predicted, right, value))
     below = found.label + found.predicted if metric == "macro_f1" else found.label
     inverse = np.divide(1.0, below, out=np.zeros(below.shape), where=below > 0)
     classes_in = (below > 0).sum(axis=-1)[:, None]

@@ -72,9 +72,9 @@ def time_ratio(first: Sequence[Timed], second: Sequence[Timed], level: float = 0
 
     Repeats vary by what the machine does besides. A study has few of them, so their variance is moderated (Smyth,
     2004): it is averaged with that of `RUN_SPREAD`, which is worth `RUN_FREEDOM` degrees of freedom, and Student's t
-    has those of both. It is never less than the steps of a run show by batch means (Conway, 1963). An end is moved further
-    out by what other work may have taken from that run: without it, its time would have been shorter. Raises ValueError
-    where a method has no run or a time is not above 0.
+    has those of both. It is never less than the steps of a run show by batch means (Conway, 1963). An end is moved
+    further out by what other work may have taken from that run: without it, its time would have been shorter. Raises
+    ValueError where a method has no run or a time is not above 0.
     """
     if not first or not second or any(run.seconds <= 0 for run in (*first, *second)):
         raise ValueError("a ratio needs a run of either method and times above 0")
