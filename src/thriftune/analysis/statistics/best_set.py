@@ -106,21 +106,30 @@ def _differences(methods: Sequence[Measured], groups: Ints | None) -> Difference
 
 
 def _with_one_spread(methods: Sequence[Measured], differences: Differences) -> Differences:
-    """The differences with the seeds' spread pooled over all methods, unless their spreads differ (Bartlett, 1937)."""
+    """The differences with the seeds' spread pooled over all methods.
+
+    Where their spreads differ (Bartlett, 1937), each method has the larger of its own and the common one, with half the
+    degrees of freedom: its own alone would leave one or two, with which nothing is ever told apart.
+    """
     seeded = [each for each in methods if not each.deterministic and each.seeds > 1]
-    if len(seeded) < 3 or min(each.spread for each in seeded) == 0:
-        return differences
-    if stats.bartlett(*(each.scores for each in seeded)).pvalue < SPREADS_LEVEL:
+    if len(seeded) < 3:
         return differences
     freedom = float(sum(each.seeds - 1 for each in seeded))
     common = sum((each.seeds - 1) * each.spread for each in seeded) / freedom
+    alike = min(each.spread for each in seeded) > 0
+    alike = alike and stats.bartlett(*(each.scores for each in seeded)).pvalue >= SPREADS_LEVEL
     found = dict(differences)
     for (i, j), each in differences.items():
         if each.repeated:
             own = [method for method in (methods[i], methods[j]) if not method.deterministic]
-            spreads = [max(common, method.floor) for method in own]
-            part = sum(spread / method.seeds for spread, method in zip(spreads, own, strict=True))
-            found[i, j] = replace(each, seed_part=part, spread=sum(spreads), seed_freedom=freedom, pooled=True)
+            spreads = [max(common, method.floor, 0.0 if alike else method.spread) for method in own]
+            found[i, j] = replace(
+                each,
+                seed_part=sum(spread / method.seeds for spread, method in zip(spreads, own, strict=True)),
+                spread=sum(spreads),
+                seed_freedom=freedom if alike else freedom / 2,
+                pooled=True,
+            )
     return found
 
 

@@ -112,14 +112,10 @@ def _found(text_part: float, pair: list[_Seeds], others: list[_Seeds], level: fl
     return float(optimize.brentq(missing, 0.0, float(reaches.max()) + 10 * error))
 
 
-def _reach(
-    rng: np.random.Generator, text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float
-) -> float:
+def _reach(rng: np.random.Generator, text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float) -> float:
     """Half the length of the interval that one study would have."""
     spreads, freedom, _ = seed_spreads([_drawn(rng, each) for each in pair], [_drawn(rng, each) for each in others])
-    seed_part = sum(
-        spread / each.number for spread, each in zip(spreads, pair, strict=True) if not each.deterministic
-    )
+    seed_part = sum(spread / each.number for spread, each in zip(spreads, pair, strict=True) if not each.deterministic)
     variance = text_part + seed_part
     freedom *= (variance / seed_part) ** 2 if seed_part else math.inf
     return float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
