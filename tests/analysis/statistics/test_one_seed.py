@@ -19,7 +19,7 @@ def test_one_seed_is_never_better() -> None:
 
 
 def falsely(studies: int, seeds: int, texts: int, seed: int) -> tuple[float, float]:
-    """Two equal methods whose seeds spread by half a point: how often the interval excludes 0, and how often it is said."""
+    """Equal methods, a spread of half a point over seeds: how often the interval excludes 0, how often it is said."""
     rng = np.random.default_rng(seed)
     excluded, better = [], []
     for _ in range(studies):
