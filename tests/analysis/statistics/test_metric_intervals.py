@@ -116,7 +116,7 @@ def test_differences_rest_on_the_rarest_class() -> None:
 
 
 def coverage(studies: int, metric: Metric, rare: float, recall: float, seed: int) -> tuple[float, float]:
-    """How often the intervals of a score and of a difference hold the truth: 300 texts, 10 or more of the rare class."""
+    """How often the intervals of a score and of a difference hold the truth: 300 texts, at least 10 rare."""
     prior = np.array([1 - rare, rare])
     rows = np.array([[[0.98, 0.02], [1 - r, r]] for r in (recall, recall - 0.05)])
     joint = prior[None, :, None] * rows

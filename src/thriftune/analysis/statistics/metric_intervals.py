@@ -80,7 +80,7 @@ def contributions(metric: Metric, label: Ints, predicted: Ints, classes: int) ->
     A row's mean is the metric, and the variance of that mean is the bootstrap's in large samples. `predicted` has
     shape (runs, texts).
     """
-    right = (predicted == label).astype(np.float64)
+    right: Floats = np.asarray(predicted == label, dtype=np.float64)
     if metric == "accuracy":
         return right
     found = counts(label, predicted, classes)
