@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import gammaln
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.enrichment import adjusted
@@ -15,7 +16,7 @@ from thriftune.analysis.statistics.enrichment import adjusted
 LEVEL = 0.05
 ROOM = 5.0
 """The normal distribution serves where the errors could be so many fewer and more (Mantel and Fleiss, 1980)."""
-PLAIN = 0.2
+PLAIN = 0.1
 """A p value above it is left as the normal distribution has it."""
 
 
@@ -138,6 +139,11 @@ def _exact(errors: float, n: NDArray[np.int64], m: NDArray[np.int64], whole: NDA
         if high == 0:
             continue
         start += low
-        part = stats.hypergeom.pmf(np.arange(low, high + 1), all_texts, wrong, texts)
-        distribution = np.convolve(distribution, part)
+        k = np.arange(low, high + 1)
+        ways = _log_choose(wrong, k) + _log_choose(all_texts - wrong, texts - k) - _log_choose(all_texts, texts)
+        distribution = np.convolve(distribution, np.exp(ways))
     return float(min(1.0, distribution[max(0, round(errors) - start) :].sum()))
+
+
+def _log_choose(total: Any, chosen: Any) -> Floats:
+    return np.asarray(gammaln(total + 1) - gammaln(chosen + 1) - gammaln(total - chosen + 1))
