@@ -1,0 +1,130 @@
+"""Which differences a study tells apart: before it runs from its plan, afterwards from its measured error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from thriftune.analysis.statistics.inference import (
+    PSEUDO_TEXTS,
+    Difference,
+    Measured,
+    difference,
+    seed_spreads,
+)
+
+POWER = 0.8
+LEVEL = 0.95
+DRAWS = 400
+"""Spreads over seeds that a study may come to see; always the same ones."""
+SEED = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison of two methods rests on."""
+
+    texts: int
+    seeds: int
+    """Of each method; with one, the difference is that of two trained models."""
+    disagreement: float
+    """Share of the texts that exactly one of two models of the two methods gets right."""
+    seed_spread: float = 0.0
+    """Standard deviation over seeds of a model's true accuracy, as a share: 0.005 is half a point."""
+    seed_disagreement: float | None = None
+    """The same share for two seeds of one method; None: as much as for two methods."""
+    methods: int = 2
+    """Methods whose seeds may estimate the spread together."""
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """One method's runs as they are drawn: how many, and the variance of their scores."""
+
+    number: int
+    variance: float
+    floor: float
+    deterministic: bool = False
+
+
+def detectable(plan: Plan, level: float = LEVEL, power: float = POWER) -> float:
+    """The smallest true difference (a share) that the plan's study calls better or worse with a chance of `power`.
+
+    The confidence level is that of the interval that decides: 0.95 for one pair, closer to 1 for several.
+    """
+    within = plan.disagreement if plan.seed_disagreement is None else min(plan.seed_disagreement, plan.disagreement)
+    total = plan.texts + PSEUDO_TEXTS
+    pseudo = PSEUDO_TEXTS / total**2
+    if plan.seeds == 1:
+        return _normal(math.sqrt(plan.disagreement / total + pseudo), level, power)
+    floor = within / 2 / plan.texts
+    each = _Seeds(plan.seeds, plan.seed_spread**2 + floor, floor)
+    text_part = (plan.disagreement - within) / total + pseudo
+    return _found(text_part, [each] * 2, [each] * (plan.methods - 2), level, power)
+
+
+def detectable_after(
+    first: Measured, second: Measured, others: Sequence[Measured] = (), level: float = LEVEL, power: float = POWER
+) -> float:
+    """The same from what a study measured: it tells apart true differences from about this size on."""
+    found = difference(first, second, others)
+    if not found.repeated:
+        return _normal(found.error, level, power)
+    spreads, _, _ = seed_spreads([first, second], others)
+    pair = [_seeds(each, spread) for each, spread in zip((first, second), spreads, strict=True)]
+    rest = [_seeds(each, max(spreads) if found.pooled else each.spread) for each in others if each.seeds > 1]
+    return _found(found.text_part, pair, rest, level, power)
+
+
+def largest(found: Difference, level: float = LEVEL) -> float:
+    """The two methods differ by at most this much: the end of the interval that is further from 0."""
+    return max(abs(end) for end in found.interval(level))
+
+
+def _seeds(method: Measured, variance: float) -> _Seeds:
+    return _Seeds(method.seeds, variance, method.floor, method.deterministic)
+
+
+def _normal(error: float, level: float, power: float) -> float:
+    return error * float(stats.norm.ppf(0.5 + level / 2) + stats.norm.ppf(power))
+
+
+def _found(text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float, power: float) -> float:
+    """The difference at which the interval excludes 0 with the given chance, over the spreads that seeds may show.
+
+    Few seeds show a spread far from the true one, and whether methods share theirs is decided from them: both make
+    intervals that are wider or narrower than the truth asks. So spreads are drawn (chi-square about the true ones)
+    and judged as a study does (`inference.seed_spreads`); given those, the chance is normal.
+    """
+    rng = np.random.default_rng(SEED)
+    reaches = np.array([_reach(rng, text_part, pair, others, level) for _ in range(DRAWS)])
+    error = math.sqrt(text_part + sum(each.variance / each.number for each in pair if not each.deterministic))
+    if error == 0:
+        return 0.0
+
+    def missing(size: float) -> float:
+        return float(stats.norm.cdf((size - reaches) / error).mean()) - power
+
+    return float(optimize.brentq(missing, 0.0, float(reaches.max()) + 10 * error))
+
+
+def _reach(
+    rng: np.random.Generator, text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float
+) -> float:
+    """Half the length of the interval that one study would have."""
+    spreads, freedom, _ = seed_spreads([_drawn(rng, each) for each in pair], [_drawn(rng, each) for each in others])
+    seed_part = sum(
+        spread / each.number for spread, each in zip(spreads, pair, strict=True) if not each.deterministic
+    )
+    variance = text_part + seed_part
+    freedom *= (variance / seed_part) ** 2 if seed_part else math.inf
+    return float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
+
+
+def _drawn(rng: np.random.Generator, each: _Seeds) -> Measured:
+    scores = rng.normal(0, math.sqrt(each.variance), each.number)
+    return Measured(scores, np.zeros(1), each.floor, each.deterministic)
