@@ -84,7 +84,9 @@ class Page:
 
     def open(self, path: Path, width: int, height: int = 900, scheme: str = "light") -> None:
         """Opens a file in a window of this width and waits until all charts are drawn or 60 s have passed."""
-        self.problems.clear()
+        self.call("Page.navigate", url="about:blank")
+        self.wait("document.readyState === 'complete'", seconds=5)
+        self.problems.clear()  # what the page before said late is not this one's
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -100,4 +101,7 @@ def test_requests_are_noticed(browser: Page, tmp_path: Path) -> None:
     path.write_text("<!doctype html><img src='http://127.0.0.1:9/x.png'>", encoding="utf-8")
     browser.open(path, 800)
     browser.wait("false", seconds=5)
+    end = time.monotonic() + 5
+    while len(browser.problems) < 2 and time.monotonic() < end:  # the request, and that its port is refused
+        browser.evaluate("1")
     assert any("127.0.0.1" in problem for problem in browser.problems)
