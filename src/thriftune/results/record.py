@@ -68,7 +68,8 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         """The run as `run.json` holds it: scores under `metrics`, unknown numbers with their reason."""
         values: dict[str, Any] = values_of(self)
-        return values | {"metrics": {name: values.pop(name) for name in ("test", "validation", "robustness")}}
+        metrics = {name: values.pop(name) for name in ("test", "validation", "robustness")}
+        return {**values, "metrics": metrics}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
