@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from thriftune.methods import discover
-from thriftune.results.cost import Cost
-from thriftune.results.history import EpochPoint, StepPoint
-from thriftune.results.record import RunRecord, StudyResults
 from thriftune.study.file.config import study_from_dict
 from thriftune.study.file.yaml_text import parse_yaml
 
@@ -48,16 +44,6 @@ def test_check_finds_a_stale_page(generator: ModuleType, tmp_path: Path, monkeyp
 def test_every_method_has_its_section() -> None:
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert all(f"\n## {name}\n" in text for name in discover())
-
-
-def test_every_field_on_disk_is_documented() -> None:
-    text = (ROOT / "docs" / "results-format.md").read_text(encoding="utf-8")
-    hidden = {"reasons", "test", "validation"}
-    for record in (RunRecord, Cost, StepPoint, EpochPoint, StudyResults):
-        for f in fields(record):
-            assert f.name in hidden or f"`{f.name}`" in text or f"`{f.name}: " in text or f"{f.name}: step" in text, (
-                f.name
-            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -52,6 +52,20 @@ def display(console: Console | None = None) -> Iterator[Listener]:
             live.stop()
 
 
+def said(event: Event) -> list[str]:
+    """What is said of an event, in lines, on a terminal and elsewhere alike."""
+    match event:
+        case StudyPlanned(_, _, warnings):
+            return [f"! {f.one_line(warning)}" for warning in warnings]
+        case Expected():
+            return [expected_text(event)]
+        case Notice(text):
+            return [text]
+        case SearchFinished(search, reused):
+            return [search_outcome(search, reused)]
+    return []
+
+
 class PlainLines:
     """One line per run and search started and finished, per stage and per epoch; no control characters."""
 
@@ -64,24 +78,18 @@ class PlainLines:
 
     def __call__(self, event: Event) -> None:
         """Writes what the event adds."""
+        for line in said(event):
+            self._write(line)
         match event:
-            case StudyPlanned(names, reused, warnings):
-                for warning in warnings:
-                    self._write(f"! {f.one_line(warning)}")
+            case StudyPlanned(names, reused):
                 done = f", {len(reused)} of them done before" if reused else ""
                 self._write(f"{f.plural(len(names), 'run')}{done}")
-            case Expected():
-                self._write(expected_text(event))
-            case Notice(text):
-                self._write(text)
             case Stage(text) if text != self._stage:
                 self._stage = text
                 self._write(text)
             case SearchProgress(name) if name != self._searched:
                 self._searched = name
                 self._write(search_line(event))
-            case SearchFinished(search, reused):
-                self._write(search_outcome(search, reused))
             case RunStarted(name, index, total):
                 self._last, self._place = None, f"[{index}/{total}] "
                 self._write(f"{self._place}{name}: started")
@@ -132,22 +140,17 @@ class LiveTable:
 
     def __call__(self, event: Event) -> None:
         """Takes the event in; the table is drawn by the clock."""
+        for line in said(event):
+            self._console.print(Text(line))
         match event:
-            case StudyPlanned(names, _, warnings):
-                for warning in warnings:
-                    self._console.print(Text(f"! {f.one_line(warning)}"))
+            case StudyPlanned(names):
                 self._rows = {name: Row(name) for name in names}
-            case Expected():
-                self._console.print(Text(expected_text(event)))
-            case Notice(text):
-                self._console.print(Text(text))
             case Stage():
                 self._stage = event
             case SearchProgress():
                 self._stage = Stage(search_line(event))
-            case SearchFinished(search, reused):
+            case SearchFinished():
                 self._stage = None
-                self._console.print(Text(search_outcome(search, reused)))
             case RunStarted(name):
                 self._stage, self._current = None, name
                 self._change(name, status="starting")

@@ -8,12 +8,11 @@ import typer
 
 from thriftune.cli.output import print_json
 
-EXAMPLES = """\b
-Examples:
-  thriftune cache
-  thriftune cache --json
-  thriftune cache --clear
-"""
+EXAMPLES = [
+    "thriftune cache",
+    "thriftune cache --json",
+    "thriftune cache --clear",
+]
 
 
 def cache(

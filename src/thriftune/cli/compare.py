@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,23 +16,19 @@ from thriftune.errors import printable
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
 
-EXAMPLES = """\b
-Examples:
-  thriftune compare
-  thriftune compare study.yaml --out results
-  thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500
-  thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'
-  thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full
-  thriftune compare study.yaml --set search.trials=20 --set 'search.over.learning_rate=[1e-5, 1e-2, log]'
-"""
+EXAMPLES = [
+    "thriftune compare",
+    "thriftune compare study.yaml --out results",
+    "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
+    "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
+    "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
+    "thriftune compare study.yaml --set search.trials=20 --set 'search.over.learning_rate=[1e-5, 1e-2, log]'",
+]
 
 
 def compare(
     study: StudyFile = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results; results-NAME where none is given.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; results-NAME where none is given.")] = None,
     only: Only = None,
     without: Without = None,
     overrides: Overrides = None,
@@ -63,21 +57,14 @@ def compare(
         if not from_unread(error, sys.stderr):
             raise
         raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
-    with _reader_may_leave():
-        _print_summary(analysis, report_path)
-    if any(run.status != "done" for run in analysis.results.runs):
-        raise typer.Exit(1)
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """What is printed inside may go unread: the results are on disk."""
     try:
-        yield
+        _print_summary(analysis, report_path)
         sys.stdout.flush()
     except OSError as error:
         if not from_unread(error, sys.stdout, sys.stderr):
-            raise
+            raise  # else nobody reads what is printed: the results are on disk
+    if any(run.status != "done" for run in analysis.results.runs):
+        raise typer.Exit(1)
 
 
 def _print_summary(analysis: Analysis, report_path: Path) -> None:

@@ -10,13 +10,12 @@ import typer
 from thriftune.cli.options import AsJson
 from thriftune.cli.output import print_json, working
 
-EXAMPLES = """\b
-Examples:
-  thriftune crossovers
-  thriftune crossovers --axis tokens --tokens 128 --out crossovers
-  thriftune crossovers --model demo:minilm --out out/demo
-  thriftune crossovers --axis size --device h100 --json
-"""
+EXAMPLES = [
+    "thriftune crossovers",
+    "thriftune crossovers --axis tokens --tokens 128 --out crossovers",
+    "thriftune crossovers --model demo:minilm --out out/demo",
+    "thriftune crossovers --axis size --device h100 --json",
+]
 
 
 def crossovers(
@@ -25,8 +24,7 @@ def crossovers(
         typer.Option(help="tokens (per batch), depth or size (of the model); all three where none is given."),
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(help="For tokens and depth; config.json is enough. BERT-base where none is given."),
+        str | None, typer.Option(help="For tokens and depth; config.json is enough. BERT-base where none is given.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts per batch, for depth and size.")] = 32,
     tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 64,
@@ -34,15 +32,12 @@ def crossovers(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for the charts (SVG) and crossovers.json; in that of a study, its report shows them.",
-            show_default=False,
+            help="Folder for the charts (SVG) and crossovers.json; in that of a study, its report shows them."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict where the methods' memory and time cross over batch, depth and model size; takes some minutes."""
-    from dataclasses import asdict
-
     from thriftune.analysis.findings.crossings import build
     from thriftune.cost.predicted.crossovers import Setting, axis_points
     from thriftune.cost.predicted.cuda import find_gpu
@@ -50,6 +45,7 @@ def crossovers(
     from thriftune.errors import unknown_name
     from thriftune.models.pretrained.sources import resolve_model
     from thriftune.paths import check_new_folder
+    from thriftune.results.plain import values_of
     from thriftune.results.prediction import AXES, Axis, Crossovers
 
     for name in axis or ():
@@ -69,7 +65,7 @@ def crossovers(
     panels = {name: build(name, points) for name, points in found.items()}
     held = setting.sentence(model, device)
     axes = {name: Axis(panels[name].sentences, points) for name, points in found.items()}
-    document = asdict(Crossovers(held, axes))
+    document = values_of(Crossovers(held, axes))
     if out is not None:
         from thriftune.report.render import write_figures
         from thriftune.results.files import write_json

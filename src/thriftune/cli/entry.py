@@ -35,10 +35,14 @@ class _Commands(TyperGroup):
             raise typer.Exit(0) from None  # as with `| head`: who reads has had enough
 
 
+def _epilog(examples: list[str]) -> str:
+    return "\n  ".join(["\b\nExamples:", *examples]) + "\n"
+
+
 app = typer.Typer(
     cls=_Commands,
     help="Which fine-tuning method earns its cost on your classifier, your data, your hardware: measured.",
-    epilog="\b\nExamples:\n  thriftune --help\n  thriftune compare --help\n",
+    epilog=_epilog(["thriftune --help", "thriftune compare --help"]),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -82,4 +86,4 @@ def _root(
 
 for _file in (compare, estimate, report, recommend, crossovers, init, methods, cache):
     _name = _file.__name__.rpartition(".")[2]
-    app.command(_name, epilog=_file.EXAMPLES)(getattr(_file, _name))
+    app.command(_name, epilog=_epilog(_file.EXAMPLES))(getattr(_file, _name))

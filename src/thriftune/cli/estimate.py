@@ -9,32 +9,26 @@ import typer
 from thriftune.cli.options import AsJson, Only, Overrides, StudyFile, Without
 from thriftune.cli.output import print_json, working
 
-EXAMPLES = """\b
-Examples:
-  thriftune estimate
-  thriftune estimate study.yaml --memory 8GB
-  thriftune estimate study.yaml --device h100 --batch-size 64 --no-probe
-  thriftune estimate --model ./my-model --tokens 128 --batch-size 16 --json
-"""
+EXAMPLES = [
+    "thriftune estimate",
+    "thriftune estimate study.yaml --memory 8GB",
+    "thriftune estimate study.yaml --device h100 --batch-size 64 --no-probe",
+    "thriftune estimate --model ./my-model --tokens 128 --batch-size 16 --json",
+]
 
 
 def estimate(
     study: StudyFile = None,
     memory: Annotated[
-        str | None,
-        typer.Option(help="Say what fits into this, and the largest batch that does: 8GB.", show_default=False),
+        str | None, typer.Option(help="Say what fits into this, and the largest batch that does: 8GB.")
     ] = None,
     device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda or a GPU's name (h100); where the study would run here, if left out."),
+        str | None, typer.Option(help="cpu, cuda or a GPU's name (h100); where the study would run here, if left out.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Instead of the study's.", show_default=False)] = None,
-    tokens: Annotated[
-        int | None, typer.Option(help="Tokens of every text; then no data file is read.", show_default=False)
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instead of the study's.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of every text; then no data file is read.")] = None,
     model: Annotated[
-        list[str] | None,
-        typer.Option(help="Instead of the study's; config.json is enough. May be repeated.", show_default=False),
+        list[str] | None, typer.Option(help="Instead of the study's; config.json is enough. May be repeated.")
     ] = None,
     probe: Annotated[
         bool, typer.Option(help="Time this machine for some seconds, once, to predict training time.")

@@ -12,12 +12,11 @@ from thriftune.cli.options import slug
 from thriftune.cli.output import working
 from thriftune.errors import InputError, printable
 
-EXAMPLES = """\b
-Examples:
-  thriftune init reviews.csv
-  thriftune init reviews.csv --out reviews.yaml
-  thriftune init reviews.csv --text review --label mood
-"""
+EXAMPLES = [
+    "thriftune init reviews.csv",
+    "thriftune init reviews.csv --out reviews.yaml",
+    "thriftune init reviews.csv --text review --label mood",
+]
 
 
 def init(
@@ -25,14 +24,10 @@ def init(
         str, typer.Argument(help="Data file or folder (csv, xlsx, jsonl, parquet, ...), hub:OWNER/NAME or demo:NAME.")
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(help="Study file to write; NAME.yaml in this folder where none is given.", show_default=False),
+        Path | None, typer.Option(help="Study file to write; NAME.yaml in this folder where none is given.")
     ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="The text column; twice for a pair.", show_default=False),
-    ] = None,
-    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column.", show_default=False)] = None,
+    text: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="The text column; twice for a pair.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="The label column.")] = None,
     probe: Annotated[
         bool, typer.Option(help="Time this machine for some seconds, once, to say how long the study takes.")
     ] = True,

@@ -9,18 +9,15 @@ import typer
 
 from thriftune.cli.output import print_json
 
-EXAMPLES = """\b
-Examples:
-  thriftune methods
-  thriftune methods lora
-  thriftune methods lora --json
-"""
+EXAMPLES = [
+    "thriftune methods",
+    "thriftune methods lora",
+    "thriftune methods lora --json",
+]
 
 
 def methods(
-    name: Annotated[
-        str | None, typer.Argument(help="A method, or package.module:Class, to see alone.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A method, or package.module:Class, to see its settings alone.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods with their settings and defaults."""

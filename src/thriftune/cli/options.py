@@ -8,26 +8,16 @@ from typing import Annotated
 
 import typer
 
-StudyFile = Annotated[
-    Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.", show_default=False)
-]
+StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).", show_default=False
-    ),
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).")
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="RUN",
-        help="Make this run alone; may be repeated, and hold * (all with BERT: 'BERT*').",
-        show_default=False,
-    ),
+    typer.Option(metavar="RUN", help="Make this run alone; may be repeated, and hold * (all with BERT: 'BERT*')."),
 ]
 Without = Annotated[
-    list[str] | None,
-    typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.", show_default=False),
+    list[str] | None, typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

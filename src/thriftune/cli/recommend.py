@@ -14,12 +14,11 @@ from thriftune.errors import InputError
 if TYPE_CHECKING:
     from thriftune.analysis.findings.choice import Candidate
 
-EXAMPLES = """\b
-Examples:
-  thriftune recommend results
-  thriftune recommend results --memory 8GB --time 10min --tasks 5
-  thriftune recommend study.yaml --memory 500MB --json
-"""
+EXAMPLES = [
+    "thriftune recommend results",
+    "thriftune recommend results --memory 8GB --time 10min --tasks 5",
+    "thriftune recommend study.yaml --memory 500MB --json",
+]
 MOST_TASKS = 1_000_000_000
 
 
@@ -28,12 +27,9 @@ def recommend(
         Path,
         typer.Argument(help="Folder that `thriftune compare --out` wrote (measured), or a study file (predicted)."),
     ],
-    memory: Annotated[
-        str | None, typer.Option(help="The most peak memory that training may need: 8GB.", show_default=False)
-    ] = None,
+    memory: Annotated[str | None, typer.Option(help="The most peak memory that training may need: 8GB.")] = None,
     time: Annotated[
-        str | None,
-        typer.Option(help="The longest that training one task may take: 90s, 10min, 2h.", show_default=False),
+        str | None, typer.Option(help="The longest that training one task may take: 90s, 10min, 2h.")
     ] = None,
     tasks: Annotated[int, typer.Option(help="Tasks to train on one pretrained model; storage counts them all.")] = 1,
     as_json: AsJson = False,

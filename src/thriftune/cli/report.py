@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-EXAMPLES = """\b
-Examples:
-  thriftune report results
-"""
+EXAMPLES = ["thriftune report results"]
 
 
 def report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -36,13 +37,25 @@ def _adapter(kind: Any) -> Any:
     return TypeAdapter(kind)
 
 
-def with_reasons(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with each of their `reasons` beside the number that is not known, as NAME_reason."""
-    return {**values, **{f"{name}_reason": reason for name, reason in values.pop("reasons").items()}}
+def values_of(record: Any) -> Any:
+    """A record, or what holds records, as plain values; of its `reasons` each stands beside its number, as NAME_reason.
+
+    Lists of numbers are taken as they are: to copy the confusion matrix of hundreds of classes would take seconds.
+    """
+    if is_dataclass(record):
+        values = {name: values_of(value) for name, value in vars(record).items()}
+        return values | {f"{name}_reason": reason for name, reason in values.pop("reasons", {}).items()}
+    if isinstance(record, dict):
+        return {key: values_of(value) for key, value in record.items()}
+    return (
+        [values_of(each) for each in record]
+        if isinstance(record, list) and is_dataclass(next(iter(record), None))
+        else record
+    )
 
 
 def without_reasons(values: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The reverse of `with_reasons`; None stays."""
+    """The values of a record that has `reasons`, which `values_of` took apart; None stays."""
     if values is None:
         return None
     reasons = {key.removesuffix("_reason"): value for key, value in values.items() if key.endswith("_reason")}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from thriftune.results.cost import StepFootprint
-from thriftune.results.plain import SCHEMA_VERSION, record_from, with_reasons, without_reasons
+from thriftune.results.plain import SCHEMA_VERSION
 
 AXES = ("tokens", "depth", "size")
 """Tokens per batch, layers with gradients, parameters of the model."""
@@ -29,19 +29,10 @@ class Prediction(StepFootprint):
     """Training texts, of all learning rates that are tried, that train_seconds is predicted for; with epochs auto a
     guess. None without data, and in results of earlier versions."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The prediction as `run.json` holds it under `predicted`."""
-        return with_reasons(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Prediction:
-        """Reads what `to_json` wrote; raises `ValueError` on values of another shape."""
-        return record_from(cls, without_reasons(data))
-
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one cell of a study would cost, and whether it fits into some memory."""
+    """What one cell of a study would cost, and whether it fits: one of `cells` in what `estimate --json` prints."""
 
     name: str
     model: str
@@ -55,10 +46,6 @@ class Forecast:
     largest_batch_size: int | None
     guessed_epochs: float | None = None
     """Epochs that the time is predicted for where validation decides when training ends; None where it does not."""
-
-    def to_json(self) -> dict[str, Any]:
-        """One element of `cells` in what `thriftune estimate --json` prints."""
-        return {**self.__dict__, "predicted": self.predicted.to_json()}
 
 
 @dataclass(frozen=True)
@@ -100,8 +87,3 @@ class Crossovers:
     def points(self) -> dict[str, list[AxisPoint]]:
         """What was estimated along every axis that this release knows."""
         return {axis: self.axes[axis].points for axis in AXES if axis in self.axes}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Crossovers:
-        """Reads what `crossovers.json` holds; raises `ValueError` on a file of another shape."""
-        return record_from(cls, data)

@@ -6,11 +6,11 @@ on disk it becomes `NAME: null` beside `NAME_reason: "..."`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from thriftune.results.cost import Cost
-from thriftune.results.plain import SCHEMA_VERSION, record_from, with_reasons, without_reasons
+from thriftune.results.plain import SCHEMA_VERSION, record_from, values_of, without_reasons
 from thriftune.results.prediction import Prediction
 from thriftune.results.profile import DataProfile, RobustnessProfile
 from thriftune.results.scores import Scores
@@ -67,31 +67,14 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The run as `run.json` holds it: scores under `metrics`, unknown numbers with their reason."""
-        # A copy of a confusion matrix of hundreds of classes would take seconds: scores are taken as they are.
-        out = asdict(replace(self, test=None, validation=None, robustness={}))
-        for name in ("test", "validation", "robustness"):
-            del out[name]
-        out["metrics"] = {
-            "test": _scores_json(self.test),
-            "validation": _scores_json(self.validation),
-            "robustness": {name: _scores_json(scores) for name, scores in self.robustness.items()},
-        }
-        if self.cost is not None:
-            out["cost"] = with_reasons(out["cost"])
-        if self.predicted is not None:
-            out["predicted"] = self.predicted.to_json()
-        return out
+        values: dict[str, Any] = values_of(self)
+        metrics = {name: values.pop(name) for name in ("test", "validation", "robustness")}
+        return {**values, "metrics": metrics}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunRecord:
         """Reads what `to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` on a file of another shape."""
         return record_from(cls, _run_values(data))
-
-
-def _scores_json(scores: Scores | None) -> dict[str, Any] | None:
-    if scores is None:
-        return None
-    return {**vars(scores), "per_class": {label: dict(vars(each)) for label, each in scores.per_class.items()}}
 
 
 def _run_values(data: dict[str, Any]) -> dict[str, Any]:
@@ -131,15 +114,11 @@ class StudyResults:
 
     def to_json(self) -> dict[str, Any]:
         """The study as `results.json` holds it; raises `ValueError` where a panel bears the name of a field."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
-        statistics = out.pop("statistics")
-        if taken := sorted(statistics.keys() & out.keys()):
+        values = {**values_of(replace(self, runs=[], statistics={})), "runs": [run.to_json() for run in self.runs]}
+        del values["statistics"]
+        if taken := sorted(self.statistics.keys() & values.keys()):
             raise ValueError(f"results.json has these keys already: {', '.join(taken)}")
-        out |= statistics
-        out["profile"] = asdict(self.profile)
-        out["robustness"] = {name: asdict(profile) for name, profile in self.robustness.items()}
-        out["runs"] = [run.to_json() for run in self.runs]
-        return out
+        return values | self.statistics
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> StudyResults:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from thriftune.metrics import sign
-from thriftune.results.plain import SCHEMA_VERSION, record_from
+from thriftune.results.plain import SCHEMA_VERSION
 
 TrialState = Literal["complete", "pruned", "diverged", "out_of_memory", "failed"]
 Select = Literal["accuracy", "macro_f1", "loss"]
@@ -97,15 +97,6 @@ class StudySearch:
     seed: int
     cells: list[CellSearch] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """As `search.json` holds it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> StudySearch:
-        """Reads what `to_json` wrote; raises `ValueError` on a file of another shape."""
-        return record_from(cls, data)
 
     def cell(self, name: str) -> CellSearch | None:
         """The search for a cell."""

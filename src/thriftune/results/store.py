@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
 from thriftune.results.files import TEXT, WHOLE, read_parquet, read_record, sha256, write_json, write_parquet
 from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.plain import record_from, values_of
 from thriftune.results.prediction import Crossovers
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import Embeddings, RunFolder
@@ -73,11 +74,11 @@ class Store:
 
     def write_search(self, search: StudySearch) -> None:
         """Writes `search.json`."""
-        write_json(self.search_path, search.to_json())
+        write_json(self.search_path, values_of(search))
 
     def read_search(self) -> StudySearch | None:
         """Reads `search.json`; None where there is none."""
-        return read_record(self.search_path, StudySearch.from_json) if self.search_path.exists() else None
+        return read_record(self.search_path, partial(record_from, StudySearch)) if self.search_path.exists() else None
 
     def load(self) -> Results:
         """Reads a finished (or partly finished) study; raises `InputError` where there is none."""
@@ -158,7 +159,7 @@ class Results:
         """What `thriftune crossovers --out` left here; None where it was not asked."""
         path = self.store.crossovers_path
         remedy = f"Make it again with `thriftune crossovers --out {self.store.path}`, or remove it."
-        return read_record(path, Crossovers.from_json, remedy) if path.exists() else None
+        return read_record(path, partial(record_from, Crossovers), remedy) if path.exists() else None
 
     @cached_property
     def search(self) -> StudySearch | None:

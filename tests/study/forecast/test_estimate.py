@@ -19,6 +19,7 @@ from thriftune.cost.predicted.machine import Machine
 from thriftune.errors import InputError
 from thriftune.processors import ProcessorTime
 from thriftune.report.forecast import remarks, rows, search_remark
+from thriftune.results.plain import record_from, values_of, without_reasons
 from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord
 from thriftune.study.execute import compare
@@ -150,7 +151,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     assert predicted["flops_per_sample"] > 0
     assert predicted["train_seconds"] is None
     assert "--no-probe" in predicted["train_seconds_reason"]
-    assert Prediction.from_json(predicted).to_json() == predicted
+    assert values_of(record_from(Prediction, without_reasons(predicted))) == predicted
 
 
 def test_times_come_from_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,7 @@ def test_where_validation_decides_the_time_is_a_guess_and_says_so(
     assert short.predicted.train_seconds == pytest.approx(1e-6), "the budget's seconds"
     assert "a guess of 60 epochs: validation decides" in remarks([one])[-1]
     assert "guess" not in remarks(asked(small_study(tmp_path), probe=True))[-1]
-    assert json.loads(json.dumps(one.to_json()))["guessed_epochs"] == one.guessed_epochs
+    assert json.loads(json.dumps(values_of(one)))["guessed_epochs"] == one.guessed_epochs
 
 
 def test_a_quick_probe_is_no_full_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.study.search.searched import RATES, cells, compare, made, study_of
 
+from thriftune.results.plain import record_from, values_of
 from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, StudySearch, Trial
 from thriftune.results.store import Results, Store
@@ -103,5 +104,5 @@ def test_a_budget_pays_for_whole_trials() -> None:
     assert [len(cell.within(n, None)) for n in (1, 3, 9)] == [1, 3, 5]
     assert [len(cell.within(9, seconds)) for seconds in (0.1, 3.0, 3.1, 100)] == [1, 1, 2, 5]
     search_json = StudySearch(5, None, "median", 0, [cell])
-    assert StudySearch.from_json(search_json.to_json()) == search_json
+    assert record_from(StudySearch, values_of(search_json)) == search_json
     assert Store(Path("nowhere")).read_search() is None

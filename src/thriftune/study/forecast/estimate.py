@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
+from thriftune.results.plain import values_of
 from thriftune.results.prediction import Forecast
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, plan
@@ -269,5 +270,5 @@ def document(study: Study, question: Question, cells: list[Forecast]) -> dict[st
         "study": study.name,
         "memory_limit_bytes": question.memory_bytes,
         "search_seconds": search_seconds(study, cells),
-        "cells": [cell.to_json() for cell in cells],
+        "cells": values_of(cells),
     }
