@@ -1,13 +1,13 @@
 """What each technique of the engine gains alone: training speed and memory with it and without it.
 
-    python benchmarks/ablation.py                             # the whole, about ten minutes
+    python benchmarks/ablation.py                             # the whole, about a quarter of an hour
     python benchmarks/ablation.py --texts 64 --rounds 1       # whether it runs
 
 All variants of a method live in one process and train an epoch in turn, round by round: on a shared machine the
 differences drown in noise otherwise. `speed` is that of the steps without the technique, the whole engine's in the same
 round being 1: the median over the rounds, dropout on. The frozen layers' pass, which runs once, stands apart and is
-timed once. Memory is live tensor bytes at the peak of a step on the widest batch. The last row of a method switches
-recomputation of layers on instead.
+timed once; oneDNN acts on it alone. Memory is live tensor bytes at the peak of a step on the widest batch. The last row
+of a method switches recomputation of layers on instead. The last method has no compiled kernels in any variant.
 """
 
 from __future__ import annotations
