@@ -87,25 +87,23 @@ def texts_of(window: Window, columns: Sequence[tuple[str, int]]) -> tuple[list[i
         values = window.column(name, position)
         for index, value in enumerate(values):
             values[index], reason = as_text(value)
-            reasons[index] = reasons[index] or (f'"{name}" {reason}' if reason else "")
+            reasons[index] = reasons[index] or (f'{reason} in "{name}"' if reason else "")
         texts.append(values)
     usable = [index for index, reason in enumerate(reasons) if not reason]
     return usable, [[column[index] for index in usable] for column in texts], reasons
 
 
 def as_text(value: Any) -> tuple[str, str]:
-    """A cell as training would read it, and why it is no text; one of the two is empty."""
+    """A cell as training would read it, and what it holds instead of text; one of the two is empty."""
     if isinstance(value, str):
         if not value.strip():
-            return "", "has no text"
-        return ("", "holds half a character (damaged encoding)") if NO_TEXT.search(value) else (value, "")
+            return "", "no text"
+        return ("", "half a character (damaged encoding)") if NO_TEXT.search(value) else (value, "")
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "", "has no text"
+        return "", "no text"
     if isinstance(value, bool):
         return str(value).lower(), ""
-    if isinstance(value, dict | list | bytes):
-        return (
-            "",
-            f"holds {'an object' if isinstance(value, dict) else 'a list' if isinstance(value, list) else 'bytes'}",
-        )
+    for kind, name in ((dict, "an object"), (list, "a list"), (bytes, "bytes")):
+        if isinstance(value, kind):
+            return "", name
     return str(value), ""
