@@ -32,6 +32,7 @@ ORDER = [
     "analysis",
     "report",
     "terminal",
+    "use",
     "cli",
     "__main__",
 ]

@@ -88,11 +88,11 @@ def test_every_format(tmp_path: Path, classifier: Classifier, kind: str, into: s
 
 
 @pytest.mark.parametrize("into", ["csv", "parquet"])
-def test_killed_anywhere(tmp_path: Path, classifier: Classifier, into: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_anywhere(tmp_path: Path, classifier: Classifier, into: str) -> None:
     """The process is killed at its first, second, ... write to the disk; each next one goes on from there."""
     file, out, whole = source(tmp_path, "csv"), tmp_path / f"out.{into}", tmp_path / f"whole.{into}"
     run(classifier, file, whole)
-    kills = 0
+    journal, kills, kept = tmp_path / f".{out.name}.predict" / "journal.jsonl", 0, 0
     for count in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12):
         child = os.fork()
         if child == 0:
@@ -101,15 +101,14 @@ def test_killed_anywhere(tmp_path: Path, classifier: Classifier, into: str, monk
             os._exit(0)
         _, status = os.waitpid(child, 0)
         kills += os.WIFSIGNALED(status)
+        kept = max(kept, len(journal.read_bytes().splitlines()) if journal.exists() else 0)
         assert not out.exists() or records(out) == records(whole)
     assert kills >= 10
-    before = len((tmp_path / f".{out.name}.predict" / "journal.jsonl").read_bytes().splitlines()) if kills else 0
+    assert kept > 6
     done = run(classifier, file, out)
-    assert before > 5
-    assert done.new < ROWS
     assert done.reasons == {'no text in "premise"': 1}
     assert records(out) == records(whole)
-    assert not (tmp_path / f".{out.name}.predict").exists()
+    assert not journal.parent.exists()
 
 
 def _die_at(count: int) -> None:
@@ -191,7 +190,7 @@ def test_columns(tmp_path: Path, classifier: Classifier) -> None:
         run(classifier, other, tmp_path / "out.csv")
     with pytest.raises(InputError, match="pair of text columns"):
         run(classifier, other, tmp_path / "out.csv", text=("one",))
-    with pytest.raises(InputError, match='"ones", which .* lacks; did you mean "one"'):
+    with pytest.raises(InputError, match=r'"ones", which .* lacks; did you mean "one"'):
         run(classifier, other, tmp_path / "out.csv", text=("ones", "two"))
     run(classifier, other, tmp_path / "out.csv", text=("one", "two"))
     run(classifier, file, tmp_path / "same.csv")
@@ -260,8 +259,8 @@ def test_types_of_further_columns_last(tmp_path: Path, classifier: Classifier) -
     assert dict(frame.schema) == {
         "premise": pl.String,
         "hypothesis": pl.String,
-        **{"n": pl.Int64, "x": pl.Float64, "t": pl.Boolean, "l": pl.String, "none": pl.String, "é": pl.String},
-        **{"predicted": pl.String, "confidence": pl.Float64, "reason": pl.String},
+        "n": pl.Int64, "x": pl.Float64, "t": pl.Boolean, "l": pl.String, "none": pl.String, "é": pl.String,
+        "predicted": pl.String, "confidence": pl.Float64, "reason": pl.String,
     }
     run(classifier, tmp_path / "out.parquet", tmp_path / "again.parquet")
     again = pl.read_parquet(tmp_path / "again.parquet")

@@ -101,7 +101,15 @@ def test_packed(tmp_path: Path) -> None:
 
 
 def test_objects_by_line(tmp_path: Path) -> None:
-    lines = ['{"a": 1, "b": [1, {"c": null}]}', "", "{", "[1]", '{"b": "x", "d": 1.5}', '{"a": "\\ud800"}', "[" * 99_999]
+    lines = [
+        '{"a": 1, "b": [1, {"c": null}]}',
+        "",
+        "{",
+        "[1]",
+        '{"b": "x", "d": 1.5}',
+        '{"a": "\\ud800"}',
+        "[" * 99_999,
+    ]
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
     found = open_rows(path, "jsonl")
     rows, reasons = read(path, "jsonl")
