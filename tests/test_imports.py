@@ -38,6 +38,7 @@ ORDER = [
     "terminal",
     "progress",
     "comparison",
+    "use",
     "cli",
     "__main__",
 ]
