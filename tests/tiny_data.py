@@ -6,7 +6,7 @@ import numpy as np
 from tests.data.tiny_tokenizers import WORDS
 
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.models.classifier import Classifier
 
 LABELS = ("entailment", "neutral", "contradiction")

@@ -39,7 +39,7 @@ from transformers import (
     XLNetConfig,
 )
 
-from thriftune.models.pretrained.load import quiet
+from thriftune.models.pretrained.quiet import quiet
 
 LAYERS = 3
 SIZE: dict[str, Any] = {

@@ -19,17 +19,17 @@ from tests.tiny_models import KINDS, SHARED, model_folder, save_tiny
 from torch import nn
 
 from thriftune.cost.measured.memory import peak_of
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen import stages
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import prefix_layers, run_prefix
+from thriftune.engine.frozen.layers import prefix_layers, run_prefix
 from thriftune.engine.predict import predict
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier, skeleton
-from thriftune.models.pretrained.stored import StoredWeights, absent, parameter_names
 from thriftune.models.trained.save import save_classifier
+from thriftune.models.weights import StoredWeights, absent, parameter_names
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "top_layers": ("top_layers", {"layers": 1}),
@@ -268,7 +268,7 @@ def test_weights_that_a_part_above_shares_are_loaded_whole(monkeypatch: pytest.M
 
     monkeypatch.setattr(BertForSequenceClassification, "from_pretrained", tied)
     from thriftune.models.pretrained.checkpoint import read_checkpoint
-    from thriftune.models.pretrained.stored import Placeholders
+    from thriftune.models.pretrained.placeholders import Placeholders
 
     placeholders = Placeholders(read_checkpoint(model_folder("bert")).tensors)
     config = skeleton(model_folder("bert"), LABELS).config

@@ -21,8 +21,9 @@ from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.check import check_model
-from thriftune.models.pretrained.load import load_classifier, load_config, load_tokenizer, skeleton
+from thriftune.models.pretrained.load import load_classifier, load_config, skeleton
 from thriftune.models.pretrained.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 from thriftune.models.trained.save import save_classifier
 
 KINDS = ("bert", "distilbert", "deberta-v2")

@@ -14,7 +14,8 @@ from tests.tiny_models import FURTHER, GUESSED, KINDS, RELATIVES, SHARED, model_
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.models.inputs import check_inputs
-from thriftune.models.pretrained.load import load_classifier, load_tokenizer, skeleton
+from thriftune.models.pretrained.load import load_classifier, skeleton
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 
 
 def tokens(ids: list[list[int]], types: list[int] | None = None) -> Tokens:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from thriftune.engine.batches import Examples, padded_batch
+from thriftune.engine.batches import padded_batch
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import Report, packed_prefix, run_prefix
+from thriftune.engine.frozen.layers import Report, packed_prefix, run_prefix
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError

@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,9 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.frozen.stages import (
-    ROWS_PER_BATCH,
-    PeakOf,
-    Report,
-    Start,
-    Texts,
-    gather,
-    mapped_array,
-    run_stages,
-)
+from thriftune.engine.batches import ROWS_PER_BATCH
+from thriftune.engine.examples import Prefix
+from thriftune.engine.frozen.stages import PeakOf, Report, Start, Texts, mapped_array, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.kernels import instructions
 from thriftune.models.ops.kernels.build import build
@@ -39,31 +32,6 @@ from thriftune.models.ops.rows import Rows
 from thriftune.models.pretrained.sources import weights_hash
 
 BLOCK = 1 << 24
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Hidden states below the cut, for all texts of a split."""
-
-    layer: int
-    """How many layers they went through."""
-    values: np.ndarray
-    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows."""
-    offsets: np.ndarray | None
-    """(texts + 1,) first row of each text; None where a text has one row."""
-    seconds: float
-    """What computing them took, now or then."""
-    peak_memory_bytes: int | None
-    """What computing them needed, now or then, with this run's weights above the cut; None where not measured."""
-    reused: bool
-    mapped: bool
-    """Whether the values are a file rather than memory."""
-    trouble: str | None = None
-    """Why they are not a file although they should be."""
-
-    def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-        """The rows of some texts, one text after another: (rows, hidden)."""
-        return torch.from_numpy(gather(self.values, self.offsets, indices)).to(device)
 
 
 def prefix_of(
@@ -186,22 +154,6 @@ def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str |
     return f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.npy"
 
 
-def release(classifier: Classifier) -> None:
-    """Frees the weights that only the layers below the cut need; they become shapes without data."""
-    cut = classifier.cut
-    if cut:
-        for module in classifier.family.below(classifier.encoder, cut):
-            module.to("meta")
-
-
-def restore(classifier: Classifier) -> None:
-    """Reads the weights below the cut where they were left out when the classifier was loaded."""
-    if classifier.stored is None:
-        return
-    missing = [name for name, parameter in classifier.network.named_parameters() if parameter.is_meta]
-    classifier.stored.read(classifier.network, missing, classifier.device)
-
-
 def _per_text(classifier: Classifier) -> bool:
     """Whether nothing but the head lies above the cut: what it reads of a text is one row."""
     return classifier.cut == len(classifier.layers)
@@ -209,7 +161,7 @@ def _per_text(classifier: Classifier) -> bool:
 
 def _read_above(classifier: Classifier) -> str | None:
     """What the head reads, where it alone lies above the cut."""
-    return classifier.family.reads(classifier) if _per_text(classifier) else None
+    return classifier.reads if _per_text(classifier) else None
 
 
 def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ import torch
 from torch import nn
 
 from thriftune.engine.allocator import keep_freed_memory
+from thriftune.engine.batches import token_batches
+from thriftune.engine.examples import gather
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.rows import Rows
 from thriftune.models.packed import prefix_output
-from thriftune.models.pretrained.stored import absent, parameter_names
+from thriftune.models.residence import in_memory
+from thriftune.models.weights import absent
 
-ROWS_PER_BATCH = 2048
-"""Tokens that go through the layers at once where nothing is trained; part of a prefix's key, for the sums' order
-depends on it."""
 STREAMED_BYTES = 1_000_000_000
 """CPU: weights below the cut that are more than this are read one layer at a time."""
 
@@ -97,11 +96,11 @@ def run_stages(
     seconds, done, peak = 0.0, 0, 0 if start is None else start.peak or 0
     with torch.inference_mode():
         if peak_of is not None and left != stages and len(stages) == 1:
-            with _in_memory(classifier, stages[0].modules):
+            with in_memory(classifier, stages[0].modules):
                 peak = max(peak, _probe(classifier, stages[0], texts, largest, None, peak_of))
         for stage in left:
             started = time.perf_counter()
-            with _in_memory(classifier, stage.modules):
+            with in_memory(classifier, stage.modules):
                 if peak_of is not None and stage in stages:
                     seconds += time.perf_counter() - started
                     peak = max(peak, _probe(classifier, stage, texts, largest, source, peak_of))
@@ -116,21 +115,6 @@ def run_stages(
             source = between
             seconds += time.perf_counter() - started
     return seconds, None if peak_of is None else peak
-
-
-def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    breaks = np.flatnonzero(np.diff((ends - 1) // ROWS_PER_BATCH)) + 1
-    return np.split(order, breaks) if len(order) else []
-
-
-def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
-    """The rows of some texts, one text after another; without offsets a text has one row."""
-    if offsets is None:
-        return np.asarray(values[indices])
-    return np.concatenate([values[offsets[i] : offsets[i + 1]] for i in indices])
 
 
 def _stages(classifier: Classifier, cut: int, between_bytes: int, spare: Path | None) -> list[Stage]:
@@ -161,21 +145,6 @@ def _after(classifier: Classifier, stages: list[Stage], cut: int, layer: int) ->
 def _budget(device: torch.device) -> int:
     """Bytes of weights below the cut that may be in memory together."""
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else STREAMED_BYTES
-
-
-@contextmanager
-def _in_memory(classifier: Classifier, modules: list[nn.Module]) -> Iterator[None]:
-    """Reads the weights of modules that have none, and lets them go again."""
-    missing = [module for module in modules if absent(module)]
-    if missing:
-        assert classifier.stored is not None
-        names = parameter_names(classifier.network, missing)
-        classifier.stored.read(classifier.network, names, classifier.device)
-    try:
-        yield
-    finally:
-        for module in missing:
-            module.to("meta")
 
 
 def _run(

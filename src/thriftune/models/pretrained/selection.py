@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 
 from thriftune.errors import InputError
 from thriftune.models.labels import match_labels, named
-from thriftune.models.pretrained.checkpoint import FLOATS, Checkpoint, StoredTensor
+from thriftune.models.pretrained.checkpoint import Checkpoint
 from thriftune.models.pretrained.wrapper import wrapper_of
+from thriftune.models.weights import FLOATS, StoredTensor
 
 PRETRAINED = ("Model", "ForMaskedLM", "ForPreTraining", "ForCausalLM")
 """Ends of architectures whose files may hold layers below a head's projection that belong to the pretraining."""

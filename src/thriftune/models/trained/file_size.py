@@ -8,18 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from thriftune.models.classifier import Classifier
-
-DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-"""Names of the safetensors format."""
+from thriftune.models.weights import DTYPES
 
 
 def stored_bytes(classifier: Classifier) -> int:

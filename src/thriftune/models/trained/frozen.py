@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import quiet, token_types
+from thriftune.models.pretrained.quiet import quiet
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.models.trained.stored_tokenizer import save_tokenizer
 from thriftune.models.trained.usage import Reading, Usage, base_reference
 

@@ -7,11 +7,12 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, quiet, token_types
+from thriftune.models.pretrained.quiet import quiet
+from thriftune.models.pretrained.tokenizer import token_types
+from thriftune.models.residence import whole
 from thriftune.models.trained.stored_tokenizer import save_tokenizer
 from thriftune.models.trained.usage import Reading, Usage, base_reference
 
@@ -25,7 +26,7 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     if classifier.peft is None:
-        classifier = complete(classifier)
+        classifier = whole(classifier)
     base = None
     with quiet():
         if classifier.peft is not None:
@@ -71,16 +72,3 @@ def _set(path: Path, **values: str) -> None:
 def delta_bytes(classifier: Classifier) -> int:
     """Bytes of the trained tensors alone."""
     return sum(p.numel() * p.element_size() for _, p in classifier.trained())
-
-
-def complete(classifier: Classifier) -> Classifier:
-    """The classifier itself, or, where weights below the cut have left memory, one that has them again."""
-    if all(p.device.type != "meta" for p in classifier.network.parameters()):
-        return classifier
-    whole = load_classifier(classifier.path, classifier.labels, classifier.head, classifier.name)
-    trained = dict(classifier.trained())
-    with torch.no_grad():
-        for name, parameter in whole.network.named_parameters():
-            if name in trained:
-                parameter.copy_(trained[name])
-    return whole

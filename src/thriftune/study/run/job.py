@@ -22,6 +22,8 @@ from thriftune.study.file.plan import PlannedRun
 if TYPE_CHECKING:
     import polars as pl
 
+    from thriftune.engine.examples import Examples
+
 Emit = Callable[[RunProgress], None]
 EVALUATED = ("validation", "test")
 
@@ -68,6 +70,16 @@ class Job:
         """The splits' texts and label ids."""
         return {split: read_parquet(path) for split, path in self.splits.items()}
 
+    def examples(self, frames: dict[str, pl.DataFrame]) -> dict[str, Examples]:
+        """The splits' tokens with their labels."""
+        from thriftune.data.tokens import Tokens
+        from thriftune.engine.examples import Examples
+
+        return {
+            split: Examples(Tokens.load(self.tokens[split], mmap=True), label_ids(frame))
+            for split, frame in frames.items()
+        }
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -113,21 +125,6 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         baseline=planned.method.BASELINE,
         searched=job.searched,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
-    )
-
-
-def predictions_frame(frame: pl.DataFrame, probabilities: np.ndarray, labels: tuple[str, ...]) -> pl.DataFrame:
-    """Predictions as they go to disk: example, label, predicted, and `p_LABEL` for each label."""
-    import polars as pl
-
-    names = np.array(labels, dtype=object)
-    return pl.DataFrame(
-        {
-            "example": frame["example"],
-            "label": pl.Series(names[label_ids(frame)], dtype=pl.String),
-            "predicted": pl.Series(names[probabilities.argmax(axis=1)], dtype=pl.String),
-            **{f"p_{label}": probabilities[:, index] for index, label in enumerate(labels)},
-        }
     )
 
 

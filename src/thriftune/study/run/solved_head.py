@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
-    from thriftune.engine.batches import Examples
+    from thriftune.engine.examples import Examples
     from thriftune.engine.solved.solve import Labelled, Solution
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
@@ -36,7 +36,7 @@ class Answer:
     """Probability of each training text's true label, (1, texts)."""
 
 
-class HeadStart:
+class SolvedHead:
     """Begins the heads of a run's trainings as its method says; a head is solved once for all learning rates."""
 
     def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
@@ -103,9 +103,10 @@ class HeadStart:
         """Reads the texts and solves, charged to the meter; then the solver's memory is measured, which is not."""
         from thriftune.cost.measured.memory import peak_of
         from thriftune.engine.gpu.precision import float32_products
+        from thriftune.engine.hooks import DivergedError
         from thriftune.engine.predict import logit_batches
         from thriftune.engine.solved.solve import Problem, solve
-        from thriftune.engine.train import DivergedError, synchronize
+        from thriftune.models.device import synchronize
 
         classes, device = len(classifier.labels), classifier.device
         self._meter.solve_started(device)
