@@ -22,7 +22,7 @@ from thriftune.cost.measured.memory import peak_of
 from thriftune.engine.examples import Examples
 from thriftune.engine.frozen import stages
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.layers import prefix_layers, run_prefix
+from thriftune.engine.frozen.layers import FrozenLayers, run_prefix
 from thriftune.engine.predict import predict
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
@@ -181,8 +181,8 @@ def test_without_room_for_the_prefix_the_weights_come_back() -> None:
     np.testing.assert_array_equal(
         predict(classifier, data["validation"], PROTOCOL), predict(whole, data["validation"], PROTOCOL)
     )
-    assert prefix_layers(whole, data, PROTOCOL, PrefixCache(None, limit_bytes=10)) == 0
-    assert prefix_layers(whole, data, PROTOCOL, PrefixCache(None)) == 1
+    assert FrozenLayers(data, PROTOCOL, PrefixCache(None, limit_bytes=10)).plan(whole) == 0
+    assert FrozenLayers(data, PROTOCOL, PrefixCache(None)).plan(whole) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -40,8 +40,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.models.packed import prefix_output
 from thriftune.models.pretrained.load import skeleton
 from thriftune.models.pretrained.tokenizer import token_types
-from thriftune.models.trained.file_size import stored_bytes
-from thriftune.models.trained.save import delta_bytes
+from thriftune.models.trained.save import delta_bytes, stored_bytes
 from thriftune.results.cost import Memory, StepFootprint
 
 

@@ -12,7 +12,8 @@ from thriftune.engine.batches import padded_batch
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.layers import Report, packed_prefix, run_prefix
+from thriftune.engine.frozen.layers import Report, run_prefix
+from thriftune.engine.frozen.prefix import prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
@@ -76,7 +77,7 @@ def _embedded(
 ) -> Embedded:
     prefix = examples.prefix
     if prefix is None and packs(classifier, protocol) and len(classifier.layers):  # the cache has no room for it
-        prefix = packed_prefix(classifier, examples, None, None, peak_of)
+        prefix = prefix_of(classifier, examples.tokens, None, None, peak_of)
     if prefix is None:
         return _padded(classifier, examples, protocol, name, report, peak_of)
     return Embedded(np.asarray(prefix.values), prefix.seconds, prefix.peak_memory_bytes, prefix.reused)

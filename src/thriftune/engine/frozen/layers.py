@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
-import numpy as np
-
-from thriftune.engine.batches import packed_batch
-from thriftune.engine.examples import Examples, Prefix
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.prefix import prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
-from thriftune.models.ops.rows import Rows
 from thriftune.models.residence import read_back, release
 
 Report = Callable[[str, int, int], None]
@@ -72,7 +67,7 @@ class FrozenLayers:
             for name, examples in everything.items():
                 progress = None if self.report is None else partial(self.report, name)
                 folder = cache.folder if name in self.splits or all_fit else None
-                prefix = packed_prefix(classifier, examples, folder, progress, self.peak_of)
+                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of)
                 trouble = trouble or prefix.trouble
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
@@ -100,21 +95,6 @@ def run_prefix(
 def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
     """Whether frozen layers lie below the first trained one and give the same output in every epoch."""
     return bool(classifier.cut) and protocol.frozen_dropout == "off" and packs(classifier, protocol)
-
-
-def packed_prefix(
-    classifier: Classifier,
-    examples: Examples,
-    folder: Path | None,
-    report: Callable[[int, int], None] | None,
-    peak_of: PeakOf | None,
-) -> Prefix:
-    """The prefix of some examples, from the cache folder or computed into it; without a folder, into memory."""
-
-    def rows_of(indices: np.ndarray) -> Rows:
-        return packed_batch(examples.tokens, indices, classifier.device)
-
-    return prefix_of(classifier, examples.tokens, rows_of, folder, report, peak_of)
 
 
 def _bytes(classifier: Classifier, splits: dict[str, Examples]) -> int:

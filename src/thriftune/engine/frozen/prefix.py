@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +22,11 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
 from thriftune.engine.batches import ROWS_PER_BATCH
 from thriftune.engine.examples import Prefix
-from thriftune.engine.frozen.stages import PeakOf, Report, Start, Texts, mapped_array, run_stages
+from thriftune.engine.frozen.stages import PeakOf, Report, Start, mapped_array, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.kernels import instructions
 from thriftune.models.ops.kernels.build import build
 from thriftune.models.ops.products import wide_library
-from thriftune.models.ops.rows import Rows
 from thriftune.models.pretrained.sources import weights_hash
 
 BLOCK = 1 << 24
@@ -37,7 +35,6 @@ BLOCK = 1 << 24
 def prefix_of(
     classifier: Classifier,
     tokens: Tokens,
-    rows_of: Callable[[np.ndarray], Rows],
     folder: Path | None,
     report: Report | None = None,
     peak_of: PeakOf | None = None,
@@ -51,8 +48,7 @@ def prefix_of(
     cut = classifier.cut
     if not cut:
         raise ValueError("nothing below the first trained layer is worth computing once")
-    texts = Texts(np.asarray(tokens.lengths), np.asarray(tokens.offsets), rows_of)
-    offsets = None if _per_text(classifier) else texts.offsets
+    offsets = None if _per_text(classifier) else np.asarray(tokens.offsets)
     shape, dtype = _shape(classifier, tokens), _dtype(classifier)
 
     def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
@@ -62,7 +58,7 @@ def prefix_of(
 
     def in_memory(trouble: str | None = None) -> Prefix:
         values = np.empty(shape, dtype=dtype)
-        seconds, peak = run_stages(classifier, texts, cut, values, None, report, peak_of)
+        seconds, peak = run_stages(classifier, tokens, cut, values, None, report, peak_of)
         made = prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
         return replace(made, trouble=trouble)
 
@@ -77,7 +73,7 @@ def prefix_of(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target = mapped_array(unfinished, dtype, shape)
-        seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of, start)
+        seconds, peak = run_stages(classifier, tokens, cut, target, spare, report, peak_of, start)
         target.flush()
         del target
         note = {

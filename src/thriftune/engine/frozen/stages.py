@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import token_batches
+from thriftune.engine.batches import packed_batch, token_batches
 from thriftune.engine.examples import gather
 from thriftune.models.classifier import Classifier
-from thriftune.models.ops.rows import Rows
 from thriftune.models.packed import prefix_output
 from thriftune.models.residence import in_memory
 from thriftune.models.weights import absent
@@ -30,18 +30,6 @@ PeakOf = Callable[[Sequence[torch.Tensor], Callable[[], object]], int]
 """Bytes at the peak of some untimed work, with the weights that are there for it."""
 Report = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What runs through the layers."""
-
-    lengths: np.ndarray
-    """(texts,) tokens of each."""
-    offsets: np.ndarray
-    """(texts + 1,) first token of each."""
-    rows_of: Callable[[np.ndarray], Rows]
-    """Some of the texts, longest first, as packed rows."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +58,7 @@ class Stage:
 
 def run_stages(
     classifier: Classifier,
-    texts: Texts,
+    tokens: Tokens,
     cut: int,
     out: np.ndarray,
     spare: Path | None,
@@ -86,32 +74,32 @@ def run_stages(
     """
     keep_freed_memory()
     classifier.eval_mode()
-    batches = token_batches(texts.lengths)
-    largest = max(batches, key=lambda batch: int(texts.lengths[batch].sum() * texts.lengths[batch].max()))
-    per_text = len(out) != texts.offsets[-1]
-    stages = _stages(classifier, cut, int(texts.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
+    batches = token_batches(tokens.lengths)
+    largest = max(batches, key=lambda batch: int(tokens.lengths[batch].sum() * tokens.lengths[batch].max()))
+    per_text = len(out) != tokens.offsets[-1]
+    stages = _stages(classifier, cut, int(tokens.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
     left = stages if start is None else _after(classifier, stages, cut, start.layer)
-    between = _between(out, texts, spare) if per_text and len(left) > 1 else out
+    between = _between(out, tokens, spare) if per_text and len(left) > 1 else out
     source = None if start is None else start.values
     seconds, done, peak = 0.0, 0, 0 if start is None else start.peak or 0
     with torch.inference_mode():
         if peak_of is not None and left != stages and len(stages) == 1:
             with in_memory(classifier, stages[0].modules):
-                peak = max(peak, _probe(classifier, stages[0], texts, largest, None, peak_of))
+                peak = max(peak, _probe(classifier, stages[0], tokens, largest, None, peak_of))
         for stage in left:
             started = time.perf_counter()
             with in_memory(classifier, stage.modules):
                 if peak_of is not None and stage in stages:
                     seconds += time.perf_counter() - started
-                    peak = max(peak, _probe(classifier, stage, texts, largest, source, peak_of))
+                    peak = max(peak, _probe(classifier, stage, tokens, largest, source, peak_of))
                     started = time.perf_counter()
                 last = stage is left[-1]
                 for indices in batches:
-                    hidden = _run(classifier, stage, texts, indices, source)
-                    _write(out if last else between, hidden, indices, None if last and per_text else texts.offsets)
-                    done += int(texts.lengths[indices].sum())
+                    hidden = _run(classifier, stage, tokens, indices, source)
+                    _write(out if last else between, hidden, indices, None if last and per_text else tokens.offsets)
+                    done += int(tokens.lengths[indices].sum())
                     if report is not None:
-                        report(done, len(left) * int(texts.offsets[-1]))
+                        report(done, len(left) * int(tokens.offsets[-1]))
             source = between
             seconds += time.perf_counter() - started
     return seconds, None if peak_of is None else peak
@@ -148,27 +136,27 @@ def _budget(device: torch.device) -> int:
 
 
 def _run(
-    classifier: Classifier, stage: Stage, texts: Texts, indices: np.ndarray, source: np.ndarray | None
+    classifier: Classifier, stage: Stage, tokens: Tokens, indices: np.ndarray, source: np.ndarray | None
 ) -> torch.Tensor:
-    rows = texts.rows_of(indices)
+    rows = packed_batch(tokens, indices, classifier.device)
     if stage.bottom is None:
         return prefix_output(classifier, rows, stage.top)
     assert source is not None
-    hidden = torch.from_numpy(gather(source, texts.offsets, indices)).to(classifier.device)
+    hidden = torch.from_numpy(gather(source, tokens.offsets, indices)).to(classifier.device)
     return prefix_output(classifier, rows, stage.top, stage.bottom, hidden)
 
 
 def _probe(
-    classifier: Classifier, stage: Stage, texts: Texts, largest: np.ndarray, source: np.ndarray | None, peak_of: PeakOf
+    classifier: Classifier, stage: Stage, tokens: Tokens, batch: np.ndarray, source: np.ndarray | None, peak_of: PeakOf
 ) -> int:
-    """Peak bytes of a stage on its largest batch."""
+    """Peak bytes of a stage on a batch."""
     weights = [t for module in stage.modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
-    return peak_of(weights, lambda: _run(classifier, stage, texts, largest, source))
+    return peak_of(weights, lambda: _run(classifier, stage, tokens, batch, source))
 
 
-def _between(out: np.ndarray, texts: Texts, spare: Path | None) -> np.ndarray:
+def _between(out: np.ndarray, tokens: Tokens, spare: Path | None) -> np.ndarray:
     """Room for every token's hidden state."""
-    shape = (int(texts.offsets[-1]), out.shape[1])
+    shape = (int(tokens.offsets[-1]), out.shape[1])
     if spare is None:
         return np.empty(shape, dtype=out.dtype)
     return mapped_array(spare, out.dtype, shape)

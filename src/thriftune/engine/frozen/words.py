@@ -100,13 +100,13 @@ def narrow(
     places = np.zeros(len(module.weight), dtype=texts[0].dtype)
     places[used] = np.arange(len(used))
     rows = torch.from_numpy(used.astype(np.int64)).to(module.weight.device)
-    vocabulary = Vocabulary(module, module.weight, rows, module.padding_idx)
+    renumbered = [examples and _renumbered(examples, places) for examples in splits]
+    vocabulary, narrowed = Vocabulary(module, module.weight, rows, module.padding_idx), module.weight.detach()[rows]
     # A buffer, so that what counts memory sees the table while it waits.
     module.register_buffer("whole", module.weight.detach(), persistent=False)
-    module.weight = nn.Parameter(vocabulary.whole.detach()[rows])
-    module.num_embeddings = len(used)
+    module.weight, module.num_embeddings = nn.Parameter(narrowed), len(used)
     module.padding_idx = int(places[module.padding_idx]) if module.padding_idx in used else None
-    return vocabulary, [examples and _renumbered(examples, places) for examples in splits]
+    return vocabulary, renumbered
 
 
 def _renumbered(examples: Examples, places: np.ndarray) -> Examples:

@@ -1,12 +1,16 @@
-"""Writes a trained classifier in the ordinary Hugging Face / PEFT formats."""
+"""Writes a trained classifier in the ordinary Hugging Face / PEFT formats, and says how large that is."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
@@ -15,6 +19,7 @@ from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.models.residence import whole
 from thriftune.models.trained.stored_tokenizer import save_tokenizer
 from thriftune.models.trained.usage import Reading, Usage, base_reference
+from thriftune.models.weights import DTYPES
 
 
 def save_classifier(classifier: Classifier, folder: Path, reading: Reading | None = None) -> int:
@@ -46,7 +51,34 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None) -> None:
+def save_frozen(
+    classifier: Classifier,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    folder: Path,
+    reading: Reading,
+    *,
+    normalize: bool,
+    settings: dict[str, Any],
+) -> int:
+    """Writes `model/` and returns the bytes of its weight file.
+
+    head.safetensors holds `weight` (classes, hidden) and `bias` (classes,), which read the vector that the classifier's
+    head would (scaled to length 1 with `normalize`). Beside it lie the tokenizer, a config.json with the labels,
+    settings.json, and thriftune.json and README.md, which say where the encoder is and how texts are read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "head.safetensors"
+    save_file({name: torch.from_numpy(value) for name, value in (("weight", weight), ("bias", bias))}, path)
+    with quiet():
+        classifier.config.save_pretrained(folder)
+    (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    base = base_reference(classifier.name, classifier.path, folder)
+    _save_reading(classifier, folder, reading, base, frozen=True, normalize=normalize)
+    return path.stat().st_size
+
+
+def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None, **regression: bool) -> None:
     """Writes the tokenizer, thriftune.json and README.md (over PEFT's model card, which is all placeholders)."""
     tokenizer = classifier.tokenizer
     if tokenizer is None:
@@ -54,7 +86,7 @@ def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: 
     types = token_types(classifier.config, tokenizer)
     save_tokenizer(tokenizer, folder, token_types=types, padding_side=classifier.padding_side)
     usage = Usage.of(tokenizer, reading, classifier.head.type, base)
-    replace(usage, alone=classifier.reads_padding).write(folder)
+    replace(usage, alone=classifier.reads_padding, **regression).write(folder)
 
 
 def _save_linear_head(classifier: Classifier, folder: Path) -> None:
@@ -72,3 +104,33 @@ def _set(path: Path, **values: str) -> None:
 def delta_bytes(classifier: Classifier) -> int:
     """Bytes of the trained tensors alone."""
     return sum(p.numel() * p.element_size() for _, p in classifier.trained())
+
+
+def stored_bytes(classifier: Classifier) -> int:
+    """Bytes of the weight files that `save_classifier` writes for a classifier, be it a skeleton."""
+    files: list[tuple[Mapping[str, torch.Tensor], bool]] = []
+    if classifier.peft is not None:
+        from peft import get_peft_model_state_dict
+
+        files.append((get_peft_model_state_dict(classifier.peft, save_embedding_layers=False), True))
+    else:
+        whole = classifier.encoder if classifier.head.bare else classifier.network
+        files.append((whole.state_dict(), True))
+    if classifier.head.bare:
+        files.append((classifier.network.get_submodule("classifier").state_dict(), False))
+    return sum(_file_bytes(state, marked) for state, marked in files)
+
+
+def _file_bytes(state: Mapping[str, torch.Tensor], marked: bool) -> int:
+    """Bytes of a safetensors file: header length, header (JSON, padded to 8 bytes), data by falling item size.
+
+    `marked`: whether the header says that PyTorch wrote it, as transformers and PEFT have it.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}} if marked else {}
+    end = 0
+    for name in sorted(state, key=lambda name: (-state[name].element_size(), name)):
+        tensor = state[name]
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8 + end

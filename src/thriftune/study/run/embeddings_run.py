@@ -158,7 +158,7 @@ def _sample(values: np.ndarray) -> Embeddings:
 
 def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
     from thriftune.engine.frozen.embed import as_frozen
-    from thriftune.models.trained.frozen import save_frozen
+    from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading
 
     protocol = as_frozen(job.planned.protocol)
