@@ -108,17 +108,15 @@ def delta_bytes(classifier: Classifier) -> int:
 
 def stored_bytes(classifier: Classifier) -> int:
     """Bytes of the weight files that `save_classifier` writes for a classifier, be it a skeleton."""
-    files: list[tuple[Mapping[str, torch.Tensor], bool]] = []
+    state: Mapping[str, torch.Tensor] = (
+        classifier.encoder if classifier.head.bare else classifier.network
+    ).state_dict()
     if classifier.peft is not None:
         from peft import get_peft_model_state_dict
 
-        files.append((get_peft_model_state_dict(classifier.peft, save_embedding_layers=False), True))
-    else:
-        whole = classifier.encoder if classifier.head.bare else classifier.network
-        files.append((whole.state_dict(), True))
-    if classifier.head.bare:
-        files.append((classifier.network.get_submodule("classifier").state_dict(), False))
-    return sum(_file_bytes(state, marked) for state, marked in files)
+        state = get_peft_model_state_dict(classifier.peft, save_embedding_layers=False)
+    own = classifier.network.get_submodule("classifier").state_dict() if bare else None
+    return _file_bytes(state, marked=True) + (0 if own is None else _file_bytes(own, marked=False))
 
 
 def _file_bytes(state: Mapping[str, torch.Tensor], marked: bool) -> int:

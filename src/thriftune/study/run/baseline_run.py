@@ -9,13 +9,14 @@ from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
-from thriftune.study.run.job import Emit, Job, Outcome, label_ids
+from thriftune.study.run.job import Emit, Job, done_record, label_ids
 from thriftune.study.run.scores import evaluate
 
 
-def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves a baseline.
 
     torch is never imported: its memory is no part of what a baseline takes.
@@ -78,4 +79,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
     )
-    return Outcome(None, None, scores, cost, [], [*fitted.notes, *busy_notes(cost, 1)])
+    return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])

@@ -16,9 +16,10 @@ from thriftune.methods.embeddings import Embeddings as Method
 from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.study.events import RunProgress
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError
+from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.training import frozen_layers
 from thriftune.study.run.transformer_run import use_machine
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
 
-def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Embeds every split, fits and chooses the regression, tests and saves it.
 
     Raises `RunError` where the vectors are not finite or a GPU is too small.
@@ -43,7 +44,7 @@ def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         raise RunError("out_of_memory", first_line(error)) from error
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     # The first import of a library takes seconds that are no training.
     import sklearn.linear_model  # noqa: F401
     import torch
@@ -101,11 +102,10 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         train_waited_seconds=processors.waited,
     )
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
-    outcome = Outcome(None, None, scores, cost, [], notes)
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
     check_promise(job, folder)
-    return outcome
+    return done_record(job, scores, cost, notes)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,6 @@ from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord, Status
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.results.training import SearchPoint, Training
 from thriftune.study.events import RunProgress
 from thriftune.study.file.plan import PlannedRun
 
@@ -81,25 +80,27 @@ class Job:
         }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run measured."""
-
-    learning_rate: float | None
-    best_epoch: int | float | None
-    scores: dict[str, Scores]
-    cost: Cost
-    search: list[SearchPoint]
-    notes: list[str]
-    training: Training | None = None
-
-
 class RunError(Exception):
     """A run ended without results, for a reason that has a status of its own."""
 
     def __init__(self, status: Status, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def done_record(job: Job, scores: dict[str, Scores], cost: Cost, notes: list[str], **further: Any) -> RunRecord:
+    """The record of a run that is done; `further` are fields that not every kind of run has."""
+    blank = blank_record(job, "done", None)
+    return replace(
+        blank,
+        validation=scores.get("validation"),
+        test=scores.get("test"),
+        robustness={name: scores[name] for name in job.robustness},
+        robustness_fingerprints=job.robustness,
+        cost=cost,
+        notes=[*blank.notes, *notes],
+        **further,
+    )
 
 
 def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:

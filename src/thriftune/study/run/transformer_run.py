@@ -15,10 +15,11 @@ from thriftune.engine.hooks import DivergedError
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
 from thriftune.results.history import EpochPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError
+from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.solved_head import NO_STEPS
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
 
-def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
     import torch
 
@@ -56,7 +57,7 @@ def use_machine(job: Job) -> None:
         use_all_processors()
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
@@ -84,11 +85,20 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
     notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy]
-    outcome = Outcome(trained.learning_rate, fit.best_epoch, scores, cost, search, notes, training_of(job, fit))
+    record = done_record(
+        job,
+        scores,
+        cost,
+        notes,
+        learning_rate=trained.learning_rate,
+        best_epoch=fit.best_epoch,
+        search=search,
+        training=training_of(job, fit),
+    )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
-    return outcome
+    return record
 
 
 def _score(
