@@ -108,9 +108,8 @@ def delta_bytes(classifier: Classifier) -> int:
 
 def stored_bytes(classifier: Classifier) -> int:
     """Bytes of the weight files that `save_classifier` writes for a classifier, be it a skeleton."""
-    state: Mapping[str, torch.Tensor] = (
-        classifier.encoder if classifier.head.bare else classifier.network
-    ).state_dict()
+    bare = classifier.head.bare
+    state: Mapping[str, torch.Tensor] = (classifier.encoder if bare else classifier.network).state_dict()
     if classifier.peft is not None:
         from peft import get_peft_model_state_dict
 
