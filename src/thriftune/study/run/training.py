@@ -87,7 +87,7 @@ class Trainer:
         planned = self.job.planned
         classifier, examples = self.loaded()
         if (answer := self._head.begin(classifier, examples)) is not None:
-            return Trained(None, classifier, examples, answer.fit, answer.dynamics)
+            return Trained(None, classifier, examples, *answer)
         task = Task(
             classifier=classifier,
             train=examples["train"],

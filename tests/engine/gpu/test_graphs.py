@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engine.gpu.tape import Tape, TapeRecorder
 from tests.engine.reference import without_dropout
-from tests.engine.tape import Tape, TapeRecorder
 from tests.engine.test_packed import PACKED, made, with_prefix
 from tests.engine.test_train import classifier as small_classifier
 from tests.engine.test_train import train

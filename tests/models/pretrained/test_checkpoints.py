@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.models.faults import Tensors, classifier_folder, copied, rewrite
+from tests.models.pretrained.faults import Tensors, classifier_folder, copied, rewrite
 from tests.tiny_data import LABELS
 from tests.tiny_models import model_folder
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.engine.test_prefix import PROTOCOL, made, splits
+from tests.engine.frozen.test_prefix import PROTOCOL, made, splits
 
 from thriftune.cost.measured.memory import peak_of
 from thriftune.engine.frozen.cache import ABANDONED_SECONDS, PrefixCache
