@@ -29,10 +29,12 @@ from techniques import ALL, COMPOSED, TECHNIQUES, switched_off
 
 from thriftune.cost.measured.environment import use_all_processors
 from thriftune.cost.measured.memory import probe
-from thriftune.engine import allocator, step, vocabulary
-from thriftune.engine.batches import Examples, training_batches, widest_batch
+from thriftune.engine import allocator, step
+from thriftune.engine.batches import training_batches, widest_batch
+from thriftune.engine.examples import Examples
+from thriftune.engine.frozen import words
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
 
 WHOLE, RECOMPUTE = "nothing: all on", "recompute: layers (switched on)"
 FREED_MEMORY = "freed memory kept for the next step"
@@ -117,7 +119,7 @@ def _arm(job: Job, without: tuple[str, ...]) -> Arm:
     with switched_off(*without):
         data = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(None))
         cut = data["train"]
-        _, (train, *_) = vocabulary.narrow(classifier, [cut], job.protocol)
+        _, (train, *_) = words.narrow(classifier, [cut], job.protocol)
         assert train is not None
         classifier.train_mode(False)
         optimizer = step.build_optimizer(classifier, job.protocol.optimizer, RATE)

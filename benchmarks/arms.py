@@ -22,10 +22,11 @@ from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
 from thriftune.data.tokens import Tokens, encode
 from thriftune.engine import step as step_module
-from thriftune.engine import vocabulary
-from thriftune.engine.batches import Examples, training_batches, widest_batch
+from thriftune.engine.batches import training_batches, widest_batch
+from thriftune.engine.examples import Examples
+from thriftune.engine.frozen import words
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
@@ -242,7 +243,7 @@ def memory(job: Job) -> dict[str, float]:
             return _trainer_memory(job, classifier, rate, [rows[i] for i in widest], folder)
         cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(Path(folder)))
         classifier.train_mode(False)
-        _, (train, *_) = vocabulary.narrow(classifier, [cut["train"]], job.protocol)
+        _, (train, *_) = words.narrow(classifier, [cut["train"]], job.protocol)
         assert train is not None
         optimizer = step_module.build_optimizer(classifier, job.protocol.optimizer, rate)
         peak, parts = probe(Step(classifier, train, job.protocol, optimizer), [widest])

@@ -24,13 +24,14 @@ from thriftune.cost.measured.environment import use_all_processors
 from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.embed import embed
 from thriftune.engine.protocol import Protocol
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.study.run.embeddings_run import vectors
 
 BARS = {"ratio": 2.0, "difference": 1e-5}

@@ -32,13 +32,16 @@ from thriftune.cost.predicted.cuda import find_gpu
 from thriftune.cost.predicted.estimate import Case, estimate
 from thriftune.cost.predicted.speeds import probed_machine
 from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples, widest_batch
-from thriftune.engine.frozen.cut import PrefixCache, run_prefix
+from thriftune.engine.batches import widest_batch
+from thriftune.engine.examples import Examples
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.methods import find
-from thriftune.models.pretrained.load import skeleton, token_types
+from thriftune.models.pretrained.load import skeleton
 from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.study.execute import compare
 from thriftune.study.file.config import load_study
 

@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, quiet
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.pretrained.quiet import quiet
 
 LENGTHS = Path(__file__).parent / "snli_lengths.json"
 LABELS = ("entailment", "neutral", "contradiction")

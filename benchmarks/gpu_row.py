@@ -22,16 +22,19 @@ from gpu_model import classifier_of, first_texts, release, texts_of
 from gpu_rows import BY_NAME, Job
 from gpu_stand_in import surroundings
 
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.gpu import graphs
 from thriftune.engine.gpu.graphs import steps_of
 from thriftune.engine.gpu.precision import use_precision
+from thriftune.engine.hooks import Hook, Progress
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, Steps, build_optimizer
-from thriftune.engine.train import Hook, Progress, Task, fit, synchronize
+from thriftune.engine.train import Task, fit
 from thriftune.models.classifier import Classifier
+from thriftune.models.device import synchronize
 
 AGREEMENT = 1e-3
 """The largest relative difference that 50 losses may have."""

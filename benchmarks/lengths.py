@@ -12,8 +12,8 @@ from pathlib import Path
 from arms import Job, texts_of
 
 from thriftune.data.tokens import encode
-from thriftune.models.pretrained.load import load_tokenizer
 from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 
 LENGTHS = Path(__file__).parent / "snli_lengths.json"
 

@@ -27,19 +27,20 @@ from filelock import FileLock
 from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
+from thriftune.engine.hooks import DivergedError, Hook
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.schedule import epoch_steps
-from thriftune.engine.train import DivergedError, Hook, Task, fit
+from thriftune.engine.train import Task, fit
 from thriftune.folders import cache_folder
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
 from thriftune.study.proposal.propose import protocol_for, tuned_methods
-from thriftune.study.run.rates import highest_good, probe_steps
+from thriftune.study.run.rate_search import highest_good, probe_steps
 
 FILE = RESULTS / "regret.json"
 SEEDS = (0, 1, 2)

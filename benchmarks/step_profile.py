@@ -20,11 +20,12 @@ from torch.profiler import ProfilerActivity, profile
 from thriftune.cost.measured.environment import use_all_processors
 from thriftune.cost.predicted.work import CountWork
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
+from thriftune.engine.frozen.words import narrow
 from thriftune.engine.step import Step, build_optimizer
-from thriftune.engine.vocabulary import narrow
 
 KINDS = {
     "matrix products": (

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.engine import allocator, batches, forward, step, vocabulary
-from thriftune.engine.frozen import cut, prefix
+from thriftune.engine import allocator, batches, forward, step
+from thriftune.engine.frozen import layers, words
+from thriftune.models import residence
 from thriftune.models.families import discover
 from thriftune.models.ops import activation, attention, dropout, kernels, pooling, products
 
@@ -95,10 +96,10 @@ TECHNIQUES: dict[str, Technique] = {
         lambda: {forward.packs: lambda classifier, protocol: False}, ALL
     ),
     "frozen layers once": Technique(
-        lambda: {cut.has_constant_prefix: lambda classifier, protocol: False}, ("top_layers 2",)
+        lambda: {layers.has_constant_prefix: lambda classifier, protocol: False}, ("top_layers 2",)
     ),
     "weights below the cut leave memory": Technique(
-        lambda: {prefix.release: lambda classifier: None}, ("top_layers 2",)
+        lambda: {residence.release: lambda classifier: None}, ("top_layers 2",)
     ),
     "last layer for the first token": Technique(_all_rows_in_the_last_layer, ALL),
     "no keys and values in the last layer": Technique(lambda: {pooling.can_pool: lambda *_: False}, ALL),
@@ -108,7 +109,7 @@ TECHNIQUES: dict[str, Technique] = {
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(
-        lambda: {vocabulary.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)
+        lambda: {words.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)
     ),
     "compiled attention": Technique(lambda: {attention.packed_attention: attention.padded_attention}, ALL),
     "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, (COMPOSED,)),

@@ -17,8 +17,8 @@ from thriftune.cost.measured.environment import process_peak_bytes, usable_proce
 from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings
 from thriftune.data.tokens import encode
-from thriftune.models.pretrained.load import load_tokenizer
 from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 
 BARS = {"seconds": 60.0, "peak_process_bytes": 2_000_000_000}
 

@@ -9,7 +9,8 @@ import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
 
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.models.classifier import Classifier
 
 RATE = 1e-3

@@ -13,9 +13,10 @@ from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
 
-from thriftune.engine.batches import Examples, packed_batch, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of
-from thriftune.engine.frozen.prefix import prefix_of, release
+from thriftune.engine.frozen.prefix import prefix_of
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.methods import find
@@ -24,6 +25,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.models.ops import kernels
 from thriftune.models.ops import rows as rows_module
 from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.residence import release
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("full", {}),
@@ -64,7 +66,7 @@ def with_prefix(classifier: Classifier, data: Examples, folder: Path | None = No
     """The data with the frozen layers' output, the weights below the cut released."""
     if not classifier.cut:
         return data
-    prefix = prefix_of(classifier, data.tokens, lambda i: packed_batch(data.tokens, i, classifier.device), folder)
+    prefix = prefix_of(classifier, data.tokens, folder)
     release(classifier)
     classifier.train_mode(False)
     return replace(data, prefix=prefix)

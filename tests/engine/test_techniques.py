@@ -12,7 +12,7 @@ from tests.engine.test_packed import PACKED, losses_and_gradients, made
 from tests.tiny_data import examples
 
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.step import Step, build_optimizer
 
 KINDS = ("bert", "deberta-v2", "modernbert")

@@ -17,14 +17,16 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from thriftune.engine.batches import Examples, training_batches, widest_batch
+from thriftune.engine import batches as batches_module
+from thriftune.engine.batches import training_batches, widest_batch
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of
-from thriftune.engine.frozen import stages
+from thriftune.engine.hooks import DivergedError, Hook
 from thriftune.engine.predict import predict, quick_scores
 from thriftune.engine.protocol import EarlyStopping, OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.schedule import Schedule
 from thriftune.engine.step import build_optimizer, parameter_groups
-from thriftune.engine.train import DivergedError, Fit, Hook, Task, fit
+from thriftune.engine.train import Fit, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.pretrained.load import load_classifier
@@ -194,7 +196,7 @@ def test_prediction_is_in_input_order_whatever_the_batches(padding: str, monkeyp
     assert max(sizes) > 1
     assert sum(sizes) == len(data)
     sizes.clear()
-    monkeypatch.setattr(stages, "ROWS_PER_BATCH", 1)
+    monkeypatch.setattr(batches_module, "ROWS_PER_BATCH", 1)
     single = predict(model, data, replace(protocol, batch_size=1))
     assert sizes == [1] * len(data)
     np.testing.assert_allclose(whole, single, atol=1e-5)
@@ -211,11 +213,11 @@ def test_no_texts_have_no_logits(padding: str) -> None:
 
 def test_packed_prediction_has_batches_of_so_many_tokens() -> None:
     lengths = np.random.default_rng(0).integers(1, 200, 500)
-    batches = stages.token_batches(lengths)
+    batches = batches_module.token_batches(lengths)
     assert sorted(np.concatenate(batches).tolist()) == list(range(500))
     tokens = [int(lengths[batch].sum()) for batch in batches]
-    assert max(tokens) < stages.ROWS_PER_BATCH + 200
-    assert min(tokens[:-1]) > stages.ROWS_PER_BATCH - 200
+    assert max(tokens) < batches_module.ROWS_PER_BATCH + 200
+    assert min(tokens[:-1]) > batches_module.ROWS_PER_BATCH - 200
 
 
 def test_quick_scores_agree_with_scikit_learn() -> None:

@@ -16,7 +16,8 @@ from tests.tiny_models import FURTHER, KINDS, READS_PADDING, SHARED, model_folde
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import OptimizerSettings, Protocol, ScheduleSettings
 from thriftune.engine.sides import settle_side
@@ -24,7 +25,8 @@ from thriftune.engine.train import Task, fit
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, quiet
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.pretrained.quiet import quiet
 from thriftune.models.trained.save import save_classifier
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.models.faults import classifier_folder, copied, permuted, rewrite
+from tests.models.pretrained.faults import classifier_folder, copied, permuted, rewrite
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 

@@ -13,7 +13,8 @@ from tests.tiny_models import FURTHER, GUESSED, KINDS, RELATIVES, SHARED, model_
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
 from thriftune.models.inputs import check_inputs
-from thriftune.models.pretrained.load import load_classifier, load_tokenizer, skeleton
+from thriftune.models.pretrained.load import load_classifier, skeleton
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 from thriftune.testing import tokenizers as tiny_tokenizers
 
 

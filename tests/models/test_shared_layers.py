@@ -12,7 +12,8 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import LAYERS, SHARED, model_folder
 
-from thriftune.engine.frozen.cut import PrefixCache, run_prefix
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError

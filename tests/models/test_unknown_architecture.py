@@ -20,7 +20,8 @@ from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.load import load_classifier, load_config, longest_text, skeleton
+from thriftune.models.pretrained.load import load_classifier, load_config, skeleton
+from thriftune.models.pretrained.tokenizer import longest_text
 
 LAYERS_OF = {"funnel": 4}
 UNKNOWN = {

@@ -27,7 +27,7 @@ from thriftune.results.store import Results, Store
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 from thriftune.study.file.config import Study, load_study
-from thriftune.study.run import process, transformer_run, tries
+from thriftune.study.run import process, transformer_run
 
 
 def compare(study: Study, out: Path, listener: Callable[[Event], None] | None = None) -> Results:
@@ -315,7 +315,9 @@ class TestFailures:
     def test_a_gpu_that_is_too_small(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import torch
 
-        monkeypatch.setattr(tries, "_fit", _raise(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")))
+        monkeypatch.setattr(
+            "thriftune.engine.train.fit", _raise(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"))
+        )
         results = compare(small_study(tmp_path), tmp_path / "out")
         assert results.runs[0].status == "out_of_memory"
         assert results.runs[0].message == "CUDA out of memory. Tried 2 GiB"

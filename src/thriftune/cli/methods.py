@@ -17,7 +17,7 @@ EXAMPLES = [
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, or package.module:Class, to see its settings alone.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A method, or package.module:Class, to see alone.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods with their settings and defaults."""

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from thriftune.data.tokens import Tokens
-from thriftune.engine.frozen.prefix import Prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import device_kind
 from thriftune.models.ops.rows import TEXTS_PER_GROUP, Rows, layout
 
-
-@dataclass(frozen=True)
-class Examples:
-    """Tokenised texts with their labels."""
-
-    tokens: Tokens
-    labels: np.ndarray
-    """Label ids of shape (texts,), int64."""
-    prefix: Prefix | None = None
-    """The output of the frozen layers, where it was computed once."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
+ROWS_PER_BATCH = 2048
+"""Tokens that go through the layers at once where nothing is trained; part of a prefix's key, for the sums' order
+depends on it."""
 
 
 def training_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -66,6 +53,14 @@ def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndar
     sizes = np.array([[len(batch) * lengths[batch].max(), lengths[batch].sum()] for batch in full], dtype=np.float64)
     padded = sizes[:, 1 if protocol.padding == "none" else 0]
     return full[int(np.abs(padded - padded.mean()).argmin())]
+
+
+def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
+    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    breaks = np.flatnonzero(np.diff((ends - 1) // ROWS_PER_BATCH)) + 1
+    return np.split(order, breaks) if len(order) else []
 
 
 def padded_batch(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from thriftune.engine.batches import Examples, packed_batch, padded_batch
+from thriftune.engine.batches import packed_batch, padded_batch
+from thriftune.engine.examples import Examples
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier

@@ -50,34 +50,29 @@ class Look:
     """The one by which weights are picked; more is better."""
 
 
-class Pace(typing.Protocol):
+class Pace:
     """The way of one training."""
 
-    ended: Ended
+    ended: Ended = "epochs"
     """Why it ended; known when its stretches are done."""
-    steady: bool
+    steady = True
     """Whether the learning rate is at its full height, or falls by the plan for a known end."""
-
-    @property
-    def most_steps(self) -> int:
-        """No more steps than these are done."""
-        ...
+    most_steps: int
+    """No more steps than these are done."""
 
     def stretches(self) -> Iterator[Stretch]:
         """What to run, one after the other; each is asked for when the one before has run and was looked at."""
-        ...
+        raise NotImplementedError
 
     def looked(self, look: Look | None, seconds: float) -> None:
         """Told after each look at validation (None: there is no validation), with the training seconds so far."""
-        ...
 
     def stop(self) -> None:
         """No further stretch."""
-        ...
 
     def notes(self) -> list[str]:
         """What the user should know about the way."""
-        ...
+        return []
 
 
 def pace_of(protocol: Protocol, texts: int, validation_texts: int, seed: int, probe_steps: int | None = None) -> Pace:
@@ -107,23 +102,16 @@ class _Order:
         return [batches[i : i + each] for i in range(0, len(batches), each)]
 
 
-class FixedPace:
+class FixedPace(Pace):
     """A known number of epochs, each followed by a look at validation."""
-
-    steady = True
-    ended: Ended = "epochs"
 
     def __init__(self, protocol: Protocol, order: _Order) -> None:
         assert protocol.epochs != "auto"
         self._epochs = protocol.epochs
         self._order = order
-        self._schedule = Schedule(protocol, order.steps * protocol.epochs)
+        self.most_steps = order.steps * protocol.epochs
+        self._schedule = Schedule(protocol, self.most_steps)
         self._stopped = False
-
-    @property
-    def most_steps(self) -> int:
-        """All of them."""
-        return self._schedule.steps
 
     def stretches(self) -> Iterator[Stretch]:
         """Epoch after epoch."""
@@ -148,43 +136,25 @@ class FixedPace:
         return self._schedule.notes()
 
 
-class ProbePace:
+class ProbePace(Pace):
     """Warm-up over a tenth and a constant rate, with one look at validation at the end."""
-
-    steady = True
-    ended: Ended = "epochs"
 
     def __init__(self, protocol: Protocol, order: _Order, steps: int) -> None:
         self._order = order
-        self._steps = steps
+        self.most_steps = steps
         self._warmup = math.ceil(protocol.schedule.warmup_share * steps)
-
-    @property
-    def most_steps(self) -> int:
-        """All of them."""
-        return self._steps
 
     def stretches(self) -> Iterator[Stretch]:
         """A stretch for each epoch that is begun."""
-        for first in range(0, self._steps, self._order.steps):
+        for first in range(0, self.most_steps, self._order.steps):
             epoch = first // self._order.steps + 1
             groups = self._order.epoch(epoch)
-            taken = groups[: self._steps - first]
+            taken = groups[: self.most_steps - first]
             factors = [min(1.0, (first + i + 1) / max(1, self._warmup)) for i in range(len(taken))]
-            yield Stretch(epoch, taken, factors, len(taken) == len(groups), look=first + len(taken) == self._steps)
-
-    def looked(self, look: Look | None, seconds: float) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing: there is one look."""
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
+            yield Stretch(epoch, taken, factors, len(taken) == len(groups), look=first + len(taken) == self.most_steps)
 
 
-class BudgetPace:
+class BudgetPace(Pace):
     """Warm-up and a constant rate until validation stops improving, then a decay to zero from there.
 
     Validation improves where its score rises, or its loss falls by more than 1%, beyond the best so far. The way ends
@@ -199,28 +169,22 @@ class BudgetPace:
         self._share = protocol.schedule.decay_share if self._decays else 0.0
         self._every = self._budget.validate_every or look_interval(protocol, order.steps, validation_texts)
         self._warmup = math.ceil(protocol.schedule.warmup_share * self._budget.min_steps)
-        self._most = order.steps * self._budget.max_epochs
-        self.ended: Ended = "max_epochs"
-        self.steady = True
+        self.most_steps = order.steps * self._budget.max_epochs
+        self.ended = "max_epochs"
         self._steps = 0
         self._best: Look | None = None
         self._bad = 0
         self._stopped = False
 
-    @property
-    def most_steps(self) -> int:
-        """Of `max_epochs`."""
-        return self._most
-
     def stretches(self) -> Iterator[Stretch]:
         """The constant part, then the decay."""
-        constant = max(1, self._most - math.floor(self._share * self._most))
+        constant = max(1, self.most_steps - math.floor(self._share * self.most_steps))
         while self._steps < constant and not self._stopped:
             yield self._next(constant, falls=False)
-        if not self._decays or self._most == constant:
+        if not self._decays or self.most_steps == constant:
             return
         self.steady = False
-        falling = min(math.ceil(self._steps * self._share / (1 - self._share)), self._most - constant)
+        falling = min(math.ceil(self._steps * self._share / (1 - self._share)), self.most_steps - constant)
         self._falling = (self._steps, falling)
         end, falls = self._steps + falling, True
         while self._steps < end:
@@ -268,14 +232,6 @@ class BudgetPace:
         self._bad += 1
         if self._bad >= self._budget.patience and self._steps >= self._budget.min_steps and not self._stopped:
             self.ended, self._stopped = "plateau", True
-
-    def stop(self) -> None:
-        """Nothing but the budget ends this way."""
-        raise ValueError("a budget ends by itself")
-
-    def notes(self) -> list[str]:
-        """Nothing: the record says how training ended."""
-        return []
 
 
 def look_interval(protocol: Protocol, epoch: int, validation_texts: int) -> int:

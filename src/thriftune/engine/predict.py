@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import Examples
+from thriftune.engine.batches import token_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of, packs
-from thriftune.engine.frozen.stages import token_batches
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.padding import is_causal, sorted_batches
@@ -148,3 +148,8 @@ def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol)
         macro_f1=float(f1.mean()),
         logits=logits,
     )
+
+
+def score_of(scores: QuickScores, metric: str) -> float:
+    """A validation score of which more is better: accuracy, macro F1, or the negative loss."""
+    return -scores.loss if metric == "loss" else float(getattr(scores, metric))

@@ -13,7 +13,7 @@ from thriftune.engine.forward import packs
 from thriftune.engine.gpu.precision import float32_products
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import longest_of
+from thriftune.models.pretrained.tokenizer import longest_of
 
 SIDES: tuple[Literal["right", "left"], ...] = ("right", "left")
 TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of, switch_recomputation
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.models.classifier import Classifier

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from thriftune.models.families.base import Family
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.stored import StoredWeights
+from thriftune.models.weights import StoredWeights
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -75,6 +75,11 @@ class Classifier:
     def layers(self) -> nn.ModuleList:
         """The encoder's layers, lowest first; empty where they are not known."""
         return self.family.layer_list(self.encoder)
+
+    @property
+    def reads(self) -> Literal["first", "mean"]:
+        """Which of the last hidden states the head reads: the first token's, or the mean of all."""
+        return self.family.reads(self.network, self.head)
 
     @property
     def head_modules(self) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""Which code path a device takes: its own, or the one that an estimate asks for."""
+"""Which code path a device takes, its own or the one that an estimate asks for, and when its work is done."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def pretend(kind: str) -> Iterator[None]:
         yield
     finally:
         _pretended.reset(token)
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for a GPU's queued work, so that a clock read next tells the truth; does nothing on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -22,7 +22,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from thriftune.models.pretrained.load import quiet
+from thriftune.models.pretrained.quiet import quiet
 from thriftune.testing import tokenizers
 
 LAYERS = 3

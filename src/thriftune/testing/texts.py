@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.models.classifier import Classifier
 from thriftune.testing.tokenizers import WORDS
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.reliability import scaled, temperature
-from thriftune.results.store import RunFolder
+from thriftune.results.run_folder import RunFolder
 
 __all__ = ["Expectation", "expectation", "fit_temperature", "scaled"]
 

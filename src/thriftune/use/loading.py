@@ -125,7 +125,7 @@ class Transformer:
 
     def probabilities(self, texts: list[list[str]]) -> np.ndarray:
         """As `Model` says."""
-        from thriftune.engine.batches import Examples
+        from thriftune.engine.examples import Examples
         from thriftune.engine.predict import log_softmax, predict
 
         rows, tokens = self._tokens(texts)
@@ -139,7 +139,7 @@ class Transformer:
         """As `Model` says: the head's input on the first token (a decoder's last), or the mean where it reads that."""
         import torch
 
-        from thriftune.engine.batches import Examples
+        from thriftune.engine.examples import Examples
         from thriftune.engine.predict import logit_batches, token_read
 
         rows, tokens = self._tokens(texts)
@@ -218,7 +218,7 @@ def _transformer(folder: Path, device: str, threads: int | None) -> Transformer:
     from thriftune.cost.measured.environment import use_all_processors
     from thriftune.engine.gpu.precision import use_precision
     from thriftune.engine.protocol import Protocol as EngineProtocol
-    from thriftune.models.pretrained.load import load_tokenizer, token_types
+    from thriftune.models.pretrained.tokenizer import load_tokenizer, token_types
     from thriftune.models.trained.usage import Usage
 
     if device == "auto":
@@ -270,7 +270,7 @@ def _adapt(network: Network, folder: Path, merge: bool) -> None:
     """Adds the stored adapter; a LoRA update is added to its matrices, so that it costs nothing."""
     from peft import PeftModel, PromptLearningConfig
 
-    from thriftune.models.pretrained.load import quiet
+    from thriftune.models.pretrained.quiet import quiet
 
     target: Any = network.encoder if network.head.bare else network.network
     with quiet(), warnings.catch_warnings():

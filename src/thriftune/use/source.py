@@ -8,7 +8,8 @@ from pathlib import Path
 from thriftune.errors import InputError
 from thriftune.paths import check_folder, status, user_path
 from thriftune.results.record import RunRecord
-from thriftune.results.store import Results, RunFolder, Store
+from thriftune.results.run_folder import RunFolder
+from thriftune.results.store import Results, Store
 from thriftune.use import choose
 from thriftune.use.loading import is_model
 

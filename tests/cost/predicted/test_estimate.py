@@ -19,7 +19,8 @@ from thriftune.cost.measured.memory import probe
 from thriftune.cost.predicted.estimate import Case, Estimate, NoEstimateError, estimate, peak_bytes
 from thriftune.cost.predicted.work import CountWork
 from thriftune.engine.batches import typical_batch, widest_batch
-from thriftune.engine.frozen.cut import PrefixCache, run_prefix
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
 from thriftune.errors import InputError

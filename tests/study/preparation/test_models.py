@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.models.faults import Tensors, classifier_folder, copied, permuted
+from tests.models.pretrained.faults import Tensors, classifier_folder, copied, permuted
 from tests.study.small_study import small_study
 from tests.tiny_data import LABELS
 

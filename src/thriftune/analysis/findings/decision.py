@@ -5,7 +5,7 @@ First screen, terminal, `recommend` and every sentence that compares draw on it,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -123,9 +123,7 @@ def decide(results: Results) -> Decision:
     return choose_among(results, able, lost, metric, float(study.get("tolerance", 100 * TOLERANCE)) / 100)
 
 
-def choose_among(
-    results: Results, able: list[Cell], lost: list[Cell], metric: Metric, tolerance: float
-) -> Decision:
+def choose_among(results: Results, able: list[Cell], lost: list[Cell], metric: Metric, tolerance: float) -> Decision:
     """The decision among these cells alone; `lost` are shown and not compared."""
     answers, classes = outcomes(results), len(results.labels)
     weight = weight_of_a_text(metric, answers.label, classes) if results.done else 0.0
@@ -150,7 +148,9 @@ def choose_among(
         for i, cell in enumerate([*able, *lost])
     ]
     taken = standings[choice.chosen] if choice else None
-    order = sorted(standings, key=lambda each: (each.place == "not learned", each.place != "highest", -each.score.value))
+    order = sorted(
+        standings, key=lambda each: (each.place == "not learned", each.place != "highest", -each.score.value)
+    )
     return Decision(metric=metric, standings=order, tolerance=tolerance, taken=taken)
 
 

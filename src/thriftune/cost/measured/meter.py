@@ -10,8 +10,8 @@ import torch
 from thriftune.cost.measured.memory import probe
 from thriftune.cost.measured.phases import probe_seconds
 from thriftune.engine.batches import typical_batch, widest_batch
+from thriftune.engine.hooks import Hook
 from thriftune.engine.step import Step
-from thriftune.engine.train import Hook
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Memory, PassSeconds, StepSeconds
 

@@ -16,8 +16,8 @@ from torch import nn
 from thriftune.cost.measured.untouched import untouched
 from thriftune.engine.forward import batch_of
 from thriftune.engine.step import Step
-from thriftune.engine.train import synchronize
 from thriftune.models.classifier import Classifier
+from thriftune.models.device import synchronize
 from thriftune.results.cost import PassSeconds, StepSeconds
 
 ROUNDS = (2, 9)

@@ -16,7 +16,8 @@ from thriftune.engine.protocol import MOST_TEXTS, Protocol
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
-from thriftune.models.pretrained.load import load_config, longest_text, skeleton
+from thriftune.models.pretrained.load import load_config, skeleton
+from thriftune.models.pretrained.tokenizer import longest_text
 from thriftune.results.prediction import AxisPoint
 
 BATCHES = (1, 4, 16, 64, 256)

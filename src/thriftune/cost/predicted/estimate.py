@@ -24,22 +24,23 @@ from thriftune.cost.predicted.shapes import leave_memory, materialise, without_d
 from thriftune.cost.predicted.solving import Solving
 from thriftune.cost.predicted.work import CountWork, Work
 from thriftune.data.tokens import Tokens
-from thriftune.engine.batches import Examples, packed_batch
+from thriftune.engine.batches import packed_batch
+from thriftune.engine.examples import Examples, Prefix
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import has_constant_prefix
-from thriftune.engine.frozen.prefix import Prefix, prefix_bytes
+from thriftune.engine.frozen.layers import has_constant_prefix
+from thriftune.engine.frozen.prefix import prefix_bytes
+from thriftune.engine.frozen.words import narrow
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
-from thriftune.engine.vocabulary import narrow
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import pretend
 from thriftune.models.head import HeadSettings
 from thriftune.models.packed import prefix_output
-from thriftune.models.pretrained.load import skeleton, token_types
-from thriftune.models.trained.file_size import stored_bytes
-from thriftune.models.trained.save import delta_bytes
+from thriftune.models.pretrained.load import skeleton
+from thriftune.models.pretrained.tokenizer import token_types
+from thriftune.models.trained.save import delta_bytes, stored_bytes
 from thriftune.results.cost import Memory, StepFootprint
 
 

@@ -16,15 +16,18 @@ from thriftune.cost.predicted.machine import Machine, Timed, fit
 from thriftune.cost.predicted.work import CountWork, is_free, operator_name
 from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
+from thriftune.engine.hooks import Hook
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
-from thriftune.engine.train import Hook, Task, synchronize
+from thriftune.engine.train import Task
 from thriftune.engine.train import fit as train
 from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
+from thriftune.models.device import synchronize
 from thriftune.models.pretrained.load import skeleton
 
 HEAD_SIZE = 32

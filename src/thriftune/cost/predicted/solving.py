@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from thriftune.cost.predicted.work import CountWork, Work
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.solved.features import is_all, last_linear

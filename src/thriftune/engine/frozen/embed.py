@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from thriftune.engine.batches import Examples, padded_batch
+from thriftune.engine.batches import padded_batch
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import Report, packed_prefix, run_prefix
+from thriftune.engine.frozen.layers import FrozenLayers, Report
+from thriftune.engine.frozen.prefix import prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
@@ -59,49 +61,34 @@ def embed(
     """
     if not classifier.head.bare:
         raise ValueError("an architecture's own head reads more than a vector")
-    protocol = as_frozen(protocol)
     classifier.network.requires_grad_(False)
-    parts = run_prefix(classifier, splits, protocol, cache, report, peak_of, further)
-    return {name: _embedded(classifier, part, protocol, name, report, peak_of) for name, part in parts.items()}
+    frozen = FrozenLayers(splits, as_frozen(protocol), cache, report, peak_of, further or {})
+    return {name: _embedded(classifier, part, frozen, name) for name, part in frozen.run(classifier).items()}
 
 
-def _embedded(
-    classifier: Classifier,
-    examples: Examples,
-    protocol: Protocol,
-    name: str,
-    report: Report | None,
-    peak_of: PeakOf | None,
-) -> Embedded:
+def _embedded(classifier: Classifier, examples: Examples, frozen: FrozenLayers, name: str) -> Embedded:
     prefix = examples.prefix
-    if prefix is None and packs(classifier, protocol) and len(classifier.layers):  # the cache has no room for it
-        prefix = packed_prefix(classifier, examples, None, None, peak_of)
+    if prefix is None and packs(classifier, frozen.protocol) and len(classifier.layers):  # no room in the cache for it
+        prefix = prefix_of(classifier, examples.tokens, None, None, frozen.peak_of)
     if prefix is None:
-        return _padded(classifier, examples, protocol, name, report, peak_of)
+        return _padded(classifier, examples, frozen, name)
     return Embedded(np.asarray(prefix.values), prefix.seconds, prefix.peak_memory_bytes, prefix.reused)
 
 
-def _padded(
-    classifier: Classifier,
-    examples: Examples,
-    protocol: Protocol,
-    name: str,
-    report: Report | None,
-    peak_of: PeakOf | None,
-) -> Embedded:
+def _padded(classifier: Classifier, examples: Examples, frozen: FrozenLayers, name: str) -> Embedded:
     """The same through transformers' own forward; where padding is read, texts of one length run together."""
     classifier.eval_mode()
     lengths = np.asarray(examples.tokens.lengths)
-    equal = classifier.reads_padding
+    equal, protocol = classifier.reads_padding, frozen.protocol
     padding = "longest" if equal or protocol.padding == "none" else protocol.padding
     protocol = replace(protocol, padding=padding)
     batches = sorted_batches(lengths, TEXTS_PER_BATCH, equal=equal)
     values, done, peak = np.empty((len(examples), 0), dtype=np.float32), 0, None
     with torch.inference_mode():
-        if peak_of is not None:
+        if frozen.peak_of is not None:
             largest = max(batches, key=lambda batch: int(lengths[batch].max()) * len(batch))
             weights = [t for t in (*classifier.network.parameters(), *classifier.network.buffers()) if not t.is_meta]
-            peak = peak_of(weights, lambda: _read(classifier, examples, largest, protocol))
+            peak = frozen.peak_of(weights, lambda: _read(classifier, examples, largest, protocol))
         started = time.perf_counter()
         for indices in batches:
             read = _read(classifier, examples, indices, protocol).float().cpu().numpy()
@@ -109,8 +96,8 @@ def _padded(
                 values = np.empty((len(examples), read.shape[1]), dtype=np.float32)
             values[indices] = read
             done += int(lengths[indices].sum())
-            if report is not None:
-                report(name, done, int(lengths.sum()))
+            if frozen.report is not None:
+                frozen.report(name, done, int(lengths.sum()))
     return Embedded(values, time.perf_counter() - started, peak, reused=False)
 
 

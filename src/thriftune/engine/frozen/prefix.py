@@ -10,9 +10,8 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,55 +20,21 @@ import torch
 
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.frozen.stages import (
-    ROWS_PER_BATCH,
-    PeakOf,
-    Report,
-    Start,
-    Texts,
-    gather,
-    mapped_array,
-    run_stages,
-)
+from thriftune.engine.batches import ROWS_PER_BATCH
+from thriftune.engine.examples import Prefix
+from thriftune.engine.frozen.stages import PeakOf, Report, Start, mapped_array, run_stages
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.kernels import instructions
 from thriftune.models.ops.kernels.build import build
 from thriftune.models.ops.products import wide_library
-from thriftune.models.ops.rows import Rows
 from thriftune.models.pretrained.sources import weights_hash
 
 BLOCK = 1 << 24
 
 
-@dataclass(frozen=True)
-class Prefix:
-    """Hidden states below the cut, for all texts of a split."""
-
-    layer: int
-    """How many layers they went through."""
-    values: np.ndarray
-    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows."""
-    offsets: np.ndarray | None
-    """(texts + 1,) first row of each text; None where a text has one row."""
-    seconds: float
-    """What computing them took, now or then."""
-    peak_memory_bytes: int | None
-    """What computing them needed, now or then, with this run's weights above the cut; None where not measured."""
-    reused: bool
-    mapped: bool
-    """Whether the values are a file rather than memory."""
-    trouble: str | None = None
-    """Why they are not a file although they should be."""
-
-    def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-        """The rows of some texts, one text after another: (rows, hidden)."""
-        return torch.from_numpy(gather(self.values, self.offsets, indices)).to(device)
-
-
 def prefix_of(
     classifier: Classifier,
     tokens: Tokens,
-    rows_of: Callable[[np.ndarray], Rows],
     folder: Path | None,
     report: Report | None = None,
     peak_of: PeakOf | None = None,
@@ -83,8 +48,7 @@ def prefix_of(
     cut = classifier.cut
     if not cut:
         raise ValueError("nothing below the first trained layer is worth computing once")
-    texts = Texts(np.asarray(tokens.lengths), np.asarray(tokens.offsets), rows_of)
-    offsets = None if _per_text(classifier) else texts.offsets
+    offsets = None if _per_text(classifier) else np.asarray(tokens.offsets)
     shape, dtype = _shape(classifier, tokens), _dtype(classifier)
 
     def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
@@ -94,7 +58,7 @@ def prefix_of(
 
     def in_memory(trouble: str | None = None) -> Prefix:
         values = np.empty(shape, dtype=dtype)
-        seconds, peak = run_stages(classifier, texts, cut, values, None, report, peak_of)
+        seconds, peak = run_stages(classifier, tokens, cut, values, None, report, peak_of)
         made = prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
         return replace(made, trouble=trouble)
 
@@ -109,7 +73,7 @@ def prefix_of(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target = mapped_array(unfinished, dtype, shape)
-        seconds, peak = run_stages(classifier, texts, cut, target, spare, report, peak_of, start)
+        seconds, peak = run_stages(classifier, tokens, cut, target, spare, report, peak_of, start)
         target.flush()
         del target
         note = {
@@ -186,22 +150,6 @@ def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str |
     return f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.npy"
 
 
-def release(classifier: Classifier) -> None:
-    """Frees the weights that only the layers below the cut need; they become shapes without data."""
-    cut = classifier.cut
-    if cut:
-        for module in classifier.family.below(classifier.encoder, cut):
-            module.to("meta")
-
-
-def restore(classifier: Classifier) -> None:
-    """Reads the weights below the cut where they were left out when the classifier was loaded."""
-    if classifier.stored is None:
-        return
-    missing = [name for name, parameter in classifier.network.named_parameters() if parameter.is_meta]
-    classifier.stored.read(classifier.network, missing, classifier.device)
-
-
 def _per_text(classifier: Classifier) -> bool:
     """Whether nothing but the head lies above the cut: what it reads of a text is one row."""
     return classifier.cut == len(classifier.layers)
@@ -209,7 +157,7 @@ def _per_text(classifier: Classifier) -> bool:
 
 def _read_above(classifier: Classifier) -> str | None:
     """What the head reads, where it alone lies above the cut."""
-    return classifier.family.reads(classifier) if _per_text(classifier) else None
+    return classifier.reads if _per_text(classifier) else None
 
 
 def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
+from thriftune.engine.batches import packed_batch, token_batches
+from thriftune.engine.examples import gather
 from thriftune.models.classifier import Classifier
-from thriftune.models.ops.rows import Rows
 from thriftune.models.packed import prefix_output
-from thriftune.models.pretrained.stored import absent, parameter_names
+from thriftune.models.residence import in_memory
+from thriftune.models.weights import absent
 
-ROWS_PER_BATCH = 2048
-"""Tokens that go through the layers at once where nothing is trained; part of a prefix's key, for the sums' order
-depends on it."""
 STREAMED_BYTES = 1_000_000_000
 """CPU: weights below the cut that are more than this are read one layer at a time."""
 
@@ -31,18 +30,6 @@ PeakOf = Callable[[Sequence[torch.Tensor], Callable[[], object]], int]
 """Bytes at the peak of some untimed work, with the weights that are there for it."""
 Report = Callable[[int, int], None]
 """Called with the tokens done and the tokens in all."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What runs through the layers."""
-
-    lengths: np.ndarray
-    """(texts,) tokens of each."""
-    offsets: np.ndarray
-    """(texts + 1,) first token of each."""
-    rows_of: Callable[[np.ndarray], Rows]
-    """Some of the texts, longest first, as packed rows."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class Stage:
 
 def run_stages(
     classifier: Classifier,
-    texts: Texts,
+    tokens: Tokens,
     cut: int,
     out: np.ndarray,
     spare: Path | None,
@@ -87,50 +74,35 @@ def run_stages(
     """
     keep_freed_memory()
     classifier.eval_mode()
-    batches = token_batches(texts.lengths)
-    largest = max(batches, key=lambda batch: int(texts.lengths[batch].sum() * texts.lengths[batch].max()))
-    per_text = len(out) != texts.offsets[-1]
-    stages = _stages(classifier, cut, int(texts.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
+    batches = token_batches(tokens.lengths)
+    largest = max(batches, key=lambda batch: int(tokens.lengths[batch].sum() * tokens.lengths[batch].max()))
+    per_text = len(out) != tokens.offsets[-1]
+    stages = _stages(classifier, cut, int(tokens.offsets[-1]) * out[:1].nbytes if per_text else 0, spare)
     left = stages if start is None else _after(classifier, stages, cut, start.layer)
-    between = _between(out, texts, spare) if per_text and len(left) > 1 else out
+    between = _between(out, tokens, spare) if per_text and len(left) > 1 else out
     source = None if start is None else start.values
     seconds, done, peak = 0.0, 0, 0 if start is None else start.peak or 0
     with torch.inference_mode():
         if peak_of is not None and left != stages and len(stages) == 1:
-            with _in_memory(classifier, stages[0].modules):
-                peak = max(peak, _probe(classifier, stages[0], texts, largest, None, peak_of))
+            with in_memory(classifier, stages[0].modules):
+                peak = max(peak, _probe(classifier, stages[0], tokens, largest, None, peak_of))
         for stage in left:
             started = time.perf_counter()
-            with _in_memory(classifier, stage.modules):
+            with in_memory(classifier, stage.modules):
                 if peak_of is not None and stage in stages:
                     seconds += time.perf_counter() - started
-                    peak = max(peak, _probe(classifier, stage, texts, largest, source, peak_of))
+                    peak = max(peak, _probe(classifier, stage, tokens, largest, source, peak_of))
                     started = time.perf_counter()
                 last = stage is left[-1]
                 for indices in batches:
-                    hidden = _run(classifier, stage, texts, indices, source)
-                    _write(out if last else between, hidden, indices, None if last and per_text else texts.offsets)
-                    done += int(texts.lengths[indices].sum())
+                    hidden = _run(classifier, stage, tokens, indices, source)
+                    _write(out if last else between, hidden, indices, None if last and per_text else tokens.offsets)
+                    done += int(tokens.lengths[indices].sum())
                     if report is not None:
-                        report(done, len(left) * int(texts.offsets[-1]))
+                        report(done, len(left) * int(tokens.offsets[-1]))
             source = between
             seconds += time.perf_counter() - started
     return seconds, None if peak_of is None else peak
-
-
-def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
-    """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    breaks = np.flatnonzero(np.diff((ends - 1) // ROWS_PER_BATCH)) + 1
-    return np.split(order, breaks) if len(order) else []
-
-
-def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
-    """The rows of some texts, one text after another; without offsets a text has one row."""
-    if offsets is None:
-        return np.asarray(values[indices])
-    return np.concatenate([values[offsets[i] : offsets[i + 1]] for i in indices])
 
 
 def _stages(classifier: Classifier, cut: int, between_bytes: int, spare: Path | None) -> list[Stage]:
@@ -163,43 +135,28 @@ def _budget(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else STREAMED_BYTES
 
 
-@contextmanager
-def _in_memory(classifier: Classifier, modules: list[nn.Module]) -> Iterator[None]:
-    """Reads the weights of modules that have none, and lets them go again."""
-    missing = [module for module in modules if absent(module)]
-    if missing:
-        assert classifier.stored is not None
-        names = parameter_names(classifier.network, missing)
-        classifier.stored.read(classifier.network, names, classifier.device)
-    try:
-        yield
-    finally:
-        for module in missing:
-            module.to("meta")
-
-
 def _run(
-    classifier: Classifier, stage: Stage, texts: Texts, indices: np.ndarray, source: np.ndarray | None
+    classifier: Classifier, stage: Stage, tokens: Tokens, indices: np.ndarray, source: np.ndarray | None
 ) -> torch.Tensor:
-    rows = texts.rows_of(indices)
+    rows = packed_batch(tokens, indices, classifier.device)
     if stage.bottom is None:
         return prefix_output(classifier, rows, stage.top)
     assert source is not None
-    hidden = torch.from_numpy(gather(source, texts.offsets, indices)).to(classifier.device)
+    hidden = torch.from_numpy(gather(source, tokens.offsets, indices)).to(classifier.device)
     return prefix_output(classifier, rows, stage.top, stage.bottom, hidden)
 
 
 def _probe(
-    classifier: Classifier, stage: Stage, texts: Texts, largest: np.ndarray, source: np.ndarray | None, peak_of: PeakOf
+    classifier: Classifier, stage: Stage, tokens: Tokens, batch: np.ndarray, source: np.ndarray | None, peak_of: PeakOf
 ) -> int:
-    """Peak bytes of a stage on its largest batch."""
+    """Peak bytes of a stage on a batch."""
     weights = [t for module in stage.modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
-    return peak_of(weights, lambda: _run(classifier, stage, texts, largest, source))
+    return peak_of(weights, lambda: _run(classifier, stage, tokens, batch, source))
 
 
-def _between(out: np.ndarray, texts: Texts, spare: Path | None) -> np.ndarray:
+def _between(out: np.ndarray, tokens: Tokens, spare: Path | None) -> np.ndarray:
     """Room for every token's hidden state."""
-    shape = (int(texts.offsets[-1]), out.shape[1])
+    shape = (int(tokens.offsets[-1]), out.shape[1])
     if spare is None:
         return np.empty(shape, dtype=out.dtype)
     return mapped_array(spare, out.dtype, shape)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thriftune.engine.batches import Examples
-from thriftune.engine.frozen.prefix import Prefix
+from thriftune.engine.examples import Examples, Prefix
 from thriftune.models.ops.rows import Group, Rows
 
 WIDTH_STEP = 16

@@ -26,12 +26,15 @@ class Readings:
     """Numbers that are read in the order in which they were asked for: on a CPU at once, on a GPU when they arrive."""
 
     def __init__(self, copy: Callable[[torch.Tensor], Copied] | None = None) -> None:
-        self._copy = copy or _copied
+        self._copy = copy
         self._waiting: deque[tuple[Copied, Callable[[float], None]]] = deque()
 
     def ask(self, number: torch.Tensor, then: Callable[[float], None]) -> None:
         """Calls `then` with a number, () on the device, as it is now; it may be written to afterwards."""
-        self._waiting.append((self._copy(number), then))
+        if self._copy is None and number.device.type != "cuda":
+            then(number.item())
+            return
+        self._waiting.append(((self._copy or _FromGpu)(number), then))
         self.take()
 
     def take(self, wait: bool = False) -> None:
@@ -39,23 +42,6 @@ class Readings:
         while self._waiting and (wait or self._waiting[0][0].there()):
             copied, then = self._waiting.popleft()
             then(copied.value())
-
-
-def _copied(number: torch.Tensor) -> Copied:
-    return _FromGpu(number) if number.device.type == "cuda" else _Here(number.item())
-
-
-class _Here:
-    """A number that is on the host already."""
-
-    def __init__(self, value: float) -> None:
-        self._value = value
-
-    def there(self) -> bool:
-        return True
-
-    def value(self) -> float:
-        return self._value
 
 
 class _FromGpu:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.predict import logit_batches, token_read
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 if TYPE_CHECKING:
-    from thriftune.models.classifier import Classifier
+    from thriftune.models.head import HeadSettings
     from thriftune.models.ops.rows import Rows
 
 
@@ -74,9 +74,9 @@ class Family:
         positions = getattr(config, "max_position_embeddings", None)
         return None if positions is None else positions - self.position_offset
 
-    def reads(self, classifier: Classifier) -> Literal["first", "mean"]:
-        """Which of the last hidden states the head reads: the first token's, or the mean of all."""
-        return "mean" if classifier.head.type == "mean" else "first"
+    def reads(self, network: Any, head: HeadSettings) -> Literal["first", "mean"]:
+        """Which of the last hidden states a network's head reads: the first token's, or the mean of all."""
+        return "mean" if head.type == "mean" else "first"
 
     def below(self, encoder: Any, cut: int) -> list[nn.Module]:
         """The modules that only the layers below the cut need: the embeddings and those layers."""
@@ -104,10 +104,9 @@ class Family:
         """The architecture's head on what it reads of the last hidden states (texts, hidden): (texts, classes)."""
         raise NotImplementedError
 
-    def read_head(self, classifier: Classifier, read: torch.Tensor) -> torch.Tensor:
+    def read_head(self, network: Any, head: HeadSettings, read: torch.Tensor) -> torch.Tensor:
         """Logits (texts, classes) from what the head reads of each text (texts, hidden)."""
-        network: Any = classifier.network
-        if classifier.head.bare:
+        if head.bare:
             out: torch.Tensor = network.classifier(network.dropout(read))
             return out
         return self.read_own_head(network, read)

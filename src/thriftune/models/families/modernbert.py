@@ -12,7 +12,7 @@ from thriftune.models.ops.dropout import dropout, rate_of
 from thriftune.models.ops.linear import linear
 
 if TYPE_CHECKING:
-    from thriftune.models.classifier import Classifier
+    from thriftune.models.head import HeadSettings
     from thriftune.models.ops.rows import Rows
 
 
@@ -21,11 +21,11 @@ class ModernBertFamily(Family):
 
     packs = True
 
-    def reads(self, classifier: Classifier) -> Literal["first", "mean"]:
+    def reads(self, network: Any, head: HeadSettings) -> Literal["first", "mean"]:
         """The own head may average over all tokens."""
-        if classifier.head.bare:
-            return super().reads(classifier)
-        return "first" if classifier.config.classifier_pooling == "cls" else "mean"
+        if head.bare:
+            return super().reads(network, head)
+        return "first" if network.config.classifier_pooling == "cls" else "mean"
 
     def embed(self, encoder: Any, rows: Rows) -> torch.Tensor:
         """Words, normalised."""

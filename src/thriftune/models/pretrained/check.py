@@ -7,9 +7,10 @@ from pathlib import Path
 
 from thriftune.errors import InputError
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.checkpoint import FLOATS, stream
+from thriftune.models.pretrained.checkpoint import stream
 from thriftune.models.pretrained.folder import identity
 from thriftune.models.pretrained.load import used_tensors
+from thriftune.models.weights import FLOATS
 
 
 def check_model(folder: Path, labels: tuple[str, ...], head: HeadSettings | None = None) -> None:

@@ -16,20 +16,7 @@ from safetensors import SafetensorError, safe_open
 from thriftune.errors import InputError, first_line
 from thriftune.models.pretrained.folder import check_folder, read_index, require_weights, weight_source
 from thriftune.models.pretrained.json_file import refuse_pointer
-
-FLOATS = ("F64", "F32", "F16", "BF16")
-"""Number formats of weights, by the names of the safetensors format."""
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in a weight file."""
-
-    file: Path
-    key: str
-    dtype: str
-    """By the names of the safetensors format."""
-    shape: tuple[int, ...]
+from thriftune.models.weights import DTYPES, StoredTensor
 
 
 @dataclass(frozen=True)
@@ -114,8 +101,6 @@ def _safetensors(file: Path) -> dict[str, StoredTensor]:
 
 
 def _bin(file: Path) -> dict[str, StoredTensor]:
-    from thriftune.models.trained.file_size import DTYPES
-
     return {
         key: StoredTensor(file, key, DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape))
         for key, value in _load_bin(file).items()

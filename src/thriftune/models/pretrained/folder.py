@@ -11,6 +11,7 @@ from typing import Any
 from thriftune.errors import InputError
 from thriftune.models.pretrained.config_file import check_sizes
 from thriftune.models.pretrained.json_file import read_object
+from thriftune.models.pretrained.pooled_by import inside, modules
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
@@ -140,8 +141,7 @@ def identity(path: Path) -> tuple[int, ...]:
 
 
 def _inside(folder: Path, name: str, source: Path) -> Path:
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if not name or parts.is_absolute() or ".." in parts.parts or ":" in name or "\0" in name:
+    if not name or not inside(name):
         raise InputError(f'{source} names the weight file "{name}", which is not a file inside the folder.')
     if not (folder / name).is_file():
         raise InputError(f'{source} names the weight file "{name}", which is not there. Add it, or correct the index.')
@@ -158,19 +158,9 @@ def _base_of(adapter: Path) -> str:
 
 def _nested(folder: Path) -> Path | None:
     """The subfolder with the encoder, in the layout of old sentence-transformers."""
-    modules = folder / "modules.json"
-    if not modules.is_file():
+    if not (folder / "modules.json").is_file():
         return None
-    listed = [folder / name / "config.json" for name in _module_paths(modules)]
+    first = [below for _, below in modules(folder / "modules.json")[:1] if PurePosixPath(below).name]
+    listed = [folder / below / "config.json" for below in first]
     found = [path for path in (*listed, *sorted(folder.glob("0_*/config.json"))) if path.is_file()]
     return found[0].parent if found else None
-
-
-def _module_paths(modules: Path) -> list[str]:
-    """Subfolders that modules.json names, the encoder's first; none where it cannot be read."""
-    try:
-        listed = json.loads(modules.read_bytes())
-        paths = [each["path"] for each in listed]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return []
-    return [path for path in paths[:1] if isinstance(path, str) and PurePosixPath(path).name and ".." not in path]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,43 +18,24 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from thriftune.errors import InputError, first_line
 from thriftune.models.classifier import Classifier
 from thriftune.models.families import family_of
 from thriftune.models.families.base import Family
-from thriftune.models.families.guess import guess_family, position_limit
+from thriftune.models.families.guess import guess_family
 from thriftune.models.head import HeadSettings, linear_head
 from thriftune.models.padding import is_causal, settle_padding
-from thriftune.models.pretrained.checkpoint import Checkpoint, StoredTensor, read_checkpoint
+from thriftune.models.pretrained.checkpoint import Checkpoint, read_checkpoint
 from thriftune.models.pretrained.folder import check_config, check_folder, identity, read_config
-from thriftune.models.pretrained.json_file import refuse_pointer
+from thriftune.models.pretrained.placeholders import Placeholders, load_network
+from thriftune.models.pretrained.quiet import quiet
 from thriftune.models.pretrained.selection import Origin, Outline, Selection, outline_of, require_all, select
-from thriftune.models.pretrained.stored import Placeholders, load_network
-from thriftune.models.trained.stored_tokenizer import returns_token_types
-
-TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' loading notices (a new head is expected here) from the user's screen."""
-    before = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        if bars:
-            transformers_logging.enable_progress_bar()
+from thriftune.models.pretrained.tokenizer import load_tokenizer
+from thriftune.models.weights import StoredTensor
 
 
 def load_config(folder: Path) -> PretrainedConfig:
@@ -75,56 +55,6 @@ def _unusable(folder: Path, error: Exception) -> InputError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return InputError(f"{folder / 'config.json'} cannot be used: {said[:300]}")
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The model's fast tokenizer; raises `InputError` where the folder has none."""
-    # Without any of its files transformers makes a tokenizer that knows no word.
-    if not has_tokenizer(folder):
-        raise InputError(f"{folder} has no tokenizer. Save tokenizer.json (or the files it is made from) there.")
-    for pattern in ("tokenizer_config.json", *TOKENIZER_FILES):
-        for path in filter(Path.is_file, folder.glob(pattern)):
-            refuse_pointer(path)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    except Exception as error:
-        raise InputError(
-            f"The tokenizer in {folder} cannot be loaded: {first_line(error)}. "
-            "The folder needs tokenizer.json (or the files it is made from)."
-        ) from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(f"The tokenizer in {folder} has no fast version; save a tokenizer.json beside it.")
-    return tokenizer
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Whether the folder holds a tokenizer's files."""
-    return any(path.is_file() for pattern in TOKENIZER_FILES for path in folder.glob(pattern))
-
-
-def token_types(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase | None = None) -> bool:
-    """Whether models of this configuration tell segments apart by token type ids.
-
-    With its tokenizer: whether they are fed any. What the tokenizer does not return is not fed, as in transformers.
-    """
-    family = family_of(config.model_type)
-    capable = getattr(config, "type_vocab_size", 0) > 1 if family is None else family.uses_token_types(config)
-    return capable and (tokenizer is None or returns_token_types(tokenizer))
-
-
-def longest_text(config: PretrainedConfig) -> int | None:
-    """The most tokens that the model's position table allows; None where there is no limit."""
-    family = family_of(config.model_type)
-    if family is not None:
-        return family.max_tokens(config)
-    with quiet(), torch.device("meta"):
-        return position_limit(AutoModel.from_config(config))
-
-
-def longest_of(classifier: Classifier) -> int | None:
-    """The same of a classifier."""
-    known = family_of(classifier.config.model_type)
-    return position_limit(classifier.encoder) if known is None else known.max_tokens(classifier.config)
 
 
 def load_classifier(
@@ -237,7 +167,9 @@ def _without_lowest(
     _, notes = require_all(checkpoint, selection, network, info)
     with _seeded(seed):
         classifier = _classifier(target, network, name, (*selection.notes, *notes))
-    return classifier if placeholders.fill(classifier, layers) else None
+    below = classifier.family.below(classifier.encoder, layers)
+    classifier.stored = placeholders.fill(classifier.network, below)
+    return None if classifier.stored is None else classifier
 
 
 def _whole(checkpoint: Checkpoint, target: _Target, selection: Selection, name: str | None, seed: int) -> Classifier:

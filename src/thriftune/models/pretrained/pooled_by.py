@@ -47,18 +47,18 @@ def pooling_of(folder: Path) -> Pooling | None:
     module's config.json. Runs no code.
     """
     for root in (folder, folder.parent):
-        modules = _modules(root / "modules.json")
-        if modules and (root / modules[0][1]).resolve() == folder.resolve():
-            return _pooling(root, modules)
+        listed = modules(root / "modules.json")
+        if listed and (root / listed[0][1]).resolve() == folder.resolve():
+            return _pooling(root, listed)
     return None
 
 
-def _pooling(root: Path, modules: list[tuple[str, str]]) -> Pooling | None:
-    kinds = [kind for kind, _ in modules]
+def _pooling(root: Path, listed: list[tuple[str, str]]) -> Pooling | None:
+    kinds = [kind for kind, _ in listed]
     if kinds.count("Pooling") != 1:
         return None
     at = kinds.index("Pooling")
-    config = _json(root / modules[at][1] / "config.json")
+    config = _json(root / listed[at][1] / "config.json")
     if not isinstance(config, dict):
         return None
     modes = _modes(config)
@@ -83,7 +83,7 @@ def _modes(config: dict[str, Any]) -> list[str] | None:
     return [key.removeprefix(FLAGS) for key, value in flags.items() if value]
 
 
-def _modules(path: Path) -> list[tuple[str, str]]:
+def modules(path: Path) -> list[tuple[str, str]]:
     """Class name and subfolder of each module, in order; none where the file is not there or damaged."""
     listed = _json(path)
     if not isinstance(listed, list):
@@ -93,13 +93,13 @@ def _modules(path: Path) -> list[tuple[str, str]]:
         if not isinstance(module, dict):
             return []
         kind, below = module.get("type"), module.get("path")
-        if not isinstance(kind, str) or not isinstance(below, str) or not _inside(below):
+        if not isinstance(kind, str) or not isinstance(below, str) or not inside(below):
             return []
         found.append((kind.rpartition(".")[2], below))
     return found
 
 
-def _inside(below: str) -> bool:
+def inside(below: str) -> bool:
     """Whether a subfolder's path stays inside the folder."""
     parts = PurePosixPath(below.replace("\\", "/"))
     return not parts.is_absolute() and ".." not in parts.parts and ":" not in below and "\0" not in below

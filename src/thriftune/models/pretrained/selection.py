@@ -12,8 +12,9 @@ from transformers import PreTrainedModel
 
 from thriftune.errors import InputError
 from thriftune.models.labels import match_labels, named
-from thriftune.models.pretrained.checkpoint import FLOATS, Checkpoint, StoredTensor
+from thriftune.models.pretrained.checkpoint import Checkpoint
 from thriftune.models.pretrained.wrapper import wrapper_of
+from thriftune.models.weights import FLOATS, StoredTensor
 from thriftune.wording import first_of
 
 PRETRAINED = ("Model", "ForMaskedLM", "ForPreTraining", "ForCausalLM")

@@ -16,8 +16,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from thriftune.errors import InputError
 from thriftune.models.head import mean_of
 from thriftune.models.padding import sorted_batches
-from thriftune.models.pretrained.load import load_tokenizer, quiet
+from thriftune.models.pretrained.quiet import quiet
 from thriftune.models.pretrained.sources import DEMO_MODELS, resolve_model
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 from thriftune.models.trained.usage import Usage, is_path
 
 BATCH_SIZE = 16

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, quiet
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.pretrained.quiet import quiet
 
 
 def restore(classifier: Classifier, folder: Path) -> None:

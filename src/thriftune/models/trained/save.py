@@ -1,19 +1,25 @@
-"""Writes a trained classifier in the ordinary Hugging Face / PEFT formats."""
+"""Writes a trained classifier in the ordinary Hugging Face / PEFT formats, and says how large that is."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, quiet, token_types
+from thriftune.models.pretrained.quiet import quiet
+from thriftune.models.pretrained.tokenizer import token_types
+from thriftune.models.residence import whole
 from thriftune.models.trained.stored_tokenizer import save_tokenizer
 from thriftune.models.trained.usage import Reading, Usage, base_reference
+from thriftune.models.weights import DTYPES
 
 
 def save_classifier(classifier: Classifier, folder: Path, reading: Reading | None = None) -> int:
@@ -25,7 +31,7 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     if classifier.peft is None:
-        classifier = complete(classifier)
+        classifier = whole(classifier)
     base = None
     with quiet():
         if classifier.peft is not None:
@@ -45,7 +51,34 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
-def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None) -> None:
+def save_frozen(
+    classifier: Classifier,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    folder: Path,
+    reading: Reading,
+    *,
+    normalize: bool,
+    settings: dict[str, Any],
+) -> int:
+    """Writes `model/` and returns the bytes of its weight file.
+
+    head.safetensors holds `weight` (classes, hidden) and `bias` (classes,), which read the vector that the classifier's
+    head would (scaled to length 1 with `normalize`). Beside it lie the tokenizer, a config.json with the labels,
+    settings.json, and thriftune.json and README.md, which say where the encoder is and how texts are read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "head.safetensors"
+    save_file({name: torch.from_numpy(value) for name, value in (("weight", weight), ("bias", bias))}, path)
+    with quiet():
+        classifier.config.save_pretrained(folder)
+    (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    base = base_reference(classifier.name, classifier.path, folder)
+    _save_reading(classifier, folder, reading, base, frozen=True, normalize=normalize)
+    return path.stat().st_size
+
+
+def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None, **regression: Any) -> None:
     """Writes the tokenizer, thriftune.json and README.md (over PEFT's model card, which is all placeholders)."""
     tokenizer = classifier.tokenizer
     if tokenizer is None:
@@ -53,7 +86,7 @@ def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: 
     types = token_types(classifier.config, tokenizer)
     save_tokenizer(tokenizer, folder, token_types=types, padding_side=classifier.padding_side)
     usage = Usage.of(tokenizer, reading, classifier.head.type, base)
-    replace(usage, alone=classifier.reads_padding).write(folder)
+    replace(usage, alone=classifier.reads_padding, **regression).write(folder)
 
 
 def _save_linear_head(classifier: Classifier, folder: Path) -> None:
@@ -73,14 +106,28 @@ def delta_bytes(classifier: Classifier) -> int:
     return sum(p.numel() * p.element_size() for _, p in classifier.trained())
 
 
-def complete(classifier: Classifier) -> Classifier:
-    """The classifier itself, or, where weights below the cut have left memory, one that has them again."""
-    if all(p.device.type != "meta" for p in classifier.network.parameters()):
-        return classifier
-    whole = load_classifier(classifier.path, classifier.labels, classifier.head, classifier.name)
-    trained = dict(classifier.trained())
-    with torch.no_grad():
-        for name, parameter in whole.network.named_parameters():
-            if name in trained:
-                parameter.copy_(trained[name])
-    return whole
+def stored_bytes(classifier: Classifier) -> int:
+    """Bytes of the weight files that `save_classifier` writes for a classifier, be it a skeleton."""
+    bare = classifier.head.bare
+    state: Mapping[str, torch.Tensor] = (classifier.encoder if bare else classifier.network).state_dict()
+    if classifier.peft is not None:
+        from peft import get_peft_model_state_dict
+
+        state = get_peft_model_state_dict(classifier.peft, save_embedding_layers=False)
+    own = classifier.network.get_submodule("classifier").state_dict() if bare else None
+    return _file_bytes(state, marked=True) + (0 if own is None else _file_bytes(own, marked=False))
+
+
+def _file_bytes(state: Mapping[str, torch.Tensor], marked: bool) -> int:
+    """Bytes of a safetensors file: header length, header (JSON, padded to 8 bytes), data by falling item size.
+
+    `marked`: whether the header says that PyTorch wrote it, as transformers and PEFT have it.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}} if marked else {}
+    end = 0
+    for name in sorted(state, key=lambda name: (-state[name].element_size(), name)):
+        tensor = state[name]
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8 + end

@@ -8,17 +8,6 @@ from typing import Any, Literal
 
 from thriftune.data.plain_tokenizer import plain_tokenizer
 
-SEGMENTS_NOT_NAMED = ("AlbertTokenizer", "HerbertTokenizer", "RemBertTokenizer", "SplinterTokenizer")
-"""Classes that transformers 5 has leave out token types, although their models were pretrained with them and
-transformers 4 returned them."""
-
-
-def returns_token_types(tokenizer: Any) -> bool:
-    """Whether a tokenizer's texts come with token types: as its own settings say, else as its class does."""
-    if "model_input_names" not in tokenizer.init_kwargs and type(tokenizer).__name__ in SEGMENTS_NOT_NAMED:
-        return True
-    return "token_type_ids" in tokenizer.model_input_names
-
 
 def save_tokenizer(
     tokenizer: Any, folder: Path, *, token_types: bool, padding_side: Literal["right", "left"] = "right"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thriftune.engine.expectation import expected_steps
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.schedule import epoch_steps
+from thriftune.engine.schedule import epoch_steps, expected_steps
 from thriftune.methods.base import TransformerMethod
-from thriftune.study.run.rates import probe_steps
+from thriftune.study.run.rate_search import probe_steps
 
 
 @dataclass(frozen=True)

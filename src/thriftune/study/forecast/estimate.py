@@ -165,8 +165,9 @@ class _Asked:
         )
 
     def _folder(self, run: PlannedRun) -> Path:
-        from thriftune.models.pretrained.load import load_config, longest_text
+        from thriftune.models.pretrained.load import load_config
         from thriftune.models.pretrained.sources import resolve_model
+        from thriftune.models.pretrained.tokenizer import longest_text
 
         folder = resolve_model(str(run.model), self.study.folder, weights=False)
         limit = longest_text(load_config(folder))
@@ -217,7 +218,8 @@ class _Asked:
 
     def _tokenised(self, dataset: Dataset, run: PlannedRun, folder: Path) -> tuple[np.ndarray, int | None]:
         from thriftune.data.tokens import encode
-        from thriftune.models.pretrained.load import has_tokenizer, load_config, load_tokenizer, token_types
+        from thriftune.models.pretrained.load import load_config
+        from thriftune.models.pretrained.tokenizer import has_tokenizer, load_tokenizer, token_types
         from thriftune.study.preparation.prepare import columns, text_columns
 
         frame = dataset.splits["train"]

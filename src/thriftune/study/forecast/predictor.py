@@ -13,8 +13,8 @@ from thriftune.methods.base import TransformerMethod
 from thriftune.results.prediction import Prediction
 from thriftune.study.file.plan import PlannedRun
 from thriftune.study.forecast.effort import effort
-from thriftune.study.run.head_start import NO_STEPS
 from thriftune.study.run.job import Job
+from thriftune.study.run.solved_head import NO_STEPS
 
 if TYPE_CHECKING:
     from thriftune.cost.predicted.cuda import Gpu

@@ -159,7 +159,8 @@ def _tokens_of(
 ) -> dict[str, Tokens]:
     """A run's tokens by split; raises `InputError` where its model cannot take them."""
     from thriftune.models.inputs import check_inputs
-    from thriftune.models.pretrained.load import load_config, load_tokenizer, skeleton, token_types
+    from thriftune.models.pretrained.load import load_config, skeleton
+    from thriftune.models.pretrained.tokenizer import load_tokenizer, token_types
 
     tokenizer = load_tokenizer(path)
     types = token_types(load_config(path), tokenizer)

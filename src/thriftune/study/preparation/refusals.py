@@ -77,7 +77,8 @@ def _check_run(run: PlannedRun, folder: Path, labels: tuple[str, ...], texts: in
     from thriftune.engine.schedule import optimizer_steps
     from thriftune.engine.solved.features import last_linear
     from thriftune.methods.base import TransformerMethod
-    from thriftune.models.pretrained.load import load_config, longest_text, skeleton
+    from thriftune.models.pretrained.load import load_config, skeleton
+    from thriftune.models.pretrained.tokenizer import longest_text
 
     protocol, method = run.protocol, run.method
     limit = longest_text(load_config(folder))

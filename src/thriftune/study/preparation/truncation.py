@@ -27,7 +27,8 @@ def truncation_warning(
     The value is the smallest usual one that holds 99% of a sample of 2,000 training texts, at most the model's
     positions.
     """
-    from thriftune.models.pretrained.load import load_config, load_tokenizer, longest_text
+    from thriftune.models.pretrained.load import load_config
+    from thriftune.models.pretrained.tokenizer import load_tokenizer, longest_text
 
     texts = sum(len(part) for part in tokens.values())
     cut = sum(part.truncated for part in tokens.values()) / max(1, texts)

@@ -9,13 +9,14 @@ from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, label_ids, predictions_frame
-from thriftune.study.run.scores import score
+from thriftune.study.run.job import Emit, Job, done_record, label_ids
+from thriftune.study.run.scores import evaluate
 
 
-def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves a baseline.
 
     torch is never imported: its memory is no part of what a baseline takes.
@@ -40,15 +41,9 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
     fitted = method.fit(data["train"], len(job.labels), job.planned.seed, data.get("validation"))
     train_seconds = time.perf_counter() - started
     processors = ProcessorTime.now().since(before)
-    emit(RunProgress(job.planned.name, "evaluating"))
-    scores = {}
-    evaluate_seconds = 0.0
-    for split in job.evaluated:
-        started = time.perf_counter()
-        probabilities = fitted.predict(data[split].texts)
-        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
-        scores[split] = score(data[split].labels, probabilities, job.labels)
-        folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+    scores, evaluate_seconds = evaluate(
+        job, folder, emit, frames, job.evaluated, lambda split: fitted.predict(data[split].texts)
+    )
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
     no_tensors = "a baseline trains without tensors; see peak_process_bytes"
@@ -84,4 +79,4 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
     )
-    return Outcome(None, None, scores, cost, [], [*fitted.notes, *busy_notes(cost, 1)])
+    return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
-from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.errors import first_line
-from thriftune.folders import cache_folder
 from thriftune.methods.embeddings import Embeddings as Method
 from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
-from thriftune.results.scores import Scores
 from thriftune.study.events import RunProgress
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, label_ids, predictions_frame
-from thriftune.study.run.scores import score
+from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
+from thriftune.study.run.scores import evaluate
+from thriftune.study.run.training import frozen_layers
 from thriftune.study.run.transformer_run import use_machine
 
 if TYPE_CHECKING:
-    from thriftune.engine.batches import Examples
-    from thriftune.engine.frozen.embed import Embedded
+    from thriftune.engine.examples import Examples
+    from thriftune.engine.frozen.layers import FrozenLayers
     from thriftune.models.classifier import Classifier
 
 
-def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Embeds every split, fits and chooses the regression, tests and saves it.
 
     Raises `RunError` where the vectors are not finite or a GPU is too small.
@@ -44,39 +44,35 @@ def run_embeddings(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         raise RunError("out_of_memory", first_line(error)) from error
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     # The first import of a library takes seconds that are no training.
     import sklearn.linear_model  # noqa: F401
     import torch
 
-    from thriftune.data.tokens import Tokens
-    from thriftune.engine.batches import Examples
+    from thriftune.engine.frozen.embed import as_frozen, embed
     from thriftune.study.run.promise import check_promise
 
-    planned, method = job.planned, job.planned.method
+    planned, method, frames = job.planned, job.planned.method, job.frames()
     assert isinstance(method, Method)
-    frames = job.frames()
-    tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
-    examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
+    examples = job.examples(frames)
+    frozen = replace(frozen_layers(job, examples, emit), protocol=as_frozen(planned.protocol))
     emit(RunProgress(planned.name, "loading"))
     started = time.perf_counter()
-    classifier, notes = _load(job, method, examples)
+    classifier, notes = _load(job, method, frozen)
     load_seconds = time.perf_counter() - started
-    embedded = _embed(job, classifier, examples, emit)
+    embedded = embed(
+        *(classifier, frozen.splits, frozen.protocol, frozen.cache),
+        *(frozen.report, frozen.peak_of, frozen.further),
+    )
     values = {split: vectors(part.values, method.normalize) for split, part in embedded.items()}
     emit(RunProgress(planned.name, "training"))
     started, before = time.perf_counter(), ProcessorTime.now()
     fitted = _fit(job, method, values, examples)
     train_seconds, processors = time.perf_counter() - started, ProcessorTime.now().since(before)
-    emit(RunProgress(planned.name, "evaluating"))
-    scores: dict[str, Scores] = {}
-    evaluate_seconds = sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
-    for split in job.evaluated:
-        started = time.perf_counter()
-        probabilities = fitted.probabilities(values[split])
-        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
-        scores[split] = score(examples[split].labels, probabilities, job.labels)
-        folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
+    scores, evaluate_seconds = evaluate(
+        job, folder, emit, frames, job.evaluated, lambda split: fitted.probabilities(values[split])
+    )
+    evaluate_seconds += sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
     folder.write_embeddings(_sample(values["test"]))
     stored = _save(job, method, classifier, fitted, folder)
     cost = Cost(
@@ -106,11 +102,10 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
         train_waited_seconds=processors.waited,
     )
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
-    outcome = Outcome(None, None, scores, cost, [], notes)
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
     check_promise(job, folder)
-    return outcome
+    return done_record(job, scores, cost, notes)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
@@ -126,36 +121,19 @@ def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, 1e-12))
 
 
-def _load(job: Job, method: Method, examples: dict[str, Examples]) -> tuple[Classifier, list[str]]:
+def _load(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, list[str]]:
     """The pretrained encoder under the head whose input is the vector; without weights where one pass reads them."""
-    from thriftune.engine.frozen.cut import prefix_layers
-    from thriftune.engine.frozen.embed import as_frozen
     from thriftune.engine.sides import settle_side
     from thriftune.models.pretrained.load import load_classifier, skeleton
 
     assert job.model is not None
-    planned, protocol = job.planned, as_frozen(job.planned.protocol)
+    planned = job.planned
     head, notes = method.head_for(job.model)
-    splits = {name: part for name, part in examples.items() if name not in job.robustness}
-    shapes = skeleton(job.model, job.labels, head, planned.model)
-    layers = prefix_layers(shapes, splits, protocol, PrefixCache(cache_folder() / "prefixes"))
-    classifier = load_classifier(job.model, job.labels, head, planned.model, planned.seed, layers or None)
+    without = frozen.plan(skeleton(job.model, job.labels, head, planned.model))
+    classifier = load_classifier(job.model, job.labels, head, planned.model, planned.seed, without or None)
     classifier.move(job.device)
-    settle_side(classifier, examples["train"].tokens, protocol)
+    settle_side(classifier, frozen.splits["train"].tokens, frozen.protocol)
     return classifier, notes
-
-
-def _embed(job: Job, classifier: Classifier, examples: dict[str, Examples], emit: Emit) -> dict[str, Embedded]:
-    from thriftune.cost.measured.memory import peak_of
-    from thriftune.engine.frozen.embed import embed
-
-    def report(split: str, done: int, total: int) -> None:
-        emit(RunProgress(job.planned.name, "prefix", step=done, steps=total))
-
-    splits = {name: part for name, part in examples.items() if name not in job.robustness}
-    further = {name: part for name, part in examples.items() if name in job.robustness}
-    cache = PrefixCache(cache_folder() / "prefixes")
-    return embed(classifier, splits, job.planned.protocol, cache, report, peak_of, further)
 
 
 def _fit(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
@@ -180,7 +158,7 @@ def _sample(values: np.ndarray) -> Embeddings:
 
 def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
     from thriftune.engine.frozen.embed import as_frozen
-    from thriftune.models.trained.frozen import save_frozen
+    from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading
 
     protocol = as_frozen(job.planned.protocol)

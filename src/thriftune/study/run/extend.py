@@ -39,13 +39,10 @@ def extend(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
 
     None where the saved model does not predict what the run predicted before: then only training again helps.
     """
-    from thriftune.data.tokens import Tokens
-    from thriftune.engine.batches import Examples
     from thriftune.models.trained.restore import restore
-    from thriftune.study.run.job import label_ids, predictions_frame
-    from thriftune.study.run.scores import score
+    from thriftune.study.run.scores import evaluate
+    from thriftune.study.run.training import frozen_layers, load
     from thriftune.study.run.transformer_run import probabilities_of, use_machine
-    from thriftune.study.run.tries import load, run_prefixes
 
     use_machine(job)
     record = folder.read_record()
@@ -56,16 +53,14 @@ def extend(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
     if not _predicts_as_before(job, folder, classifier):
         return None
     frames = job.frames()
-    examples = {name: Examples(Tokens.load(job.tokens[name], mmap=True), label_ids(frames[name])) for name in names}
-    examples = run_prefixes(job, classifier, {}, examples, emit)
-    emit(RunProgress(job.planned.name, "evaluating"))
-    scores = dict(record.robustness)
-    for name in names:
-        probabilities = probabilities_of(classifier, examples[name], job)
-        scores[name] = score(examples[name].labels, probabilities, job.labels)
-        folder.write_predictions(name, predictions_frame(frames[name], probabilities, job.labels))
+    examples = frozen_layers(job, job.examples({name: frames[name] for name in names}), emit).run(classifier)
+    scores, _ = evaluate(
+        job, folder, emit, frames, names, lambda name: probabilities_of(classifier, examples[name], job)
+    )
     prints = record.robustness_fingerprints | {name: job.robustness[name] for name in names}
-    return replace(record, robustness=scores, robustness_fingerprints=prints, notes=_other_notes(record))
+    return replace(
+        record, robustness=record.robustness | scores, robustness_fingerprints=prints, notes=_other_notes(record)
+    )
 
 
 def _other_notes(record: RunRecord) -> list[str]:
@@ -75,7 +70,7 @@ def _other_notes(record: RunRecord) -> list[str]:
 def _predicts_as_before(job: Job, folder: RunFolder, classifier: Classifier) -> bool:
     """Whether the restored model gives the first test texts the probabilities that are on disk."""
     from thriftune.data.tokens import Tokens
-    from thriftune.engine.batches import Examples
+    from thriftune.engine.examples import Examples
     from thriftune.study.run.transformer_run import probabilities_of
 
     tokens = _first(Tokens.load(job.tokens["test"], mmap=True), CHECKED_TEXTS)

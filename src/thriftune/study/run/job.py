@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,12 +15,13 @@ from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord, Status
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.results.training import SearchPoint, Training
 from thriftune.study.events import RunProgress
 from thriftune.study.file.plan import PlannedRun
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from thriftune.engine.examples import Examples
 
 Emit = Callable[[RunProgress], None]
 EVALUATED = ("validation", "test")
@@ -68,18 +69,15 @@ class Job:
         """The splits' texts and label ids."""
         return {split: read_parquet(path) for split, path in self.splits.items()}
 
+    def examples(self, frames: dict[str, pl.DataFrame]) -> dict[str, Examples]:
+        """The splits' tokens with their labels."""
+        from thriftune.data.tokens import Tokens
+        from thriftune.engine.examples import Examples
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run measured."""
-
-    learning_rate: float | None
-    best_epoch: int | float | None
-    scores: dict[str, Scores]
-    cost: Cost
-    search: list[SearchPoint]
-    notes: list[str]
-    training: Training | None = None
+        return {
+            split: Examples(Tokens.load(self.tokens[split], mmap=True), label_ids(frame))
+            for split, frame in frames.items()
+        }
 
 
 class RunError(Exception):
@@ -88,6 +86,21 @@ class RunError(Exception):
     def __init__(self, status: Status, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+def done_record(job: Job, scores: dict[str, Scores], cost: Cost, notes: list[str], **further: Any) -> RunRecord:
+    """The record of a run that is done; `further` are fields that not every kind of run has."""
+    blank = blank_record(job, "done", None)
+    return replace(
+        blank,
+        validation=scores.get("validation"),
+        test=scores.get("test"),
+        robustness={name: scores[name] for name in job.robustness},
+        robustness_fingerprints=job.robustness,
+        cost=cost,
+        notes=[*blank.notes, *notes],
+        **further,
+    )
 
 
 def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
@@ -113,21 +126,6 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         baseline=planned.method.BASELINE,
         searched=job.searched,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
-    )
-
-
-def predictions_frame(frame: pl.DataFrame, probabilities: np.ndarray, labels: tuple[str, ...]) -> pl.DataFrame:
-    """Predictions as they go to disk: example, label, predicted, and `p_LABEL` for each label."""
-    import polars as pl
-
-    names = np.array(labels, dtype=object)
-    return pl.DataFrame(
-        {
-            "example": frame["example"],
-            "label": pl.Series(names[label_ids(frame)], dtype=pl.String),
-            "predicted": pl.Series(names[probabilities.argmax(axis=1)], dtype=pl.String),
-            **{f"p_{label}": probabilities[:, index] for index, label in enumerate(labels)},
-        }
     )
 
 

@@ -1,10 +1,43 @@
-"""The scores of one run on one split, with scikit-learn."""
+"""What a run predicts of its splits: scored with scikit-learn, and written."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from thriftune.results.run_folder import RunFolder
 from thriftune.results.scores import ClassScores, Scores
+from thriftune.study.events import RunProgress
+from thriftune.study.run.job import EVALUATED, Emit, Job, label_ids
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def evaluate(
+    job: Job,
+    folder: RunFolder,
+    emit: Emit,
+    frames: dict[str, pl.DataFrame],
+    splits: Iterable[str],
+    probabilities: Callable[[str], np.ndarray],
+) -> tuple[dict[str, Scores], float]:
+    """Predicts splits, writes what was predicted, and scores it; the seconds are those of validation and test alone.
+
+    `probabilities` gives those of a split, (texts, classes).
+    """
+    emit(RunProgress(job.planned.name, "evaluating"))
+    scores, seconds = {}, 0.0
+    for split in splits:
+        started = time.perf_counter()
+        found = probabilities(split)
+        seconds += (time.perf_counter() - started) * (split in EVALUATED)
+        scores[split] = score(label_ids(frames[split]), found, job.labels)
+        folder.write_predictions(split, predictions_frame(frames[split], found, job.labels))
+    return scores, seconds
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]) -> Scores:
@@ -32,4 +65,19 @@ def score(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...])
         },
         confusion=confusion_matrix(labels, predicted, labels=ids).tolist(),
         absent=[name for i, name in enumerate(names) if i not in present],
+    )
+
+
+def predictions_frame(frame: pl.DataFrame, probabilities: np.ndarray, labels: tuple[str, ...]) -> pl.DataFrame:
+    """Predictions as they go to disk: example, label, predicted, and `p_LABEL` for each label."""
+    import polars as pl
+
+    names = np.array(labels, dtype=object)
+    return pl.DataFrame(
+        {
+            "example": frame["example"],
+            "label": pl.Series(names[label_ids(frame)], dtype=pl.String),
+            "predicted": pl.Series(names[probabilities.argmax(axis=1)], dtype=pl.String),
+            **{f"p_{label}": probabilities[:, index] for index, label in enumerate(labels)},
+        }
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,35 +11,33 @@ import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes, use_all_processors
+from thriftune.engine.hooks import DivergedError
 from thriftune.errors import first_line
-from thriftune.methods.base import TransformerMethod
 from thriftune.results.cost import Cost
 from thriftune.results.history import EpochPoint
+from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
-from thriftune.study.events import RunProgress
-from thriftune.study.run.head_start import NO_STEPS
-from thriftune.study.run.job import EVALUATED, Emit, Job, Outcome, RunError, label_ids, predictions_frame
-from thriftune.study.run.rates import probed_rate
-from thriftune.study.run.scores import score
-from thriftune.study.run.tries import Trained, Tries
+from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
+from thriftune.study.run.rate_search import train
+from thriftune.study.run.scores import evaluate
+from thriftune.study.run.solved_head import NO_STEPS
+from thriftune.study.run.training import Trained, Trainer
 
 if TYPE_CHECKING:
     import polars as pl
 
     from thriftune.cost.measured.meter import CostMeter
-    from thriftune.engine.batches import Examples
+    from thriftune.engine.examples import Examples
     from thriftune.engine.protocol import Protocol
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
 
 
-def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
     import torch
-
-    from thriftune.engine.train import DivergedError
 
     use_machine(job)
     try:
@@ -60,64 +57,73 @@ def use_machine(job: Job) -> None:
         use_all_processors()
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> Outcome:
+def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
-    from thriftune.data.tokens import Tokens
-    from thriftune.engine.batches import Examples
     from thriftune.models.trained.save import delta_bytes, save_classifier
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.promise import check_promise
 
-    planned = job.planned
-    frames = job.frames()
-    tokens = {split: Tokens.load(path, mmap=True) for split, path in job.tokens.items()}
-    examples = {split: Examples(tokens[split], label_ids(frame)) for split, frame in frames.items()}
-    meter = CostMeter(tokens["train"].lengths, planned.seed)
-    trained = train(job, examples, meter, emit)
-    classifier, examples = trained.classifier, trained.examples
-    emit(RunProgress(planned.name, "evaluating"))
-    scores: dict[str, Scores] = {}
-    evaluate_seconds = meter.evaluate_seconds + sum(
-        part.prefix.seconds for split, part in examples.items() if part.prefix is not None and split in EVALUATED
+    planned, protocol, frames = job.planned, job.planned.protocol, job.frames()
+    texts = job.examples(frames)
+    meter = CostMeter(texts["train"].tokens.lengths, planned.seed)
+    trainer = Trainer(job, texts, meter, emit)  # plans what of the model is loaded
+    trained, search = train(trainer)  # for each rate: loads the model, runs the frozen layers, trains the others
+    classifier, texts, fit = trained.classifier, trained.examples, trained.fit
+    scores, evaluate_seconds = _score(job, folder, emit, frames, trained)
+    evaluate_seconds += meter.evaluate_seconds + sum(
+        part.prefix.seconds for split, part in texts.items() if part.prefix is not None and split in EVALUATED
     )
-    for split in job.evaluated:
-        started = time.perf_counter()
-        kept = trained.fit.validation if split == "validation" else None
-        if kept is not None:
-            probabilities, vectors = _normalised(kept.logits), None
-        else:
-            probabilities, vectors = _probabilities(classifier, examples[split], job, embed=split == "test")
-        evaluate_seconds += (time.perf_counter() - started) * (split in EVALUATED)
-        scores[split] = score(examples[split].labels, probabilities, job.labels)
-        folder.write_predictions(split, predictions_frame(frames[split], probabilities, job.labels))
-        if vectors is not None:
-            folder.write_embeddings(vectors)
-    epochs, notes = finite_epochs(trained.fit.epochs)
-    folder.write_history([*trained.fit.steps, *epochs])
+    epochs, notes = finite_epochs(fit.epochs)
+    folder.write_history([*fit.steps, *epochs])
     if len(trained.dynamics):
         folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
-    protocol = planned.protocol
     reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
     stored = save_classifier(classifier, folder.model_path, reading)
-    cost = _cost(job, trained, meter, evaluate_seconds, stored, delta_bytes(classifier))
+    cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
-    notes = [*classifier.notes, *path, *trained.fit.notes, *trained.notes, *notes, *busy]
-    outcome = Outcome(
-        trained.learning_rate,
-        trained.fit.best_epoch,
+    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy]
+    record = done_record(
+        job,
         scores,
         cost,
-        trained.search,
         notes,
-        training_of(job, trained.fit),
+        learning_rate=trained.learning_rate,
+        best_epoch=fit.best_epoch,
+        search=search,
+        training=training_of(job, fit),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
-    del trained, classifier, examples, meter
+    del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
-    return outcome
+    return record
+
+
+def _score(
+    job: Job, folder: RunFolder, emit: Emit, frames: dict[str, pl.DataFrame], trained: Trained
+) -> tuple[dict[str, Scores], float]:
+    """Scores every split, and keeps the vectors of a sample of the test texts; what training saw is not run again."""
+    from thriftune.engine.predict import predict_and_embed, sampled_texts
+
+    vectors: list[Embeddings] = []
+
+    def probabilities(split: str) -> np.ndarray:
+        examples, kept = trained.examples[split], trained.fit.validation
+        if split == "validation" and kept is not None:
+            return _normalised(kept.logits)
+        if split != "test":
+            return probabilities_of(trained.classifier, examples, job)
+        rows = sampled_texts(len(examples))
+        logits, read = predict_and_embed(trained.classifier, examples, job.planned.protocol, rows)
+        vectors.append(Embeddings(rows, read))
+        return _normalised(logits)
+
+    found = evaluate(job, folder, emit, frames, job.evaluated, probabilities)
+    for each in vectors:
+        folder.write_embeddings(each)
+    return found
 
 
 def training_of(job: Job, fit: Fit) -> Training:
@@ -141,21 +147,6 @@ def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
         return []
     why = "the method changes the input" if classifier.input_tuner else "the architecture has no packed forward"
     return [f"Batches were padded to their longest text (padding none is not possible: {why})."]
-
-
-def train(job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> Trained:
-    """Trains with every learning rate and keeps the best on validation; all of it is charged to the meter.
-
-    `learning_rate: auto` tries its rates in short trainings, and trains the best one from the start.
-    """
-    method = job.planned.method
-    assert isinstance(method, TransformerMethod)
-    tries = Tries(job, examples, meter, emit)
-    if method.probes:
-        return tries.single(probed_rate(tries, method.RATE_GRID))
-    if len(method.learning_rates) == 1:
-        return tries.single(method.learning_rates[0])
-    return tries.best_of(method.learning_rates)
 
 
 def dynamics_frame(train: pl.DataFrame, true_probability: np.ndarray) -> pl.DataFrame:
@@ -187,39 +178,23 @@ def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]
 
 def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
-    return _probabilities(classifier, examples, job, embed=False)[0]
+    from thriftune.engine.predict import predict
 
-
-def _probabilities(
-    classifier: Classifier, examples: Examples, job: Job, embed: bool
-) -> tuple[np.ndarray, Embeddings | None]:
-    """Probabilities of shape (texts, classes), and the vectors of a sample if `embed`.
-
-    Raises `DivergedError` where the weights give no finite logits.
-    """
-    from thriftune.engine.predict import predict, predict_and_embed, sampled_texts
-
-    protocol, embeddings = job.planned.protocol, None
-    if embed:
-        rows = sampled_texts(len(examples))
-        logits, vectors = predict_and_embed(classifier, examples, protocol, rows)
-        embeddings = Embeddings(rows, vectors)
-    else:
-        logits = predict(classifier, examples, protocol)
-    return _normalised(logits), embeddings
+    return _normalised(predict(classifier, examples, job.planned.protocol))
 
 
 def _normalised(logits: np.ndarray) -> np.ndarray:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the logits are not finite."""
     from thriftune.engine.predict import log_softmax
-    from thriftune.engine.train import DivergedError
 
     if not np.isfinite(logits).all():
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
     return np.asarray(np.exp(log_softmax(logits)))
 
 
-def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int) -> Cost:
+def _cost(
+    job: Job, trained: Trained, trainer: Trainer, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int
+) -> Cost:
     from thriftune.models.pretrained.sources import weight_files
 
     counts, cut = trained.classifier.counts(), trained.classifier.cut
@@ -231,8 +206,8 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         prefix_seconds=prefix_seconds,
         prefix_reused=prefix is not None and prefix.reused,
         evaluate_seconds=evaluate_seconds,
-        load_seconds=trained.load_seconds,
-        samples_per_second=trained.texts / (meter.train_seconds + prefix_seconds) if trained.texts else None,
+        load_seconds=trainer.load_seconds,
+        samples_per_second=trainer.texts / (meter.train_seconds + prefix_seconds) if trainer.texts else None,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
         peak_process_bytes=process_peak_bytes(),
@@ -247,7 +222,7 @@ def _cost(job: Job, trained: Trained, meter: CostMeter, evaluate_seconds: float,
         reasons=dict(
             _reasons(
                 *(meter, job.device == "cuda", prefix is not None, trained.classifier.family.why_no_layers),
-                steps=trained.texts > 0,
+                steps=trainer.texts > 0,
             )
         ),
         step_seconds=meter.step_seconds,

@@ -34,8 +34,11 @@ def execute(job: Job, emit: Emit) -> RunRecord:
         folder.write_record(extended)
         return extended
     folder.clear()
+    method, run = job.planned.method, run_transformer
+    if isinstance(method, Baseline | Embeddings):
+        run = run_baseline if isinstance(method, Baseline) else run_embeddings
     try:
-        record = with_load(_done(job, folder, emit), load)
+        record = with_load(run(job, folder, emit), load)
     except RunError as error:
         folder.clear()
         record = blank_record(job, error.status, str(error))
@@ -69,24 +72,3 @@ def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
         write_text(folder.error_path, traceback.format_exc())
         where = f"traceback in runs/{job.run_id}/{folder.error_path.name}"
         return without_scores(job, f"{type(error).__name__}: {first_line(error)} ({where})")
-
-
-def _done(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
-    method, run = job.planned.method, run_transformer
-    if isinstance(method, Baseline | Embeddings):
-        run = run_baseline if isinstance(method, Baseline) else run_embeddings
-    outcome = run(job, folder, emit)
-    blank = blank_record(job, "done", None)
-    return replace(
-        blank,
-        learning_rate=outcome.learning_rate,
-        best_epoch=outcome.best_epoch,
-        validation=outcome.scores.get("validation"),
-        test=outcome.scores.get("test"),
-        cost=outcome.cost,
-        robustness={name: outcome.scores[name] for name in job.robustness},
-        robustness_fingerprints=job.robustness,
-        search=outcome.search,
-        training=outcome.training,
-        notes=[*blank.notes, *outcome.notes],
-    )

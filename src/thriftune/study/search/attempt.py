@@ -34,7 +34,8 @@ class Attempt:
     def run(self) -> Trial:
         import torch
 
-        from thriftune.engine.train import DivergedError, StopTraining, score_of
+        from thriftune.engine.hooks import DivergedError, StopTraining
+        from thriftune.engine.predict import score_of
         from thriftune.study.run.transformer_run import use_machine
         from thriftune.study.search.watch import TrialWatch
 
@@ -130,14 +131,8 @@ class Attempt:
 
 def _trained(job: Any, watch: TrialWatch, emit: Any) -> Any:
     """Trains a run on its training texts, looking at validation; returns the `Fit`."""
-    from thriftune.data.tokens import Tokens
-    from thriftune.engine.batches import Examples
-    from thriftune.study.run.job import label_ids
-    from thriftune.study.run.transformer_run import train
+    from thriftune.study.run.rate_search import train
+    from thriftune.study.run.training import Trainer
 
     job.out.mkdir(parents=True, exist_ok=True)
-    frames = job.frames()
-    examples = {
-        split: Examples(Tokens.load(path, mmap=True), label_ids(frames[split])) for split, path in job.tokens.items()
-    }
-    return train(job, examples, watch, emit).fit
+    return train(Trainer(job, job.examples(job.frames()), watch, emit))[0].fit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from thriftune.cost.measured.meter import CostMeter
+from thriftune.engine.hooks import StopTraining
 from thriftune.engine.step import Step
-from thriftune.engine.train import StopTraining
 from thriftune.results.history import EpochPoint
 
 TICKS = 4

@@ -6,17 +6,57 @@ Gradients and optimiser state for such words, most of the table, are left out; t
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
+from thriftune.engine.hooks import Hook, Progress
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from thriftune.engine.loop import Task
+
+
+@contextmanager
+def used_words(task: Task, hooks: Sequence[Hook]) -> Iterator[tuple[Task, Sequence[Hook]]]:
+    """A training, and its hooks, of the words alone that its texts contain; all words are there again afterwards.
+
+    However it ends, the words that did not occur then have the decay of the steps that led to the present weights.
+    """
+    vocabulary, (train, validation) = narrow(task.classifier, [task.train, task.validation], task.protocol)
+    if vocabulary is None or train is None:
+        yield task, hooks
+        return
+    decay = _MissedDecay(task.protocol.optimizer.weight_decay)
+    try:
+        yield replace(task, train=train, validation=validation), [decay, *hooks]
+    finally:
+        vocabulary.restore(decay.now)
+
+
+class _MissedDecay(Hook):
+    """What AdamW would have scaled a weight by that has no gradient."""
+
+    def __init__(self, weight_decay: float) -> None:
+        self.now = self._kept = 1.0
+        self._weight_decay = weight_decay
+
+    def stepped(self, progress: Progress) -> None:
+        self.now *= 1.0 - progress.learning_rate * self._weight_decay
+
+    def kept(self) -> None:
+        self._kept = self.now
+
+    def put_back(self) -> None:
+        self.now = self._kept
 
 
 @dataclass(frozen=True)
@@ -60,13 +100,13 @@ def narrow(
     places = np.zeros(len(module.weight), dtype=texts[0].dtype)
     places[used] = np.arange(len(used))
     rows = torch.from_numpy(used.astype(np.int64)).to(module.weight.device)
-    vocabulary = Vocabulary(module, module.weight, rows, module.padding_idx)
+    renumbered = [examples and _renumbered(examples, places) for examples in splits]
+    vocabulary, narrowed = Vocabulary(module, module.weight, rows, module.padding_idx), module.weight.detach()[rows]
     # A buffer, so that what counts memory sees the table while it waits.
     module.register_buffer("whole", module.weight.detach(), persistent=False)
-    module.weight = nn.Parameter(vocabulary.whole.detach()[rows])
-    module.num_embeddings = len(used)
+    module.weight, module.num_embeddings = nn.Parameter(narrowed), len(used)
     module.padding_idx = int(places[module.padding_idx]) if module.padding_idx in used else None
-    return vocabulary, [examples and _renumbered(examples, places) for examples in splits]
+    return vocabulary, renumbered
 
 
 def _renumbered(examples: Examples, places: np.ndarray) -> Examples:

@@ -12,7 +12,7 @@ from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 
-from thriftune.engine.dynamics import Dynamics
+from thriftune.engine.hooks import Dynamics
 from thriftune.engine.predict import log_softmax, predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.train import Task, fit

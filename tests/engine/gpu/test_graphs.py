@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engine.gpu.tape import Tape, TapeRecorder
 from tests.engine.reference import without_dropout
-from tests.engine.tape import Tape, TapeRecorder
 from tests.engine.test_packed import PACKED, made, with_prefix
 from tests.engine.test_train import classifier as small_classifier
 from tests.engine.test_train import train
@@ -25,9 +25,10 @@ from thriftune.engine.gpu.buckets import bucket_of
 from thriftune.engine.gpu.graphs import GraphedSteps, steps_of, why_not
 from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.gpu.readings import Readings
+from thriftune.engine.hooks import DivergedError
 from thriftune.engine.protocol import OptimizerSettings, Protocol
 from thriftune.engine.step import Step, build_optimizer
-from thriftune.engine.train import DivergedError, Fit
+from thriftune.engine.train import Fit
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import pretend
 
@@ -268,8 +269,8 @@ def fit_graphed(model: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(graphs, "CudaGraphs", lambda device: made[0])
         return steps_of(step, changed_between)
 
-    monkeypatch.setattr("thriftune.engine.train.steps_of", choose)
-    monkeypatch.setattr("thriftune.engine.train.Readings", lambda: Readings(Late))
+    monkeypatch.setattr("thriftune.engine.loop.steps_of", choose)
+    monkeypatch.setattr("thriftune.engine.loop.Readings", lambda: Readings(Late))
     return train(folder, model, FITTED, rate=RATE), made[0]
 
 

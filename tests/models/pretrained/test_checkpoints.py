@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.models.faults import Tensors, classifier_folder, copied, rewrite
+from tests.models.pretrained.faults import Tensors, classifier_folder, copied, rewrite
 from tests.tiny_data import LABELS
 from tests.tiny_models import model_folder
 
@@ -21,8 +21,9 @@ from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.check import check_model
-from thriftune.models.pretrained.load import load_classifier, load_config, load_tokenizer, skeleton
+from thriftune.models.pretrained.load import load_classifier, load_config, skeleton
 from thriftune.models.pretrained.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 from thriftune.models.trained.save import save_classifier
 
 KINDS = ("bert", "distilbert", "deberta-v2")

@@ -11,10 +11,11 @@ from tests.engine.reference import without_dropout
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, SHARED, model_folder
 
-from thriftune.engine import train as train_module
+from thriftune.engine.frozen import words as words_module
+from thriftune.engine.frozen.words import narrow
+from thriftune.engine.hooks import DivergedError
 from thriftune.engine.protocol import OptimizerSettings, Protocol
-from thriftune.engine.train import DivergedError, Task, fit
-from thriftune.engine.vocabulary import narrow
+from thriftune.engine.train import Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.pretrained.load import load_classifier
@@ -44,7 +45,7 @@ def test_the_weights_are_those_of_training_the_whole_table(
     narrowed, whole, start = classifier(kind), classifier(kind), classifier(kind)
     trained(narrowed, tmp_path, protocol)
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "narrow", lambda _, splits, __: (None, splits))
+        patch.setattr(words_module, "narrow", lambda _, splits, __: (None, splits))
         trained(whole, tmp_path, protocol)
     for (name, ours), (_, theirs) in zip(narrowed.trained(), whole.trained(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11, msg=lambda text, name=name: f"{name}: {text}")

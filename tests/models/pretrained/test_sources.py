@@ -13,8 +13,9 @@ from tests.tiny_models import model_folder
 
 from thriftune.errors import InputError
 from thriftune.models.pretrained import sources
-from thriftune.models.pretrained.load import load_classifier, load_tokenizer
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model, weight_files, weights_hash
+from thriftune.models.pretrained.tokenizer import load_tokenizer
 
 
 def test_a_folder_is_found_beside_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

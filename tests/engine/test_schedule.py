@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thriftune.engine.expectation import expected_steps
 from thriftune.engine.protocol import Budget, Protocol, ScheduleSettings
+from thriftune.engine.schedule import expected_steps
 
 
 def test_a_number_of_epochs_is_exact() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
-    from thriftune.engine.batches import Examples
+    from thriftune.engine.examples import Examples
     from thriftune.engine.solved.solve import Labelled, Solution
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
@@ -27,16 +26,7 @@ if TYPE_CHECKING:
 NO_STEPS = "the head was solved: there were no training steps"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A run that a solved head ended before its first step."""
-
-    fit: Fit
-    dynamics: np.ndarray
-    """Probability of each training text's true label, (1, texts)."""
-
-
-class HeadStart:
+class SolvedHead:
     """Begins the heads of a run's trainings as its method says; a head is solved once for all learning rates."""
 
     def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
@@ -47,9 +37,11 @@ class HeadStart:
         self._solution: Solution | None = None
         self._seconds = 0.0
 
-    def begin(self, classifier: Classifier, examples: dict[str, Examples]) -> Answer | None:
-        """Puts the solved head into a classifier where the method asks for one; the run's outcome where that is all
-        there is to train.
+    def begin(self, classifier: Classifier, examples: dict[str, Examples]) -> tuple[Fit, np.ndarray] | None:
+        """Puts the solved head into a classifier where the method asks for one.
+
+        Where that is all there is to train, what a training would have given: its `Fit`, and the probability of each
+        training text's true label, (1, texts).
 
         Raises `InputError` where the head has no last Linear to solve, `DivergedError` where what it reads is not
         finite.
@@ -71,7 +63,7 @@ class HeadStart:
                 linear.bias.copy_(self._solution.bias)
         return self._answer(classifier, examples) if is_all(classifier, linear) else None
 
-    def _answer(self, classifier: Classifier, examples: dict[str, Examples]) -> Answer:
+    def _answer(self, classifier: Classifier, examples: dict[str, Examples]) -> tuple[Fit, np.ndarray]:
         """What a training would have given: scores, how sure the head is of each training text, and one epoch."""
         from thriftune.engine.predict import QuickScores, log_softmax, predict, quick_scores
         from thriftune.engine.train import Fit
@@ -97,15 +89,16 @@ class HeadStart:
         )
         notes = ["Nothing but the head was to be trained, so no steps were run: the solved head is the answer."]
         fit = Fit([], [point], 1, scores, texts=0, notes=notes, ended="solved", gain=None, noise=None)
-        return Answer(fit, np.exp(true)[None].astype(np.float32))
+        return fit, np.exp(true)[None].astype(np.float32)
 
     def _solve(self, classifier: Classifier, examples: dict[str, Examples]) -> Solution:
         """Reads the texts and solves, charged to the meter; then the solver's memory is measured, which is not."""
         from thriftune.cost.measured.memory import peak_of
         from thriftune.engine.gpu.precision import float32_products
+        from thriftune.engine.hooks import DivergedError
         from thriftune.engine.predict import logit_batches
         from thriftune.engine.solved.solve import Problem, solve
-        from thriftune.engine.train import DivergedError, synchronize
+        from thriftune.models.device import synchronize
 
         classes, device = len(classifier.labels), classifier.device
         self._meter.solve_started(device)

@@ -26,8 +26,8 @@ from thriftune.results.store import Results
 from thriftune.study import execute
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
-from thriftune.study.run import head_start
-from thriftune.study.run.head_start import HeadStart
+from thriftune.study.run import solved_head
+from thriftune.study.run.solved_head import SolvedHead
 
 MEAN = {"type": "mean"}
 
@@ -79,7 +79,7 @@ def test_a_solved_head_is_the_answer_where_nothing_else_is_trained(found: Result
     assert epochs[0].train_seconds == cost.train_seconds > 0
     for name in ("samples_per_second", "step_seconds", "pass_seconds"):
         assert getattr(cost, name) is None
-        assert cost.reasons[name] == head_start.NO_STEPS
+        assert cost.reasons[name] == solved_head.NO_STEPS
     assert cost.memory is not None
     assert sum(vars(cost.memory).values()) == cost.peak_memory_bytes
     assert any("C " in note and "on validation" in note for note in run.notes)
@@ -141,7 +141,7 @@ def test_the_logits_of_texts_are_scikit_learns(tmp_path: Path, classes: int) -> 
     classifier = load_classifier(model_folder("bert"), labels, HeadSettings(type="mean"))
     texts = {"train": examples(classifier, 120), "validation": examples(classifier, 50, seed=1)}
     planned = plan(small_study(tmp_path, methods=[solved("head_only")], head=MEAN))[0]
-    start = HeadStart(planned, CostMeter(texts["train"].tokens.lengths, 0), lambda event: None)
+    start = SolvedHead(planned, CostMeter(texts["train"].tokens.lengths, 0), lambda event: None)
     assert start.begin(classifier, texts) is not None
     means = {}
     for split, part in texts.items():

@@ -13,9 +13,9 @@ from tests.tiny_data import examples
 from tests.tiny_models import KINDS
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from thriftune.engine.batches import Examples, training_batches
+from thriftune.engine.batches import training_batches
+from thriftune.engine.examples import Examples, Prefix
 from thriftune.engine.forward import logits_of_rows
-from thriftune.engine.frozen.prefix import Prefix
 from thriftune.engine.gpu.buckets import DeviceTexts, Feed, bucket_of
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import pretend

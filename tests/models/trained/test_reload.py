@@ -18,7 +18,7 @@ from tests.tiny_models import KINDS, RELATIVES, SHARED, SIZE, model_folder
 from transformers import AlbertConfig, AutoModel, MPNetConfig
 
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.predict import log_softmax, predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.sides import settle_side
@@ -26,8 +26,9 @@ from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import DEMO_MODELS
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.models.trained.reload import load_saved
 from thriftune.models.trained.save import save_classifier
 from thriftune.models.trained.usage import Reading, base_reference

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.engine.test_prefix import PROTOCOL, made, splits
+from tests.engine.frozen.test_prefix import PROTOCOL, made, splits
 
 from thriftune.cost.measured.memory import peak_of
 from thriftune.engine.frozen.cache import ABANDONED_SECONDS, PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.predict import predict
 
 

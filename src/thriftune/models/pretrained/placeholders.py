@@ -6,42 +6,16 @@ a placeholder ends up says which tensor of the checkpoint a parameter is, whatev
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 
-from thriftune.models.pretrained.checkpoint import StoredTensor
+from thriftune.models.weights import StoredTensor, StoredWeights, parameter_names
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
-
-    from thriftune.models.classifier import Classifier
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """Where each pretrained parameter of a network is stored, by its name in the network."""
-
-    places: dict[str, StoredTensor]
-
-    def read(self, network: nn.Module, names: Iterable[str], device: torch.device) -> None:
-        """Gives parameters their pretrained values, in the number format that they have."""
-        by_file = defaultdict(list)
-        for name in names:
-            by_file[self.places[name].file].append(name)
-        for file, own in by_file.items():
-            with safe_open(file, framework="pt") as tensors:
-                for name in own:
-                    path, _, leaf = name.rpartition(".")
-                    owner = network.get_submodule(path)
-                    old = getattr(owner, leaf)
-                    value = tensors.get_tensor(self.places[name].key).to(device, old.dtype)
-                    setattr(owner, leaf, nn.Parameter(value, requires_grad=old.requires_grad))
 
 
 class Placeholders:
@@ -62,26 +36,24 @@ class Placeholders:
         self._sound = known and not any(_pointer(buffer) in self._places for buffer in network.buffers())
         return network, info
 
-    def fill(self, classifier: Classifier, without: int) -> bool:
-        """Reads all weights but the embeddings' and the `without` lowest layers'; those become shapes without data.
+    def fill(self, network: nn.Module, without: list[nn.Module]) -> StoredWeights | None:
+        """Reads all weights but those of the modules `without`, which become shapes without data.
 
-        False, and nothing is read, where a parameter is no plain tensor of the checkpoint.
+        Returns where all weights are stored; None, and nothing is read, where a parameter is no plain tensor of the
+        checkpoint.
         """
-        named = dict(classifier.network.named_parameters(remove_duplicate=False))
+        named = dict(network.named_parameters(remove_duplicate=False))
         places = {name: self._places[_pointer(p)] for name, p in named.items() if _pointer(p) in self._places}
         if not all(place.file.suffix == ".safetensors" for place in places.values()):
-            return False
-        stored = StoredWeights(places)
-        modules = classifier.family.below(classifier.encoder, without)
-        below = set(parameter_names(classifier.network, modules))
+            return None
+        stored, below = StoredWeights(places), set(parameter_names(network, without))
         shared = {id(named[name]) for name in below} & {id(p) for name, p in named.items() if name not in below}
         if not self._sound or shared or not below <= places.keys():
-            return False
-        stored.read(classifier.network, places.keys() - below, torch.device("cpu"))
-        for module in modules:
+            return None
+        stored.read(network, places.keys() - below, torch.device("cpu"))
+        for module in without:
             module.to("meta")
-        classifier.stored = stored
-        return True
+        return stored
 
 
 def load_network(
@@ -102,17 +74,6 @@ def load_network(
     )
     network.config.name_or_path = network.name_or_path = folder
     return network, info
-
-
-def parameter_names(network: nn.Module, modules: Iterable[nn.Module]) -> list[str]:
-    """The names in a network of the parameters of some of its modules."""
-    paths = {id(module): path for path, module in network.named_modules()}
-    return [f"{paths[id(module)]}.{name}" for module in modules for name, _ in module.named_parameters()]
-
-
-def absent(module: nn.Module) -> bool:
-    """Whether a module's weights are not in memory."""
-    return any(p.device.type == "meta" for p in module.parameters())
 
 
 def _pointer(tensor: torch.Tensor) -> int:

@@ -11,7 +11,7 @@ from tests.data.further_tokenizers import albert, marked
 from transformers import AlbertConfig, AutoTokenizer, BertConfig, RobertaConfig
 
 from thriftune.data.tokens import Tokens, encode
-from thriftune.models.pretrained.load import token_types
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.models.trained.stored_tokenizer import save_tokenizer
 
 FIRST = ["the cat [SEP] sat on the mat", "the [E1] cat </s><e1> ran", "a", "<mask>[MASK] dog<pad>[PAD]"]

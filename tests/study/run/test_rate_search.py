@@ -9,7 +9,7 @@ from tests.study.small_study import small_study
 
 from thriftune.engine.protocol import Budget, Protocol
 from thriftune.study.execute import compare
-from thriftune.study.run.rates import highest_good, probe_steps
+from thriftune.study.run.rate_search import highest_good, probe_steps
 
 
 @pytest.mark.parametrize(

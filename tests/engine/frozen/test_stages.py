@@ -13,23 +13,23 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.engine.test_prefix import PROTOCOL, splits
+from tests.engine.frozen.test_prefix import PROTOCOL, splits
 from tests.tiny_data import LABELS
 from tests.tiny_models import KINDS, SHARED, model_folder, save_tiny
 from torch import nn
 
 from thriftune.cost.measured.memory import peak_of
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen import stages
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import prefix_layers, run_prefix
+from thriftune.engine.frozen.layers import FrozenLayers, run_prefix
 from thriftune.engine.predict import predict
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier, skeleton
-from thriftune.models.pretrained.stored import StoredWeights, absent, parameter_names
 from thriftune.models.trained.save import save_classifier
+from thriftune.models.weights import StoredWeights, absent, parameter_names
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "top_layers": ("top_layers", {"layers": 1}),
@@ -181,8 +181,8 @@ def test_without_room_for_the_prefix_the_weights_come_back() -> None:
     np.testing.assert_array_equal(
         predict(classifier, data["validation"], PROTOCOL), predict(whole, data["validation"], PROTOCOL)
     )
-    assert prefix_layers(whole, data, PROTOCOL, PrefixCache(None, limit_bytes=10)) == 0
-    assert prefix_layers(whole, data, PROTOCOL, PrefixCache(None)) == 1
+    assert FrozenLayers(data, PROTOCOL, PrefixCache(None, limit_bytes=10)).plan(whole) == 0
+    assert FrozenLayers(data, PROTOCOL, PrefixCache(None)).plan(whole) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -268,14 +268,14 @@ def test_weights_that_a_part_above_shares_are_loaded_whole(monkeypatch: pytest.M
 
     monkeypatch.setattr(BertForSequenceClassification, "from_pretrained", tied)
     from thriftune.models.pretrained.checkpoint import read_checkpoint
-    from thriftune.models.pretrained.stored import Placeholders
+    from thriftune.models.pretrained.placeholders import Placeholders
 
     placeholders = Placeholders(read_checkpoint(model_folder("bert")).tensors)
     config = skeleton(model_folder("bert"), LABELS).config
     network, _ = placeholders.network(BertForSequenceClassification, config, {})
     classifier = skeleton(model_folder("bert"), LABELS)
     classifier.network, classifier.encoder = network, network.bert
-    assert not placeholders.fill(classifier, 1)
+    assert placeholders.fill(network, classifier.family.below(network.bert, 1)) is None
 
 
 def test_names_of_parameters_lead_back_to_them() -> None:

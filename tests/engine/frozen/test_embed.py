@@ -14,18 +14,19 @@ from transformers import AutoModel, AutoTokenizer
 
 from thriftune.cost.measured.memory import peak_of
 from thriftune.data.tokens import encode
-from thriftune.engine.batches import Examples
+from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.cut import run_prefix
 from thriftune.engine.frozen.embed import Embedded, embed
+from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.sides import settle_side
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
-from thriftune.models.pretrained.load import load_classifier, token_types
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
+from thriftune.models.pretrained.tokenizer import token_types
 from thriftune.study.run.embeddings_run import vectors
 
 REFERENCE = ("mpnet", "albert", "longformer", "gpt2", "xlnet", "fnet")

@@ -11,8 +11,9 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import KINDS, model_folder
 
-from thriftune.engine.batches import Examples
-from thriftune.engine.frozen.cut import PrefixCache, has_constant_prefix, run_prefix
+from thriftune.engine.examples import Examples
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.layers import has_constant_prefix, run_prefix
 from thriftune.engine.frozen.prefix import prefix_bytes
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol

@@ -1,0 +1,56 @@
+"""Tokenised texts with their labels, and the output of the frozen layers for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from thriftune.data.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Hidden states below the cut, for all texts of a split."""
+
+    layer: int
+    """How many layers they went through."""
+    values: np.ndarray
+    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows."""
+    offsets: np.ndarray | None
+    """(texts + 1,) first row of each text; None where a text has one row."""
+    seconds: float
+    """What computing them took, now or then."""
+    peak_memory_bytes: int | None
+    """What computing them needed, now or then, with this run's weights above the cut; None where not measured."""
+    reused: bool
+    mapped: bool
+    """Whether the values are a file rather than memory."""
+    trouble: str | None = None
+    """Why they are not a file although they should be."""
+
+    def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
+        """The rows of some texts, one text after another: (rows, hidden)."""
+        return torch.from_numpy(gather(self.values, self.offsets, indices)).to(device)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised texts with their labels."""
+
+    tokens: Tokens
+    labels: np.ndarray
+    """Label ids of shape (texts,), int64."""
+    prefix: Prefix | None = None
+    """The output of the frozen layers, where it was computed once."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) -> np.ndarray:
+    """The rows of some texts, one text after another; without offsets a text has one row."""
+    if offsets is None:
+        return np.asarray(values[indices])
+    return np.concatenate([values[offsets[i] : offsets[i + 1]] for i in indices])

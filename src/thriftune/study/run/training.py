@@ -1,0 +1,191 @@
+"""The trainings of one run: planned once, then loaded, frozen layers run, and trained, each from the start."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.hooks import Dynamics, Hook, Progress
+from thriftune.folders import cache_folder
+from thriftune.methods.base import TransformerMethod
+from thriftune.study.events import RunProgress
+from thriftune.study.run.job import Emit, Job
+from thriftune.study.run.solved_head import SolvedHead
+
+if TYPE_CHECKING:
+    from thriftune.cost.measured.meter import CostMeter
+    from thriftune.engine.examples import Examples
+    from thriftune.engine.frozen.layers import FrozenLayers
+    from thriftune.engine.train import Fit
+    from thriftune.models.classifier import Classifier
+    from thriftune.study.file.plan import PlannedRun
+
+SECONDS_BETWEEN = 0.5
+"""Between two reports of where training stands."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained with one learning rate."""
+
+    learning_rate: float | None
+    """None where the head was solved and nothing was left to train."""
+    classifier: Classifier
+    examples: dict[str, Examples]
+    """The splits, with the output of the frozen layers where that was computed once."""
+    fit: Fit
+    dynamics: np.ndarray
+    """Probability of each training text's true label, (epochs, texts)."""
+
+
+class Trainer:
+    """Trains a run's model from the start as often as it is asked to; all of it is charged to one meter."""
+
+    def __init__(self, job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> None:
+        import torch
+
+        from thriftune.models.pretrained.load import skeleton
+
+        planned = job.planned
+        assert isinstance(planned.method, TransformerMethod)
+        assert job.model is not None
+        self.job, self.method = job, planned.method
+        self.train_texts = len(examples["train"])
+        self.load_seconds, self.texts = 0.0, 0
+        """Of all trainings; texts as often as they were seen."""
+        self._meter, self._emit = meter, emit
+        self._frozen = frozen_layers(job, examples, emit)
+        shapes = skeleton(
+            job.model, job.labels, planned.head, planned.model, "cpu" if self.method.reads_weights else "meta"
+        )
+        self.method.apply(shapes, torch.Generator().manual_seed(planned.seed))
+        self._left_out = self._frozen.plan(shapes)
+        self._head = SolvedHead(planned, meter, emit)
+        self.notes = self._head.notes
+
+    def loaded(self) -> tuple[Classifier, dict[str, Examples]]:
+        """The model as its method begins, and the texts with the output of the frozen layers."""
+        self._emit(RunProgress(self.job.planned.name, "loading"))
+        gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
+        started = time.perf_counter()
+        classifier = load(self.job, self._left_out)
+        self.load_seconds += time.perf_counter() - started
+        return classifier, self._frozen.run(classifier)
+
+    def train(self, rate: float, probe_steps: int | None = None) -> Trained:
+        """A training with one learning rate; with `probe_steps` it ends after so many.
+
+        Raises `DivergedError` where it ends in no number.
+        """
+        from thriftune.engine.train import Task, fit
+
+        planned = self.job.planned
+        classifier, examples = self.loaded()
+        if (answer := self._head.begin(classifier, examples)) is not None:
+            return Trained(None, classifier, examples, *answer)
+        task = Task(
+            classifier=classifier,
+            train=examples["train"],
+            validation=examples.get("validation"),
+            protocol=planned.protocol,
+            learning_rate=rate,
+            seed=planned.seed,
+            checkpoint=self.job.out / "epoch.safetensors",
+            watcher=self.method.watch(classifier),
+            head_learning_rate=self.method.head_learning_rate,
+            probe_steps=probe_steps,
+        )
+        dynamics = Dynamics()
+        found = fit(task, [self._meter, ProgressHook(planned, self._meter, self._emit), dynamics])
+        self.texts += found.texts
+        return Trained(rate, classifier, examples, found, dynamics.true_probability)
+
+
+def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> FrozenLayers:
+    """The owner of a run's frozen layers; further test sets need no room in the cache for the others to be there."""
+    from thriftune.cost.measured.memory import peak_of
+    from thriftune.engine.frozen.layers import FrozenLayers
+
+    def report(split: str, done: int, total: int) -> None:
+        emit(RunProgress(job.planned.name, "prefix", step=done, steps=total))
+
+    splits = {name: part for name, part in examples.items() if name not in job.robustness}
+    further = {name: part for name, part in examples.items() if name in job.robustness}
+    cache = PrefixCache(cache_folder() / "prefixes")
+    return FrozenLayers(splits, job.planned.protocol, cache, report, peak_of, further)
+
+
+def load(job: Job, without: int = 0) -> Classifier:
+    """The pretrained model as the run's method changes it, on the run's device.
+
+    The `without` lowest layers are left out where they run only once.
+    """
+    import torch
+
+    from thriftune.data.tokens import Tokens
+    from thriftune.engine.sides import settle_side
+    from thriftune.models.pretrained.load import load_classifier
+
+    planned = job.planned
+    assert job.model is not None
+    assert isinstance(planned.method, TransformerMethod)
+    classifier = load_classifier(job.model, job.labels, planned.head, planned.model, planned.seed, without or None)
+    planned.method.apply(classifier, torch.Generator().manual_seed(planned.seed))
+    classifier.move(job.device)
+    settle_side(classifier, Tokens.load(job.tokens["train"], mmap=True), planned.protocol)
+    return classifier
+
+
+class ProgressHook(Hook):
+    """Tells a run's listener where training stands, a few times a second."""
+
+    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
+        self._planned = planned
+        self._meter = meter
+        self._emit = emit
+        self._open = planned.protocol.epochs == "auto"
+        """Whether it is not known when training ends."""
+        self._last = 0.0
+        self._seen: Progress | None = None
+        self._epoch_start = 0.0
+        self._seconds = 0.0
+        """Of the steps of earlier epochs."""
+
+    def steps_started(self) -> None:
+        """Starts the clock of an epoch."""
+        self._epoch_start = time.perf_counter()
+
+    def stepped(self, progress: Progress) -> None:
+        """Reports when the last report is old enough."""
+        self._seen = progress
+        now = time.perf_counter()
+        if now - self._last >= SECONDS_BETWEEN:
+            self._last = now
+            self._report(progress, self._seconds + now - self._epoch_start)
+
+    def steps_done(self, seconds: float) -> None:
+        """Reports the end of an epoch."""
+        self._seconds += seconds
+        if self._seen is not None:
+            self._report(self._seen, self._seconds)
+
+    def _report(self, progress: Progress, elapsed: float) -> None:
+        self._emit(
+            RunProgress(
+                name=self._planned.name,
+                stage="training",
+                epoch=progress.epoch,
+                epochs=None if self._open else self._planned.protocol.most_epochs,
+                step=progress.step,
+                steps=progress.steps,
+                loss=progress.loss,
+                samples_per_second=progress.texts / elapsed,
+                memory_bytes=self._meter.peak_memory_bytes or None,
+                seconds_left=None if self._open else elapsed / progress.step * (progress.steps - progress.step),
+            )
+        )
