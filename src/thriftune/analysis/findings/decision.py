@@ -67,7 +67,7 @@ class Standing:
         """Its place in a few words."""
         told = {
             "highest": "highest score",
-            "close": f"at most {f.bare_points(self.at_most)} below",
+            "close": f"at most {f.points(self.at_most).removesuffix(' points')} below",
             "open": "not told apart",
             "lower": "lower",
             "not learned": "did not learn",
@@ -85,7 +85,7 @@ class Decision:
     tolerance: float
     """A fraction: 0.01 is one point."""
     taken: Standing | None
-    """The cheapest that lies at most `tolerance` below the best, beyond chance; else the best. None: nothing learned."""
+    """The cheapest that lies at most `tolerance` below the best, beyond chance; else the best. None: none learned."""
 
     @property
     def best(self) -> Standing | None:
