@@ -12,7 +12,7 @@ from thriftune.methods.linear import classifier as linear_classifier
 from thriftune.methods.linear.classifier import CALLED, Kind, Linear
 from thriftune.methods.linear.features import Bank, Block, Column
 from thriftune.methods.linear.ngrams import Kinds
-from thriftune.methods.linear.trials import Sample, Trial, best, sample
+from thriftune.methods.linear.trials import Sample, Trial, best, sample, score_count
 
 GRID: dict[Kind, tuple[float, ...]] = {"logistic": (1.0, 10.0, 100.0), "svm": (0.03, 0.1, 0.3, 1.0, 3.0)}
 """The strengths C that are tried."""
@@ -105,7 +105,7 @@ def choose(space: Space, labels: np.ndarray, truth: np.ndarray | None, seed: int
     if truth is None:
         return _unchosen(space, labels, seed)
     numbers = max(space.bank.matrices(blocks)[0].nnz for blocks in space.tried())
-    drawn = sample(labels, truth, (_problems(labels) + 10) * numbers, seed)
+    drawn = sample(labels, truth, numbers, seed)
     blocks, compared, notes = _ngrams(space, drawn)
     train, held_out = space.bank.matrices(blocks)
     trials, left_out = _classifiers(space.wanted, compared, labels, drawn, train, held_out)
@@ -135,7 +135,7 @@ def _classifiers(
     wanted: Wanted, compared: Trial, labels: np.ndarray, drawn: Sample, train: Any, held_out: Any
 ) -> tuple[list[Trial], str]:
     """What each classifier and strength makes of the n-grams, simple ones first, and what is not tried."""
-    work = (_problems(labels) + 10) * (train.nnz + 10 * train.shape[1])
+    work = (score_count(labels) + 10) * (train.nnz + 10 * train.shape[1])
     slow = wanted.classifier is None and work > LOGISTIC_WORK
     kinds: tuple[Kind, ...] = (wanted.classifier,) if wanted.classifier else ("svm",) if slow else ("logistic", "svm")
     trials = []
@@ -167,7 +167,7 @@ def _unchosen(space: Space, labels: np.ndarray, seed: int) -> Choice:
     train, _ = space.bank.matrices(blocks)
     taken = linear_classifier.fit(kind, wanted.strength or UNCHOSEN[kind], train, labels, seed)
     if kind == "svm":
-        drawn = sample(labels, labels, (_problems(labels) + 10) * train.nnz, seed)
+        drawn = sample(labels, labels, train.nnz, seed)
         taken = taken.scaled_by_folds(train[drawn.train], drawn.labels, seed)
     notes = space.notes()
     if wanted.kinds is None or wanted.longest is None or wanted.classifier is None or wanted.strength is None:
@@ -190,9 +190,3 @@ def _remarks(taken: Linear, scaled_on: str) -> list[str]:
 def described(blocks: tuple[Block, ...]) -> str:
     """The n-grams of all columns in words, each once."""
     return " and ".join(dict.fromkeys(ngrams.describe() for _, ngrams in blocks))
-
-
-def _problems(labels: np.ndarray) -> int:
-    """How many scores a text gets: one a class, one alone for two classes."""
-    classes = len(np.unique(labels))
-    return 1 if classes == 2 else classes

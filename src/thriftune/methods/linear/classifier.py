@@ -80,7 +80,6 @@ def fit(kind: Kind, strength: float, features: Any, labels: np.ndarray, seed: in
 
     The SVM is one against the rest for each class, with squared hinge loss.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
@@ -89,17 +88,28 @@ def fit(kind: Kind, strength: float, features: Any, labels: np.ndarray, seed: in
         if kind == "logistic"
         else LinearSVC(C=strength, max_iter=PASSES, random_state=seed % 2**32)
     )
+    return fitted(solver, kind, features, labels)
+
+
+def fitted(solver: Any, kind: Kind, features: Any, labels: np.ndarray) -> Linear:
+    """What scikit-learn's solver makes of (texts, features) with at least two classes."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says it
+        warnings.simplefilter("ignore")  # `converged` says it
         solver.fit(features, labels)
     return Linear(
         kind,
-        strength,
+        solver.C,
         solver.coef_.astype(np.float32),
         solver.intercept_.astype(np.float32),
         solver.classes_,
-        converged=bool(np.max(solver.n_iter_) < PASSES),
+        converged=bool(np.max(solver.n_iter_) < solver.max_iter),
     )
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log of the true class's probability (texts, classes), in nats; none counts as less than 1e-12."""
+    true = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None)
+    return float(-np.log(true).mean())
 
 
 def fit_scale(parts: list[tuple[np.ndarray, np.ndarray]]) -> float:

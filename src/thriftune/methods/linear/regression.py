@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+
+from thriftune.methods.linear.classifier import cross_entropy, fitted
 
 Select = Literal["accuracy", "macro_f1", "loss"]
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -104,9 +105,9 @@ def fit_regression(
     if validation is None:
         what = [f"C {first.strength:g}"] * (strength is None) + ["class weights"] * (balanced is None)
         verb = "was" if len(what) == 1 else "were"
-        fitted = _fit(train, first, classes)
+        alone = _fit(train, first, classes)
         note = f"{' and the '.join(what).capitalize()} {verb} not chosen: there is no validation split."
-        return replace(fitted, notes=(note, *fitted.notes))
+        return replace(alone, notes=(note, *alone.notes))
     rows = _searched(train, classes, seed)
     search = _Search(train if rows is None else train.rows(rows), validation, classes, select)
     best = search.climb(first) if strength is None else first
@@ -114,10 +115,11 @@ def fit_regression(
         turned = replace(best, balanced=other)
         best = search.better(best, search.climb(turned) if strength is None else turned)
     drawn = "" if rows is None else f", each trained on {len(rows):,} texts"
-    tried = ", ".join(f"{each} {_shown(score, select)}" for each, score in sorted(search.found.items(), key=_order))
+    ordered = sorted(search.found.items(), key=lambda item: (item[0].balanced, item[0].strength))
+    tried = ", ".join(f"{each} {_shown(score, select)}" for each, score in ordered)
     note = f"{best} was chosen by validation {select.replace('_', ' ')}{drawn} ({tried})."
-    fitted = _fit(train, best, classes)
-    return replace(fitted, notes=(note, *fitted.notes))
+    chosen = _fit(train, best, classes)
+    return replace(chosen, notes=(note, *chosen.notes))
 
 
 class _Search:
@@ -126,7 +128,7 @@ class _Search:
     def __init__(self, train: Vectors, validation: Vectors, classes: int, select: Select) -> None:
         self.found: dict[Setting, Score] = {}
         self._train, self._validation, self._classes, self._select = train, validation, classes, select
-        self._model = _model(Setting(UNCHOSEN, balanced=False), warm_start=True)
+        self._model = _model(warm_start=True)
 
     def climb(self, start: Setting) -> Setting:
         """The best setting that is reached from one by steps along the grid, up and down, each while it helps."""
@@ -150,9 +152,8 @@ class _Search:
 
     def _score(self, each: Setting) -> Score:
         if each not in self.found:
-            model = self._model.set_params(C=each.strength, class_weight=_class_weight(each))
-            fitted = _fitted(model, self._train, each, self._classes)
-            self.found[each] = scored(fitted.probabilities(self._validation.values), self._validation.labels)
+            tried = _fit(self._train, each, self._classes, self._model)
+            self.found[each] = scored(tried.probabilities(self._validation.values), self._validation.labels)
         return self.found[each]
 
 
@@ -161,45 +162,33 @@ def scored(probabilities: np.ndarray, labels: np.ndarray) -> Score:
     predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
     hits = np.bincount(labels[predicted == labels], minlength=classes)
     total = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
-    true = np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None)
     f1 = 2 * hits[total > 0] / total[total > 0]
-    return Score(float((predicted == labels).mean()), float(f1.mean()), float(-np.log(true).mean()))
+    return Score(float((predicted == labels).mean()), float(f1.mean()), cross_entropy(probabilities, labels))
 
 
-def _fit(train: Vectors, each: Setting, classes: int) -> Regression:
-    return _fitted(_model(each), train, each, classes)
-
-
-def _model(each: Setting, warm_start: bool = False) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(
-        C=each.strength, class_weight=_class_weight(each), tol=TOLERANCE, max_iter=STEPS, warm_start=warm_start
-    )
-
-
-def _fitted(model: Any, train: Vectors, each: Setting, classes: int) -> Regression:
+def _fit(train: Vectors, each: Setting, classes: int, model: Any = None) -> Regression:
     """The regression for all classes, in float32; those that training never saw get no probability."""
     seen = np.unique(train.labels)
-    weight, bias = np.zeros((classes, train.values.shape[1])), np.full(classes, NEVER)
+    weight = np.zeros((classes, train.values.shape[1]), dtype=np.float32)
+    bias = np.full(classes, NEVER, dtype=np.float32)
     if len(seen) == 1:
         bias[seen] = 0.0
-        return Regression(weight.astype(np.float32), bias.astype(np.float32), each)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the note below says so
-        model.fit(train.values, train.labels)
-    short = max(model.n_iter_) >= STEPS
-    notes = (f"The regression stopped after {STEPS:,} steps, short of its optimum.",) if short else ()
+        return Regression(weight, bias, each)
+    model = _model() if model is None else model
+    model.set_params(C=each.strength, class_weight="balanced" if each.balanced else None)
+    linear = fitted(model, "logistic", train.values, train.labels)
+    weight[seen], bias[seen] = linear.coefficients, linear.intercept
     if len(seen) == 2:  # one row: the log odds of the second class
-        weight[seen] = np.concatenate([-model.coef_, model.coef_]) / 2
-        bias[seen] = np.concatenate([-model.intercept_, model.intercept_]) / 2
-    else:
-        weight[seen], bias[seen] = model.coef_, model.intercept_
-    return Regression(weight.astype(np.float32), bias.astype(np.float32), each, notes)
+        weight[seen[0]], bias[seen[0]] = -weight[seen[1]], -bias[seen[1]]
+        weight, bias[seen] = weight / 2, bias[seen] / 2
+    stopped = f"The regression stopped after {STEPS:,} steps, short of its optimum."
+    return Regression(weight, bias, each, () if linear.converged else (stopped,))
 
 
-def _class_weight(each: Setting) -> str | None:
-    return "balanced" if each.balanced else None
+def _model(warm_start: bool = False) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(tol=TOLERANCE, max_iter=STEPS, warm_start=warm_start)
 
 
 def _uneven(labels: np.ndarray) -> bool:
@@ -220,7 +209,3 @@ def _searched(train: Vectors, classes: int, seed: int) -> np.ndarray | None:
 
 def _shown(score: Score, select: Select) -> str:
     return f"{score.loss:.3f}" if select == "loss" else f"{getattr(score, select):.1%}"
-
-
-def _order(item: tuple[Setting, Score]) -> tuple[bool, float]:
-    return item[0].balanced, item[0].strength

@@ -53,22 +53,27 @@ class Sample:
         held_out = held_out[self.held_out]
         taught = taught.scaled(held_out, self.truth)
         probabilities = taught.probabilities(held_out, int(max(self.truth.max(), taught.classes.max())) + 1)
-        true = np.clip(probabilities[np.arange(len(self.truth)), self.truth], 1e-12, None)
-        return Trial(taught, probabilities.argmax(axis=1) == self.truth, float(-np.log(true).mean()))
+        loss = linear_classifier.cross_entropy(probabilities, self.truth)
+        return Trial(taught, probabilities.argmax(axis=1) == self.truth, loss)
 
 
-def sample(labels: np.ndarray, truth: np.ndarray, work: float, seed: int) -> Sample:
-    """Draws the texts of a search over training and validation labels; `work` is that of all training texts."""
-    rng = np.random.default_rng(seed)
+def sample(labels: np.ndarray, truth: np.ndarray, numbers: int, seed: int) -> Sample:
+    """Draws the texts of a search over training and validation labels; all training texts' features hold `numbers`."""
+    rng, work = np.random.default_rng(seed), (score_count(labels) + 10) * numbers
     train, held_out = np.arange(len(labels)), np.arange(len(truth))
     if work > TRAINED_WORK:
-        count = max(1, int(len(labels) * TRAINED_WORK / work))
-        drawn = np.sort(rng.permutation(len(labels))[:count])
+        drawn = np.sort(rng.permutation(len(labels))[: max(1, int(len(labels) * TRAINED_WORK / work))])
         # A search needs two classes, and the final classifier is trained on all texts anyway.
         train = drawn if len(np.unique(labels[drawn])) > 1 else train
     if len(truth) > SCORED_TEXTS:
         held_out = np.sort(rng.permutation(len(truth))[:SCORED_TEXTS])
     return Sample(train, labels[train], held_out, truth[held_out], seed, len(train) == len(labels))
+
+
+def score_count(labels: np.ndarray) -> int:
+    """How many scores a text gets: one a class, one alone for two classes."""
+    classes = len(np.unique(labels))
+    return 1 if classes == 2 else classes
 
 
 def best(trials: Sequence[Trial]) -> int:
