@@ -259,8 +259,15 @@ def test_types_of_further_columns_last(tmp_path: Path, classifier: Classifier) -
     assert dict(frame.schema) == {
         "premise": pl.String,
         "hypothesis": pl.String,
-        "n": pl.Int64, "x": pl.Float64, "t": pl.Boolean, "l": pl.String, "none": pl.String, "é": pl.String,
-        "predicted": pl.String, "confidence": pl.Float64, "reason": pl.String,
+        "n": pl.Int64,
+        "x": pl.Float64,
+        "t": pl.Boolean,
+        "l": pl.String,
+        "none": pl.String,
+        "é": pl.String,
+        "predicted": pl.String,
+        "confidence": pl.Float64,
+        "reason": pl.String,
     }
     run(classifier, tmp_path / "out.parquet", tmp_path / "again.parquet")
     again = pl.read_parquet(tmp_path / "again.parquet")
