@@ -15,7 +15,7 @@ def test_a_torn_journal(tmp_path: Path) -> None:
     work.add(b"one\n", {"rows": 1})
     work.add(b"two\n", {"rows": 2})
     journal = work.journal.read_bytes()
-    for cut, rows in ((1, 1), (30, 1), (len(journal.splitlines()[-1]) + 1, 1)):
+    for cut, rows in ((1, 1), (10, 1), (len(journal.splitlines()[-1]) + 1, 1)):
         work.journal.write_bytes(journal[:-cut])
         work.part.write_bytes(b"header\none\ntwo\nhalf of thr")
         found = work.resume(print_)

@@ -25,10 +25,11 @@ METHODS: list[Any] = [
     {"peft": {"type": "IA3"}},
 ]
 """In the order of the results' runs."""
+PROTOCOL = {"epochs": 1, "batch_size": 32, "max_tokens": 32, "device": "cpu"}
 
 
 @cache
 def study() -> Results:
     """Its results, in a folder that lasts as long as the test run."""
     folder = Path(mkdtemp(prefix="thriftune-use-"))
-    return compare(small_study(folder, methods=METHODS), folder / "out", isolate=False)
+    return compare(small_study(folder, methods=METHODS, protocol=PROTOCOL), folder / "out", isolate=False)

@@ -77,14 +77,14 @@ class Classifier:
         return out
 
     def embed(self, texts: Texts) -> np.ndarray:
-        """The vector of each text that the head reads: (texts, hidden), float32; (0, 0) of no text.
+        """The vector of each text that the head reads: (texts, hidden), float32.
 
         Raises `InputError` for a classifier without an encoder (tfidf, majority), and for what is no text.
         """
         parts = [self.model.vectors(part) for part in self._windows(texts)]
         if not parts:
-            self.model.vectors([["a"] for _ in range(self.model.count or 1)])
-        out = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+            parts = [self.model.vectors([["a"] for _ in range(self.model.count or 1)])[:0]]
+        out = np.concatenate(parts)
         _check_finite(out)
         return out
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from thriftune.errors import InputError
-from thriftune.use.classifier import WINDOW
-from thriftune.use.rows import CHARACTERS, Window
+from thriftune.use.rows import CHARACTERS, WINDOW, Window
 
 BUFFER = 1 << 20
 

@@ -20,10 +20,10 @@ from thriftune.errors import InputError
 from thriftune.paths import check_new_folder, kind, status, user_path
 from thriftune.use import files, written
 from thriftune.use.calibration import Expectation, expectation, fit_temperature
-from thriftune.use.classifier import WINDOW, Classifier
+from thriftune.use.classifier import Classifier
 from thriftune.use.loading import model_files
 from thriftune.use.progress import Progress
-from thriftune.use.rows import Window, texts_of
+from thriftune.use.rows import WINDOW, Window, texts_of
 from thriftune.use.source import Source
 from thriftune.use.work import Work
 

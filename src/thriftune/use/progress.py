@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, rows: int = 0, read: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """`rows` and `read` were done before, by a command that was interrupted."""
         self._clock, self._rows, self._read = clock, rows, read
-        self._started = self._said = clock()
+        self._started, self._said = clock(), -EVERY
         self._terminal = sys.stderr.isatty()
 
     def text(self, rows: int, read: float) -> str:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from thriftune.use.classifier import NO_TEXT, WINDOW
+from thriftune.use.classifier import NO_TEXT
 
+WINDOW = 2048
+"""Rows that are predicted together, and what a kill costs at most: minutes, with a large model on a CPU."""
 CHARACTERS = 1 << 24
 """A window ends before the row with which its rows would hold more."""
 SHOWN = 200
