@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart, planes
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered, of_kind
 from thriftune.analysis.findings.profile import PANEL, unusable
 from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
@@ -88,7 +88,7 @@ def _leak(shared: SharedText) -> str | None:
 
 def _rows(profile: DataProfile) -> Table:
     splits = list(profile.rows)
-    columns = [Column("label", "Label"), *(Column(f"s{i}", split, "int") for i, split in enumerate(splits))]
+    columns = [Column("label", "Label"), *numbered(splits, "int", "s")]
     rows = [
         {"label": label} | {f"s{i}": profile.label_counts.get(s, {}).get(label, 0) for i, s in enumerate(splits)}
         for label in profile.labels
@@ -142,10 +142,7 @@ def _shared(profile: DataProfile) -> Table:
 
 
 def _dropped(profile: DataProfile) -> Table:
-    columns = [
-        *of_kind("text", split="Split", reason="Reason"),
-        Column("count", "Rows", "int"),
-    ]
+    columns = [*of_kind("text", split="Split", reason="Reason"), Column("count", "Rows", "int")]
     rows = [{"split": d.split, "reason": d.reason, "count": d.count} for d in profile.dropped]
     return Table("dropped", "Rows that could not be used.", columns, rows)
 
@@ -161,13 +158,7 @@ def _labels(profile: DataProfile) -> Chart:
             rows.append({"name": label, "series": split, "share": chart.short(count / total), "count": count})
     tooltip = chart.tips(name="label", series="split", share=("share", ".1%"), count=("rows", ","))
     spec = categories.bars(
-        rows,
-        x="share",
-        x_title="share of the split",
-        order=labels,
-        series=splits,
-        tooltip=tooltip,
-        share=True,
+        rows, x="share", x_title="share of the split", order=labels, series=splits, tooltip=tooltip, share=True
     )
     more = f" The first {LABELS_DRAWN} labels are drawn." if len(profile.labels) > LABELS_DRAWN else ""
     description = f"Bars: the share of each label in {f.listing(splits)}.{more}"
