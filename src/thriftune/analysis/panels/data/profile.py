@@ -99,7 +99,7 @@ def _rows(profile: DataProfile) -> Table:
 
 def _sample(profile: DataProfile) -> Table:
     names = [*profile.text_columns, profile.label_column]
-    columns = [Column(f"c{i}", name) for i, name in enumerate(names)]
+    columns = numbered(names, "text", "c")
     rows = [{f"c{i}": each.get(name, each.get("label")) for i, name in enumerate(names)} for each in profile.sample]
     return Table("sample", "A few training rows.", columns, rows)
 
@@ -109,7 +109,7 @@ def _truncation(profile: DataProfile) -> Table:
     columns = [
         Column("model", "Model"),
         *of_kind("int", max_tokens="Max tokens", median="Median tokens", longest="Longest"),
-        *(Column(f"s{i}", f"Cut in {split}", "percent") for i, split in enumerate(splits)),
+        *numbered((f"Cut in {split}" for split in splits), "percent", "s"),
     ]
     rows = []
     for t in profile.tokens:
@@ -127,24 +127,13 @@ def _shared(profile: DataProfile) -> Table:
         *of_kind("int", rows="Rows", exact="Whole text shared", first_column="First text shared"),
     ]
     pair = len(profile.text_columns) > 1
-    rows = [
-        {
-            "second": s.second,
-            "first": s.first,
-            "rows": s.rows,
-            "exact": s.exact,
-            "first_column": s.first_column,
-            "first_column_reason": "texts are not pairs",
-        }
-        for s in profile.shared
-    ]
+    rows = [vars(shared) | {"first_column_reason": "texts are not pairs"} for shared in profile.shared]
     return Table("shared", "Texts that stand in two splits.", columns if pair else columns[:4], rows)
 
 
 def _dropped(profile: DataProfile) -> Table:
     columns = [*of_kind("text", split="Split", reason="Reason"), Column("count", "Rows", "int")]
-    rows = [{"split": d.split, "reason": d.reason, "count": d.count} for d in profile.dropped]
-    return Table("dropped", "Rows that could not be used.", columns, rows)
+    return Table("dropped", "Rows that could not be used.", columns, [vars(each) for each in profile.dropped])
 
 
 def _labels(profile: DataProfile) -> Chart:
