@@ -50,7 +50,9 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
         monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
         render = SimpleNamespace(
-            write_page=lambda analysis: analysis.out / "report.html", write_figures=lambda out, charts: None
+            write_page=lambda analysis: analysis.out / "report.html",
+            write_report=lambda out: out / "report.html",
+            write_figures=lambda out, charts: None,
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(

@@ -36,7 +36,10 @@ def write_swept(out: Path) -> Store:
         for name, fixed, slope in (("lora", 15e6, 1e5), ("top_layers", 9e7, 5e4))
         for x in (64, 1024, 16384)
     ]
-    crossovers = {"setting": "One model.", "axes": {"tokens": {"points": [asdict(point) for point in points]}}}
+    crossovers = {
+        "setting": "One model.",
+        "axes": {"tokens": {"sentences": [], "points": [asdict(point) for point in points]}},
+    }
     store.crossovers_path.write_text(json.dumps(crossovers), encoding="utf-8")
     return store
 

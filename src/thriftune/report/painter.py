@@ -73,10 +73,7 @@ class Painter:
         self._started = False
         code = f"import sys; sys.path[:] = {sys.path!r}; {self._program}"
         return subprocess.Popen(  # noqa: S603 - this interpreter and our own code
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
     def _end(self) -> None:

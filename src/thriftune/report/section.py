@@ -29,7 +29,6 @@ def evidence(panel: Panel) -> tuple[Evidence, Evidence]:
     if table is None and chart is None:
         return Evidence(panel.tables, panel.charts), Evidence([], [])
     rest = Evidence(
-        [each for each in panel.tables if each is not table],
-        [each for each in panel.charts if each is not chart],
+        [each for each in panel.tables if each is not table], [each for each in panel.charts if each is not chart]
     )
     return Evidence([table] if table else [], [chart] if chart else []), rest

@@ -124,6 +124,10 @@ class StudyResults:
     def from_json(cls, data: dict[str, Any]) -> StudyResults:
         """Reads what `to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` on a file of another shape."""
         own = {f.name for f in fields(cls)}
-        statistics = {key: value for key, value in data.items() if key not in own and isinstance(value, dict)}
+        statistics = {
+            key: value
+            for key, value in data.items()
+            if key not in own and (value is None or isinstance(value, dict) or key.endswith("_reason"))
+        }
         runs = [_run_values(run) for run in data["runs"]]
         return record_from(cls, {**data, "statistics": statistics, "runs": runs})

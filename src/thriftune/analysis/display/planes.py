@@ -6,17 +6,7 @@ import math
 from typing import Any
 
 from thriftune.analysis.display.categories import INK, tens
-from thriftune.analysis.display.chart import (
-    PALETTE_SIZE,
-    SHAPES,
-    Row,
-    Spec,
-    base,
-    colour,
-    quantity,
-    repeated,
-    shapes,
-)
+from thriftune.analysis.display.chart import PALETTE_SIZE, SHAPES, Row, Spec, base, colour, quantity, repeated, shapes
 
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 

@@ -36,29 +36,25 @@ def hardest(results: Results, count: int) -> list[str]:
     The mean is over the fine-tuned runs that learned (over all with scores where none did). Classes without test
     texts, whose F1 says nothing, come last.
     """
-    labels = results.labels
-    if len(labels) <= count:
-        return labels
     found = [run.test for run in comparable(results) or results.done if run.test is not None]
-    ranked = sorted(
-        range(len(labels)),
-        key=lambda i: (
-            not any(test.per_class[labels[i]].support for test in found),
-            sum(test.per_class[labels[i]].f1 for test in found),
-            -max((test.per_class[labels[i]].support for test in found), default=0),
-        ),
-    )
-    return [labels[i] for i in sorted(ranked[:count])]
+    return _lowest(results.labels, found, count)
 
 
 def run_hardest(test: Scores, count: int) -> list[str]:
     """The same of one run, by its own F1."""
-    labels = list(test.per_class)
+    return _lowest(list(test.per_class), [test], count)
+
+
+def _lowest(labels: list[str], found: list[Scores], count: int) -> list[str]:
     if len(labels) <= count:
         return labels
-    scores = list(test.per_class.values())
-    ranked = sorted(range(len(labels)), key=lambda i: (not scores[i].support, scores[i].f1, -scores[i].support))
-    return [labels[i] for i in sorted(ranked[:count])]
+
+    def place(i: int) -> tuple[bool, float, int]:
+        scores = [test.per_class[labels[i]] for test in found]
+        supports = [each.support for each in scores]
+        return not any(supports), sum(each.f1 for each in scores), -max(supports, default=0)
+
+    return [labels[i] for i in sorted(sorted(range(len(labels)), key=place)[:count])]
 
 
 def most_confused(run: RunRecord, count: int) -> list[int]:

@@ -181,12 +181,7 @@ def _spread(model: str, cell: Cell, found: Outcomes, classes: int) -> Spread:
 
 
 def _family(
-    model: str,
-    pairs: list[tuple[Cell, Cell]],
-    known: dict[str, Spread],
-    found: Outcomes,
-    margin: float,
-    classes: int,
+    model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], found: Outcomes, margin: float, classes: int
 ) -> Iterator[Verdict]:
     differences = [_difference(pair, known, "accuracy") for pair in pairs]
     adjusted, levels = inference.holm([each.p for each in differences], ALPHA)

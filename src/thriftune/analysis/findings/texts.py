@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thriftune.analysis.display.panel import Column
+from thriftune.analysis.display.panel import Column, numbered
 from thriftune.results.store import Results
 
 LONGEST = 300
@@ -17,7 +17,7 @@ LONGEST = 300
 
 def text_columns(results: Results) -> list[Column]:
     """A table's columns for the texts, headed by the names that the user gave them."""
-    return [Column(f"text{i}", name) for i, name in enumerate(results.study.profile.text_columns)]
+    return numbered(results.study.profile.text_columns, "text", "text")
 
 
 def text_cells(results: Results, frame: pl.DataFrame, rows: NDArray[np.int64]) -> list[dict[str, Any]]:

@@ -35,9 +35,7 @@ LANGUAGES = (
         r"\b(?:nicht|nichts|nie|niemals|niemand|nirgends|weder|ohne|kein(?:e[mnrs]?)?)\b",
     ),
     Language(
-        "French",
-        "le les des est une dans et",
-        r"\b(?:ne|pas|non|jamais|rien|personne|aucune?|ni|sans|guère)\b|\bn['’]",
+        "French", "le les des est une dans et", r"\b(?:ne|pas|non|jamais|rien|personne|aucune?|ni|sans|guère)\b|\bn['’]"
     ),
     Language(
         "Spanish", "el los las es una y por", r"\b(?:no|nunca|jamás|nada|nadie|ningun[oa]s?|ningún|ni|sin|tampoco)\b"

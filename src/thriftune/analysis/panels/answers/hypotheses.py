@@ -69,11 +69,7 @@ def build(results: Results) -> Panel | NotApplicable:
         "Supported and refuted are about all of these pairs: one pair against it refutes an expectation. Costs count "
         "as different from 10% on; those of one run are not free of the machine's noise.",
     ]
-    statistics = {
-        "hypotheses": [vars(each) for each in found],
-        "classes": classes,
-        "overconfidence": confidence,
-    }
+    statistics = {"hypotheses": [vars(each) for each in found], "classes": classes, "overconfidence": confidence}
     return Panel(sentences, [table for table in tables if table.rows], notes=notes, statistics=statistics)
 
 

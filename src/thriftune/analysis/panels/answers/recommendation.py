@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
-from thriftune.analysis.display.panel import (
-    Chart,
-    Column,
-    NotApplicable,
-    Panel,
-    Table,
-    metric,
-    of_kind,
-    there,
-)
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric, of_kind, there
 from thriftune.analysis.findings.choice import Limits, Ranked, measured, rank, reasons, table_rows
 from thriftune.analysis.findings.runs import cells, comparable
 from thriftune.analysis.findings.training import still

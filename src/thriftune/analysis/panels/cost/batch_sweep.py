@@ -28,7 +28,7 @@ def build(results: Results) -> Panel | NotApplicable:
     sentences = [_sentence(name, sweep, training) for name, sweep in found.items()]
     if any(training.still(*sweep.values()) for sweep in found.values()):
         sentences[-1] += pointer(results)
-    charts = there(_chart(found, key) for key in COSTS)
+    charts = there(_chart(found, key) for key in ("memory", "seconds"))
     notes = [
         "The number of steps follows the batch size, the learning rate does not: difference in accuracy is that of "
         "batch size and learning rate together."

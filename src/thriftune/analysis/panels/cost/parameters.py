@@ -62,11 +62,7 @@ def _row(run: RunRecord, cost: Cost) -> dict[str, Any]:
 def _chart(costs: Costs) -> Chart:
     rows = []
     for run, cost in costs:
-        values = {
-            "trained": cost.trained_parameters,
-            "head": cost.head_parameters,
-            "total": cost.total_parameters,
-        }
+        values = {"trained": cost.trained_parameters, "head": cost.head_parameters, "total": cost.total_parameters}
         rows += [
             {"name": run.name, "series": SERIES[key], "value": value} for key, value in values.items() if value > 0
         ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.runs import comparable
 from thriftune.analysis.statistics.basics import wilson
@@ -159,7 +159,7 @@ def _table(runs: list[RunRecord], groups: dict[str, NDArray[np.bool_]], wrong: N
         Column("texts", "Texts", "int"),
         Column("rate", "Error rate, mean of runs", "percent"),
         Column("interval", "95% interval"),
-        *(Column(f"r{i}", run.name, "percent") for i, run in enumerate(runs)),
+        *numbered((run.name for run in runs), "percent"),
     ]
     rows: list[dict[str, Any]] = []
     for name, texts in groups.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart, planes
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered, of_kind
 from thriftune.analysis.findings.profile import PANEL, unusable
 from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
@@ -88,7 +88,7 @@ def _leak(shared: SharedText) -> str | None:
 
 def _rows(profile: DataProfile) -> Table:
     splits = list(profile.rows)
-    columns = [Column("label", "Label"), *(Column(f"s{i}", split, "int") for i, split in enumerate(splits))]
+    columns = [Column("label", "Label"), *numbered(splits, "int", "s")]
     rows = [
         {"label": label} | {f"s{i}": profile.label_counts.get(s, {}).get(label, 0) for i, s in enumerate(splits)}
         for label in profile.labels
@@ -99,7 +99,7 @@ def _rows(profile: DataProfile) -> Table:
 
 def _sample(profile: DataProfile) -> Table:
     names = [*profile.text_columns, profile.label_column]
-    columns = [Column(f"c{i}", name) for i, name in enumerate(names)]
+    columns = numbered(names, "text", "c")
     rows = [{f"c{i}": each.get(name, each.get("label")) for i, name in enumerate(names)} for each in profile.sample]
     return Table("sample", "A few training rows.", columns, rows)
 
@@ -109,7 +109,7 @@ def _truncation(profile: DataProfile) -> Table:
     columns = [
         Column("model", "Model"),
         *of_kind("int", max_tokens="Max tokens", median="Median tokens", longest="Longest"),
-        *(Column(f"s{i}", f"Cut in {split}", "percent") for i, split in enumerate(splits)),
+        *numbered((f"Cut in {split}" for split in splits), "percent", "s"),
     ]
     rows = []
     for t in profile.tokens:
@@ -127,27 +127,13 @@ def _shared(profile: DataProfile) -> Table:
         *of_kind("int", rows="Rows", exact="Whole text shared", first_column="First text shared"),
     ]
     pair = len(profile.text_columns) > 1
-    rows = [
-        {
-            "second": s.second,
-            "first": s.first,
-            "rows": s.rows,
-            "exact": s.exact,
-            "first_column": s.first_column,
-            "first_column_reason": "texts are not pairs",
-        }
-        for s in profile.shared
-    ]
+    rows = [vars(shared) | {"first_column_reason": "texts are not pairs"} for shared in profile.shared]
     return Table("shared", "Texts that stand in two splits.", columns if pair else columns[:4], rows)
 
 
 def _dropped(profile: DataProfile) -> Table:
-    columns = [
-        *of_kind("text", split="Split", reason="Reason"),
-        Column("count", "Rows", "int"),
-    ]
-    rows = [{"split": d.split, "reason": d.reason, "count": d.count} for d in profile.dropped]
-    return Table("dropped", "Rows that could not be used.", columns, rows)
+    columns = [*of_kind("text", split="Split", reason="Reason"), Column("count", "Rows", "int")]
+    return Table("dropped", "Rows that could not be used.", columns, [vars(each) for each in profile.dropped])
 
 
 def _labels(profile: DataProfile) -> Chart:
@@ -161,13 +147,7 @@ def _labels(profile: DataProfile) -> Chart:
             rows.append({"name": label, "series": split, "share": chart.short(count / total), "count": count})
     tooltip = chart.tips(name="label", series="split", share=("share", ".1%"), count=("rows", ","))
     spec = categories.bars(
-        rows,
-        x="share",
-        x_title="share of the split",
-        order=labels,
-        series=splits,
-        tooltip=tooltip,
-        share=True,
+        rows, x="share", x_title="share of the split", order=labels, series=splits, tooltip=tooltip, share=True
     )
     more = f" The first {LABELS_DRAWN} labels are drawn." if len(profile.labels) > LABELS_DRAWN else ""
     description = f"Bars: the share of each label in {f.listing(splits)}.{more}"

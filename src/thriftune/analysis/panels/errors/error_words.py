@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from thriftune import wording as f
-from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display import chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
+from thriftune.analysis.findings.errors.excess import columns, figures, interval, intervals, run_columns
 from thriftune.analysis.findings.errors.vocabulary import Vocabulary, vocabulary
 from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, adjusted, enrichment
 from thriftune.results.store import Results
@@ -157,7 +158,7 @@ def _sentence(found: Found, names: list[tuple[str, str]]) -> str:
     text = (
         f"“{word}”{where} goes with errors the most: {f.percent(float(n.rate[0]))} of the "
         f"{int(n.texts[0]):,} texts with it are errors, {f.ratio(float(n.lift[0]))} the overall rate "
-        f"(95% interval {_interval(n, 0)})."
+        f"(95% interval {interval(n, 0)})."
     )
     return text + (f" It is followed by {f.listing([f'“{other}”' for other in others])}." if others else "")
 
@@ -168,44 +169,27 @@ def _group_sentence(title: str, groups: list[Group], found: Found, names: list[t
     return f"First by {title}: {'; '.join(parts[:4])}."
 
 
-def _interval(numbers: Enrichment, i: int) -> str:
-    return f"{f.number(float(numbers.low[i]))}–{f.number(float(numbers.high[i]))}"
-
-
 def _row(found: Found, names: list[tuple[str, str]], i: int) -> dict[str, Any]:
-    n = found.numbers
     word, column = names[found.word[i]]
-    row: dict[str, Any] = {"word": word, "column": column, "texts": int(n.texts[i]), "errors": int(n.errors[i])}
-    row |= {"rate": float(n.rate[i]), "lift": float(n.lift[i]), "interval": _interval(n, i), "p": float(found.p[i])}
-    return row
+    return {"word": word, "column": column} | figures(found.numbers, i) | {"p": float(found.p[i])}
 
 
 def _columns(names: list[tuple[str, str]], rate: str) -> list[Column]:
     where = [Column("column", "Where")] if len({column for _, column in names}) > 1 else []
-    return [
-        Column("word", "Word"),
-        *where,
-        *of_kind("int", texts="Texts with it", errors="Errors"),
-        Column("rate", rate, "percent"),
-        Column("lift", "Lift", "number"),
-        Column("interval", "95% interval"),
-        Column("p", "Adjusted p", "p"),
-    ]
+    return [Column("word", "Word"), *where, *columns("Texts with it", rate), Column("p", "Adjusted p", "p")]
 
 
 def _overall(found: Found, names: list[tuple[str, str]], held: csr_matrix, matrix: ErrorMatrix) -> Table:
     shown = min(SHOWN, len(found.p))
     words = held[:, found.word[:shown]]
     each = np.asarray(matrix.wrong.astype(np.float32) @ words) / np.maximum(1, found.numbers.texts[:shown])
-    columns = _columns(names, "Error rate with it")
     rows = [_row(found, names, i) for i in range(shown)]
     if len(matrix.runs) > 1:
-        columns += [Column(f"r{j}", run.name, "percent") for j, run in enumerate(matrix.runs)]
         rows = [row | {f"r{j}": float(each[j, i]) for j in range(len(matrix.runs))} for i, row in enumerate(rows)]
     more = f" The first {shown} of {len(found.p)}." if shown < len(found.p) else ""
     runs = " At the right, each run's own error rate on the texts with the word." if len(matrix.runs) > 1 else ""
     caption = f"Words over-represented in errors, by the lower end of the lift's interval.{more}{runs}"
-    return Table("lift-words", caption, columns, rows)
+    return Table("lift-words", caption, [*_columns(names, "Error rate with it"), *run_columns(matrix)], rows)
 
 
 def _grouped(title: str, groups: list[Group], found: Found, names: list[tuple[str, str]]) -> Table:
@@ -213,29 +197,21 @@ def _grouped(title: str, groups: list[Group], found: Found, names: list[tuple[st
     for g, group in enumerate(groups):
         for i in np.flatnonzero(found.group == g)[:SHOWN_PER_GROUP]:
             rows.append({"group": group.name} | _row(found, names, int(i)))
-    columns = [Column("group", title.capitalize()), *_columns(names, "Share with the error")]
+    grouped = [Column("group", title.capitalize()), *_columns(names, "Share with the error")]
     caption = f"The same within each {title}: against other texts of that true label. Up to {SHOWN_PER_GROUP} words."
-    return Table(f"lift-words-by-{title.replace(' ', '-')}", caption, columns, rows)
+    return Table(f"lift-words-by-{title.replace(' ', '-')}", caption, grouped, rows)
 
 
 def _chart(found: Found, names: list[tuple[str, str]]) -> Chart:
-    n = found.numbers
-    pair = len({column for _, column in names}) > 1
-    rows = [
-        {
-            "name": " · ".join(names[found.word[i]] if pair else names[found.word[i]][:1]),
-            "value": chart.short(float(n.lift[i])),
-            "low": chart.short(float(n.low[i])),
-            "high": chart.short(float(n.high[i])),
-            "texts": int(n.texts[i]),
-        }
-        for i in range(min(SHOWN, len(found.p)))
-    ]
+    n, shown = found.numbers, min(SHOWN, len(found.p))
+    parts = 2 if len({column for _, column in names}) > 1 else 1
+    words = [" · ".join(names[found.word[i]][:parts]) for i in range(shown)]
     tooltip = chart.tips(
         name="word", value=("lift", ".2f"), low=("from", ".2f"), high=("to", ".2f"), texts=("texts with it", ",")
     )
-    spec = categories.intervals(rows, x_title="error rate over that of all texts", reference=1.0, tooltip=tooltip)
-    return Chart("lift-words", "Words that go with errors", "Lift of each word with its 95% interval.", spec)
+    axis = {"x_title": "error rate over that of all texts", "reference": 1.0, "tooltip": tooltip}
+    title = "Words that go with errors"
+    return intervals("lift-words", title, "Lift of each word with its 95% interval.", words, n, n.lift, 1.0, **axis)
 
 
 def _notes(matrix: ErrorMatrix) -> list[str]:

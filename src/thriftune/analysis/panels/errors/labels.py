@@ -8,7 +8,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
 from thriftune.analysis.findings.runs import comparable, correct
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
@@ -82,7 +82,7 @@ def _predicted(results: Results) -> list[str]:
 
 def _table(labels: list[str], known: list[str], wrong: list[tuple[RunRecord, Scores]], by: str) -> Table:
     columns = [Column("run", "Run"), Column("errors", "Errors", "int")]
-    columns += [Column(f"l{i}", label, "percent") for i, label in enumerate(labels)]
+    columns += numbered(labels, "percent", "l")
     rows = []
     for run, test in wrong:
         numbers = dict(zip(known, counts(test, by), strict=True))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display import chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
+from thriftune.analysis.findings.errors.excess import columns, figures, interval, intervals, run_columns
 from thriftune.analysis.findings.errors.properties import Part, parts
 from thriftune.analysis.findings.errors.vocabulary import vocabulary
 from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, enrichment
@@ -123,7 +123,7 @@ def _sentence(found: list[Slice], tried: int, matrix: ErrorMatrix) -> str:
     text = (
         f"The most errors are among texts with this in common: {found[0].name}. {f.percent(float(n.rate))} of these "
         f"{int(n.texts):,} texts are errors, {f.ratio(float(n.lift))} the overall {base} (95% interval "
-        f"{_interval(n)})."
+        f"{interval(n)})."
     )
     more = len(found) - 1
     names = f.listing([each.name for each in found[1:]], 4)
@@ -132,22 +132,7 @@ def _sentence(found: list[Slice], tried: int, matrix: ErrorMatrix) -> str:
     )
 
 
-def _interval(n: Enrichment) -> str:
-    return f"{f.number(float(n.low))}–{f.number(float(n.high))}"
-
-
-def _row(name: str, n: Enrichment) -> dict[str, Any]:
-    row: dict[str, Any] = {"slice": name, "texts": int(n.texts), "errors": int(n.errors), "rate": float(n.rate)}
-    return row | {"lift": float(n.lift), "interval": _interval(n)}
-
-
-COLUMNS = [
-    Column("slice", "Texts"),
-    *of_kind("int", texts="Number", errors="Errors"),
-    Column("rate", "Error rate", "percent"),
-    Column("lift", "Lift", "number"),
-    Column("interval", "95% interval"),
-]
+COLUMNS = [Column("slice", "Texts"), *columns("Number", "Error rate")]
 
 
 def _each(matrix: ErrorMatrix, texts: Mask) -> dict[str, float]:
@@ -157,17 +142,12 @@ def _each(matrix: ErrorMatrix, texts: Mask) -> dict[str, float]:
     return {f"r{j}": float(rate) for j, rate in enumerate(matrix.wrong[:, texts].mean(axis=1))}
 
 
-def _run_columns(matrix: ErrorMatrix) -> list[Column]:
-    return [Column(f"r{j}", run.name, "percent") for j, run in enumerate(matrix.runs)] if len(matrix.runs) > 1 else []
-
-
 def _found(found: list[Slice], matrix: ErrorMatrix) -> Table:
     rows = []
     for each in found:
-        rows.append(_row(each.name, each.numbers) | {"p": each.p} | _each(matrix, each.texts))
+        rows.append({"slice": each.name} | figures(each.numbers) | {"p": each.p} | _each(matrix, each.texts))
     caption = "Groups with more errors than others, each without the texts of those above it: figures and lift are so."
-    columns = [*COLUMNS, Column("p", "Adjusted p", "p"), *_run_columns(matrix)]
-    return Table("slices", caption, columns, rows)
+    return Table("slices", caption, [*COLUMNS, Column("p", "Adjusted p", "p"), *run_columns(matrix)], rows)
 
 
 def _numbers(finest: list[Part], wrong: Mask) -> Enrichment:
@@ -177,29 +157,21 @@ def _numbers(finest: list[Part], wrong: Mask) -> Enrichment:
 
 
 def _by_property(finest: list[Part], numbers: Enrichment, matrix: ErrorMatrix) -> Table:
-    rows = [_row(part.name, numbers[i]) | _each(matrix, part.texts) for i, part in enumerate(finest)]
+    rows = [{"slice": p.name} | figures(numbers, i) | _each(matrix, p.texts) for i, p in enumerate(finest)]
     runs = " At the right, each run's own error rate." if len(matrix.runs) > 1 else ""
     caption = f"Error rate by length, word overlap, numbers, negation, label and kept columns.{runs}"
-    return Table("error-rates", caption, [*COLUMNS, *_run_columns(matrix)], rows)
+    return Table("error-rates", caption, [*COLUMNS, *run_columns(matrix)], rows)
 
 
 def _chart(finest: list[Part], numbers: Enrichment, base: float) -> Chart:
-    rows = [
-        {
-            "name": part.name,
-            "value": chart.short(float(numbers.rate[i])),
-            "low": chart.short(float(numbers.low[i]) * base),
-            "high": chart.short(float(numbers.high[i]) * base),
-            "texts": int(numbers.texts[i]),
-        }
-        for i, part in enumerate(finest)
-    ]
+    share = ".1%"
     tooltip = chart.tips(
-        name="texts", value=("error rate", ".1%"), low=("from", ".1%"), high=("to", ".1%"), texts=("number", ",")
+        name="texts", value=("error rate", share), low=("from", share), high=("to", share), texts=("number", ",")
     )
-    spec = categories.intervals(rows, x_title="error rate", reference=base, tooltip=tooltip, share=True)
     description = "Error rate by property with 95% intervals; the dashed line is the rate of all texts."
-    return Chart("error-rates", "Error rate by property", description, spec)
+    names, axis = [part.name for part in finest], {"x_title": "error rate", "reference": base, "share": True}
+    title = "Error rate by property"
+    return intervals("error-rates", title, description, names, numbers, numbers.rate, base, tooltip=tooltip, **axis)
 
 
 def _notes(matrix: ErrorMatrix, tried: int) -> list[str]:

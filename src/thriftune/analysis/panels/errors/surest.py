@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, numbered, of_kind
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, error_matrix
 from thriftune.analysis.statistics.basics import Floats
@@ -40,7 +40,7 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("There are no errors.")
     rows = [_row(results, matrix, int(i), float(mean[i])) for i in order]
     columns = [
-        *(Column(f"t{i}", name) for i, name in enumerate(results.study.profile.text_columns)),
+        *numbered(results.study.profile.text_columns, "text", "t"),
         *of_kind("text", true="True label", predicted="Predicted", wrong="Runs wrong"),
         Column("lead", "Mean lead", "number"),
     ]

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered, of_kind
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.errors.vocabulary import vocabulary
 from thriftune.analysis.findings.runs import comparable
@@ -111,18 +111,13 @@ def _table(counts: Counts, runs: list[RunRecord]) -> Table:
         Column("word", "Word"),
         *of_kind("percent", base="Share of all test texts", share="Share of errors, all runs"),
         Column("lift", "Lift", "number"),
-        *(Column(f"r{i}", run.name, "int") for i, run in enumerate(runs)),
+        *numbered((run.name for run in runs), "int"),
     ]
     base = counts.texts / max(1, counts.text_total)
     share = counts.errors.sum(axis=0) / max(1, counts.error_totals.sum())
     rows = []
     for j, word in enumerate(counts.words):
-        row = {
-            "word": word,
-            "base": float(base[j]),
-            "share": float(share[j]),
-            "lift": float(share[j] / base[j]),
-        }
+        row = {"word": word, "base": float(base[j]), "share": float(share[j]), "lift": float(share[j] / base[j])}
         rows.append(row | {f"r{i}": int(counts.errors[i, j]) for i in range(len(runs))})
     caption = "Misclassified texts with the word, by run. Lift: its share of errors over its share of all texts."
     return Table("error-words", caption, columns, rows)
@@ -150,11 +145,7 @@ def _chart(counts: Counts, runs: list[RunRecord]) -> Chart:
         base=("share of all test texts", ".1%"),
     )
     spec = categories.dots(
-        rows,
-        x_title="misclassified texts that hold the word",
-        order=counts.words,
-        series=names,
-        tooltip=tooltip,
+        rows, x_title="misclassified texts that hold the word", order=counts.words, series=names, tooltip=tooltip
     )
     description = f"Points: for the {len(counts.words)} most frequent words, the misclassified texts of each run."
     return Chart("error-words", "Words in errors", description, spec)

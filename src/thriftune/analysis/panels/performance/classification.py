@@ -80,10 +80,7 @@ def _row(run: RunRecord, training: Found) -> dict[str, Any]:
 
 def _classes(index: int, run: RunRecord, test: Scores, most: int) -> Table:
     labels = classes.run_hardest(test, most)
-    rows = [
-        {"label": label, "precision": s.precision, "recall": s.recall, "f1": s.f1, "support": s.support}
-        for label, s in ((label, test.per_class[label]) for label in labels)
-    ]
+    rows = [{"label": label} | vars(test.per_class[label]) for label in labels]
     left = len(test.per_class) - len(labels)
     caption = f"{run.name}, by class"
     if left:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings import ended
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.history import EpochPoint, StepPoint
@@ -41,19 +41,8 @@ def build(results: Results) -> Panel | NotApplicable:
     histories = [history for history in histories if history[1] or history[2]]
     if not histories:
         return NotApplicable("No run has a training history.")
-    charts = [
-        _overlay("validation-loss", "Validation loss", "loss", histories, lambda p: p.validation_loss),
-        _overlay(
-            "validation-accuracy",
-            "Validation accuracy",
-            "accuracy",
-            histories,
-            lambda p: p.validation_accuracy,
-        ),
-        _rates(histories),
-    ]
-    for i, history in enumerate(histories):
-        charts += [_losses(i, history), _accuracies(i, history)]
+    charts = [_overlay("loss", histories), _overlay("accuracy", histories), _rates(histories)]
+    charts += [_of_run(i, history, what) for i, history in enumerate(histories) for what in ("loss", "accuracy")]
     training = trained(results)
     tables = [*([ended.table(training)] if training.runs else []), _epochs(histories)]
     if any(run.search for run in results.runs):
@@ -65,8 +54,7 @@ def build(results: Results) -> Panel | NotApplicable:
         f"{f.points(results.study.margin / 100)} and by more than 2 sqrt(d / n), where the share d of the n validation "
         "texts changed its answer. Plateau: it did not.",
     ]
-    kept = [each for each in charts if each is not None]
-    return Panel([*ended.sentences(results), *_sentences(histories, training)], tables, kept, notes)
+    return Panel([*ended.sentences(results), *_sentences(histories, training)], tables, there(charts), notes)
 
 
 def _sentences(histories: list[History], training: Found) -> list[str]:
@@ -103,22 +91,20 @@ def _improving(training: Found, run: RunRecord) -> bool:
     return found is not None and found.improving
 
 
-def _overlay(
-    name: str, title: str, unit: str, histories: list[History], value: Callable[[EpochPoint], float | None]
-) -> Chart | None:
+def _overlay(what: str, histories: list[History]) -> Chart | None:
     rows = [
         {"series": run.name, "x": point.epoch, "y": chart.short(y)}
         for run, _, epochs in histories
         for point in spread(epochs, _points(len(histories)))
-        if (y := value(point)) is not None
+        if (y := getattr(point, f"validation_{what}")) is not None
     ]
     if not rows:
         return None
-    share = unit == "accuracy"
-    tooltip = chart.tips(series="run", x=("epoch", EPOCH), y=(unit, ".1%" if share else ".4f"))
+    share, title = what == "accuracy", f"Validation {what}"
+    tooltip = chart.tips(series="run", x=("epoch", EPOCH), y=(what, ".1%" if share else ".4f"))
     series = [run.name for run, _, _ in histories]
     spec = planes.lines(rows, x_title="epoch", y_title=title.lower(), series=series, tooltip=tooltip, share=share)
-    return Chart(name, title, f"Lines: {title.lower()} of each run at each look at it.", spec)
+    return Chart(f"validation-{what}", title, f"Lines: {title.lower()} of each run at each look at it.", spec)
 
 
 def _rates(histories: list[History]) -> Chart | None:
@@ -143,57 +129,32 @@ def _rates(histories: list[History]) -> Chart | None:
     return Chart("learning-rate", "Learning rate", "Lines: the learning rate of each run over training.", spec)
 
 
-def _losses(index: int, history: History) -> Chart | None:
+def _of_run(index: int, history: History, what: str) -> Chart | None:
+    """Training and validation loss or accuracy of one run, the step loss behind the one."""
     run, steps, epochs = history
-    rows = _both(epochs, lambda p: p.train_loss, lambda p: p.validation_loss)
-    xs, ys = thin([p.epoch for p in steps], [p.loss for p in steps])
-    faint = [{"x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
+    rows = [
+        {"series": series, "x": point.epoch, "y": chart.short(value)}
+        for point in spread(epochs, POINTS_DRAWN)
+        for series, key in (("training", f"train_{what}"), ("validation", f"validation_{what}"))
+        if (value := getattr(point, key)) is not None
+    ]
     if not rows:
         return None
-    tooltip = chart.tips(series="split", x=("epoch", EPOCH), y=("loss", ".4f"))
+    loss = what == "loss"
+    xs, ys = thin([p.epoch for p in steps], [p.loss for p in steps]) if loss else ([], [])
     spec = planes.lines(
         rows,
         x_title="epoch",
-        y_title="loss",
+        y_title=what,
         series=["training", "validation"],
-        tooltip=tooltip,
-        faint=faint,
+        tooltip=chart.tips(series="split", x=("epoch", EPOCH), y=(what, ".4f" if loss else ".1%")),
+        share=not loss,
+        faint=[{"x": x, "y": y} for x, y in zip(xs, ys, strict=True)],
         height=150,
     )
-    description = f"Lines: training and validation loss of {run.name} by epoch, with the step loss behind."
-    return Chart(f"loss-{f.slug(index, run.name)}", f"{run.name}: loss", description, spec, small=True)
-
-
-def _accuracies(index: int, history: History) -> Chart | None:
-    run, _, epochs = history
-    rows = _both(epochs, lambda p: p.train_accuracy, lambda p: p.validation_accuracy)
-    if not rows:
-        return None
-    tooltip = chart.tips(series="split", x=("epoch", EPOCH), y=("accuracy", ".1%"))
-    spec = planes.lines(
-        rows,
-        x_title="epoch",
-        y_title="accuracy",
-        series=["training", "validation"],
-        tooltip=tooltip,
-        share=True,
-        height=150,
-    )
-    description = f"Lines: training and validation accuracy of {run.name} by epoch."
-    return Chart(f"accuracy-{f.slug(index, run.name)}", f"{run.name}: accuracy", description, spec, small=True)
-
-
-def _both(
-    epochs: list[EpochPoint],
-    training: Callable[[EpochPoint], float | None],
-    validation: Callable[[EpochPoint], float | None],
-) -> Rows:
-    rows = []
-    for point in spread(epochs, POINTS_DRAWN):
-        for series, value in (("training", training(point)), ("validation", validation(point))):
-            if value is not None:
-                rows.append({"series": series, "x": point.epoch, "y": chart.short(value)})
-    return rows
+    behind = ", with the step loss behind" if loss else ""
+    description = f"Lines: training and validation {what} of {run.name} by epoch{behind}."
+    return Chart(f"{what}-{f.slug(index, run.name)}", f"{run.name}: {what}", description, spec, small=True)
 
 
 def spread(epochs: list[EpochPoint], limit: int) -> list[EpochPoint]:

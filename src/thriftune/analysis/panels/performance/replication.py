@@ -53,10 +53,7 @@ def build(results: Results) -> Panel | NotApplicable:
         if rows:
             tables.append(Table(f"published-{key.replace('_', '-')}", label, _columns(kind), rows, small=True))
     if rows := _class_rows(published, matches):
-        columns = [
-            *of_kind("text", run="Run", label="Class"),
-            *_columns("percent")[1:],
-        ]
+        columns = [*of_kind("text", run="Run", label="Class"), *_columns("percent")[1:]]
         tables.append(Table("published-f1", "F1 by class", columns, rows))
     if ratios:
         tables.insert(0, ratio_table(ratios))
@@ -86,12 +83,7 @@ def _columns(kind: Kind) -> list[Column]:
     last = Column("difference", "Points" if kind == "percent" else "Difference", _difference_kind(kind))
     if kind in ("bytes", "seconds"):
         last = Column("ratio", "Ratio", "ratio")
-    return [
-        Column("run", "Run"),
-        Column("published", "Published", kind),
-        Column("measured", "Measured", kind),
-        last,
-    ]
+    return [Column("run", "Run"), Column("published", "Published", kind), Column("measured", "Measured", kind), last]
 
 
 def _difference_kind(kind: Kind) -> Kind:

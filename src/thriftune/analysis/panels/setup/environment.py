@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, numbered, of_kind
 from thriftune.analysis.findings.runs import differing, is_baseline, protocol, unfinished
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -79,7 +79,7 @@ def _shared(runs: list[RunRecord]) -> Table:
 
 def _different(runs: list[RunRecord]) -> Table:
     names = list(differing(runs))
-    columns = [Column("run", "Run"), *(Column(f"p{i}", name) for i, name in enumerate(names))]
+    columns = [Column("run", "Run"), *numbered(names, "text", "p")]
     rows = []
     for run in runs:
         settings = protocol(run)

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
-from tests.analysis.simulated import answers, claims, outcomes
+from tests.analysis.statistics.simulated import answers, claims, outcomes
 
 from thriftune.analysis.findings.judgement import decide
 from thriftune.analysis.statistics import inference

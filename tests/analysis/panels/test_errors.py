@@ -13,7 +13,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import binomtest, false_discovery_control, fisher_exact
 from sklearn.feature_extraction.text import CountVectorizer
-from tests.analysis.planted import LABELS, errors, planted_slice, planted_word, texts
+from tests.analysis.panels.planted import LABELS, errors, planted_slice, planted_word, texts
 from tests.report.synthetic import Variant, sure, write, write_runs
 
 from thriftune.analysis.display.panel import Panel

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
-from tests.analysis.planted import LABELS, texts
+from tests.analysis.panels.planted import LABELS, texts
 from tests.report.synthetic import write_runs
 
 from thriftune.analysis.display.panel import Panel

@@ -27,6 +27,7 @@ from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.cost import compute
 from thriftune.analysis.panels.errors import confidence, words
 from thriftune.analysis.panels.performance import classification, curves, replication, seeds
+from thriftune.metrics import METRICS
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
@@ -66,6 +67,16 @@ def test_contract(module: PanelModule, studies: dict[str, Results]) -> None:
     applies = [check_answer(_built(module, results)) for results in studies.values()]
     assert len(applies) == len(VARIANTS) + 1
     assert any(applies), "it applies in none of the synthetic studies"
+
+
+def test_columns_of_a_metric_are_as_it_is_declared(studies: dict[str, Results]) -> None:
+    answers = [_built(module, results) for results in studies.values() for module in discover()]
+    tables = [table for panel in answers if isinstance(panel, Panel) for table in panel.tables]
+    found = [column for table in tables for column in table.columns if column.name in METRICS]
+    assert len({column.name for column in found}) > 12
+    for column in found:
+        assert column.kind == METRICS[column.name].kind, column
+        assert column.higher_is_better in (None, METRICS[column.name].higher_is_better), column
 
 
 @pytest.mark.parametrize("name", VARIANTS)
