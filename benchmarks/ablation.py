@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from arms import METHODS, Job, classifier_of, texts_of, tokens_of
 from compare import merge, table
-from techniques import ALL, TECHNIQUES, switched_off
+from techniques import ALL, COMPOSED, TECHNIQUES, switched_off
 
 from thriftune.cost.measured.environment import use_all_processors
 from thriftune.cost.measured.memory import probe
@@ -43,9 +43,9 @@ RATE = 1e-5
 
 @dataclass
 class Arm:
-    """The engine without one technique, ready to train."""
+    """The engine without some techniques, ready to train."""
 
-    technique: str | None
+    without: tuple[str, ...]
     step: step.Step
     batches: list[np.ndarray]
     prefix_seconds: float
@@ -53,7 +53,7 @@ class Arm:
 
     def epoch(self) -> float:
         """Seconds of an epoch's steps."""
-        with _freed_memory_given_back(self.technique == FREED_MEMORY), switched_off(self.technique):
+        with _freed_memory_given_back(FREED_MEMORY in self.without), switched_off(*self.without):
             started = perf_counter()
             for batch in self.batches:
                 self.step([batch], RATE)
@@ -65,26 +65,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--methods", nargs="*", default=list(ALL), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=[*ALL, COMPOSED], choices=[*METHODS, COMPOSED])
     args = parser.parse_args()
     use_all_processors()
     allocator.keep_freed_memory()
     rows: list[dict[str, Any]] = []
     for method in args.methods:
-        rows += _measured(Job("ours", method, args.texts), args.rounds)
+        rows += _measured(method, args.texts, args.rounds)
         columns = {"method": "", "without": "", "step_ms": ".0f", "speed": ".2f", "prefix_seconds": ".1f"}
         columns |= {"peak_mb": ".1f", "memory": ".2f"}
         print(table(rows, columns), flush=True)
         print(merge("ablation", vars(args), rows, ("method", "without")))
 
 
-def _measured(job: Job, rounds: int) -> list[dict[str, Any]]:
+def _measured(method: str, texts: int, rounds: int) -> list[dict[str, Any]]:
     """A method's rows."""
-    arms = {WHOLE: _arm(job, None)}
+    job = Job("ours", method.split(",", maxsplit=1)[0], texts)
+    off = ("compiled kernels",) if method == COMPOSED else ()
+    arms = {WHOLE: _arm(job, off)}
     for name, technique in TECHNIQUES.items():
-        if job.method in technique.methods:
-            arms[name] = _arm(job, name)
-    arms[RECOMPUTE] = _arm(replace(job, recompute="layers"), None)
+        if method in technique.methods:
+            arms[name] = _arm(job, (*off, name))
+    arms[RECOMPUTE] = _arm(replace(job, recompute="layers"), off)
     for arm in arms.values():
         arm.epoch()
     seconds: dict[str, list[float]] = {name: [] for name in arms}
@@ -96,7 +98,7 @@ def _measured(job: Job, rounds: int) -> list[dict[str, Any]]:
         ratios = [ours / each for ours, each in zip(seconds[WHOLE], seconds[name], strict=True)]
         rows.append(
             {
-                "method": job.method,
+                "method": method,
                 "without": name,
                 "step_ms": 1e3 * median(seconds[name]) / len(arm.batches),
                 "prefix_seconds": arm.prefix_seconds,
@@ -109,12 +111,12 @@ def _measured(job: Job, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _arm(job: Job, technique: str | None) -> Arm:
-    """Runs the frozen layers and counts memory, without the technique."""
+def _arm(job: Job, without: tuple[str, ...]) -> Arm:
+    """Runs the frozen layers and counts memory, without the techniques."""
     texts, labels = texts_of(job)
     classifier, _ = classifier_of(job)
     tokens = tokens_of(classifier, texts)
-    with switched_off(technique):
+    with switched_off(*without):
         data = run_prefix(classifier, {"train": Examples(tokens, labels)}, job.protocol, PrefixCache(None))
         cut = data["train"]
         _, (train, *_) = words.narrow(classifier, [cut], job.protocol)
@@ -124,7 +126,7 @@ def _arm(job: Job, technique: str | None) -> Arm:
         steps = step.Step(classifier, train, job.protocol, optimizer)
         peak, _ = probe(steps, [widest_batch(tokens.lengths, replace(job.protocol, epochs=1), job.seed)])
     batches = training_batches(len(train), job.batch_size, job.seed, 0)
-    return Arm(technique, steps, batches, 0.0 if cut.prefix is None else cut.prefix.seconds, peak)
+    return Arm(without, steps, batches, 0.0 if cut.prefix is None else cut.prefix.seconds, peak)
 
 
 @contextmanager

@@ -30,10 +30,8 @@ from thriftune.engine.step import Step, build_optimizer
 KINDS = {
     "matrix products": (
         "thriftune::product",
-        "thriftune::cross",
         "aten::mm",
         "aten::addmm",
-        "aten::addmm_",
         "aten::bmm",
     ),
     "attention": (

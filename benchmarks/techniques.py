@@ -18,9 +18,11 @@ from thriftune.engine import allocator, batches, forward, step
 from thriftune.engine.frozen import layers, words
 from thriftune.models import residence
 from thriftune.models.families import discover
-from thriftune.models.ops import activation, attention, dropout, kernels, linear, pooling, rows
+from thriftune.models.ops import activation, attention, dropout, kernels, pooling, products
 
 ALL = ("top_layers 2", "lora all", "full")
+COMPOSED = "lora all, no compiled kernels"
+"""LoRA as it runs where no compiler is, which is how DeBERTa's attention always runs."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Technique:
 
 
 @contextmanager
-def switched_off(name: str | None) -> Iterator[None]:
-    """Runs the block without a technique; None leaves all on."""
+def switched_off(*names: str | None) -> Iterator[None]:
+    """Runs the block without some techniques; None leaves all on."""
     undo: list[tuple[Any, str, Any]] = []
-    for old, new in (TECHNIQUES[name].replaced() if name else {}).items():
+    for old, new in [pair for name in names if name for pair in TECHNIQUES[name].replaced().items()]:
         places = [old] if isinstance(old, tuple) else _uses(old)
         assert places, f"nothing uses {old}"
         for owner, attribute in places:
@@ -73,23 +75,6 @@ def _plain_dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
     return nn.functional.dropout(x, rate) if rate else x
 
 
-def _plain_dropout_add(x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
-    return residual + _plain_dropout(x, rate)
-
-
-def _plain_pad(packed: torch.Tensor, group: Any) -> torch.Tensor:
-    if group.slots is None:
-        return packed.reshape(group.texts, group.width, *packed.shape[1:])
-    out = packed.new_zeros(group.texts * group.width, *packed.shape[1:])
-    out[group.slots] = packed
-    return out.view(group.texts, group.width, *packed.shape[1:])
-
-
-def _plain_unpad(padded: torch.Tensor, group: Any) -> torch.Tensor:
-    flat = padded.reshape(group.texts * group.width, *padded.shape[2:])
-    return flat if group.slots is None else flat[group.slots]
-
-
 def _plain_attend(query: Any, key: Any, value: Any, bias: Any, mask: Any, scale: float, rate: float) -> Any:
     """Softmax attention as autograd differentiates it."""
     scores = query @ key.transpose(-1, -2) * scale
@@ -98,32 +83,6 @@ def _plain_attend(query: Any, key: Any, value: Any, bias: Any, mask: Any, scale:
     if mask is not None:
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     return _plain_dropout(scores.softmax(dim=-1), rate) @ value
-
-
-def _plain_attention(
-    query: Any, key: Any, value: Any, packed: Any, heads: int, scale: float, rate: float, first_only: bool,
-    bias: Any = None, window: int | None = None,
-) -> torch.Tensor:  # fmt: skip
-    """Attention over packed rows without functions of its own for the backward pass."""
-
-    def by_head(padded: torch.Tensor) -> torch.Tensor:
-        return padded.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-    out = []
-    for group in packed.groups:
-        own = slice(group.first_row, group.first_row + group.rows)
-        texts = slice(group.first_text, group.first_text + group.texts)
-        q = query[texts].unsqueeze(1) if first_only else _plain_pad(query[own], group)
-        q, k, v = (by_head(part) for part in (q, _plain_pad(key[own], group), _plain_pad(value[own], group)))
-        mask = group.mask if window is None else attention._near(group, window, first_only, query.device)
-        added = None if bias is None else bias(q, k, group)
-        attended = _plain_attend(q, k, v, added, mask, scale, rate).transpose(1, 2).flatten(2)
-        out.append(attended.squeeze(1) if first_only else _plain_unpad(attended, group))
-    return torch.cat(out)
-
-
-def _plain_project(modules: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return tuple(linear.linear(module, x) for module in modules)
 
 
 def _plain_optimizer(classifier: Any, settings: Any, learning_rate: float) -> torch.optim.AdamW:
@@ -146,18 +105,15 @@ TECHNIQUES: dict[str, Technique] = {
     "no keys and values in the last layer": Technique(lambda: {pooling.can_pool: lambda *_: False}, ALL),
     "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
+    "oneDNN for what is only predicted": Technique(lambda: {products.wide_library: lambda: False}, ("top_layers 2",)),
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(
         lambda: {words.narrow: lambda classifier, splits, protocol: (None, splits)}, ("full",)
     ),
-    "frozen projections as one": Technique(lambda: {linear.project: _plain_project}, ("lora all",)),
-    "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, ()),
-    "fused packed attention": Technique(lambda: {attention.packed_attention: _plain_attention}, ALL),
-    "padding by gathers": Technique(lambda: {rows.pad: _plain_pad, rows.unpad: _plain_unpad}, ()),
-    "lean LoRA": Technique(lambda: {linear._plain_lora: lambda module: None}, ("lora all",)),
-    "dropout masks as bits": Technique(
-        lambda: {dropout.dropout: _plain_dropout, dropout.dropout_add: _plain_dropout_add}, ()
-    ),
+    "compiled attention": Technique(lambda: {attention.packed_attention: attention.padded_attention}, ALL),
+    "attention in groups of similar length": Technique(lambda: {(batches, "TEXTS_PER_GROUP"): 1 << 30}, (COMPOSED,)),
+    "attention's probabilities saved once": Technique(lambda: {attention.attend: _plain_attend}, (COMPOSED,)),
+    "own dropout": Technique(lambda: {dropout.dropout: _plain_dropout}, (COMPOSED,)),
     "fused AdamW": Technique(lambda: {step.build_optimizer: _plain_optimizer}, ALL),
 }

@@ -72,3 +72,38 @@ def test_study_files_in_the_text_load(page: Path) -> None:
         data = parse_yaml(block, page.name)
         whole = {"name": "x", "data": {"source": "a.csv", "text": "t"}} | data
         study_from_dict(whole, Path(), page.name)
+
+
+def test_the_tree_names_what_there_is() -> None:
+    """Every file and folder of the README's tree exists where it stands, and every package stands there."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("## The tree")[2].split("```")[1]
+    folders, named = {-2: ROOT}, set()
+    for line in tree.strip("\n").split("\n"):
+        depth = len(line) - len(line.lstrip())
+        if depth <= 4:
+            head, _, phrase = line.strip().partition("  ")
+            here = folders[depth - 2]
+            for name in head.split():
+                assert (here / name).exists(), f"README: {here.relative_to(ROOT)} has no {name}"
+                folders[depth] = here / name
+                named.add(here / name)
+        else:
+            phrase = line
+        inside = folders[max(key for key in folders if key <= depth)]
+        for name in re.findall(r"(?<![\w*/])\w+\.(?:py|md|sh)\b", phrase):
+            places = (inside, inside.parent)
+            assert any((place / name).exists() for place in places), f"README: {inside.relative_to(ROOT)} has no {name}"
+    package = ROOT / "src" / "thriftune"
+    below = {path.parent for path in [*package.glob("*/__init__.py"), *package.glob("*/*/__init__.py")]}
+    missing = {str(path.relative_to(package)) for path in below - named if path.parent.name != "panels"}
+    assert missing <= {"methods/linear"}, "folders that README's tree leaves out"
+
+
+PACKAGES = "analysis|cli|cost|data|engine|methods|models|report|results|study"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_modules_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(rf"`((?:{PACKAGES})/[\w/]+(?:\.py|/))`", page.read_text(encoding="utf-8"))
+    assert not [path for path in named if not (ROOT / "src" / "thriftune" / path).exists()]

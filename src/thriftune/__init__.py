@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thriftune.comparison import compare
     from thriftune.errors import InputError
     from thriftune.report.render import write_report
     from thriftune.results.store import Results
-    from thriftune.study.execute import compare
     from thriftune.study.file.config import Study, load_study
     from thriftune.study.forecast.estimate import Question, estimate
 
@@ -23,7 +23,7 @@ _HOMES = {
     "InputError": "thriftune.errors",
     "Question": "thriftune.study.forecast.estimate",
     "Study": "thriftune.study.file.config",
-    "compare": "thriftune.study.execute",
+    "compare": "thriftune.comparison",
     "estimate": "thriftune.study.forecast.estimate",
     "load_study": "thriftune.study.file.config",
     "write_report": "thriftune.report.render",

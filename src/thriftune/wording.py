@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thriftune.metrics import METRICS
+
 UNKNOWN = "not known"
 
 
@@ -113,7 +115,7 @@ def size(value: float) -> str:
 
 def select_score(value: float, select: str) -> str:
     """A validation score by which something is selected: "84.1%", or of a loss "0.4321"."""
-    return f"{value:.4f}" if select == "loss" else percent(value)
+    return percent(value) if METRICS[select].kind == "percent" else f"{value:.4f}"
 
 
 def settings(values: Mapping[str, Any]) -> str:
@@ -175,6 +177,12 @@ def plural(number: int, noun: str) -> str:
 def plain(text: str) -> str:
     """The text without characters that turn the direction of what follows (U+202A–E, U+2066–9)."""
     return re.sub("[\u202a-\u202e\u2066-\u2069]", "", text)
+
+
+def first_of(names: Sequence[str], most: int = 6) -> str:
+    """The first of some names, and how many more there are: "a, b and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def one_line(text: str) -> str:

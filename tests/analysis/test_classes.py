@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.analysis.summarised import summarised
 from tests.report.synthetic import Variant, sure, write, write_runs
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
@@ -130,6 +131,6 @@ def test_a_run_with_hardly_an_error_still_has_a_matrix(many: Results) -> None:
 
 
 def test_the_terminal_stays_readable(crowded: Results) -> None:
-    sentences = [*summary_sentences(crowded), *verdict_sentences(crowded)]
+    sentences = [*summary_sentences(summarised(crowded)), *verdict_sentences(summarised(crowded))]
     assert max(map(len, sentences)) <= SENTENCE
     assert len(sentences) < 30

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import vl_convert
 
-from thriftune.analysis.display import crossings
+from thriftune.analysis.findings import crossings
 from thriftune.report.theme import figure
 from thriftune.results.prediction import AxisPoint
 

@@ -12,11 +12,11 @@ from scipy.stats import spearmanr
 from tests.report.synthetic import VARIANTS, Variant, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.profile import unusable
 from thriftune.analysis.findings.runs import comparable
 from thriftune.analysis.panels import PanelModule
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.data import annotators, dynamics, label_errors, partial_text, unanimous
-from thriftune.analysis.panels.data.profile import unusable
 from thriftune.results.store import Results
 
 CALM = Variant(troubled=False, texts=1500)
@@ -35,7 +35,7 @@ def _applies(module: PanelModule, results: Results) -> Panel:
 
 
 def test_rows_that_could_not_be_used_are_mentioned(studies: dict[str, Results]) -> None:
-    assert summary.notes(studies["calm"])[0] == "12 rows of the source could not be used (label is empty: 12)."
+    assert summary._notes(studies["calm"])[0] == "12 rows of the source could not be used (label is empty: 12)."
     profile = studies["calm"].study.profile
     assert unusable(replace(profile, dropped=[])) is None
 
@@ -124,7 +124,7 @@ class TestLabelErrors:
                 for name, values in turned.items()
             ]
             results.store.run(run.run_id).write_predictions("test", frame.with_columns(mixed))
-        panel = label_errors.build(results)
+        panel = label_errors.build(results.store.load())
         assert isinstance(panel, NotApplicable)
         assert "err too often" in panel.reason
 

@@ -17,11 +17,11 @@ from tests.analysis.planted import LABELS, errors, planted_slice, planted_word, 
 from tests.report.synthetic import Variant, sure, write, write_runs
 
 from thriftune.analysis.display.panel import Panel
-from thriftune.analysis.findings.clusters import regions
-from thriftune.analysis.findings.error_matrix import error_matrix
-from thriftune.analysis.findings.negation import language
-from thriftune.analysis.findings.properties import overlap, parts, ranges
-from thriftune.analysis.findings.vocabulary import take_apart, vocabulary
+from thriftune.analysis.findings.errors.clusters import regions
+from thriftune.analysis.findings.errors.error_matrix import error_matrix
+from thriftune.analysis.findings.errors.negation import language
+from thriftune.analysis.findings.errors.properties import overlap, parts, ranges
+from thriftune.analysis.findings.errors.vocabulary import take_apart, vocabulary
 from thriftune.analysis.panels.errors import error_map, error_words, slices, surest
 from thriftune.analysis.panels.errors.error_map import keywords
 from thriftune.analysis.statistics.enrichment import LEVEL, adjusted, enrichment

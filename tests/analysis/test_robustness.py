@@ -11,7 +11,7 @@ from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.panels.performance import robustness_drops as robustness
-from thriftune.analysis.statistics.drops import families, independent_drop, paired_drop
+from thriftune.analysis.statistics.drops import Families, families, independent_drop, paired_drop
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings
 from thriftune.results.store import Results
@@ -28,6 +28,10 @@ def _panel(results: Results) -> Panel:
     return panel
 
 
+def _families(first: pl.DataFrame, second: pl.DataFrame) -> Families | None:
+    return families(*robustness.coded(first, second, first.columns))
+
+
 class TestFamilies:
     def test_texts_that_share_a_part_belong_together(self) -> None:
         first = pl.DataFrame({"a": [f"p{i}" for i in range(40)], "b": [f"h{i}" for i in range(40)]})
@@ -38,7 +42,7 @@ class TestFamilies:
         second = second.with_columns(
             pl.when(pl.col("a") == "new").then(pl.col("a") + pl.col("b")).otherwise(pl.col("a")).alias("a")
         )
-        found = families(first, second, ["a", "b"])
+        found = _families(first, second)
         assert found is not None
         assert found.shared_texts == 80
         for i in range(40):
@@ -48,16 +52,13 @@ class TestFamilies:
 
     def test_the_same_words_in_another_column_are_no_link(self) -> None:
         frame = pl.DataFrame({"a": [f"x{i}" for i in range(40)], "b": [f"y{i}" for i in range(40)]})
-        assert families(frame, frame.select(pl.col("b").alias("a"), pl.col("a").alias("b")), ["a", "b"]) is None
+        assert _families(frame, frame.select(pl.col("b").alias("a"), pl.col("a").alias("b"))) is None
 
     def test_too_few_families_or_texts_do_not_pair(self) -> None:
         first = pl.DataFrame({"a": ["one"] * 50 + ["two"] * 50, "b": [f"h{i}" for i in range(100)]})
-        assert families(first, first, ["a", "b"]) is None
+        assert _families(first, first) is None
         many = pl.DataFrame({"a": [f"p{i}" for i in range(100)]})
-        assert (
-            families(many, pl.DataFrame({"a": [f"p{i}" for i in range(49)] + [f"q{i}" for i in range(51)]}), ["a"])
-            is None
-        )
+        assert _families(many, pl.DataFrame({"a": [f"p{i}" for i in range(49)] + [f"q{i}" for i in range(51)]})) is None
 
     def test_revisions_pair_with_their_originals(self) -> None:
         data = load_with_robustness(
@@ -65,7 +66,7 @@ class TestFamilies:
             {"original": "demo:cad-original", "revised": "demo:cad-revised"},
         )
         frames = {name: further.frame for name, further in data.robustness.items()}
-        found = families(frames["original"], frames["revised"], ["premise", "hypothesis"])
+        found = families(*robustness.coded(frames["original"], frames["revised"], ["premise", "hypothesis"]))
         assert found is not None
         assert found.shared_texts == 1598
         assert len(set(found.first)) == 385
@@ -81,7 +82,7 @@ class TestDrops:
         rng = np.random.default_rng(0)
         right = (rng.random(300) < 0.8).astype(float)
         frame = pl.DataFrame({"a": [f"p{i}" for i in range(300)]})
-        groups = families(frame, frame, ["a"])
+        groups = _families(frame, frame)
         assert groups is not None
         drop = paired_drop(right, right, groups)
         assert (drop.value, drop.low, drop.high) == (0, 0, 0)
@@ -97,8 +98,6 @@ class TestDrops:
 
     @pytest.mark.parametrize("spread", [0.0, 0.15])
     def test_the_interval_holds_the_true_drop_95_times_in_100(self, spread: float) -> None:
-        from thriftune.analysis.statistics.drops import Families
-
         clipped = [np.clip(np.random.default_rng(9).normal(m, spread, 10**6), 0, 1).mean() for m in (0.8, 0.6)]
         true = clipped[0] - clipped[1]
         held = 0
@@ -112,7 +111,7 @@ class TestDrops:
         """Each of one text and its partner: an algorithm over pairs of texts would not end."""
         rng = np.random.default_rng(0)
         frame = pl.DataFrame({"a": [f"p{i}" for i in range(100_000)]})
-        groups = families(frame, frame, ["a"])
+        groups = _families(frame, frame)
         assert groups is not None
         first, second = rng.random(100_000).round(), rng.random(100_000).round()
         drop = paired_drop(first, second, groups)
@@ -152,7 +151,7 @@ class TestPanel:
         labels = results.labels
         turned = frame["label"].replace_strict(labels, labels[1:] + labels[:1])
         results.store.run(run.run_id).write_predictions("again", frame.with_columns(turned.alias("predicted")))
-        sentences = _panel(results).sentences
+        sentences = _panel(results.store.load()).sentences
         assert "top_layers 2 loses most" in sentences[0]
         assert "their intervals do not overlap" in sentences[0]
 

@@ -17,9 +17,10 @@ from tests.report.synthetic import VARIANTS, write
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.runs import difference_sentence, differing
+from thriftune.analysis.findings.search import curve_of, lines
 from thriftune.analysis.panels.performance import search
-from thriftune.analysis.statistics.expected_best import budgets, curve_of, expected_best
-from thriftune.report.table import panel_rows, search_lines
+from thriftune.analysis.statistics.expected_best import budgets, expected_best
+from thriftune.report.table import panel_rows
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
@@ -121,8 +122,8 @@ def test_panel(results: Results) -> None:
         assert vl_convert.vegalite_to_svg(figure(chart.spec)).startswith("<svg")
     seconds = {row["series"]: row["x"] for row in panel.charts[1].spec["data"]["values"] if row["trials"] == 4}
     assert seconds == {first: 11.0, second: 19.0}
-    assert len(search_lines(results)) == 2
-    assert search_lines(results)[0].endswith("4 trials in 11.0 s, no part of its Time.")
+    assert len(lines(results)) == 2
+    assert lines(results)[0].endswith("4 trials in 11.0 s, no part of its Time.")
 
 
 def test_more_search_is_not_worth_it_where_all_settings_score_alike(results: Results) -> None:

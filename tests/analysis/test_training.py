@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.analysis.summarised import asking, summarised
 from tests.report.synthetic import Variant, ended, write
 from typer.testing import CliRunner
 
@@ -20,6 +21,8 @@ from thriftune import cli
 from thriftune.analysis.analyse import analyse
 from thriftune.analysis.display.panel import Panel
 from thriftune.analysis.findings import training
+from thriftune.analysis.findings.answers import verdicts as said
+from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.training import AT, earlier_state, trained
@@ -40,7 +43,7 @@ CLAIMS = re.compile(r"better than|worse|is equivalent|classified best|best class
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return write(tmp_path_factory.mktemp("plain"), Variant(troubled=False, texts=900)).load()
+    return asking(write(tmp_path_factory.mktemp("plain"), Variant(troubled=False, texts=900)).load())
 
 
 def _with(results: Results, changes: dict[str, Any], **study: Any) -> Results:
@@ -84,7 +87,9 @@ def test_the_first_screen_says_how_the_others_ended(plain: Results) -> None:
     def said(**found: Training | None) -> str:
         results = _with(plain, {"lora r8": found.pop("lora", FLAT), "top_layers 2": found.pop("top", FLAT)} | found)
         text = training.others(results)
-        assert all(each in _panel(summary, results).sentences and each in summary_remarks(results) for each in text)
+        assert all(
+            each in _panel(summary, results).sentences and each in summary_remarks(summarised(results)) for each in text
+        )
         return "".join(text)
 
     every = "Every fine-tuned method had reached a plateau when training ended."
@@ -147,19 +152,19 @@ def test_a_loss_at_chance_is_said(tmp_path: Path) -> None:
     text = " ".join(_panel(curves, results).sentences)
     assert "The loss of lora r8 stayed at chance (ln K = 1.39)." in text
     assert "validation loss of full was not below that of a guess" in text
-    assert "lora r8 and lora r64: their loss stayed at chance (ln K = 1.39)." in summary_remarks(results)
+    assert "lora r8 and lora r64: their loss stayed at chance (ln K = 1.39)." in summary_remarks(summarised(results))
     assert "lora r8 and lora r64: their loss stayed at chance" in " ".join(_panel(summary, results).sentences)
 
 
 def test_a_run_that_did_not_learn_and_was_still_improving(tmp_path: Path) -> None:
     results = write(tmp_path, Variant(texts=300)).load()
     results = _with(results, {"lora r64": RISING})
-    assert "lora r64 (" in summary.performance(results)
-    assert "did not learn at this budget: not above" in summary.performance(results)
-    assert "did not learn at this budget" in " ".join(verdicts.sentences(results))
-    assert "↗ Did not learn at this budget: lora r64." in summary_remarks(results)
+    assert "lora r64 (" in performance(results)
+    assert "did not learn at this budget: not above" in performance(results)
+    assert "did not learn at this budget" in " ".join(said.sentences(results))
+    assert "↗ Did not learn at this budget: lora r64." in summary_remarks(summarised(results))
     assert trained(results).more is not None
-    assert "classified best at this budget" in summary.performance(results)
+    assert "classified best at this budget" in performance(results)
 
 
 def _claims(texts: Iterable[str]) -> list[str]:
@@ -198,7 +203,7 @@ def test_no_claim_rests_on_a_run_that_was_still_improving_without_the_words(
     lead = _panel(recommendation, results).sentences[0]
     headline = "Every fine-tuned method was still improving; at this budget, take "
     assert lead.startswith(headline if len(still) == 3 else "At this budget, take " if still else "Take ")
-    assert ("Every fine-tuned method was still" in summary.performance(results)) == (len(still) == 3)
+    assert ("Every fine-tuned method was still" in performance(results)) == (len(still) == 3)
     careful, command = summary_training(results)
     assert bool(careful) == bool(command) == bool(still)
     assert all(name in careful[0] for name in still)
@@ -212,8 +217,8 @@ def test_a_baseline_ahead_of_methods_that_were_still_improving(plain: Results) -
     assert test is not None
     ahead: dict[str, Any] = {"tfidf": {"test": dataclasses.replace(test, accuracy=0.99)}}
     sentence = "No fine-tuned model was better than a classifier without a transformer"
-    assert f"{sentence}." in summary.performance(_with(plain, ahead))
-    text = summary.performance(_with(plain, ahead | {"lora r8": RISING}))
+    assert f"{sentence}." in performance(_with(plain, ahead))
+    text = performance(_with(plain, ahead | {"lora r8": RISING}))
     assert "tfidf classified best at this budget" in text
     assert f"{sentence} at this budget; still improving: lora r8 (+2.4 points)." in text
 
@@ -223,9 +228,9 @@ def test_equivalence_and_batch_sizes_say_so_too(tmp_path: Path, plain: Results) 
     for outcome in ("equivalent", "undecided", "better"):
         changed = dataclasses.replace(verdict, outcome=outcome)
         texts = [
-            *verdicts._differences([changed]),
-            *verdicts._equivalent([changed], 5),
-            *verdicts._undecided([changed]),
+            *said._differences([changed]),
+            *said._equivalent([changed], 5),
+            *said._undecided([changed]),
         ]
         assert len(texts) == 1
         assert AT in texts[0]
@@ -270,11 +275,11 @@ def test_recommend_prints_the_words_and_the_command(tmp_path: Path, monkeypatch:
 
 
 def test_the_terminal_marks_runs_that_were_still_improving(plain: Results) -> None:
-    rows = {row["Run"]: row for row in summary_rows(_with(plain, {"full": RISING}))}
+    rows = {row["Run"]: row for row in summary_rows(summarised(_with(plain, {"full": RISING})))}
     assert rows["full"]["Acc. %"].startswith("↗ ")
     assert not rows["lora r8"]["Acc. %"].startswith("↗")
-    assert summary_remarks(_with(plain, {"full": RISING}))[0] == "↗ Still improving: full."
-    assert not any("↗" in text for text in summary_remarks(plain))
+    assert summary_remarks(summarised(_with(plain, {"full": RISING})))[0] == "↗ Still improving: full."
+    assert not any("↗" in text for text in summary_remarks(summarised(plain)))
 
 
 def test_predicted_time_is_that_of_the_runs(plain: Results) -> None:

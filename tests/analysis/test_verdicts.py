@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from tests.analysis.summarised import asking
 from tests.report.synthetic import VARIANTS, Variant, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.answers import verdicts as said
+from thriftune.analysis.findings.answers.performance import performance, standing
+from thriftune.analysis.findings.errors import overlap as overlaps
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.runs import cells
-from thriftune.analysis.panels.answers import hypotheses, summary, verdicts
+from thriftune.analysis.panels.answers import hypotheses, verdicts
 from thriftune.analysis.panels.answers.hypotheses import Pair, less_computation, median_interval
 from thriftune.analysis.panels.errors import overlap
 from thriftune.analysis.panels.performance import seeds
@@ -44,15 +48,15 @@ def test_one_seed_speaks_of_its_models(plain: Results) -> None:
     found = judge(plain).verdicts
     assert {verdict.claim for verdict in found} == {"trained models"}
     assert all(verdict.discordant and verdict.bootstrap for verdict in found)
-    assert "not about the methods" in verdicts.sentences(plain)[0]
-    assert "Of the models trained here" in summary.performance(plain)
+    assert "not about the methods" in said.sentences(plain)[0]
+    assert "Of the models trained here" in performance(plain)
 
 
 def test_repeats_speak_of_methods(repeated: Results) -> None:
     found = judge(repeated).verdicts
     assert {verdict.claim for verdict in found} == {"methods"}
-    assert "about the methods" in verdicts.sentences(repeated)[0]
-    assert "Of the models trained here" not in summary.performance(repeated)
+    assert "about the methods" in said.sentences(repeated)[0]
+    assert "Of the models trained here" not in performance(repeated)
     statistics = _panel(verdicts.build(repeated)).statistics["pairs"][0]
     assert statistics["mcnemar"] is None
     assert statistics["mcnemar_reason"]
@@ -73,23 +77,23 @@ def test_a_tie_is_called_one(plain: Results) -> None:
     level = dataclasses.replace(
         verdict, outcome="undecided", accuracy=dataclasses.replace(verdict.accuracy, estimate=0.0)
     )
-    text = summary.standing(dataclasses.replace(judgement, verdicts=[level]), [level.first, level.second])
+    text = standing(dataclasses.replace(judgement, verdicts=[level]), [level.first, level.second])
     assert "level with" in text
     assert "by " not in text
-    (undecided,) = verdicts._undecided([level])
+    (undecided,) = said._undecided([level])
     assert "(no difference, interval" in undecided
     assert "0.0 points" not in text + undecided
 
 
 def test_runs_that_support_no_verdict_are_named(plain: Results) -> None:
-    (text,) = [text for text in verdicts.sentences(plain) if text.startswith("No verdict rests on")]
+    (text,) = [text for text in said.sentences(plain) if text.startswith("No verdict rests on")]
     assert "lora r64 (did not learn" in text
     assert "full on xxl (out of memory)" in text
     assert re.search(r"lora r8 against full .*\(under different protocols: batch size 8 and 32\)", text)
     named = {name for verdict in judge(plain).verdicts for name in (verdict.first.name, verdict.second.name)}
     assert not named & {"lora r64", "full on xxl", "majority"}
     assert ("lora r8", "full") not in {(v.first.name, v.second.name) for v in judge(plain).verdicts}
-    assert "not comparable with full, which ran under another protocol" in summary.performance(plain)
+    assert "not comparable with full, which ran under another protocol" in performance(plain)
 
 
 def _with(results: Results, runs: list) -> Results:
@@ -102,7 +106,7 @@ def test_a_lost_seed_is_mentioned(repeated: Results) -> None:
         for i, run in enumerate(repeated.runs)
     ]
     results = _with(repeated, runs)
-    text = " ".join(verdicts.sentences(results))
+    text = " ".join(said.sentences(results))
     assert "full seed 0 (diverged)" in text
     assert "flatters their method: full (1 of 3)" in text
     assert _panel(seeds.build(results)).tables[0].rows[0]["lost"] == 1
@@ -118,7 +122,7 @@ def test_a_method_with_one_seed_among_repeated_ones(repeated: Results) -> None:
         ("full seed 0", "lora r8"): "trained models",
         ("lora r8", "top_layers 2"): "methods",
     }
-    assert "pairs with full seed 0: one seed" in verdicts.sentences(results)[0]
+    assert "pairs with full seed 0: one seed" in said.sentences(results)[0]
     assert "One seed: full seed 0" in _panel(seeds.build(results)).sentences[1]
 
 
@@ -133,13 +137,13 @@ def test_pooled_spread_is_the_residual_deviation(repeated: Results) -> None:
 
 
 def test_overlap_stands_beside_that_of_seeds(plain: Results, repeated: Results) -> None:
-    assert "is not known: it takes two methods of a model with two seeds or more" in overlap.sentences(plain)[0]
-    found = overlap.overlap(repeated)
+    assert "is not known: it takes two methods of a model with two seeds or more" in overlaps.sentences(plain)[0]
+    found = overlaps.overlap(repeated)
     assert found is not None
     assert len(found.pairs("seeds")) == 9
     assert len(found.pairs("methods")) == 27
     assert found.methods is not None
-    assert any(word in overlap.sentences(repeated)[0] for word in ("undecided", "as seeds do", "more than seeds do"))
+    assert any(word in overlaps.sentences(repeated)[0] for word in ("undecided", "as seeds do", "more than seeds do"))
     rows = _panel(overlap.build(repeated)).tables[1].rows
     assert all(sum(row[name] for name in overlap.SHARES) == pytest.approx(1) for row in rows)
 
@@ -147,21 +151,30 @@ def test_overlap_stands_beside_that_of_seeds(plain: Results, repeated: Results) 
 def test_models_are_compared_with_methods(tmp_path: Path) -> None:
     variant = Variant(seeds=2, models=("demo:minilm", "bert"), texts=400, troubled=False, baselines=False)
     results = write(tmp_path, variant).load()
-    found = overlap.overlap(results)
+    found = overlaps.overlap(results)
     assert found is not None
-    assert {kind: len(found.pairs(kind)) for kind in overlap.KINDS} == {
+    assert {kind: len(found.pairs(kind)) for kind in overlaps.KINDS} == {
         "seeds": 6,
         "methods": 24,
         "models": 12,
         "both": 24,
     }
     assert found.models is not None
-    assert "one method on two models" in overlap.sentences(results)[1]
-    assert sum(text.startswith("On demo:minilm: ") for text in verdicts.sentences(results)) >= 1
+    assert "one method on two models" in overlaps.sentences(results)[1]
+    assert sum(text.startswith("On demo:minilm: ") for text in said.sentences(results)) >= 1
+
+
+def test_hypotheses_are_for_studies_with_published_numbers_or_that_ask(repeated: Results) -> None:
+    skipped = hypotheses.build(repeated)
+    assert isinstance(skipped, NotApplicable)
+    assert "hypotheses: true" in skipped.reason
+    assert _panel(hypotheses.build(asking(repeated))).sentences
+    published = dataclasses.replace(repeated.study, published={"full": {"accuracy": 0.8}})
+    assert _panel(hypotheses.build(Results(repeated.store, published))).sentences
 
 
 def test_hypotheses_are_about_lora(repeated: Results) -> None:
-    panel = _panel(hypotheses.build(repeated))
+    panel = _panel(hypotheses.build(asking(repeated)))
     answers = {each["name"]: each["answer"] for each in panel.statistics["hypotheses"]}
     assert answers["Less computation"] == "refuted", "lora takes more time and memory than the top layers"
     assert [(row["light"], row["heavy"]) for row in panel.tables[0].rows] == [

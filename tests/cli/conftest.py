@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.study.synthetic_speeds import speeds
+from tests.study.proposal.synthetic_speeds import speeds
 
 from thriftune.study.events import StudyPlanned
 from thriftune.study.forecast import estimate as forecast
@@ -26,7 +26,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """init times no machine."""
-    monkeypatch.setattr("thriftune.study.proposal.speeds.speeds_here", lambda *_: speeds(1e-3))
+    monkeypatch.setattr("thriftune.study.proposal.method_speeds.speeds_here", lambda *_: speeds(1e-3))
 
 
 @pytest.fixture
@@ -45,10 +45,13 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             listener(StudyPlanned(["full"], []))
             if isinstance(outcome, BaseException):
                 raise outcome
-            return SimpleNamespace(runs=[SimpleNamespace(name="full", status=outcome, message="why")])
+            run = SimpleNamespace(name="full", status=outcome, message="why")
+            return SimpleNamespace(results=SimpleNamespace(runs=[run]), out=out)
 
-        monkeypatch.setitem(sys.modules, "thriftune.study.execute", SimpleNamespace(compare=compare))
-        render = SimpleNamespace(write_report=lambda out: out / "report.html", write_figures=lambda out, charts: None)
+        monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
+        render = SimpleNamespace(
+            write_page=lambda analysis: analysis.out / "report.html", write_figures=lambda out, charts: None
+        )
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.data import tiny_tokenizers
-from tests.data.tiny_tokenizers import MARKS, WORDS
 from transformers import AlbertTokenizer, CamembertTokenizer, XLMRobertaTokenizer
+
+from thriftune.testing import tokenizers as tiny_tokenizers
+from thriftune.testing.tokenizers import MARKS, WORDS
 
 MARKERS = ("[E1]", "<e1>")
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from tests.data.tiny_tokenizers import bert
 
 from thriftune.data.load import load_dataset
 from thriftune.data.profile import lengths, profile_dataset
 from thriftune.data.settings import DataSettings
 from thriftune.data.tokens import encode
 from thriftune.results.profile import SharedText
+from thriftune.testing.tokenizers import bert
 
 
 def test_profile_of_pairs(write) -> None:

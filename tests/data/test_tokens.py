@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.data.tiny_tokenizers import KINDS
 
 from thriftune.data.tokens import Tokens, encode
 from thriftune.errors import InputError
+from thriftune.testing.tokenizers import KINDS
 
 TOKENIZERS = {name: make() for name, make in KINDS.items()}
 SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "<s>", "</s>", "<mask>", "<pad>"]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.data import tiny_tokenizers
 from tests.engine.reference import collate
 from tests.methods.peft_reference import train_plain, without_any_dropout
 from tests.tiny_data import LABELS, examples
@@ -29,6 +28,7 @@ from thriftune.models.classifier import Classifier
 from thriftune.models.padding import padding_id
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.trained.save import save_classifier
+from thriftune.testing import tokenizers as tiny_tokenizers
 
 PROTOCOL = Protocol(
     epochs=1,

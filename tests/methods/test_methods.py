@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,13 @@ from tests.tiny_models import KINDS, LAYERS, SHARED, model_folder
 
 from thriftune.errors import InputError
 from thriftune.methods import discover, find
-from thriftune.methods.base import Baseline, Labelled, Method, TransformerMethod
+from thriftune.methods.base import Labelled, Method, TransformerMethod
 from thriftune.models.classifier import Classifier
-from thriftune.models.pretrained.load import load_classifier, skeleton
+from thriftune.models.pretrained.load import load_classifier
 from thriftune.settings import SettingsError
+from thriftune.testing import Check, method_checks
 
-EXAMPLES: dict[str, dict[str, Any]] = {"peft": {"type": "IA3"}}
-TRANSFORMERS = [name for name, method in discover().items() if not method.BASELINE]
-BASELINES = [name for name, method in discover().items() if not method.NEEDS_MODEL]
+EXAMPLES: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}}
 
 
 def made(name: str, **settings: Any) -> Method:
@@ -36,36 +34,25 @@ def applied(name: str, kind: str = "bert", **settings: Any) -> Classifier:
     return classifier
 
 
-@pytest.mark.parametrize("name", discover())
-def test_every_method_is_described(name: str) -> None:
-    method = find(name)
-    assert name == method.NAME
-    assert method.SUMMARY
-    assert method.SOURCE
-    assert all(f.metadata.get("help") for f in fields(method))
-    assert made(name).flat()["name"] == name
-    assert made(name).label
-
-
-FITTING = [
-    *((name, kind) for name in TRANSFORMERS for kind in KINDS if (name, kind) != ("bitfit", "modernbert")),
-    *((name, SHARED[0]) for name in TRANSFORMERS if name != "top_layers"),
+REFUSED = {"bitfit": ("modernbert",), "top_layers": (SHARED[0],)}
+CHECKS = [
+    (name, check)
+    for name in discover()
+    for check in method_checks(made(name), (*KINDS, SHARED[0]), REFUSED.get(name, ()))
 ]
 
 
-@pytest.mark.parametrize(("name", "kind"), FITTING)
-def test_every_method_trains_the_head_and_fits_every_family(name: str, kind: str) -> None:
-    settings = {"type": "LOHA"} if name == "peft" else {}  # IA3 needs targets that PEFT knows for few families
-    classifier = applied(name, kind, **settings)
-    counts = classifier.counts()
-    assert counts.head == load_classifier(model_folder(kind), LABELS).counts().head
-    assert counts.trained >= counts.head
-    assert counts.total >= counts.trained
-    assert sum(p.numel() for _, p in classifier.trained()) == counts.trained
-    on_shapes = skeleton(model_folder(kind), LABELS)
-    made(name, **settings).apply(on_shapes, torch.Generator())  # type: ignore[attr-defined]
-    assert on_shapes.counts() == counts
-    assert on_shapes.cut == classifier.cut
+def test_every_method_has_every_check() -> None:
+    for name, method in discover().items():
+        own = [check for each, check in CHECKS if each == name]
+        trains = issubclass(method, TransformerMethod)
+        expected = 4 + 2 * (len(KINDS) + 1) - len(REFUSED.get(name, ())) if trains else 3 - method.NEEDS_MODEL
+        assert len(own) == expected, name
+
+
+@pytest.mark.parametrize(("name", "check"), CHECKS, ids=str)
+def test_contract(name: str, check: Check) -> None:
+    check()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,23 +127,6 @@ def test_prompt_learning_takes_the_reference_path() -> None:
     classifier = applied("peft", type="PROMPT_TUNING", num_virtual_tokens=4)
     assert classifier.input_tuner
     assert classifier.cut is None
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_every_baseline_predicts_probabilities_and_is_deterministic(name: str, tmp_path: Any) -> None:
-    first, second, labels = pairs(200)
-    method = made(name)
-    assert isinstance(method, Baseline)
-    train = Labelled([first, second], labels)
-    fitted = method.fit(train, 4, seed=0)
-    probabilities = fitted.predict([first, second])
-    assert probabilities.shape == (200, 4)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-    assert (probabilities[:, 3] == 0).all()
-    again = method.fit(train, 4, seed=0).predict([first, second])
-    np.testing.assert_array_equal(probabilities, again)
-    assert fitted.save(tmp_path) == sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert not list(tmp_path.glob("*.pkl"))
 
 
 def test_majority_and_tfidf_know_what_they_should() -> None:

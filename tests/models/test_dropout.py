@@ -1,14 +1,12 @@
-"""Our dropout: frequency, scale, gradient, and bits that survive packing."""
+"""Our dropout: frequency, scale and gradient, with the kernels and without."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from thriftune.models.ops import kernels
-from thriftune.models.ops.dropout import dropout, dropout_add, keep_mask, pack_bits, rate_of, unpack_bits
+from thriftune.models.ops.dropout import draw, dropout, rate_of
 
 
 @pytest.fixture(autouse=True, params=["kernels", "without"])
@@ -30,8 +28,7 @@ def test_frequency_and_scale(rate: float) -> None:
 
 def test_neighbours_are_independent() -> None:
     torch.manual_seed(0)
-    mask, _ = keep_mask(1_000_000, 0.5)
-    x = mask.float() - 0.5
+    x = dropout(torch.ones(1_000_000), 0.5) / 2 - 0.5
     for lag in (1, 2, 3, 4, 5, 8):
         assert abs((x[lag:] * x[:-lag]).mean().item() * 4) < 0.005
     assert abs(x.view(-1, 4).mean(0)).max() < 0.003, "all four lanes of a draw are fair"
@@ -46,28 +43,13 @@ def test_backward_uses_the_same_mask() -> None:
     torch.testing.assert_close(out, x * x.grad)
 
 
-def test_dropout_add_is_dropout_and_addition() -> None:
-    x = torch.randn(30, 11, dtype=torch.float64, requires_grad=True)
-    residual = torch.randn(30, 11, dtype=torch.float64, requires_grad=True)
-    torch.manual_seed(1)
-    one = dropout_add(x, residual, 0.3)
-    torch.manual_seed(1)
-    two = residual + dropout(x, 0.3)
-    torch.testing.assert_close(one, two)
-    weights = torch.randn_like(x)
-    grads = [torch.autograd.grad((out * weights).sum(), [x, residual]) for out in (one, two)]
-    for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b)
-
-
-@settings(max_examples=50)
-@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), seed=st.integers(0, 1000))
-def test_bits_survive_packing(shape: tuple[int, int], seed: int) -> None:
-    torch.manual_seed(seed)
-    mask = keep_mask(shape[0] * shape[1], 0.5)[0].view(shape)
-    bits = pack_bits(mask)
-    assert bits.numel() == (mask.numel() + 7) // 8
-    assert torch.equal(unpack_bits(bits, mask.shape), mask)
+def test_a_mask_is_saved_once_and_seeds_need_none() -> None:
+    x = torch.ones(50, 7, requires_grad=True)
+    assert draw(x, 0.0) == (0, None)
+    saved: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        dropout(x, 0.4)
+    assert [(t.shape, t.element_size()) for t in saved] == ([] if kernels.usable(x) else [(x.shape, 1)])
 
 
 def test_rate_follows_the_mode() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.data import tiny_tokenizers
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import FURTHER, GUESSED, KINDS, RELATIVES, SHARED, model_folder
 
@@ -16,6 +15,7 @@ from thriftune.errors import InputError
 from thriftune.models.inputs import check_inputs
 from thriftune.models.pretrained.load import load_classifier, skeleton
 from thriftune.models.pretrained.tokenizer import load_tokenizer
+from thriftune.testing import tokenizers as tiny_tokenizers
 
 
 def tokens(ids: list[list[int]], types: list[int] | None = None) -> Tokens:

@@ -11,7 +11,7 @@ import torch
 from peft import IA3Config, LoraConfig, get_peft_model
 from torch import nn
 
-from thriftune.models.ops.linear import affine, is_affine, linear, project
+from thriftune.models.ops.linear import affine, is_affine, linear
 
 
 class Net(nn.Module):
@@ -64,10 +64,9 @@ def test_a_tuner_that_is_switched_off_is_the_module_below_it(config: Any) -> Non
     module.enable_adapters(False)
     below = module.base_layer
     below.requires_grad_(False)
-    beside = nn.Linear(6, 5).double().requires_grad_(False)
-    for ours in (linear(module, x), project([module, beside], x)[0]):
-        torch.testing.assert_close(ours, module(x))
-        assert not torch.allclose(ours, on)
+    ours = linear(module, x)
+    torch.testing.assert_close(ours, module(x))
+    assert not torch.allclose(ours, on)
     assert is_affine(module, x)
     assert affine(module)[0] is below.weight
     assert ours.grad_fn is None
@@ -98,9 +97,7 @@ def test_with_a_frozen_the_input_is_not_saved(dropout: float, input_needs_gradie
         torch.manual_seed(3)
         out = linear(module, x)
     down = module.lora_A["default"].weight  # type: ignore[index]
-    bits = [(64 * 6 // 8,)] if dropout and input_needs_gradient else []
-    weights = [(6, 5)] if input_needs_gradient else []
-    assert sorted(tuple(t.shape) for t in saved) == sorted([(64, 3), (3, 6), (5, 3), *weights, *bits])
+    assert not any(t.shape == x.shape and t.dtype == x.dtype for t in saved)
     grads = torch.autograd.grad((out * 2).sum(), wanted)
     down.requires_grad_(True)
     torch.manual_seed(3)
@@ -120,9 +117,9 @@ def test_a_frozen_linear_saves_no_input() -> None:
 def test_a_plain_module_needs_no_peft() -> None:
     """Importing it would be timed as part of the first prediction."""
     code = (
-        "import sys, torch; from torch import nn; from thriftune.models.ops.linear import is_affine, linear, project\n"
+        "import sys, torch; from torch import nn; from thriftune.models.ops.linear import is_affine, linear\n"
         "module, x = nn.Linear(6, 5), torch.randn(3, 6)\n"
-        "assert torch.equal(linear(module, x), module(x)) and is_affine(module, x) and len(project([module], x)) == 1\n"
+        "assert torch.equal(linear(module, x), module(x)) and is_affine(module, x)\n"
         "assert 'peft' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

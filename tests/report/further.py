@@ -53,7 +53,7 @@ def write_dynamics(store: Store, variant: Variant, runs: list[RunRecord], rng: n
 
 
 def write_robustness(store: Store, variant: Variant, runs: list[RunRecord]) -> dict[str, RobustnessProfile]:
-    """Two further sets for every done run: the first test texts again, and others, two thirds as many, beyond pairing.
+    """Two robustness sets for every done run: the first test texts, and others, two thirds as many, beyond pairing.
 
     Replaces the records in `runs` by ones with scores.
     """

@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.analysis.summarised import summarised
 from tests.report.synthetic import NASTY, VARIANTS, write
 
-from thriftune.analysis.display.panel import Column, Panel, Table
+from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.findings.answers.verdicts import OUTCOMES
 from thriftune.analysis.panels import discover
-from thriftune.analysis.panels.answers.verdicts import OUTCOMES
 from thriftune.errors import InputError
 from thriftune.report.render import cells, embedded_json, trimmed, write_report
 from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
@@ -119,16 +120,16 @@ def test_columns_without_a_word_are_left_out() -> None:
 
 
 def test_terminal_rows(nasty: Results) -> None:
-    rows = summary_rows(nasty)
+    rows = summary_rows(summarised(nasty))
     assert [row["Run"] for row in rows] == [run.name for run in nasty.runs]
     assert rows[0]["Trained"] == "22.7M"
     assert rows[-1]["Memory"] == "–"
-    remarks = summary_remarks(nasty)
+    remarks = summary_remarks(summarised(nasty))
     assert any(each.startswith("Baseline: ") for each in remarks)
     assert any(each.startswith("Did not learn: ") for each in remarks)
     assert not any("out of memory" in each for each in remarks), "said with the run's message"
-    assert len(summary_sentences(nasty)) == 3
-    assert summary_notes(nasty)
+    assert len(summary_sentences(summarised(nasty))) == 3
+    assert summary_notes(summarised(nasty))
 
 
 def test_report_and_figures_are_written(written: Path) -> None:
@@ -149,15 +150,14 @@ def test_results_json_carries_the_statistics(written: Path) -> None:
     pair = data["verdicts"]["pairs"][0]
     assert pair["outcome"] in OUTCOMES
     assert pair["accuracy"]["interval_90"][0] <= pair["accuracy"]["difference"] <= pair["accuracy"]["interval_90"][1]
-    results = Store(written).load()
-    assert results.study.statistics["verdicts"] == data["verdicts"]
-    compared = {
-        module.__name__.rsplit(".", 1)[-1]
-        for module in discover()
-        if module.__name__.split(".")[-2] in ("performance", "errors", "data")
-        and isinstance(module.build(results), Panel)
-    }
-    assert compared - data.keys() == {"classification", "curves", "labels"}, "what the runs' records hold anyway"
+    assert Store(written).load().study.statistics["verdicts"] == data["verdicts"]
+    assert data["curves"] == {}, "what the runs' records hold anyway"
+    names = {module.__name__.rsplit(".", 1)[-1] for module in discover()}
+    assert names | {"training"} <= data.keys(), "the name of every panel is a key"
+    for name in names:
+        assert (data[name] is None) == (f"{name}_reason" in data)
+    assert data["hypotheses"] is None
+    assert "hypotheses: true" in data["hypotheses_reason"]
 
 
 def test_a_folder_without_results_is_an_input_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.study.small_study import small_study
 from typer.testing import CliRunner
 
 from thriftune.cli import app
+from thriftune.cost.measured.checkout import checkout
 from thriftune.errors import InputError
 from thriftune.report.render import write_report
 from thriftune.results.files import DamagedError
@@ -129,6 +131,23 @@ def test_a_damaged_run_is_made_again(folder: Path, file: str, damage: Callable[[
     after = json.loads((_tfidf(folder) / "run.json").read_text(encoding="utf-8"))["metrics"]
     assert after == before
     assert _again(folder) == ([], [])
+
+
+@pytest.mark.parametrize("file", ["results.json", "run.json"])
+def test_what_a_newer_release_wrote_is_left_alone(folder: Path, file: str) -> None:
+    path = folder / "out" / file if file == "results.json" else _tfidf(folder) / file
+    _change("schema_version", value=2)(path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="was written by a newer Thriftune"):
+        compare(_study(folder), folder / "out", isolate=False)
+    assert path.read_bytes() == before
+
+
+def test_records_name_the_code_that_ran(folder: Path) -> None:
+    for path in (_tfidf(folder) / "run.json", folder / "out" / "results.json"):
+        about = json.loads(path.read_text(encoding="utf-8"))["environment"]
+        assert {key: about[key] for key in ("commit", "dirty")} == checkout()
+        assert about["thriftune"] == version("thriftune")
 
 
 def test_a_sound_study_runs_nothing_and_a_removed_model_is_no_damage(folder: Path) -> None:

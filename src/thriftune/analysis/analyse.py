@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import training
+from thriftune.results.record import StudyResults
+from thriftune.results.soundness import check_results
 from thriftune.results.store import Results
 
 
@@ -41,21 +43,43 @@ class Analysis:
     """The panels that apply, in the page's order."""
     skipped: list[Skipped]
 
+    def panel(self, name: str) -> Panel | NotApplicable:
+        """A panel's answer by its name; raises `KeyError` where there is no such panel."""
+        answers: dict[str, Panel | NotApplicable] = {each.id: each.panel for each in self.sections}
+        return (answers | {each.id: NotApplicable(each.reason) for each in self.skipped})[name]
+
     @property
-    def statistics(self) -> dict[str, dict[str, Any]]:
-        """What `results.json` keeps of it, by panel."""
-        found = {section.id: section.panel.statistics for section in self.sections if section.panel.statistics}
-        return {**found, "training": training.statistics(self.results)}
+    def statistics(self) -> dict[str, Any]:
+        """What `results.json` keeps of it: the name of every panel is a key of that file.
+
+        A panel that applies has its numbers there (empty where they are those of the records), another one null and,
+        under NAME_reason, why. `profile` and `environment` are keys of the study's own.
+        """
+        own = {field.name for field in fields(StudyResults)}
+        found: dict[str, Any] = {each.id: each.panel.statistics for each in self.sections if each.id not in own}
+        for each in self.skipped:
+            found |= {each.id: None, f"{each.id}_reason": each.reason}
+        return found | {"training": training.statistics(self.results)}
 
 
 def analyse(results: Results) -> Analysis:
     """Asks every panel, once."""
     sections, skipped = [], []
-    for module in panels.discover():
-        _, group, name = module.__name__.rsplit(".", 2)
-        answer = module.build(results)
+    for place in panels.places():
+        answer = place.panel.build(results)
         if isinstance(answer, NotApplicable):
-            skipped.append(Skipped(name, group, module.TITLE, answer.reason))
+            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason))
         else:
-            sections.append(Section(name, group, module.TITLE, module.QUESTION, answer))
+            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, answer))
     return Analysis(results, sections, skipped)
+
+
+def analysed(results: Results) -> Analysis:
+    """The analysis of results that are sound, its statistics put into `results.json` and into the results themselves.
+
+    Raises `DamagedError` that names the file where a run's predictions or scores are not what it left.
+    """
+    check_results(results)
+    analysis = analyse(results)
+    results.store.add_statistics(results, analysis.statistics)
+    return analysis

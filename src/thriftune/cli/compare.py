@@ -16,7 +16,7 @@ from thriftune.endings import from_unread
 from thriftune.errors import printable
 
 if TYPE_CHECKING:
-    from thriftune.results.store import Results
+    from thriftune.analysis.analyse import Analysis
 
 EXAMPLES = """\b
 Examples:
@@ -48,14 +48,14 @@ def compare(
     loaded = load_study(study, overrides or ())
     folder = out or Path(f"results-{slug(loaded.name)}")
 
+    from thriftune.comparison import compare_and_analyse
     from thriftune.progress import display
-    from thriftune.report.render import write_report
-    from thriftune.study.execute import compare as run_study
+    from thriftune.report.render import write_page
 
     try:
         with display() as listener:
-            results = run_study(loaded, folder, listener, only=only or (), without=without or ())
-        report_path = write_report(folder)
+            analysis = compare_and_analyse(loaded, folder, listener, only=only or (), without=without or ())
+        report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")
         raise typer.Exit(130) from None
@@ -64,8 +64,8 @@ def compare(
             raise
         raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
     with _reader_may_leave():
-        _print_summary(results, report_path)
-    if any(run.status != "done" for run in results.runs):
+        _print_summary(analysis, report_path)
+    if any(run.status != "done" for run in analysis.results.runs):
         raise typer.Exit(1)
 
 
@@ -80,7 +80,7 @@ def _reader_may_leave() -> Iterator[None]:
             raise
 
 
-def _print_summary(results: Results, report_path: Path) -> None:
+def _print_summary(analysis: Analysis, report_path: Path) -> None:
     from thriftune.report.table import (
         search_lines,
         summary_notes,
@@ -92,17 +92,17 @@ def _print_summary(results: Results, report_path: Path) -> None:
     )
     from thriftune.terminal import print_table, print_text
 
-    print_table(summary_rows(results))
-    for remark in summary_remarks(results):
+    print_table(summary_rows(analysis))
+    for remark in summary_remarks(analysis):
         print_text(remark)
-    print_training(*summary_training(results))
-    for sentence in [*summary_sentences(results), *summary_notes(results)]:
+    print_training(*summary_training(analysis.results))
+    for sentence in [*summary_sentences(analysis), *summary_notes(analysis)]:
         print_text(f"\n{sentence}")
-    for number, line in enumerate(search_lines(results)):
+    for number, line in enumerate(search_lines(analysis)):
         print_text(line if number else f"\nSearch:\n{line}")
-    for number, sentence in enumerate(verdict_sentences(results)):
+    for number, sentence in enumerate(verdict_sentences(analysis)):
         print_text(sentence if number else f"\nVerdicts:\n{sentence}")
-    for run in results.runs:
+    for run in analysis.results.runs:
         if run.status != "done":
             typer.echo(
                 f"\n{run.name}: {run.status.replace('_', ' ')}. {printable(run.message or '')}".rstrip(), err=True

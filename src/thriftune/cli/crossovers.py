@@ -43,13 +43,14 @@ def crossovers(
     """Predict where the methods' memory and time cross over batch, depth and model size; takes some minutes."""
     from dataclasses import asdict
 
-    from thriftune.analysis.display.crossings import build
-    from thriftune.cost.predicted.crossovers import AXES, Setting, axis_points
+    from thriftune.analysis.findings.crossings import build
+    from thriftune.cost.predicted.crossovers import Setting, axis_points
     from thriftune.cost.predicted.cuda import find_gpu
     from thriftune.cost.predicted.speeds import known_machine
     from thriftune.errors import unknown_name
     from thriftune.models.pretrained.sources import resolve_model
     from thriftune.paths import check_new_folder
+    from thriftune.results.prediction import AXES, Axis, Crossovers
 
     for name in axis or ():
         if name not in AXES:
@@ -67,11 +68,8 @@ def crossovers(
     found = {name: axis_points(name, setting, working) for name in dict.fromkeys(axis or AXES)}
     panels = {name: build(name, points) for name, points in found.items()}
     held = setting.sentence(model, device)
-    axes = {
-        name: {"sentences": panels[name].sentences, "points": [asdict(point) for point in points]}
-        for name, points in found.items()
-    }
-    document = {"setting": held, "axes": axes}
+    axes = {name: Axis(panels[name].sentences, points) for name, points in found.items()}
+    document = asdict(Crossovers(held, axes))
     if out is not None:
         from thriftune.report.render import write_figures
         from thriftune.results.files import write_json

@@ -17,7 +17,7 @@ from thriftune.errors import InputError, readable
 from thriftune.processors import wait_briefly
 
 
-class _Group(TyperGroup):
+class _Commands(TyperGroup):
     """Turns `InputError` into its message and exit code 2, an interrupt into 130, unread output into a quiet end."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -36,7 +36,7 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Group,
+    cls=_Commands,
     help="Which fine-tuning method earns its cost on your classifier, your data, your hardware: measured.",
     epilog="\b\nExamples:\n  thriftune --help\n  thriftune compare --help\n",
     no_args_is_help=True,

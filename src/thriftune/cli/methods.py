@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,14 +18,16 @@ Examples:
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, to see its settings alone.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A method, or package.module:Class, to see alone.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the methods with their settings and defaults."""
     from thriftune.methods import discover, find
     from thriftune.study.file.reference import method_reference
 
-    chosen = [find(name)] if name else list(discover().values())
+    chosen = [find(name, Path.cwd())] if name else list(discover().values())
     entries = [method_reference(method) for method in chosen]
     if as_json:
         print_json(entries)

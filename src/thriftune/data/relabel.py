@@ -9,6 +9,7 @@ from thriftune.data.labels import canonical_names
 from thriftune.data.rows import UsableRows
 from thriftune.errors import InputError, did_you_mean
 from thriftune.results.profile import Dropped
+from thriftune.wording import first_of
 
 Mapped = Mapping[str, str | int | None]
 _SHOWN = 12
@@ -55,12 +56,10 @@ def _check_known(mapping: Mapped, found: set[str]) -> None:
     unknown = [key for key in mapping if key not in known]
     if unknown:
         listed = sorted(found)
-        shown = ", ".join(f'"{name}"' for name in listed[:_SHOWN])
-        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+        shown = first_of([f'"{name}"' for name in listed], _SHOWN)
         raise InputError(
             "\n".join(
-                f'data.labels: no row has the label "{key}"{did_you_mean(key, listed) or "."} '
-                f"The labels are {shown}{more}."
+                f'data.labels: no row has the label "{key}"{did_you_mean(key, listed) or "."} The labels are {shown}.'
                 for key in unknown
             )
         )

@@ -15,6 +15,7 @@ from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import DataSettings
 from thriftune.data.sources import pick_split, read_source
 from thriftune.errors import InputError
+from thriftune.wording import first_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,10 +83,9 @@ def _with_label_ids(rows: UsableRows, labels: tuple[str, ...]) -> pl.DataFrame:
     known = {name: name if name in labels else renamed.get(name, name) for name in found}
     unknown = [name for name in found if known[name] not in labels]
     if unknown:
-        shown = ", ".join(f'"{name}"' for name in unknown[:8])
-        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        shown = first_of([f'"{name}"' for name in unknown], 8)
         raise InputError(
-            f"{rows.where} has the label {shown}{more}, which the study's data lacks (it has {', '.join(labels)}). "
+            f"{rows.where} has the label {shown}, which the study's data lacks (it has {', '.join(labels)}). "
             "A robustness set needs the same labels under the same names."
         )
     ids = {name: labels.index(known[name]) for name in found}

@@ -11,6 +11,7 @@ from typing import Literal
 from thriftune.data.readers.folder_per_class import class_folders, read_class_folders
 from thriftune.data.readers.formats import data_ending, data_stem, is_data_file, read_file
 from thriftune.data.readers.hub import read_hub
+from thriftune.data.readers.plug_ins import plug_ins, read_plug_in, scheme_of
 from thriftune.data.settings import SPLITS
 from thriftune.data.splits.names import split_of
 from thriftune.data.table import ReadOptions, SourceTable, Wanted
@@ -70,7 +71,7 @@ def source_name(source: str | Mapping[str, str]) -> str:
     """A short name for the data: the file's or folder's stem, or the demo or hub name."""
     if not isinstance(source, str):
         return source_name(source.get("train") or next(iter(source.values()), "data"))
-    if source.startswith(("demo:", "hub:")):
+    if scheme_of(source):
         return source.split(":", 1)[1]
     return data_stem(Path(source)) or "data"
 
@@ -86,7 +87,7 @@ def pick_split(found: dict[str, SourceTable], split: str, source: str, at: str =
 
 def _check_effect(sources: list[str], reading: ReadOptions) -> None:
     """Raises where what is said of the files is read by none of them."""
-    files = [source for source in sources if not source.startswith(("demo:", "hub:"))]
+    files = [source for source in sources if not scheme_of(source)]
     endings = [data_ending(Path(source)) for source in files]
     said = {
         "encoding": reading.encoding != "auto" and all(ending in _NOT_TEXT for ending in endings),
@@ -103,6 +104,8 @@ def _read_one(source: str, base: Path | None, reading: ReadOptions) -> tuple[dic
         return _read_demo(name, reading.wanted)
     if kind == "hub":
         return _read_hub(name, reading.wanted)
+    if scheme_of(source):
+        return read_plug_in(source, base, reading.wanted)
     path = find_path(source, base)
     if path.is_dir():
         return _read_folder(path, reading)
@@ -126,7 +129,7 @@ def find_path(source: str, base: Path | None) -> Path:
     raise InputError(
         f"{source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
         "Relative paths start at the study file's folder, then at the working directory. "
-        "Other sources: demo:NAME, hub:OWNER/NAME."
+        f"Other sources: {', '.join(['demo:NAME', 'hub:OWNER/NAME', *(f'{name}:...' for name in plug_ins())])}."
     )
 
 

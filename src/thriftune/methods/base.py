@@ -5,10 +5,12 @@ The engine never asks which method runs: it looks at which parameters require gr
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from thriftune import plugins
 from thriftune.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 RATES = (1e-30, 1e38)
 """AdamW moves every weight by about its rate in a step: float32 holds neither less nor more."""
+GROUP = "thriftune.methods"
+"""The entry points by which other packages add methods."""
+RESERVED = tuple(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent)]))
+"""Names that they cannot have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,7 @@ class Method(Settings):
     """Base of every method."""
 
     NAME: ClassVar[str]
-    """As in the study file: the name of the class's file."""
+    """As in the study file: the name of the class's file here, of its entry point, or `package.module:Class`."""
     SUMMARY: ClassVar[str]
     """One line for `thriftune methods`."""
     SOURCE: ClassVar[str]
@@ -40,12 +46,23 @@ class Method(Settings):
     text: tuple[str, ...] | None = setting(None, help="text columns that this method sees; null: all of the study's")
 
     def __init_subclass__(cls) -> None:
-        cls.NAME = cls.__module__.rsplit(".", 1)[-1]
+        package, _, module = cls.__module__.rpartition(".")
+        path = plugins.path_of(cls)
+        if package == __package__:
+            cls.NAME = module
+            return
+        entries = plugins.entries(GROUP, RESERVED).items()
+        cls.NAME = next((name for name, entry in entries if entry.value.replace(" ", "") == path), path)
 
     @property
     def label(self) -> str:
         """A short name with the settings that tell two uses apart, for example "lora r8 top 2"."""
-        return self.NAME
+        return self.short_name()
+
+    @classmethod
+    def short_name(cls) -> str:
+        """The name without a module before it."""
+        return cls.NAME.rpartition(":")[2]
 
     @classmethod
     def prepare(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -85,8 +102,8 @@ def rate_help(grid: tuple[float, ...]) -> str:
 class TransformerMethod(Method):
     """A way for pretrained weights to adapt."""
 
-    RATE_GRID: ClassVar[tuple[float, ...]]
-    """What `learning_rate: auto` tries: the default and its neighbours, ascending."""
+    RATE_GRID: ClassVar[tuple[float, ...]] = ()
+    """What `learning_rate: auto` tries: the default and its neighbours, ascending; empty: auto is refused."""
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(
         help="AdamW's peak learning rate; of a list the best on validation is taken, auto: the best of short trainings "
@@ -111,7 +128,8 @@ class TransformerMethod(Method):
         if head is not None and not RATES[0] <= head <= RATES[1]:
             return [("head_learning_rate", f"{head} is given, it must be from {RATES[0]:g} to {RATES[1]:g}")]
         if self.learning_rate == "auto":
-            return []
+            why = f"auto is given, but {self.short_name()} names no rates to try (RATE_GRID); give a number, or several"
+            return [] if self.RATE_GRID else [("learning_rate", why)]
         if not rates:
             return [("learning_rate", "is an empty list; give a number, or several to search")]
         bounds = f"it must be from {RATES[0]:g} to {RATES[1]:g}"
@@ -198,6 +216,22 @@ class FittedBaseline(Protocol):
     def save(self, folder: Path) -> int:
         """Writes JSON and npz files (no pickle) into the folder and returns their bytes."""
         ...
+
+
+def flaw(found: Any) -> str | None:
+    """Why a study cannot name this as a method; None where it can."""
+    if not (isinstance(found, type) and issubclass(found, TransformerMethod | Baseline)):
+        return "is no class that derives from TransformerMethod or Baseline of thriftune.methods.base"
+    work = "apply" if issubclass(found, TransformerMethod) else "fit"
+    if getattr(found, work) in (TransformerMethod.apply, getattr(Baseline, work, None)):
+        return f"does not define {work}"
+    if "__dataclass_params__" not in vars(found):  # a frozen base lets none derive that is not
+        return "needs @dataclass(frozen=True, kw_only=True)"
+    if bare := [f.name for f in fields(found) if not f.metadata.get("help")]:
+        return f"has keys without help ({', '.join(bare)}); define each by thriftune.settings.setting(..., help=...)"
+    if missing := [key for key in ("SUMMARY", "SOURCE") if not getattr(found, key, "")]:
+        return f"does not say its {' and its '.join(missing)}"
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from thriftune import wording as f
 from thriftune.analysis import panels
-from thriftune.analysis.analyse import Analysis, analyse
+from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
 from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
@@ -25,7 +25,6 @@ from thriftune.report.section import evidence
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
-from thriftune.results.soundness import check_results
 from thriftune.results.store import Store
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ ANSWERS = ("performance", "cost", "errors")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One table cell as the page shows it."""
 
     text: str
@@ -60,11 +59,12 @@ def write_report(out: Path) -> Path:
     `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
     check_folder(out, "the folder that `thriftune compare --out` wrote")
-    store = Store(out)
-    results = store.load()
-    check_results(results)
-    analysis = analyse(results)
-    store.add_statistics(results, analysis.statistics)
+    return write_page(analysed(Store(out).load()))
+
+
+def write_page(analysis: Analysis) -> Path:
+    """Writes the page and the figures of an analysis into its study's folder; returns the page's path."""
+    store = analysis.results.store
     charts = [chart for section in analysis.sections for chart in section.panel.charts]
     with Painter() as painter:  # its process starts while the page is made
         write_text(store.report_path, page(analysis))
@@ -168,12 +168,12 @@ def trimmed(table: Table) -> Table:
     return replace(table, columns=kept)
 
 
-def cells(table: Table) -> Iterator[list[Cell]]:
+def cells(table: Table) -> Iterator[list[TableCell]]:
     """The rows of a table as text, with the best value of each ranked column marked."""
     best = {column.name: _best(table, column) for column in table.columns if column.higher_is_better is not None}
     for row in table.rows:
         yield [
-            Cell(
+            TableCell(
                 text=cell(column, row),
                 title=row.get(f"{column.name}_reason") if row.get(column.name) is None else None,
                 numeric=column.kind != "text",

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.analyse import Analysis
+from thriftune.analysis.display.panel import Column, Panel, Table
+from thriftune.analysis.findings import search
+from thriftune.analysis.findings.answers import verdicts
 from thriftune.analysis.findings.choice import Ranked, table_rows
-from thriftune.analysis.findings.training import AT, MARK, careful, others, trained
-from thriftune.analysis.panels.answers import verdicts
-from thriftune.analysis.panels.answers.summary import cost, error_behaviour, losses, notes, performance, remark, row
-from thriftune.analysis.panels.data.profile import warnings
-from thriftune.analysis.panels.performance import search
+from thriftune.analysis.findings.profile import warnings
+from thriftune.analysis.findings.training import AT, MARK, careful, losses, others, trained
+from thriftune.metrics import METRICS, Kind
 from thriftune.results.store import Results
 
-WRITERS: dict[str, Callable[[float], str]] = {
+WRITERS: dict[Kind, Callable[[float], str]] = {
     "int": f.count,
     "number": f.number,
     "percent": f.percent,
@@ -26,48 +27,50 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "ratio": f.ratio,
     "epochs": f.epochs,
 }
+SHORT_WRITERS: dict[Kind, Callable[[float], str]] = WRITERS | {"percent": f.bare_percent, "int": f.short_count}
+ANSWERS = 3
+"""The summary's first sentences: performance, cost, errors."""
 
 
-def summary_rows(results: Results) -> list[dict[str, str]]:
+def _summary(analysis: Analysis) -> Panel:
+    found = analysis.panel("summary")
+    assert isinstance(found, Panel)
+    return found
+
+
+def _short(name: str, values: dict[str, Any], key: str | None = None) -> str:
+    """A metric's value as the terminal shows it; what is not known is a dash."""
+    value = values.get(key or name)
+    return "–" if value is None else SHORT_WRITERS[METRICS[name].kind](value)
+
+
+def summary_rows(analysis: Analysis) -> list[dict[str, str]]:
     """One dict per run, failed ones too: short heading to value, in the order of importance.
 
     What is not known is a dash.
     """
-    return [_terminal_row(row(run, trained(results))) for run in results.runs]
+    return [_terminal_row(row) for row in _summary(analysis).tables[0].rows]
 
 
 def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
-    def text(name: str, write: Callable[[float], str]) -> str:
-        return "–" if values.get(name) is None else write(values[name])
-
-    return {
-        "Run": values["run"],
-        "Acc. %": f"{f'{MARK} ' if values['still_improving'] else ''}{text('accuracy', f.bare_percent)}",
-        "95%": values.get("interval", "–").removesuffix("%"),
-        "F1 %": text("macro_f1", f.bare_percent),
-        "Memory": text("peak_memory_bytes", f.size),
-        "Time": text("seconds", f.seconds),
-        "Samples/s": text("samples_per_second", f.number),
-        "Trained": text("trained_parameters", f.short_count),
-        "Stored": text("stored_bytes", f.size),
-    }
+    mark = f"{MARK} " if values["still_improving"] else ""
+    out = {"Run": values["run"], METRICS["accuracy"].short: f"{mark}{_short('accuracy', values)}"}
+    out["95%"] = values.get("interval", "–").removesuffix("%")
+    names = ("macro_f1", "peak_memory_bytes", "seconds", "samples_per_second", "trained_parameters", "stored_bytes")
+    return out | {METRICS[name].short: _short(name, values) for name in names}
 
 
 def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, str]]:
     """One dict per candidate, in order of choice: short heading to value; what is not known is a dash."""
-
-    def text(value: float | None, write: Callable[[float], str]) -> str:
-        return "–" if value is None else write(value)
-
     return [
         {
-            "Rank": text(row["rank"], f.count),
+            "Rank": "–" if row["rank"] is None else f.count(row["rank"]),
             "Method": row["name"],
             "Numbers": row["numbers"],
-            "Acc. %": f"{f'{MARK} ' if row['training'] else ''}{text(row['accuracy'], f.bare_percent)}",
-            "Memory": text(row["memory"], f.size),
-            "Time": text(row["seconds"], f.seconds),
-            f"Stored, {f.plural(tasks, 'task')}": text(row["storage"], f.size),
+            "Acc. %": f"{f'{MARK} ' if row['training'] else ''}{_short('accuracy', row)}",
+            "Memory": _short("peak_memory_bytes", row, "memory"),
+            "Time": _short("seconds", row),
+            f"Stored, {f.plural(tasks, 'task')}": _short("stored_bytes", row, "storage"),
             "Pareto": row["best_for"] or "–",
             "Fits": row["fits"],
         }
@@ -83,12 +86,13 @@ def panel_rows(table: Table) -> list[dict[str, str]]:
     ]
 
 
-def summary_remarks(results: Results) -> list[str]:
+def summary_remarks(analysis: Analysis) -> list[str]:
     """What to know before comparing runs of the table: "Did not learn: full and lora r8."; and how training ended."""
+    results, rows = analysis.results, _summary(analysis).tables[0].rows
     named: dict[str, list[str]] = {}
-    for run in results.runs:
-        if run.status == "done" and (found := remark(run, trained(results))):
-            named.setdefault(found, []).append(run.name)
+    for run, row in zip(results.runs, rows, strict=True):
+        if run.status == "done" and row["remark"]:
+            named.setdefault(row["remark"], []).append(run.name)
     told = [f"{_sign(found)}{found[0].upper()}{found[1:]}: {f.listing(names)}." for found, names in named.items()]
     return [f.plain(text) for text in [*told, *losses(results), *others(results)]]
 
@@ -104,24 +108,24 @@ def summary_training(results: Results) -> tuple[list[str], str | None]:
     return [f.plain(text) for text in careful(results)], more.command if more else None
 
 
-def summary_sentences(results: Results) -> list[str]:
+def summary_sentences(analysis: Analysis) -> list[str]:
     """The three answers: performance, cost, errors."""
-    return [f.plain(answer(results)) for answer in (performance, cost, error_behaviour)]
+    return [f.plain(answer) for answer in _summary(analysis).sentences[:ANSWERS]]
 
 
-def summary_notes(results: Results) -> list[str]:
+def summary_notes(analysis: Analysis) -> list[str]:
     """What the data needs, and what the comparison does not say: seeds, protocols, how the intervals are computed."""
-    return [*(f.plain(each) for each in warnings(results.study.profile)), *notes(results)]
+    return [*map(f.plain, warnings(analysis.results.study.profile)), *_summary(analysis).notes]
 
 
-def verdict_sentences(results: Results) -> list[str]:
+def verdict_sentences(analysis: Analysis) -> list[str]:
     """What can be said of every pair of methods, and what no verdict rests on."""
-    return [f.plain(sentence) for sentence in verdicts.sentences(results)]
+    return [f.plain(sentence) for sentence in verdicts.sentences(analysis.results)]
 
 
-def search_lines(results: Results) -> list[str]:
+def search_lines(analysis: Analysis) -> list[str]:
     """What the search found for each method; nothing where the study has none."""
-    return [f.plain(line) for line in search.lines(results)]
+    return [f.plain(line) for line in search.lines(analysis.results)]
 
 
 SHORT = 16

@@ -98,7 +98,7 @@ def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
 
 
 def parse_json(text: bytes) -> Any:
-    """What JSON holds; raises `ValueError` where it is none, nested too deeply, or has NaN, which JSON does not have."""
+    """What JSON holds; raises `ValueError` where it is none, is nested too deeply or has NaN, which no JSON has."""
     from pydantic_core import from_json
 
     return from_json(text, allow_inf_nan=False)
@@ -158,13 +158,20 @@ def read_parquet(path: Path, columns: Mapping[str, str] | None = None) -> pl.Dat
     except Exception as error:
         # polars raises its own errors, and, for some damage, what its Rust code panics with.
         raise DamagedError(path, f"it is not a readable parquet file ({type(error).__name__})") from error
-    for name, kind in (columns or {}).items():
+    check_columns(path, frame, columns or {})
+    return frame
+
+
+def check_columns(path: Path, frame: pl.DataFrame, columns: Mapping[str, str]) -> None:
+    """Raises `DamagedError` where a table lacks one of the columns, or one does not hold WHOLE, NUMBER or TEXT."""
+    import polars as pl
+
+    for name, kind in columns.items():
         if name not in frame.columns:
             raise DamagedError(path, f"it has no column {name}")
         found = frame[name].dtype
         if not {WHOLE: found.is_integer(), NUMBER: found.is_numeric(), TEXT: found == pl.String}[kind]:
             raise DamagedError(path, f"its column {name} does not hold {kind}")
-    return frame
 
 
 def delete(path: Path) -> None:

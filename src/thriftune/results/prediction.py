@@ -8,6 +8,9 @@ from typing import Any
 from thriftune.results.cost import StepFootprint
 from thriftune.results.plain import SCHEMA_VERSION, record_from, with_reasons, without_reasons
 
+AXES = ("tokens", "depth", "size")
+"""Tokens per batch, layers with gradients, parameters of the model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction(StepFootprint):
@@ -92,6 +95,11 @@ class Crossovers:
     """What does not vary along an axis, in a sentence."""
     axes: dict[str, Axis]
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def points(self) -> dict[str, list[AxisPoint]]:
+        """What was estimated along every axis that this release knows."""
+        return {axis: self.axes[axis].points for axis in AXES if axis in self.axes}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Crossovers:

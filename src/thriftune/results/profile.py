@@ -126,7 +126,7 @@ class DataProfile:
 
 @dataclass(frozen=True)
 class RobustnessProfile:
-    """One further test set."""
+    """One robustness set."""
 
     source: str
     """As the study file names it."""

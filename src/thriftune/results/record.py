@@ -49,7 +49,7 @@ class RunRecord:
     predicted: Prediction | None = None
     """None for baselines, and where a note says why."""
     robustness: dict[str, Scores] = field(default_factory=dict)
-    """Scores on further test sets, by name."""
+    """Scores on robustness sets, by name."""
     robustness_fingerprints: dict[str, str] = field(default_factory=dict)
     """Which rows those sets held: `RobustnessProfile.fingerprint` when they were scored."""
     search: list[SearchPoint] = field(default_factory=list)
@@ -123,9 +123,10 @@ class StudyResults:
     """Published numbers by run or cell name: keys as in `metrics.test` and `cost`."""
     environment: dict[str, Any]
     robustness: dict[str, RobustnessProfile] = field(default_factory=dict)
-    """The further test sets by name."""
-    statistics: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the analysis found, by panel (`verdicts`, `overlap`, ...); on disk each is a key of its own."""
+    """The robustness sets by name."""
+    statistics: dict[str, Any] = field(default_factory=dict)
+    """What the analysis found, by panel (`verdicts`, `overlap`, ...), None beside NAME_reason where a panel does not
+    apply; on disk each is a key of its own."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -53,11 +53,17 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_atomic(path, write)
 
 
-def _array(path: Path) -> np.ndarray:
+def _array(path: Path, kind: str, axes: int) -> np.ndarray:
+    """Reads an array of some kind of number (numpy's letter); raises `DamagedError` where the file holds none."""
     import numpy as np
 
-    with path.open("rb") as file:
-        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    try:
+        with path.open("rb") as file:
+            array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, "it holds no array") from error
+    if array.dtype.kind != kind or array.ndim != axes:
+        raise DamagedError(path, "it holds another array than a run leaves there")
     return array
 
 
@@ -142,15 +148,10 @@ class RunFolder:
 
     def read_embeddings(self) -> Embeddings | None:
         """Reads the embeddings; None where the run has none (baselines)."""
-        if not (self.path / "embeddings.npy").exists():
+        rows, vectors = self.path / "embeddings_rows.npy", self.path / "embeddings.npy"
+        if not vectors.exists():
             return None
-        names = ("embeddings_rows.npy", "embeddings.npy")
-        try:
-            found = Embeddings(*(_array(self.path / name) for name in names))
-        except (OSError, ValueError) as error:
-            raise DamagedError(self.path / names[1], "it holds no vectors") from error
-        if found.rows.dtype.kind != "i" or found.vectors.dtype.kind != "f" or found.vectors.ndim != 2:
-            raise DamagedError(self.path / names[1], "it holds no vectors")
-        if found.rows.shape != found.vectors.shape[:1]:
-            raise DamagedError(self.path / names[0], "it does not hold a row for each vector")
+        found = Embeddings(_array(rows, "i", 1), _array(vectors, "f", 2))
+        if len(found.rows) != len(found.vectors):
+            raise DamagedError(rows, "it does not hold a row for each vector")
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from thriftune.metrics import sign
 from thriftune.results.plain import SCHEMA_VERSION, record_from
 
 TrialState = Literal["complete", "pruned", "diverged", "out_of_memory", "failed"]
@@ -69,9 +70,8 @@ class CellSearch:
     @property
     def best(self) -> Trial | None:
         """The complete trial with the best score, the first of equals; None where none is complete."""
-        sign = -1 if self.select == "loss" else 1
         complete = [trial for trial in self.trials if trial.state == "complete" and trial.score is not None]
-        return max(complete, key=lambda trial: sign * (trial.score or 0.0), default=None)
+        return max(complete, key=lambda trial: sign(self.select) * (trial.score or 0.0), default=None)
 
     def within(self, trials: int, seconds: float | None) -> list[Trial]:
         """The trials that a budget pays for: at most so many, none begun when the seconds before were used up."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.results.files import NUMBER, TEXT, WHOLE, DamagedError, read_parquet, sha256
+from thriftune.results.files import NUMBER, TEXT, WHOLE, DamagedError, check_columns, sha256
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.scores import Scores
@@ -23,19 +24,26 @@ TOLERANCE = 1e-6
 
 
 def check_run(
-    folder: RunFolder, record: RunRecord, labels: list[str], texts: Mapping[str, pl.DataFrame], files: bool = True
+    folder: RunFolder,
+    record: RunRecord,
+    labels: list[str],
+    texts: Mapping[str, pl.DataFrame],
+    files: bool = True,
+    read: Callable[[str], pl.DataFrame] | None = None,
 ) -> None:
     """Raises `DamagedError` where a done run's files or scores are not what it left.
 
     `texts` has, by test set, the columns example and label (by name) that the predictions must repeat, row by row. With
-    `files` every file is held against its checksum; a `model/` folder that was removed as a whole is no damage.
+    `files` every file is held against its checksum; a `model/` folder that was removed as a whole is no damage. `read`
+    gives the predictions on a set, where they may be in memory already.
     """
     if files:
         _check_files(folder.path, record.files)
     scored: dict[str, Scores | None] = {"validation": record.validation, "test": record.test, **record.robustness}
     for name, scores in scored.items():
         if scores is not None:
-            _check_scores(folder.predictions_path(name), scores, labels, texts.get(name))
+            frame = (read or folder.read_predictions)(name)
+            _check_scores(folder.predictions_path(name), frame, scores, labels, texts.get(name))
 
 
 def check_results(results: Results) -> None:
@@ -45,7 +53,7 @@ def check_results(results: Results) -> None:
         folder = results.store.run(run.run_id)
         _check_record(folder, run)
         held = {name: sets[name] for name in sets if run in results.robustness_runs(name)}
-        check_run(folder, run, results.labels, {"test": results.test, **held}, files=False)
+        check_run(folder, run, results.labels, {"test": results.test, **held}, False, partial(results.predictions, run))
 
 
 def _check_record(folder: RunFolder, run: RunRecord) -> None:
@@ -70,9 +78,11 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
             raise DamagedError(path, "its checksum is not that of the file that the run wrote")
 
 
-def _check_scores(path: Path, scores: Scores, labels: list[str], test: pl.DataFrame | None) -> None:
+def _check_scores(
+    path: Path, frame: pl.DataFrame, scores: Scores, labels: list[str], test: pl.DataFrame | None
+) -> None:
     probable = [f"p_{label}" for label in labels]
-    frame = read_parquet(path, {"example": WHOLE, "label": TEXT, "predicted": TEXT, **dict.fromkeys(probable, NUMBER)})
+    check_columns(path, frame, {"example": WHOLE, "label": TEXT, "predicted": TEXT, **dict.fromkeys(probable, NUMBER)})
     if test is not None:
         same = frame.height == test.height and all(
             frame[name].cast(test[name].dtype, strict=False).equals(test[name]) for name in ("example", "label")

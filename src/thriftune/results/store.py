@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,10 @@ from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+KEPT = 2_000_000_000
+"""Bytes of predictions and further test sets that results hold in memory; what goes beyond is read again."""
 
 
 class Store:
@@ -59,7 +64,7 @@ class Store:
             write_parquet(self.robustness_file(name), frame)
 
     def robustness_file(self, name: str) -> Path:
-        """Where the texts of one further test set are."""
+        """Where the texts of one robustness set are."""
         return self.robustness_path / f"{name}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
@@ -83,13 +88,14 @@ class Store:
         source = sha256(self.results_path) if self.results_path.is_file() else None
         return Results(self, read_record(self.results_path, StudyResults.from_json), source)
 
-    def add_statistics(self, results: Results, statistics: dict[str, dict[str, Any]]) -> bool:
-        """Puts what the panels computed into `results.json`, and returns whether it did.
+    def add_statistics(self, results: Results, statistics: dict[str, Any]) -> bool:
+        """Puts what the panels computed into the results and into `results.json`; returns whether the file has it.
 
         Not where another process is writing to the folder, or wrote since the results were read: its are newer.
         """
         from filelock import FileLock, Timeout
 
+        results.study = replace(results.study, statistics=statistics)
         lock = FileLock(self.lock_path, timeout=0)
         try:
             lock.acquire()
@@ -98,7 +104,8 @@ class Store:
         try:
             if results.source is not None and sha256(self.results_path) != results.source:
                 return False
-            self.write_results(replace(results.study, statistics=statistics))
+            self.write_results(results.study)
+            results.source = sha256(self.results_path)
         finally:
             self.lock_path.unlink(missing_ok=True)
             lock.release()
@@ -113,6 +120,8 @@ class Results:
         self.study = study
         self.source = source
         """SHA-256 of the results.json that they were read from."""
+        self._tables: dict[tuple[str, str], pl.DataFrame] = {}
+        self._kept_bytes = 0
 
     @property
     def runs(self) -> list[RunRecord]:
@@ -161,8 +170,8 @@ class Results:
         return self.store.run(run.run_id).read_dynamics()
 
     def robustness(self, name: str) -> pl.DataFrame:
-        """The texts of a further test set, columns as in `test`."""
-        return read_parquet(self.store.robustness_file(name), self._columns)
+        """The texts of a robustness set, columns as in `test`."""
+        return self._once(("", name), lambda: read_parquet(self.store.robustness_file(name), self._columns))
 
     def robustness_runs(self, name: str) -> list[RunRecord]:
         """The done runs that were scored on the rows which that set holds now."""
@@ -171,7 +180,17 @@ class Results:
 
     def predictions(self, run: RunRecord, name: str = "test") -> pl.DataFrame:
         """One run's predictions, rows as in `test`: example, label, predicted, p_LABEL..."""
-        return self.store.run(run.run_id).read_predictions(name)
+        return self._once((run.run_id, name), lambda: self.store.run(run.run_id).read_predictions(name))
+
+    def _once(self, key: tuple[str, str], read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """A table that stays in memory once it was read, while all such tables together are no larger than KEPT."""
+        if (found := self._tables.get(key)) is not None:
+            return found
+        frame = read()
+        self._kept_bytes += int(frame.estimated_size())
+        if self._kept_bytes <= KEPT:
+            self._tables[key] = frame
+        return frame
 
     def has_predictions(self, run: RunRecord, name: str) -> bool:
         """Whether a run has predictions of that name."""

@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from tests.tiny_data import LABELS, examples, pairs
 from tests.tiny_models import KINDS, RELATIVES, SHARED, model_folder
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
@@ -21,7 +21,8 @@ from thriftune.methods import discover, find
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.load import load_classifier
-from thriftune.models.trained.save import delta_bytes, save_classifier
+from thriftune.models.trained.save import save_classifier
+from thriftune.testing.methods import stored_alike
 
 SETTINGS: dict[str, dict[str, Any]] = {"peft": {"type": "LOHA"}, "top_layers": {"layers": 1}}
 METHODS = [name for name, method in discover().items() if not method.BASELINE]
@@ -51,22 +52,7 @@ def encoded(folder: Path) -> Any:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_own_head(name: str, kind: str, tmp_path: Path) -> None:
     classifier = trained(name, kind, "own")
-    stored = save_classifier(classifier, tmp_path)
-    assert stored == sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
-    assert stored >= delta_bytes(classifier)
-    if classifier.peft is not None:
-        assert stored < delta_bytes(classifier) + 20_000, "an adapter stores what was trained"
-        base = AutoModelForSequenceClassification.from_pretrained(model_folder(kind), num_labels=3)
-        model = PeftModel.from_pretrained(base, tmp_path)
-    else:
-        model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert list(config["id2label"].values()) == list(LABELS)
-    with torch.no_grad():
-        logits = model.eval()(**encoded(tmp_path)).logits.numpy()
-    expected = predict(classifier, examples(classifier, 12), Protocol(max_tokens=32))
-    np.testing.assert_allclose(logits, expected, atol=2e-5)
-    assert expected.std() > 1e-3
+    stored_alike(classifier, model_folder(kind), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["full", "lora"])

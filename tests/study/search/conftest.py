@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.study.searched import compare, study_of
+from tests.study.search.searched import compare, study_of
 
 from thriftune.results.store import Results
 from thriftune.study.search import trials as trials_module

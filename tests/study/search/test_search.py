@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.study.searched import RATES, cells, compare, made, study_of
+from tests.study.search.searched import RATES, cells, compare, made, study_of
 
 from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, StudySearch, Trial

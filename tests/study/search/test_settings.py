@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.searched import OVER, RATES, compare, study_of
+from tests.study.search.searched import OVER, RATES, compare, study_of
 
 from thriftune.errors import InputError
 from thriftune.study.file.config import load_study, study_from_dict, study_to_yaml

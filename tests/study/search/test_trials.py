@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.study.searched import RATES, cells, compare, ignore, made, stop_at, study_of, untimed
+from tests.study.search.searched import RATES, cells, compare, ignore, made, stop_at, study_of, untimed
 
 from thriftune.errors import InputError
 from thriftune.results.search import Trial
@@ -22,8 +22,8 @@ from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
 from thriftune.study.preparation.prepare import prepare, read
 from thriftune.study.run.process import as_child, in_process
+from thriftune.study.search import attempt
 from thriftune.study.search import execute as search
-from thriftune.study.search import trials as trials_module
 from thriftune.study.search.job import NotSearched, SearchJob, TrialsDone, trial_seed
 from thriftune.study.search.trials import run_trials
 
@@ -96,14 +96,14 @@ class TestResuming:
         """The process dies in the second trial: another one makes the rest."""
         codes = [-9]
 
-        def once(job: SearchJob, tell: Callable[[Event], None]) -> Any:
+        def once(child: object, job: SearchJob, model: bool, tell: Callable[[Event], None], last: object) -> Any:
             if not codes:
                 return run_trials(job, tell), 0
             with pytest.raises(KeyboardInterrupt):
                 run_trials(job, lambda event: (tell(event), stop_at(2)(event)))  # type: ignore[arg-type,return-value]
             return None, codes.pop()
 
-        monkeypatch.setattr(search, "_process", once)
+        monkeypatch.setattr(search, "in_process", once)
         settings = replace(job.settings, trials=3)
         found = search._searched(replace(job, database=tmp_path / "search.db", settings=settings), ignore, isolate=True)
         assert [trial.state for trial in found] == ["complete", "out_of_memory", "complete"]
@@ -113,21 +113,21 @@ class TestResuming:
         assert [trial.params for trial in found] == [trial["params"] for trial in straight[:3]]
 
     def test_a_process_that_never_begins_is_an_error(self, job: SearchJob, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(search, "_process", lambda job, tell: (None, 1))
+        monkeypatch.setattr(search, "in_process", lambda *_: (None, 1))
         with pytest.raises(InputError, match="could not begin"):
             search._searched(job, ignore, isolate=True)
 
     def test_an_unexpected_failure_is_recorded_and_tried_again_in_the_next_session(
         self, job: SearchJob, tmp_path: Path, straight: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real = trials_module._trained
+        real = attempt._trained
 
         def broken(job: Any, watch: Any, emit: Any) -> Any:
             if job.planned.seed == trial_seed(0, 1):
                 raise ValueError("broken\nin detail")
             return real(job, watch, emit)
 
-        monkeypatch.setattr(trials_module, "_trained", broken)
+        monkeypatch.setattr(attempt, "_trained", broken)
         first = trials(job, tmp_path, trials=2)
         assert [(each.state, each.message) for each in first] == [("failed", "ValueError: broken"), ("complete", None)]
         monkeypatch.undo()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio", "epochs"]
-"""How a column's numbers are written; percent values are shares from 0 to 1, points their differences, epochs may be
-fractional."""
+from thriftune.metrics import METRICS, Kind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,22 @@ class Column:
     kind: Kind = "text"
     higher_is_better: bool | None = None
     """Where it is not None, the best value of the column is marked."""
+
+
+def metric(name: str, label: str | None = None, *, of: str | None = None, ranked: bool = True) -> Column:
+    """A column of a metric, which is that of its name unless `of` says which; its best value is marked if `ranked`."""
+    metric = METRICS[of or name]
+    return Column(name, label or metric.label, metric.kind, metric.higher_is_better if ranked else None)
+
+
+def of_kind(kind: Kind, /, **labels: str) -> list[Column]:
+    """Columns of one kind by name."""
+    return [Column(name, label, kind) for name, label in labels.items()]
+
+
+def numbered(names: Iterable[str], kind: Kind, prefix: str = "r", **more: Any) -> list[Column]:
+    """A column for each of some runs, labels or methods: `r0`, `r1` and so on, headed by their names."""
+    return [Column(f"{prefix}{i}", name, kind, **more) for i, name in enumerate(names)]
 
 
 @dataclass(frozen=True)
@@ -69,3 +86,8 @@ class NotApplicable:
     """The question does not arise for these results."""
 
     reason: str
+
+
+def there(items: Iterable[T | None]) -> list[T]:
+    """Those that are not None: charts for which there was something to draw."""
+    return [each for each in items if each is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.display.panel import Column, Table, of_kind
 from thriftune.analysis.findings.training import ENDED, Found, gain_text, pointer, trained
 from thriftune.results.store import Results
 from thriftune.results.training import State
@@ -50,10 +50,8 @@ def sentences(results: Results) -> list[str]:
 def table(training: Found) -> Table:
     """A row for each run: its state, the gain of its last epoch, how long it trained and why it ended."""
     columns = [
-        Column("run", "Run"),
-        Column("state", "When training ended"),
-        Column("gain", "Gain in the last epoch, points", "points"),
-        Column("noise", "More than chance from, points", "points"),
+        *of_kind("text", run="Run", state="When training ended"),
+        *of_kind("points", gain="Gain in the last epoch, points", noise="More than chance from, points"),
         Column("epochs", "Epochs", "epochs"),
         Column("steps", "Steps", "int"),
         Column("ended", "It ended because"),

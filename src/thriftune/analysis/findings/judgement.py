@@ -11,7 +11,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.outcomes import Outcomes, outcomes
+from thriftune.analysis.findings.predictions import Outcomes, outcomes
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, differing, is_baseline, learned
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics import inference

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
-from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.display.panel import Column, Table, of_kind
 from thriftune.analysis.findings.runs import differing, errors, training_seconds
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -91,10 +91,8 @@ def ratio_table(ratios: list[CostRatio]) -> Table:
     """Each pair's ratios, published beside measured."""
     columns = [
         Column("pair", "Pair"),
-        Column("memory_published", "Memory, published (x)", "number"),
-        Column("memory_measured", "measured (x)", "number"),
-        Column("time_published", "Time, published (x)", "number"),
-        Column("time_measured", "measured (x)", "number"),
+        *of_kind("number", memory_published="Memory, published (x)", memory_measured="measured (x)"),
+        *of_kind("number", time_published="Time, published (x)", time_measured="measured (x)"),
         Column("differs", "Differs besides the method"),
     ]
     rows = [vars(ratio) | {"pair": f"{ratio.first} over {ratio.second}"} for ratio in ratios]

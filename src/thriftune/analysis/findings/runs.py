@@ -9,6 +9,7 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.statistics.basics import above_share, wilson
 from thriftune.processors import BUSY
+from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
@@ -69,6 +70,14 @@ class Cell:
     def stored(self) -> float | None:
         """Mean stored weight bytes."""
         return _mean_known([run.cost.stored_bytes if run.cost else None for run in self.runs])
+
+
+Costs = list[tuple[RunRecord, Cost]]
+
+
+def costs_of(runs: Iterable[RunRecord], baselines: bool = True) -> Costs:
+    """The runs whose costs were measured, with them."""
+    return [(run, run.cost) for run in runs if run.cost is not None and (baselines or not is_baseline(run))]
 
 
 def cells(runs: Iterable[RunRecord]) -> list[Cell]:

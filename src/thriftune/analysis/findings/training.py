@@ -129,6 +129,16 @@ class Found:
         found = {each.state for each in self.runs if each.run.run_id in ids}
         return next((state for state in WORST_FIRST if state in found), "unknown")
 
+    def remark(self, run: RunRecord) -> str:
+        """What a reader must know before comparing the run; empty where all is well."""
+        if run.test is None or run.status != "done":
+            return f"{run.status.replace('_', ' ')}: {run.message or 'no message'}"
+        found = self.of(run)
+        still = found is not None and found.improving
+        if not learned(run):
+            return f"did not learn{at(still)}"
+        return "still improving" if still else "baseline" if is_baseline(run) else ""
+
     def names(self, groups: Iterable[Cell]) -> list[str]:
         """The cells among these of which a run was still improving, with the largest gain: "full (+2.4 points)"."""
         return [f"{cell.name} ({gain_text(self.gain(cell))})" for cell in groups if self.still(cell)]
@@ -257,6 +267,21 @@ def pointer(results: Results) -> str:
     """A sentence, after a blank, on where the command stands that would tell; empty where there is none."""
     found = trained(results).more
     return f" The summary holds the command that would tell ({found.time})." if found else ""
+
+
+def losses(results: Results) -> list[str]:
+    """Which runs' loss stayed at chance, whatever their accuracy; empty where none did."""
+    found = [(each.run.name, words) for each in trained(results).runs if (words := each.loss_words)]
+    if not found:
+        return []
+    names = [name for name, _ in found]
+    return [f"{f.listing(names)}: {'its' if len(names) == 1 else 'their'} loss {found[0][1]}."]
+
+
+def still(results: Results, groups: Iterable[Cell]) -> list[str]:
+    """Which of these methods were still improving, and where the command stands that would tell; empty where none."""
+    names = trained(results).names(groups)
+    return [f"Still improving in the last epoch: {f.listing(names)}.{pointer(results)}"] if names else []
 
 
 def statistics(results: Results) -> dict[str, Any]:

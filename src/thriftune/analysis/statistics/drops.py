@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -45,22 +44,22 @@ class Drop:
     """Ends of the 95% interval."""
 
 
-def families(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> Families | None:
+def families(first: Ids, second: Ids) -> Families | None:
     """Groups the texts of two sets by shared values in any text column; None where the sets do not pair up.
 
-    A family is a connected component: texts linked through others belong to it too.
+    Both are of shape (texts, columns) and hold, from 1 on, one number for each value of a column in either set. A
+    family is a connected component: texts linked through others belong to it too.
     """
-    both = pl.concat([frame[columns].cast(pl.String) for frame in (first, second)])
-    texts = np.arange(both.height)
-    links, total = [], both.height
-    for column in columns:
-        codes = both[column].rank("dense").to_numpy().astype(np.int64)
+    both = np.concatenate([first, second])
+    texts = np.arange(len(both))
+    links, total = [], len(both)
+    for codes in both.T:
         links.append(np.stack([texts, total + codes - 1]))
         total += int(codes.max())
     rows, values = np.concatenate(links, axis=1)
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, values)), shape=(total, total))
-    ids = connected_components(graph, directed=False)[1][: both.height].astype(np.int64)
-    ours, theirs = ids[: first.height], ids[first.height :]
+    ids = connected_components(graph, directed=False)[1][: len(both)].astype(np.int64)
+    ours, theirs = ids[: len(first)], ids[len(first) :]
     paired = np.isin(theirs, ours)
     if paired.mean() < PAIRED_SHARE or len(np.unique(theirs[paired])) < FEWEST_FAMILIES:
         return None

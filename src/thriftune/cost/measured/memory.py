@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -117,7 +116,7 @@ def step_peak(
 
     The optimiser's state comes into being first; then one step runs, inside `beside` too where that is given.
     """
-    prepare(step, batches[0])
+    make_state(step)
     counter = LiveBytes(granule)
     root, prefix = step.classifier.root, step.examples.prefix
     weights = [t for t in (*root.parameters(), *root.buffers()) if t.device.type != "meta"]
@@ -139,15 +138,14 @@ def step_peak(
     return counter.peak, _by_category(counter, numbers)
 
 
-def prepare(step: Step, batch: np.ndarray) -> None:
-    """Does what happens once only: the optimiser's state, frozen projections that move together."""
-    if not step.optimizer.state:
-        for parameter in step.parameters:
-            parameter.grad = torch.zeros_like(parameter)
-        step.optimizer.step()
-        step.optimizer.zero_grad(set_to_none=True)
-    with torch.no_grad():
-        step.forward(batch[:1])
+def make_state(step: Step) -> None:
+    """Brings the optimiser's state into being where there is none; the parameters may change."""
+    if step.optimizer.state:
+        return
+    for parameter in step.parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    step.optimizer.step()
+    step.optimizer.zero_grad(set_to_none=True)
 
 
 def peak_of(weights: Sequence[torch.Tensor], work: Callable[[], object]) -> int:

@@ -20,7 +20,6 @@ from thriftune.models.pretrained.load import load_config, skeleton
 from thriftune.models.pretrained.tokenizer import longest_text
 from thriftune.results.prediction import AxisPoint
 
-AXES = ("tokens", "depth", "size")
 BATCHES = (1, 4, 16, 64, 256)
 """Batch sizes along the axis of tokens."""
 EPOCHS = 3

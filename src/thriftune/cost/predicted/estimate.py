@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
 )
 
-from thriftune.cost.measured.memory import prepare, step_peak
+from thriftune.cost.measured.memory import make_state, step_peak
 from thriftune.cost.predicted.cuda import GRANULE, CudaKernels, Gpu
 from thriftune.cost.predicted.shapes import leave_memory, materialise, without_data
 from thriftune.cost.predicted.solving import Solving
@@ -120,7 +120,7 @@ def estimate(case: Case) -> Estimate:
         widest, usual = np.split(np.arange(len(step.examples)), [len(case.lengths)])
         counter = CountWork()
         if typical != case.lengths:
-            prepare(step, usual)
+            make_state(step)
             with counter:
                 step([usual] * case.protocol.accumulate, 0.0)
         beside = counter if typical == case.lengths else None

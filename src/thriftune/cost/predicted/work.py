@@ -27,8 +27,6 @@ FREE = {
 """Operators that touch no data."""
 GATHERS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 """Operators that read no more of their source than they give back."""
-IN_PLACE = {aten.addmm_: aten.addmm}
-"""Products that write into their first operand, and the operators whose FLOPs torch knows."""
 OPTIMISERS = {aten._fused_adamw_}
 """Operators that write what they read and return nothing."""
 
@@ -72,7 +70,7 @@ class CountWork(TorchDispatchMode):
 
     def add(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Adds the work of an operation that has run."""
-        name, packet = operator_name(func), IN_PLACE.get(func.overloadpacket, func.overloadpacket)
+        name, packet = operator_name(func), func.overloadpacket
         self._calls[name] += 1
         if name in KERNEL_FLOPS:
             self._products[name] += KERNEL_FLOPS[name](*args)
@@ -102,10 +100,9 @@ def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
     return int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))
 
 
-def _product_flops(rows: Any, weight: Any, turned: bool, bias: Any, low_rows: Any, low_weight: Any) -> int:
-    """Of rows times a weight, and of the product of low rank that is added."""
-    depth = rows.shape[1] + (0 if low_rows is None else low_rows.shape[1])
-    return int(2 * len(rows) * depth * weight.shape[0 if turned else 1])
+def _product_flops(rows: Any, weight: Any, turned: bool, *bias: Any) -> int:
+    """Of rows times a weight."""
+    return int(2 * rows.numel() * weight.shape[0 if turned else 1])
 
 
 def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:
@@ -122,7 +119,6 @@ def _pool_flops(query: Any, rows: Any, *rest: Any) -> int:
 
 KERNEL_FLOPS: dict[str, Callable[..., int]] = {
     "thriftune::product": _product_flops,
-    "thriftune::cross": lambda left, right: 2 * left.numel() * right.shape[1],
     "thriftune::attention": lambda *args: 2 * _attention_flops(*args),
     "thriftune::attention_backward": lambda *args: 5 * _attention_flops(*args),
     "thriftune::pool": lambda *args: 2 * _pool_flops(*args),

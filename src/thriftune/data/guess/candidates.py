@@ -56,7 +56,6 @@ _MANY_NUMBERS = 20
 _LONG_LABEL = 100
 """Mean characters from which a column is no list of labels but text."""
 _PROSE_BYTES = 12
-SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -209,9 +208,3 @@ def _mean_length(column: pl.Series) -> float:
     if text.str.contains(r"^\s*[-+]?[\d.,:/T Z-]*$").all():
         return 0.0
     return float(np.mean(text.str.len_chars().to_numpy()))
-
-
-def listed(names: list[str]) -> str:
-    """The first six names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -14,6 +14,7 @@ from thriftune.data.guess.siblings import siblings
 from thriftune.data.guess.split import guess_split
 from thriftune.data.guess.text import guess_text, longest_text
 from thriftune.data.load import from_tables
+from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.sources import find_path, read_source
 from thriftune.data.splits.names import split_of
@@ -58,7 +59,7 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
     the label would be a number (regression) or several labels (multi-label).
     """
     source = str(path)
-    local = None if source.startswith(("demo:", "hub:")) else find_path(source, None)
+    local = None if scheme_of(source) else find_path(source, None)
     tables, notes = read_source(source)
     table = tables.get("train") or next(iter(tables.values()))
     reasons = [*notes, *table.notes]

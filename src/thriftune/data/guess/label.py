@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from shlex import quote
 
-from thriftune.data.guess.candidates import ABOUT, LabelColumn, is_id, label_column, label_columns, listed
+from thriftune.data.guess.candidates import ABOUT, LabelColumn, is_id, label_column, label_columns
 from thriftune.data.guess.split import names_splits
 from thriftune.data.labels import ONE_LABEL, label_names, order_labels
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
+from thriftune.wording import first_of
 
 _TRUE = {"1", "1.0", "true"}
 
@@ -24,7 +25,7 @@ def guess_label(table: SourceTable, text: tuple[str, ...], reasons: list[str]) -
     if flags:
         what = "one label spread over columns (one-hot)" if _one_hot(table, flags) else "several labels per text"
         raise InputError(
-            f"{table.where} has {len(flags)} columns of zeros and ones ({listed([c.name for c in flags])}): {what}, "
+            f"{table.where} has {len(flags)} columns of zeros and ones ({first_of([c.name for c in flags])}): {what}, "
             f"as in multi-label data. {ONE_LABEL}, from one column: --label {quote(flags[0].name)} takes one"
             f"{_further(possible, flags)}."
         )
@@ -38,7 +39,7 @@ def guess_label(table: SourceTable, text: tuple[str, ...], reasons: list[str]) -
     else:
         reasons.append(f'"{best.name}" is the label: it has the fewest different values, {len(best.counts)}.')
     if len(possible) > 1:
-        shown = listed([column.values for column in possible[1:]])
+        shown = first_of([column.values for column in possible[1:]])
         reasons.append(f"Other columns that could be the label: {shown}; --label COLUMN takes one of them.")
     for column in measured:
         if column is not best:
@@ -77,7 +78,7 @@ def _candidates(possible: list[LabelColumn], measured: LabelColumn) -> str:
     """What could be done instead, as the end of a message."""
     others = [column.values for column in possible if column is not measured]
     if others:
-        return f" Columns of classes: {listed(others)}; --label COLUMN takes one."
+        return f" Columns of classes: {first_of(others)}; --label COLUMN takes one."
     if measured.counts:
         return f" --label {quote(measured.name)} takes each number as a class."
     return " Give a file with a column of classes."
@@ -102,4 +103,4 @@ def _one_hot(table: SourceTable, flags: list[LabelColumn]) -> bool:
 
 def _further(possible: list[LabelColumn], flags: list[LabelColumn]) -> str:
     rest = [column.values for column in possible if column not in flags]
-    return f"; other columns of classes: {listed(rest)}" if rest else ""
+    return f"; other columns of classes: {first_of(rest)}" if rest else ""

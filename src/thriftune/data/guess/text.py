@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from shlex import quote
 
-from thriftune.data.guess.candidates import is_prose, label_column, listed, text_lengths
+from thriftune.data.guess.candidates import is_prose, label_column, text_lengths
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
+from thriftune.wording import first_of
 
 _PAIRS = (
     ("premise", "hypothesis"),
@@ -41,7 +42,7 @@ def guess_text(table: SourceTable, label: str, reasons: list[str]) -> tuple[str,
     others = [other for other in lengths if other != name and is_prose(table.frame[other])]
     if others:
         both = [column for column in table.frame.columns if column in (name, others[0])]
-        shown = listed([f'"{other}" ({lengths[other]:.0f} characters)' for other in others])
+        shown = first_of([f'"{other}" ({lengths[other]:.0f} characters)' for other in others])
         reasons.append(
             f"Other columns of text: {shown}; {' '.join(f'--text {quote(column)}' for column in both)} takes two as "
             "a pair, --text COLUMN another one alone."

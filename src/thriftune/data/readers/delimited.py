@@ -12,7 +12,7 @@ from thriftune.data.readers.grid import Grid, grid_table
 from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
-_Rows = Generator[tuple[int, int, list[str]], None, None]
+_NumberedRows = Generator[tuple[int, int, list[str]], None, None]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _MARKS = "".join(_DELIMITERS)
@@ -111,7 +111,7 @@ class _unlimited:  # noqa: N801
 def _table(
     content: Content, reading: ReadOptions, delimiter: str, *, quoted: bool, skip: int, notes: list[str]
 ) -> SourceTable:
-    def rows() -> _Rows:
+    def rows() -> _NumberedRows:
         return _quoted_rows(content, delimiter, skip) if quoted else _plain_rows(content, delimiter, skip)
 
     mark = _word(delimiter)
@@ -126,7 +126,7 @@ def _table(
     return grid_table(grid, reading)
 
 
-def _quoted_rows(content: Content, delimiter: str, skip: int = 0) -> _Rows:
+def _quoted_rows(content: Content, delimiter: str, skip: int = 0) -> _NumberedRows:
     before = skip
     with content.lines("") as file, _unlimited():
         for _ in range(skip):
@@ -173,7 +173,7 @@ def _open_quote(text: str, delimiter: str) -> int | None:
     return opened
 
 
-def _plain_rows(content: Content, delimiter: str, skip: int = 0) -> _Rows:
+def _plain_rows(content: Content, delimiter: str, skip: int = 0) -> _NumberedRows:
     with content.lines(content.line_end()) as file:
         for line, text in enumerate(file, start=1):
             stripped = text.rstrip("\r\n")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from thriftune.data.rows import GROUP
 from thriftune.data.settings import SPLITS, SplitSettings
 from thriftune.errors import InputError
+from thriftune.wording import first_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,9 +92,8 @@ def _too_few_to_share(
         there = np.bincount(ids[rows], minlength=len(labels))
         missing = [labels[c] for c in np.flatnonzero((sizes > 0) & (there == 0))]
         if missing:
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-            listed = ", ".join(f'"{label}"' for label in missing[:SHOWN])
-            yield f"{name} has no row of {listed}{more}: too few to share out, so train has them."
+            listed = first_of([f'"{label}"' for label in missing], SHOWN)
+            yield f"{name} has no row of {listed}: too few to share out, so train has them."
 
 
 def split_rows(

@@ -17,6 +17,7 @@ import torch
 from thriftune.engine.forward import logits_of_rows, packs
 from thriftune.engine.gpu.buckets import Bucket, DeviceTexts
 from thriftune.engine.step import Step, StepResult, Steps, text_losses
+from thriftune.errors import first_line
 from thriftune.models.device import device_kind
 
 RECORDED_VISIT = 3
@@ -200,7 +201,7 @@ class GraphedSteps:
             # Graphs and eager steps must not draw from different generators, so those that there are go as well.
             self._replays.clear()
             self.step.optimizer.zero_grad(set_to_none=True)
-            self.refusal = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            self.refusal = first_line(error)
             torch.set_rng_state(random)
 
     def _work(self, bucket: Bucket) -> None:

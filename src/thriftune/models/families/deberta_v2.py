@@ -33,23 +33,9 @@ class Relative:
     width: int
 
 
-class _Skew(torch.autograd.Function):
-    """(..., width, 2 * width - 1) -> (..., width, width): row i keeps columns width - 1 - i to 2 * width - 2 - i."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        ctx.shape = x.shape
-        return _skewed(x).contiguous()
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        out = grad.new_zeros(ctx.shape)
-        _skewed(out).copy_(grad)
-        return out
-
-
 def _skewed(x: torch.Tensor) -> torch.Tensor:
-    """A view of contiguous x: its rows shifted against each other."""
+    """(..., width, 2 * width - 1) -> (..., width, width): row i keeps columns width - 1 - i to 2 * width - 2 - i."""
+    x = x.contiguous()
     width = x.shape[-2]
     stride = (*x.stride()[:-2], x.shape[-1] - 1, 1)
     return x.as_strided((*x.shape[:-1], width), stride, x.storage_offset() + width - 1)
@@ -165,15 +151,13 @@ class _RelativeBias:
         """Query i against the position key of i - j: distances run down as j runs up, so the table is flipped."""
         if self.first_only:
             return query @ keys[:, :width].flip(1).transpose(-1, -2)
-        out: torch.Tensor = _Skew.apply(query @ keys.flip(1).transpose(-1, -2))
-        return out
+        return _skewed(query @ keys.flip(1).transpose(-1, -2))
 
     def _position_to_content(self, key: torch.Tensor, queries: torch.Tensor, width: int) -> torch.Tensor:
         """Key j against the position query of j - i."""
         if self.first_only:
             return (key * queries[:, width - 1 :]).sum(-1).unsqueeze(-2)
-        out: torch.Tensor = _Skew.apply(key @ queries.flip(1).transpose(-1, -2))
-        return out.transpose(-1, -2)
+        return _skewed(key @ queries.flip(1).transpose(-1, -2)).transpose(-1, -2)
 
     def _project(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Position keys and queries by distance, each (heads, 2 * width - 1, size); None where unused."""

@@ -13,7 +13,7 @@ from torch import nn
 from thriftune.models.ops.activation import activate
 from thriftune.models.ops.attention import Bias, RelativeBias, first_rows, packed_attention
 from thriftune.models.ops.dropout import rate_of
-from thriftune.models.ops.linear import linear, project
+from thriftune.models.ops.linear import linear
 from thriftune.models.ops.norm import add_norm
 from thriftune.models.ops.pooling import can_pool, pooled_attention
 from thriftune.models.ops.rows import Rows
@@ -88,8 +88,6 @@ def _attended(
     if first_only and can_pool(parts.key, parts.value, hidden, bias):
         query, relative = linear(parts.query, first), bias if isinstance(bias, RelativeBias) else None
         return pooled_attention(query, parts.key, parts.value, hidden, rows, parts.heads, parts.scale, rate, relative)
-    if first_only:
-        query, (key, value) = linear(parts.query, first), project((parts.key, parts.value), hidden)
-    else:
-        query, key, value = project((parts.query, parts.key, parts.value), hidden)
+    query = linear(parts.query, first)
+    key, value = linear(parts.key, hidden), linear(parts.value, hidden)
     return packed_attention(query, key, value, rows, parts.heads, parts.scale, rate, first_only, bias)

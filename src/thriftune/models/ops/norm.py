@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from thriftune.models.ops import kernels
-from thriftune.models.ops.dropout import dropout_add
+from thriftune.models.ops.dropout import dropout
 
 
 class _AddNorm(torch.autograd.Function):
@@ -43,7 +43,7 @@ def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) ->
     if _has_kernel(norm, x, residual):
         out: torch.Tensor = _AddNorm.apply(x, residual, norm.weight, norm.bias, norm.eps, rate)
         return out
-    normed: torch.Tensor = norm(dropout_add(x, residual, rate))
+    normed: torch.Tensor = norm(residual + dropout(x, rate))
     return normed
 
 

@@ -16,28 +16,6 @@ from torch import nn
 from thriftune.models.ops import kernels
 
 
-def times(
-    rows: torch.Tensor,
-    weight: torch.Tensor,
-    turned: bool,
-    bias: torch.Tensor | None = None,
-    low: tuple[torch.Tensor, torch.Tensor] | None = None,
-) -> torch.Tensor:
-    """What `kernels.product` computes, outside of autograd."""
-    if kernels.multiplies(rows, weight, turned):
-        return kernels.product(_dense(rows), weight, turned, bias, low and (_dense(low[0]), low[1]))
-    if turned and only_predicted(rows, weight):
-        out = _wide(rows, weight, bias)
-        return out if low is None else out.addmm_(low[0], low[1].t())
-    if not turned and weight.shape[1] <= kernels.MOST_COLUMNS:
-        # torch's library is slow where the narrow matrix is not turned; a dense copy of it costs less.
-        weight, turned = weight.t().contiguous(), True
-        low = low and (low[0], low[1].t())
-    plain = weight.t() if turned else weight
-    out = rows @ plain if bias is None else torch.addmm(bias, rows, plain)
-    return out if low is None else out.addmm_(low[0], low[1].t() if turned else low[1])
-
-
 def only_predicted(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether no gradient will be asked for and oneDNN is the faster library for such rows (rows, in), float32."""
     return (
@@ -71,13 +49,6 @@ def _wide(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
     return out
 
 
-def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """left' right, (few, many), of left (rows, few) and right (rows, many)."""
-    if kernels.crosses(left, right):
-        return kernels.cross(_dense(left), _dense(right))
-    return left.t() @ right
-
-
 def affine(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Rows (rows, in) times a weight (out, in), plus bias; saves the rows only where the weight is trained."""
     if only_predicted(rows, weight):
@@ -93,16 +64,21 @@ class _Affine(torch.autograd.Function):
     def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         rows_needed, weight_needed, _ = ctx.needs_input_grad
         ctx.save_for_backward(rows if weight_needed else None, weight if rows_needed else None)
-        return times(rows, weight, True, bias)
+        return kernels.product(_dense(rows), weight, True, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         rows, weight = ctx.saved_tensors
         return (
-            None if weight is None else times(grad, weight, False),
+            None if weight is None else _turned(grad, weight),
             None if rows is None else grad.t() @ rows,
             grad.sum(0) if ctx.needs_input_grad[2] else None,
         )
+
+
+def _turned(grad: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The gradient of the rows: (rows, out) times (out, in)."""
+    return kernels.product(_dense(grad), weight, False) if kernels.multiplies(grad, weight, False) else grad @ weight
 
 
 def _dense(rows: torch.Tensor) -> torch.Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,32 +28,6 @@ class Group:
 
 
 @dataclass(frozen=True)
-class HeadLayout:
-    """Places of a group's rows between (rows, heads) and (texts, heads, width)."""
-
-    source: torch.Tensor
-    """(texts * heads * width,) which row and head stands there; padding repeats the first row, unseen."""
-    target: torch.Tensor
-    """(rows * heads,) where each row and head goes."""
-    blocked: torch.Tensor | None
-    """(texts * heads, 1, width) True at padding; None where there is none."""
-
-
-def _head_layout(group: Group, heads: int, device: torch.device) -> HeadLayout:
-    slots = torch.arange(group.rows, device=device) if group.slots is None else group.slots
-    head = torch.arange(heads, device=device)
-    row_at = torch.zeros(group.texts * group.width, dtype=torch.int64, device=device)
-    row_at[slots] = torch.arange(group.rows, device=device)
-    source = row_at.view(group.texts, 1, group.width) * heads + head.view(1, heads, 1)
-    text, place = slots // group.width, slots % group.width
-    target = (text[:, None] * heads + head) * group.width + place[:, None]
-    blocked = None
-    if group.mask is not None:
-        blocked = ~group.mask.expand(group.texts, heads, 1, group.width).reshape(-1, 1, group.width)
-    return HeadLayout(source.flatten(), target.flatten(), blocked)
-
-
-@dataclass(frozen=True)
 class Rows:
     """A batch of texts without padding; a row belongs to one token."""
 
@@ -69,14 +42,6 @@ class Rows:
     lengths: torch.Tensor
     """(texts,) tokens of each text."""
     groups: tuple[Group, ...]
-    head_layouts: dict[int, tuple[HeadLayout, ...]] = field(default_factory=dict, compare=False)
-    """By number of heads; made when first needed, for all layers."""
-
-    def by_head(self, heads: int) -> tuple[HeadLayout, ...]:
-        """Where each group's rows go when heads are a batch dimension."""
-        if heads not in self.head_layouts:
-            self.head_layouts[heads] = tuple(_head_layout(group, heads, self.ids.device) for group in self.groups)
-        return self.head_layouts[heads]
 
     @property
     def texts(self) -> int:
@@ -106,47 +71,19 @@ def layout(lengths: np.ndarray, per_group: int, device: torch.device) -> tuple[G
     return tuple(groups)
 
 
-class _Place(torch.autograd.Function):
-    """Rows into zeros at unique places; the backward is a plain gather, not index_put with accumulation."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
-        ctx.save_for_backward(places)
-        return rows.new_zeros(count, *rows.shape[1:]).index_copy_(0, places, rows)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
-        (places,) = ctx.saved_tensors
-        return grad.index_select(0, places), None, None
-
-
-class _Take(torch.autograd.Function):
-    """Rows from unique places; the backward copies them back into zeros."""
-
-    @staticmethod
-    def forward(ctx: Any, source: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(places)
-        ctx.count = source.shape[0]
-        return source.index_select(0, places)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        (places,) = ctx.saved_tensors
-        return grad.new_zeros(ctx.count, *grad.shape[1:]).index_copy_(0, places, grad), None
-
-
 def take(source: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Rows of (rows, ...) at unique places: (places, ...)."""
-    out: torch.Tensor = _Take.apply(source, places)
-    return out
+    # Not source[places], whose backward pass sorts the places.
+    return source.index_select(0, places)
 
 
 def pad(rows: torch.Tensor, group: Group) -> torch.Tensor:
-    """A group's rows (rows, ...) as (texts, width, ...), zeros where there is no token."""
-    if group.slots is None:
-        return rows.reshape(group.texts, group.width, *rows.shape[1:])
-    placed: torch.Tensor = _Place.apply(rows, group.slots, group.texts * group.width)
-    return placed.view(group.texts, group.width, *rows.shape[1:])
+    """A group's rows (rows, hidden) as (texts, width, hidden), zeros where there is no token."""
+    if group.slots is not None:
+        # index_copy would save the rows for its backward pass; this saves their places.
+        places = group.slots.unsqueeze(1).expand_as(rows)
+        rows = rows.new_zeros(group.texts * group.width, rows.shape[1]).scatter(0, places, rows)
+    return rows.view(group.texts, group.width, rows.shape[1])
 
 
 def unpad(padded: torch.Tensor, group: Group) -> torch.Tensor:

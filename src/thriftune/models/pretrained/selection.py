@@ -15,6 +15,7 @@ from thriftune.models.labels import match_labels, named
 from thriftune.models.pretrained.checkpoint import Checkpoint
 from thriftune.models.pretrained.wrapper import wrapper_of
 from thriftune.models.weights import FLOATS, StoredTensor
+from thriftune.wording import first_of
 
 PRETRAINED = ("Model", "ForMaskedLM", "ForPreTraining", "ForCausalLM")
 """Ends of architectures whose files may hold layers below a head's projection that belong to the pretraining."""
@@ -129,7 +130,7 @@ def _foreign(origin: Origin, labels: tuple[str, ...]) -> str | None:
         return f"its {len(origin.labels)} labels have no names (LABEL_0, ...)"
     if match_labels(origin.labels, labels) is None:
         names = [str(origin.labels[row]) for row in sorted(origin.labels)]
-        return f"its {len(names)} labels ({_some(names)}) are not the study's"
+        return f"its {len(names)} labels ({first_of(names, SHOWN)}) are not the study's"
     return None
 
 
@@ -172,7 +173,8 @@ def require_all(
     if inherited or lost:
         raise InputError(
             f"The classification head in {checkpoint.folder} cannot be told from the encoder "
-            f"({_some(sorted(inherited) or lost)}). Save the model without its head (AutoModel, save_pretrained)."
+            f"({first_of(sorted(inherited) or lost, SHOWN)}). Save the model without its head (AutoModel, "
+            "save_pretrained)."
         )
     # Buffers that are made anew, such as GPT-2's masks of integers: transformers passes over them in silence.
     buffers = [re.compile(pattern) for pattern in network._keys_to_ignore_on_load_unexpected or ()]
@@ -223,14 +225,14 @@ def _incomplete(
 ) -> str:
     faults = []
     if missing:
-        faults.append(f"{_tensors(missing)} missing ({_some(missing)})")
+        faults.append(f"{_tensors(missing)} missing ({first_of(missing, SHOWN)})")
     if other:
         pairs = [f"{name} is {found}, the model has {wanted}" for name, (found, wanted) in other.items()]
-        faults.append(f"{_tensors(pairs)} of another shape ({_some(pairs)})")
+        faults.append(f"{_tensors(pairs)} of another shape ({first_of(pairs, SHOWN)})")
     if failed:
-        faults.append(_some(failed))
+        faults.append(first_of(failed, SHOWN))
     if unused:
-        faults.append(f"{_tensors(unused)} of the file not the model's ({_some(list(unused))})")
+        faults.append(f"{_tensors(unused)} of the file not the model's ({first_of(list(unused), SHOWN)})")
     remedy = "correct config.json, or save the model again with save_pretrained"
     if any("lora_" in key or ".base_layer." in key for key in checkpoint.tensors):
         remedy = "the file holds an adapter beside its model; merge them (merge_and_unload) and save that"
@@ -244,11 +246,6 @@ def _incomplete(
 
 def _tensors(found: Collection[str]) -> str:
     return f"{len(found)} tensor{'s are' if len(found) > 1 else ' is'}"
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _elements(shape: tuple[int, ...]) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError, did_you_mean
-from thriftune.methods import discover
+from thriftune.methods import discover, find
 from thriftune.methods.base import Method
 from thriftune.paths import check_file, missing, names_in, status, user_path
 from thriftune.settings import Settings, SettingsError
@@ -77,8 +79,8 @@ def study_from_dict(data: dict[str, Any], folder: Path, title: str = "the study"
     if too_deep(data):
         raise InputError(f"{title} is nested more than {MOST_LEVELS} levels deep.")
     special = {
-        "methods": lambda value, path: _list(reader, value, path, _method),
-        "runs": lambda value, path: _list(reader, value, path, lambda r, v, p: _run(r, v, p, data.get("protocol"))),
+        "methods": lambda value, path: _list(reader, value, path, partial(_method, folder=folder)),
+        "runs": lambda value, path: _list(reader, value, path, partial(_run, base=data.get("protocol"), folder=folder)),
     }
     values = reader.values(StudySettings, data, (), special) or {}
     _check_together(reader, values)
@@ -132,7 +134,7 @@ def study_to_yaml(study: Study, at: Path | None = None) -> str:
 
 def _moved(source: str, old: Path, new: Path) -> str:
     """A data source relative to another folder; those with a scheme and absolute paths stay as they are."""
-    if source.startswith(("demo:", "hub:", "~")) or Path(source).is_absolute():
+    if scheme_of(source) or source.startswith("~") or Path(source).is_absolute():
         return source
     return os.path.relpath(old / source, new)
 
@@ -173,8 +175,8 @@ def _list(reader: Reader, value: Any, path: KeyPath, read: Any) -> Any:
     return BAD if any(item is BAD for item in found) else tuple(found)
 
 
-def _method(reader: Reader, entry: Any, path: KeyPath) -> Any:
-    """A method from `lora`, `{lora: {rank: 4}}` or `{lora: null}`."""
+def _method(reader: Reader, entry: Any, path: KeyPath, folder: Path) -> Any:
+    """A method from `lora`, `{lora: {rank: 4}}` or `{lora: null}`; code beside the study file is found in `folder`."""
     named = {entry: None} if isinstance(entry, str) else entry
     if not isinstance(named, dict) or not named:
         reader.note(path, f"{shown(entry)} is given; allowed: a method's name, or {{name: {{settings}}}}")
@@ -189,27 +191,41 @@ def _method(reader: Reader, entry: Any, path: KeyPath) -> Any:
         reader.note(path, f"{shown(entry)} has {len(named)} keys; {hint}, as in {{lora: {{rank: 8}}}}")
         return BAD
     name, settings = next(iter(named.items()))
-    if name not in methods:
-        close = did_you_mean(name, methods)
-        reader.note(path, f"method {shown(name)} is not known{close or ';'} known: {', '.join(methods)}")
+    cls = _class(reader, name, path, folder)
+    if cls is BAD:
         return BAD
     settings = {} if settings is None else settings
     if isinstance(settings, dict):
         try:
-            settings = methods[name].prepare(settings)
+            settings = cls.prepare(settings)
         except SettingsError as error:
             for key, message in error.problems:
                 reader.note((*path, name, key), message)
             return BAD
         except TypeError:
             pass  # a value of the wrong type, which is reported below
-    return reader.settings(methods[name], settings, (*path, name))
+    return reader.settings(cls, settings, (*path, name))
 
 
-def _run(reader: Reader, entry: Any, path: KeyPath, base: Any) -> Any:
+def _class(reader: Reader, name: str, path: KeyPath, folder: Path) -> Any:
+    methods = discover()
+    if ":" in name:
+        try:
+            return find(name, folder)
+        except InputError as error:
+            reader.note(path, str(error))
+            return BAD
+    if name not in methods:
+        close = did_you_mean(name, methods)
+        reader.note(path, f"method {shown(name)} is not known{close or ';'} known: {', '.join(methods)}")
+        return BAD
+    return methods[name]
+
+
+def _run(reader: Reader, entry: Any, path: KeyPath, base: Any, folder: Path) -> Any:
     base = base if isinstance(base, dict) else {}
     special = {
-        "method": lambda value, at: _method(reader, value, at),
+        "method": lambda value, at: _method(reader, value, at, folder),
         "protocol": lambda value, at: _run_protocol(reader, value, at, base),
     }
     if isinstance(entry, dict):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from thriftune.errors import InputError, shortened
 from thriftune.study.file.reader import shown
 from thriftune.study.file.yaml_text import MOST_LEVELS, parse_yaml
+
+_OUTSIDE = re.compile(r"(methods(?:\.\d+)?|runs\.\d+\.method)\.([A-Za-z_][\w.]*:\w+)(?:\.(.+))?")
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
     for text in overrides:
         path, equals, value = text.partition("=")
         path = path.strip()
-        keys = path.split(".")
+        keys = _keys(path)
         if not equals or not all(keys):
             raise InputError(f"--set takes KEY.PATH=VALUE, for example protocol.epochs=1; {shown(text)} is given.")
         if len(keys) > MOST_LEVELS:
@@ -33,6 +36,15 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str,
         if isinstance(before, dict) and keys == ["protocol", "epochs"]:
             data["protocol"] = merged(before, {"epochs": data["protocol"]["epochs"]})
     return data
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path; a method's name is one of them, also as `package.module:Class`."""
+    found = _OUTSIDE.fullmatch(path)
+    if found is None:
+        return path.split(".")
+    before, name, after = found.groups()
+    return [*before.split("."), name, *(after.split(".") if after else ())]
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def _label(method: Method, search: SearchSettings | None) -> str:
     for values in extremes(space_of(method, search)):
         with suppress(SettingsError):  # reported by the study's checks
             if with_values(method, Protocol(), values)[0].label != method.label:
-                return f"{method.NAME} searched"
+                return f"{method.short_name()} searched"
     return method.label
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -85,15 +86,9 @@ class Reader:
             return self.settings(inner, value, path)
         if not self._sound(value, path):
             return BAD
-        try:
-            return _checked(hint, value)
-        except ValidationError:
-            pass
-        if not isinstance(value, list | dict):
-            try:
-                return _checked(hint, [value])
-            except ValidationError:
-                pass
+        for given in [value] if isinstance(value, list | dict) else [value, [value]]:
+            with suppress(ValidationError):
+                return _checked(hint, given)
         close = did_you_mean(value, choices(hint)) if isinstance(value, str) else ""
         self.note(path, f"{shown(value)} is given; allowed: {describe(hint)}{close}")
         return BAD

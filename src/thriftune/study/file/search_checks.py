@@ -35,8 +35,9 @@ def search_problems(study: StudySettings) -> Problems:
         yield "search", "has no effect; no method of the study has settings to search"
         return
     unknown = False
+    known = {**discover(), **{method.NAME: type(method) for method in methods}}
     for key in search.dimensions:
-        if (why := why_unknown(key, methods, discover())) is not None:
+        if (why := why_unknown(key, methods, known)) is not None:
             unknown = True
             yield f"search.over.{key}", why
     if unknown:

@@ -62,10 +62,17 @@ def own_keys(method: Method) -> list[str]:
 
 def of_one_method(key: str, method: Method) -> str | None:
     """The method's own key that `METHOD.KEY` names, where it is this method's."""
-    name, _, own = key.partition(".")
+    name, own = _parted(key)
     if name != method.NAME or not own or own in FIXED_METHOD_KEYS:
         return None
     return own if own in own_keys(method) or hasattr(method, "config") else None
+
+
+def _parted(key: str) -> tuple[str, str]:
+    """The method and the key of `METHOD.KEY`; a method's name has dots where it is `package.module:Class`."""
+    module, colon, rest = key.rpartition(":")
+    name, _, own = rest.partition(".")
+    return module + colon + name, own
 
 
 def is_protocol_key(key: str) -> bool:
@@ -153,7 +160,7 @@ def _why_fixed(key: str) -> str | None:
 
 def _why_not_of(key: str, methods: list[Method], known: dict[str, type[Method]]) -> str | None:
     """What is wrong with `METHOD.KEY`."""
-    name, _, own = key.partition(".")
+    name, own = _parted(key)
     if name not in known or not own:
         return None
     if all(name != method.NAME for method in methods):

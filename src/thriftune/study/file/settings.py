@@ -93,6 +93,9 @@ class StudySettings(Settings):
     published: dict[str, dict[str, Any]] = setting(
         factory=dict, help="published numbers to show beside the measured ones, by run name"
     )
+    hypotheses: bool = setting(
+        False, help="report on the published study's hypotheses about LoRA, without published numbers too"
+    )
 
     def problems(self) -> list[tuple[str, str]]:
         """What is asked for can be listed: every other check counts runs."""

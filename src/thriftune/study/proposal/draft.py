@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thriftune.data.guess.inspect import Guess
+from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.study.file.yaml_text import inline_yaml
 from thriftune.study.proposal.max_tokens import TokenRoom
 from thriftune.study.proposal.propose import Proposal, ProposedMethod
@@ -103,6 +104,6 @@ def _setting_lines(guess: Guess) -> list[str]:
 def _relative(source: str | dict[str, str], folder: Path) -> Any:
     if isinstance(source, dict):
         return {split: _relative(each, folder) for split, each in source.items()}
-    if source.startswith(("demo:", "hub:")) or Path(source).expanduser().is_absolute():
+    if scheme_of(source) or Path(source).expanduser().is_absolute():
         return source
     return os.path.relpath(Path(source).resolve(), folder)

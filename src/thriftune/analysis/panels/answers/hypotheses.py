@@ -10,13 +10,12 @@ import numpy as np
 from scipy.stats import binom
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.errors import overlap
 from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, correct, differing
-from thriftune.analysis.findings.training import at, pointer, trained
-from thriftune.analysis.panels.errors import overlap
-from thriftune.analysis.panels.errors.confidence import gap
+from thriftune.analysis.findings.training import at, still, trained
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -51,18 +50,18 @@ class Pair:
 
 def build(results: Results) -> Panel | NotApplicable:
     """Supported, refuted or undecided, with figures; the classes by error and the runs by overconfidence."""
+    if not (results.study.published or results.study.study.get("hypotheses")):
+        return NotApplicable("The study file holds no published numbers, and does not ask for it (hypotheses: true).")
     runs = comparable(results)
     if not runs:
         return NotApplicable("No fine-tuned run learned.")
     chosen = pairs(results)
     judgement = judge(results)
     found = [similar_accuracy(judgement, chosen), less_computation(chosen), distinct_errors(results)]
-    still = trained(results).names({cell.name: cell for pair in chosen for cell in (pair.light, pair.heavy)}.values())
     classes, confidence = rank_classes(results, runs), rank_confidence(results, runs)
     sentences = [f"{each.name}: {each.answer}{at(each.at_this_budget)}. {each.sentence}" for each in found]
     sentences += [text for text in (_class_sentence(classes, len(runs)), _confidence_sentence(confidence)) if text]
-    if still:
-        sentences.append(f"Still improving in the last epoch: {f.listing(still)}.{pointer(results)}")
+    sentences += still(results, {cell.name: cell for pair in chosen for cell in (pair.light, pair.heavy)}.values())
     tables = [_costs(chosen), _classes(classes), _confidence(confidence)]
     notes = [
         f"Compared: {_who(chosen)}. Pairs under different protocols are left out.",
@@ -117,12 +116,12 @@ def similar_accuracy(judgement: Judgement, chosen: list[Pair]) -> Hypothesis:
     pair, widest = max(found, key=lambda item: abs(item[1].accuracy.estimate))
     gap = widest.accuracy.estimate * (1 if widest.first.name == pair.light.name else -1)
     gap_text = f"{pair.light.name} lies {f.beside(gap)} {'' if gap else 'with '}{pair.heavy.name}"
-    still = any(verdict.at_this_budget for _, verdict in found)
-    text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}{at(still)}; "
+    budget = any(verdict.at_this_budget for _, verdict in found)
+    text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}{at(budget)}; "
     text += f"the largest gap: {gap_text}."
     if any(verdict.claim == "trained models" for _, verdict in found):
         text += " With one seed this is about the trained models only."
-    return Hypothesis("Similar accuracy", expected, answer, text, still)
+    return Hypothesis("Similar accuracy", expected, answer, text, budget)
 
 
 def less_computation(chosen: list[Pair]) -> Hypothesis:
@@ -159,8 +158,8 @@ def distinct_errors(results: Results) -> Hypothesis:
     if found is None or not found.pairs("methods"):
         return Hypothesis("Distinct errors", expected, "undecided", "No two methods of a model learned.")
     answer = overlap.distinct(found, results.study.margin / 100)
-    still = trained(results).still(*cells(comparable(results)))
-    return Hypothesis("Distinct errors", expected, answer, overlap.sentences(results)[0], still)
+    budget = trained(results).still(*cells(comparable(results)))
+    return Hypothesis("Distinct errors", expected, answer, overlap.sentences(results)[0], budget)
 
 
 def rank_classes(results: Results, runs: list[RunRecord]) -> list[dict[str, Any]]:
@@ -195,7 +194,7 @@ def rank_confidence(results: Results, runs: list[RunRecord]) -> list[dict[str, A
         read = predictions.read(results, run)
         if read.probabilities is None or run.test is None or not read.wrong.any():
             continue
-        lead = np.sort(gap(read))
+        lead = np.sort(read.gap)
         low, high = median_interval(lead)
         sure = float(read.probabilities.max(axis=1).mean())
         rows.append(
@@ -258,11 +257,8 @@ def _lower(text: str) -> str:
 
 def _costs(chosen: list[Pair]) -> Table:
     columns = [
-        Column("light", "Lighter method"),
-        Column("heavy", "over"),
-        Column("parameters", "Trained parameters", "ratio"),
-        Column("time", "Training time", "ratio"),
-        Column("memory", "Peak memory", "ratio"),
+        *of_kind("text", light="Lighter method", heavy="over"),
+        *of_kind("ratio", parameters="Trained parameters", time="Training time", memory="Peak memory"),
     ]
     rows = []
     for pair in chosen:
@@ -275,9 +271,7 @@ def _costs(chosen: list[Pair]) -> Table:
 def _classes(ranked: list[dict[str, Any]]) -> Table:
     columns = [
         Column("label", "Class"),
-        Column("error_share", "Of the errors", "percent"),
-        Column("text_share", "Of the texts", "percent"),
-        Column("error_rate", "Error rate", "percent"),
+        *of_kind("percent", error_share="Of the errors", text_share="Of the texts", error_rate="Error rate"),
         Column("interval", "95% interval"),
         Column("most_errors_in_runs", "Runs it leads", "int"),
     ]
@@ -290,8 +284,7 @@ def _confidence(ranked: list[dict[str, Any]]) -> Table:
         Column("run", "Run"),
         Column("median_lead", "Median lead in errors", "number"),
         Column("interval", "95% interval"),
-        Column("mean_confidence", "Mean confidence", "percent"),
-        Column("accuracy", "Accuracy", "percent"),
+        *of_kind("percent", mean_confidence="Mean confidence", accuracy="Accuracy"),
         Column("overconfidence", "Confidence over accuracy, points", "points"),
     ]
     rows = [row | {"interval": "{:.2f}–{:.2f}".format(*row["median_lead_interval_95"])} for row in ranked]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.choice import Candidate, Limits, Ranked, measured, rank, reasons, table_rows
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import (
+    Chart,
+    Column,
+    NotApplicable,
+    Panel,
+    Table,
+    metric,
+    of_kind,
+    there,
+)
+from thriftune.analysis.findings.choice import Limits, Ranked, measured, rank, reasons, table_rows
 from thriftune.analysis.findings.runs import cells, comparable
-from thriftune.analysis.findings.training import pointer, trained
+from thriftune.analysis.findings.training import still
 from thriftune.results.store import Results
 
 TITLE = "Recommendation"
@@ -18,12 +25,11 @@ QUESTION = "Which method should I take?"
 COLUMNS = [
     Column("rank", "Rank", "int"),
     Column("name", "Method"),
-    Column("accuracy", "Accuracy", "percent", higher_is_better=True),
-    Column("memory", "Peak memory", "bytes", higher_is_better=False),
-    Column("seconds", "Training", "seconds", higher_is_better=False),
-    Column("storage", "Stored", "bytes", higher_is_better=False),
-    Column("best_for", "Not beaten in accuracy and"),
-    Column("training", "In its last epoch"),
+    metric("accuracy"),
+    metric("memory", of="peak_memory_bytes"),
+    metric("seconds"),
+    metric("storage", of="stored_bytes"),
+    *of_kind("text", best_for="Not beaten in accuracy and", training="In its last epoch"),
 ]
 SERIES = ("not beaten", "beaten by another")
 
@@ -36,8 +42,8 @@ def build(results: Results) -> Panel | NotApplicable:
     ranked = rank(candidates, Limits())
     table = Table("recommendation", "Measured cells in order of choice.", COLUMNS, table_rows(ranked, 1))
     found = [
-        _chart(ranked, "memory", "Accuracy against memory", chart.byte_unit, f.size),
-        _chart(ranked, "seconds", "Accuracy against training time", chart.time_unit, f.seconds),
+        _chart(ranked, "memory", "bytes", "memory", [each.on_memory_front for each in ranked]),
+        _chart(ranked, "seconds", "seconds", "training time", [each.on_time_front for each in ranked]),
     ]
     notes = [
         "Order: first the methods whose accuracy's 95% interval overlaps the best one's, the fastest first; then the "
@@ -45,46 +51,33 @@ def build(results: Results) -> Panel | NotApplicable:
         "Your own limits: thriftune recommend, with --memory, --time and --tasks, on this results folder; on a study "
         "file it works from predictions.",
     ]
-    return Panel(
-        [*reasons(ranked, Limits()), *improving(results)], [table], [each for each in found if each is not None], notes
-    )
+    sentences = [*reasons(ranked, Limits()), *still(results, cells(comparable(results)))]
+    return Panel(sentences, [table], there(found), notes)
 
 
-def improving(results: Results) -> list[str]:
-    """Which methods were still improving, and where the command stands that would tell; empty where none was."""
-    found = trained(results)
-    names = found.names(cells(comparable(results)))
-    return [f"Still improving in the last epoch: {f.listing(names)}.{pointer(results)}"] if names else []
-
-
-def _chart(
-    ranked: list[Ranked],
-    key: str,
-    title: str,
-    unit_of: Callable[[list[float]], tuple[float, str]],
-    write: Callable[[float], str],
-) -> Chart | None:
-    def cost(candidate: Candidate) -> float | None:
-        value: float | None = getattr(candidate, key)
-        return value
-
-    known = [(each, value) for each in ranked if (value := cost(each.candidate)) is not None]
+def _chart(ranked: list[Ranked], key: str, kind: str, what: str, front: list[bool]) -> Chart | None:
+    """Accuracy against a cost; `front` says which of the ranked nothing beats in both."""
+    known = [
+        (each.candidate, value, unbeaten)
+        for each, unbeaten in zip(ranked, front, strict=True)
+        if (value := getattr(each.candidate, key)) is not None
+    ]
     if not known:
         return None
-    divisor, unit = unit_of([value for _, value in known])
+    divisor, unit, write = chart.unit_of(kind, (value for _, value, _ in known))
     rows = [
         {
-            "name": each.candidate.name,
+            "name": candidate.name,
             "x": chart.short(value / divisor),
-            "y": each.candidate.accuracy,
-            "series": SERIES[0 if (each.on_memory_front if key == "memory" else each.on_time_front) else 1],
+            "y": candidate.accuracy,
+            "series": SERIES[0 if unbeaten else 1],
             "cost": write(value),
-            "accuracy": f.percent(each.candidate.accuracy or 0),
+            "accuracy": f.percent(candidate.accuracy or 0),
         }
-        for each, value in known
+        for candidate, value, unbeaten in known
     ]
-    tips = {"name": "method", "accuracy": "accuracy", "cost": title.rsplit(" against ", maxsplit=1)[-1]}
-    tooltip = [chart.tip(field, label) for field, label in tips.items()]
-    spec = chart.points(rows, x_title=unit, y_title="test accuracy", series=list(SERIES), tooltip=tooltip, share=True)
+    tooltip = chart.tips(name="method", accuracy="accuracy", cost=what)
+    spec = planes.points(rows, x_title=unit, y_title="test accuracy", series=list(SERIES), tooltip=tooltip)
+    title = f"Accuracy against {what}"
     description = f"Points: {title.lower()} of every measured method; those that no other beats in both stand out."
     return Chart(f"recommendation-{key}", title, description, spec, small=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, Kind, NotApplicable, Panel, Table
+from thriftune.analysis.display.cost_lines import COSTS, cost_lines
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric, there
 from thriftune.analysis.findings.runs import Cell, cells, differing, is_baseline
 from thriftune.analysis.findings.training import Found, at, gain_text, pointer, trained
 from thriftune.results.record import RunRecord
@@ -18,10 +17,6 @@ QUESTION = "What does the batch size change: accuracy, memory, time?"
 
 Sweep = dict[int, Cell]
 """The cells of one method by batch size, ascending."""
-QUANTITIES: dict[str, tuple[str, Kind, Callable[[Cell], float | None]]] = {
-    "memory": ("Peak memory", "bytes", lambda cell: cell.memory),
-    "seconds": ("Training time", "seconds", lambda cell: cell.seconds),
-}
 
 
 def build(results: Results) -> Panel | NotApplicable:
@@ -33,7 +28,7 @@ def build(results: Results) -> Panel | NotApplicable:
     sentences = [_sentence(name, sweep, training) for name, sweep in found.items()]
     if any(training.still(*sweep.values()) for sweep in found.values()):
         sentences[-1] += pointer(results)
-    charts = [each for key in QUANTITIES if (each := _chart(found, key)) is not None]
+    charts = there(_chart(found, key) for key in COSTS)
     notes = [
         "The number of steps follows the batch size, the learning rate does not: difference in accuracy is that of "
         "batch size and learning rate together."
@@ -76,9 +71,9 @@ def _table(found: dict[str, Sweep]) -> Table:
     columns = [
         Column("method", "Method"),
         Column("batch", "Batch size", "int"),
-        Column("accuracy", "Accuracy", "percent"),
-        Column("memory", "Peak memory", "bytes"),
-        Column("seconds", "Training", "seconds"),
+        metric("accuracy", ranked=False),
+        metric("memory", of="peak_memory_bytes", ranked=False),
+        metric("seconds", ranked=False),
     ]
     rows: list[dict[str, Any]] = [
         {"method": name, "batch": size, "accuracy": cell.accuracy, "memory": cell.memory, "seconds": cell.seconds}
@@ -89,23 +84,13 @@ def _table(found: dict[str, Sweep]) -> Table:
 
 
 def _chart(found: dict[str, Sweep], key: str) -> Chart | None:
-    title, _, read = QUANTITIES[key]
-    known = [
-        (name, size, value)
-        for name, sweep in found.items()
-        for size, cell in sweep.items()
-        if (value := read(cell)) is not None
-    ]
-    if not known:
-        return None
-    values = [value for _, _, value in known]
-    divisor, unit = chart.time_unit(values) if key == "seconds" else chart.byte_unit(values)
-    write = f.seconds if key == "seconds" else f.size
-    rows = [
-        {"x": size, "y": chart.short(value / divisor), "series": name, "text": write(value)}
-        for name, size, value in known
-    ]
-    tooltip = [chart.tip("series", "method"), chart.tip("x", "batch size"), chart.tip("text", title.lower())]
-    spec = chart.lines(rows, x_title="batch size", y_title=unit, series=list(found), tooltip=tooltip)
-    description = f"Lines: {title.lower()} over the batch size, one line a method."
-    return Chart(f"batch-{key}", f"{title} by batch size", description, spec, small=True)
+    every = [(name, size, getattr(cell, key)) for name, sweep in found.items() for size, cell in sweep.items()]
+    return cost_lines(
+        key,
+        [each for each in every if each[2] is not None],
+        list(found),
+        name=f"batch-{key}",
+        title=f"{COSTS[key]} by batch size",
+        x=("batch size", "batch size"),
+        over="batch size",
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, Kind, NotApplicable, Panel, Table
-from thriftune.analysis.findings.runs import by_model, is_baseline, training_seconds
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
+from thriftune.analysis.findings.runs import Costs, by_model, costs_of, training_seconds
+from thriftune.metrics import Kind
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -29,12 +29,11 @@ REASONS = {
     "other": "what backward makes and drops again",
     UNKNOWN: "its parts were not told apart",
 }
-Costs = list[tuple[RunRecord, Cost]]
 
 
 def build(results: Results) -> Panel | NotApplicable:
     """Stacked parts of memory and time of every run, and one sentence on each for every model."""
-    costs = [(run, run.cost) for run in results.runs if run.cost is not None and not is_baseline(run)]
+    costs = costs_of(results.runs, baselines=False)
     if not costs:
         return NotApplicable("No fine-tuned run finished, so nothing was measured.")
     sentences = []
@@ -42,7 +41,7 @@ def build(results: Results) -> Panel | NotApplicable:
         group = [(run, cost) for run, cost in costs if run in runs]
         sentences += [text for say in (_memory_sentence, _time_sentence) if (text := say(group)) is not None]
     tables = [_memory_table(costs), *_time_tables(costs)]
-    charts = [each for each in (_memory_chart(costs), _step_chart(costs), _pass_chart(costs)) if each is not None]
+    charts = there((_memory_chart(costs), _step_chart(costs), _pass_chart(costs)))
     notes = [
         "Memory: at a training step's peak; its parts add up to it. Step: the least seconds of some untimed steps on "
         "a typical batch, beside the training and not part of it.",
@@ -167,51 +166,43 @@ def _time_tables(costs: Costs) -> list[Table]:
 
 
 def _stacked(
-    name: str,
-    title: str,
-    description: str,
-    costs: list[tuple[RunRecord, dict[str, float]]],
-    unit: tuple[float, str],
-    write: Callable[[float], str],
+    name: str, title: str, description: str, kind: str, costs: list[tuple[RunRecord, dict[str, float]]]
 ) -> Chart | None:
-    rows = []
-    for run, parts in costs:
-        total = write(sum(parts.values()))
-        rows += [
-            {
-                "name": run.name,
-                "series": part,
-                "series_order": i,
-                "value": chart.short(value / unit[0]),
-                "text": write(value),
-                "total": total,
-            }
-            for i, (part, value) in enumerate(parts.items())
-            if value > 0
-        ]
+    divisor, unit, write = chart.unit_of(kind, (sum(parts.values()) for _, parts in costs))
+    rows = [
+        {
+            "name": run.name,
+            "series": part,
+            "series_order": i,
+            "value": chart.short(value / divisor),
+            "text": write(value),
+            "total": write(sum(parts.values())),
+        }
+        for run, parts in costs
+        for i, (part, value) in enumerate(parts.items())
+        if value > 0
+    ]
     if not rows:
         return None
-    series = list(dict.fromkeys(part for _, parts in costs for part in parts))
-    series = [part for part in series if any(row["series"] == part for row in rows)]
-    tips = {"name": "run", "series": "for", "text": "amount", "total": "in all"}
-    tooltip = [chart.tip(field, label) for field, label in tips.items()]
+    drawn = {row["series"] for row in rows}
+    series = list(dict.fromkeys(part for _, parts in costs for part in parts if part in drawn))
+    tooltip = chart.tips(name="run", series="for", text="amount", total="in all")
     order = [run.name for run, _ in costs]
-    spec = chart.bars(rows, x="value", x_title=unit[1], order=order, tooltip=tooltip, series=series, stacked=True)
-    return Chart(name, title, description, spec)
+    spec = categories.bars(rows, x="value", x_title=unit, order=order, tooltip=tooltip, series=series, stacked=True)
+    return Chart(name, title, f"Bars: {description}.", spec)
 
 
 def _memory_chart(costs: Costs) -> Chart | None:
     known = [(run, memory_parts(cost)) for run, cost in costs if cost.peak_memory_bytes is not None]
-    unit = chart.byte_unit(sum(parts.values()) for _, parts in known)
-    description = "Bars: memory at the training step's peak, by what it is for."
-    return _stacked("peak-memory", "Peak memory", description, known, unit, f.size)
+    description = "memory at the training step's peak, by what it is for"
+    return _stacked("peak-memory", "Peak memory", description, "bytes", known)
 
 
 def _step_chart(costs: Costs) -> Chart | None:
     known = [(run, asdict(cost.step_seconds)) for run, cost in costs if cost.step_seconds is not None]
-    unit = chart.time_unit(sum(parts.values()) for _, parts in known)
-    description = "Bars: seconds of one step on a typical batch, by phase."
-    return _stacked("step-phases", "A step by phase", description, known, unit, f.seconds)
+    return _stacked(
+        "step-phases", "A step by phase", "seconds of one step on a typical batch, by phase", "seconds", known
+    )
 
 
 def _pass_chart(costs: Costs) -> Chart | None:
@@ -220,6 +211,5 @@ def _pass_chart(costs: Costs) -> Chart | None:
         for run, cost in costs
         if cost.pass_seconds is not None
     ]
-    unit = chart.time_unit(sum(parts.values()) for _, parts in known)
-    description = "Bars: forward and backward of one step, by how far gradients go and the method's own work."
-    return _stacked("step-depth", "Forward and backward by cause", description, known, unit, f.seconds)
+    description = "forward and backward of one step, by how far gradients go and the method's own work"
+    return _stacked("step-depth", "Forward and backward by cause", description, "seconds", known)

@@ -6,13 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import (
+    Chart,
+    Column,
+    NotApplicable,
+    Panel,
+    Table,
+    metric,
+    numbered,
+    of_kind,
+    there,
+)
 from thriftune.analysis.findings.runs import (
     Cell,
+    Costs,
     by_model,
     cells,
     comparable,
+    costs_of,
     differing,
     held_up,
     is_baseline,
@@ -21,7 +33,6 @@ from thriftune.analysis.findings.runs import (
     training_seconds,
 )
 from thriftune.analysis.findings.training import Found, trained
-from thriftune.analysis.panels.answers.summary import remark
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -33,31 +44,29 @@ PAIRS_SHOWN = 10
 """Methods of one model up to which every pair is compared."""
 STATED = ("batch size", "max tokens", "epochs", "precision", "device")
 
-COST_COLUMNS = [
-    Column("run", "Run"),
-    Column("peak_memory_bytes", "Peak memory", "bytes", higher_is_better=False),
-    Column("train_seconds", "Training steps", "seconds", higher_is_better=False),
-    Column("prefix_seconds", "Prefix", "seconds"),
-    Column("samples_per_second", "Samples/s", "number", higher_is_better=True),
-    Column("evaluate_seconds", "Evaluation", "seconds"),
-    Column("load_seconds", "Loading", "seconds"),
-    Column("processors", "Processors used", "number"),
-    Column("peak_reserved_bytes", "Reserved", "bytes"),
-    Column("prefix_peak_memory_bytes", "Prefix peak", "bytes"),
-    Column("peak_process_bytes", "Process peak", "bytes"),
-    Column("energy_joules", "Energy (J)", "number"),
-]
 OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules", "processors")
+MEASURED = (
+    "peak_memory_bytes",
+    "train_seconds",
+    "prefix_seconds",
+    "samples_per_second",
+    "evaluate_seconds",
+    "load_seconds",
+    "processors",
+    "peak_reserved_bytes",
+    "prefix_peak_memory_bytes",
+    "peak_process_bytes",
+    "energy_joules",
+)
 
 
 def build(results: Results) -> Panel | NotApplicable:
     """Costs with the protocol, ratios, and bars for time and throughput."""
-    costs = [(run, run.cost) for run in results.runs if run.cost is not None]
+    costs = costs_of(results.runs)
     if not costs:
         return NotApplicable("No run finished, so nothing was measured.")
     tables = [_costs(costs, trained(results)), *_ratio_tables(results)]
-    charts = [each for each in (_time(costs), _throughput(costs)) if each is not None]
-    return Panel(_sentences(results), tables, charts, _notes(results, costs))
+    return Panel(_sentences(results), tables, there((_time(costs), _throughput(costs))), _notes(results, costs))
 
 
 def _sentences(results: Results) -> list[str]:
@@ -85,17 +94,20 @@ def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -
     return f"{what} from {ends[0]} to {ends[1]}, {f.ratio(values[high] / values[low])} as much"
 
 
-def _costs(costs: list[tuple[RunRecord, Cost]], training: Found) -> Table:
+def _costs(costs: Costs, training: Found) -> Table:
     known = {name for name in OPTIONAL if any(getattr(cost, name, None) for _, cost in costs)}
     if any(_processors(cost) is not None for _, cost in costs):
         known.add("processors")
-    columns = [column for column in COST_COLUMNS if column.name not in OPTIONAL or column.name in known]
     differs = differing([run for run, _ in costs])
-    columns += [Column(f"protocol{i}", f"{name} (differs)") for i, name in enumerate(differs)]
-    columns.append(Column("remark", "Remark"))
+    columns = [
+        Column("run", "Run"),
+        *(metric(name) for name in MEASURED if name not in OPTIONAL or name in known),
+        *numbered((f"{name} (differs)" for name in differs), "text", "protocol"),
+        Column("remark", "Remark"),
+    ]
     rows = []
     for run, cost in costs:
-        row: dict[str, Any] = {"run": run.name, "remark": remark(run, training)}
+        row: dict[str, Any] = {"run": run.name, "remark": training.remark(run)}
         row["unranked"] = is_baseline(run) or not learned(run)
         row |= {column.name: getattr(cost, column.name) for column in columns if hasattr(cost, column.name)}
         row["processors"] = _processors(cost)
@@ -137,9 +149,8 @@ def _cheapest(index: int, model: str, group: list[Cell]) -> Table:
     memory = min((cell.memory for cell in group if cell.memory), default=None)
     columns = [
         Column("cell", "Method"),
-        Column("time", "Training time", "ratio"),
-        Column("memory", "Peak memory", "ratio"),
-        Column("accuracy", "Accuracy", "percent", higher_is_better=True),
+        *of_kind("ratio", time="Training time", memory="Peak memory"),
+        metric("accuracy"),
     ]
     rows = [
         {
@@ -159,8 +170,7 @@ def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
         values = [getattr(cell, key) for cell in group]
         if not any(values):
             continue
-        columns = [Column("cell", "Row over column")]
-        columns += [Column(f"c{j}", cell.name, "ratio") for j, cell in enumerate(group)]
+        columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "ratio", "c")]
         rows = [
             {"cell": cell.name} | {f"c{j}": a / b if a and b else None for j, b in enumerate(values)}
             for cell, a in zip(group, values, strict=True)
@@ -170,8 +180,8 @@ def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
     return tables
 
 
-def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
-    divisor, unit = chart.time_unit(training_seconds(run) or 0 for run, _ in costs)
+def _time(costs: Costs) -> Chart:
+    divisor, unit, write = chart.unit_of("seconds", (training_seconds(run) or 0 for run, _ in costs))
     parts = ["training steps", "prefix"]
     rows = [
         {
@@ -179,15 +189,15 @@ def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
             "series": part,
             "series_order": i,
             "value": chart.short(value / divisor),
-            "text": f.seconds(value),
+            "text": write(value),
         }
         for run, cost in costs
         for i, (part, value) in enumerate(zip(parts, (cost.train_seconds, cost.prefix_seconds), strict=True))
         if value > 0 or part == "training steps"
     ]
-    tooltip = [chart.tip("name", "run"), chart.tip("series", "part"), chart.tip("text", "time")]
+    tooltip = chart.tips(name="run", series="part", text="time")
     series = parts if any(cost.prefix_seconds for _, cost in costs) else parts[:1]
-    spec = chart.bars(
+    spec = categories.bars(
         rows,
         x="value",
         x_title=unit,
@@ -199,18 +209,18 @@ def _time(costs: list[tuple[RunRecord, Cost]]) -> Chart:
     return Chart("training-time", "Training time", "Bars: training seconds of each run, its prefix apart.", spec)
 
 
-def _throughput(costs: list[tuple[RunRecord, Cost]]) -> Chart | None:
+def _throughput(costs: Costs) -> Chart | None:
     known = [(run, cost.samples_per_second) for run, cost in costs if cost.samples_per_second is not None]
     if not known:
         return None
     rows = [{"name": run.name, "value": chart.short(speed)} for run, speed in known]
-    tooltip = [chart.tip("name", "run"), chart.tip("value", "samples/s", ",.1f")]
+    tooltip = chart.tips(name="run", value=("samples/s", ",.1f"))
     order = [run.name for run, _ in known]
-    spec = chart.bars(rows, x="value", x_title="training samples per second", order=order, tooltip=tooltip)
+    spec = categories.bars(rows, x="value", x_title="training samples per second", order=order, tooltip=tooltip)
     return Chart("throughput", "Throughput", "Bars: training samples per second of each run.", spec)
 
 
-def _notes(results: Results, costs: list[tuple[RunRecord, Cost]]) -> list[str]:
+def _notes(results: Results, costs: Costs) -> list[str]:
     notes = [
         "Training steps: optimisation only, synchronised. Prefix: computing what the frozen layers give, "
         "charged in full to every run that uses it. Samples/s counts both."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from thriftune.analysis.display import crossings
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings import crossings
 from thriftune.results.store import Results
 
 TITLE = "Where the methods cross"
@@ -17,7 +17,7 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable(
             f"Not estimated; thriftune crossovers --out {results.store.path.name} and then thriftune report add it."
         )
-    panels = [crossings.build(axis, each.points) for axis, each in found.axes.items() if axis in crossings.AXES]
+    panels = [crossings.build(axis, points) for axis, points in found.points.items()]
     return Panel(
         sentences=[sentence for panel in panels for sentence in panel.sentences],
         tables=[table for panel in panels for table in panel.tables],

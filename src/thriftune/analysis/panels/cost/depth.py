@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, Kind, NotApplicable, Panel, Table
+from thriftune.analysis.display.cost_lines import COSTS, cost_lines
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable
 from thriftune.analysis.findings.training import AT, trained
+from thriftune.metrics import Kind
 from thriftune.results.store import Results
 
 TITLE = "Depth or method"
 QUESTION = "Does cost follow how deep a method trains, or what it trains there?"
 
-QUANTITIES: dict[str, tuple[str, Kind, Callable[[Cell], float | None]]] = {
-    "accuracy": ("Test accuracy", "percent", lambda cell: cell.accuracy),
-    "seconds": ("Training time", "seconds", lambda cell: cell.seconds),
-    "memory": ("Peak memory", "bytes", lambda cell: cell.memory),
+QUANTITIES: dict[str, tuple[str, Kind]] = {
+    "accuracy": ("Test accuracy", "percent"),
+    "seconds": (COSTS["seconds"], "seconds"),
+    "memory": (COSTS["memory"], "bytes"),
 }
 
 
@@ -33,11 +33,9 @@ def build(results: Results) -> Panel | NotApplicable:
     sentences, tables, charts = [], [], []
     for index, (model, grid) in enumerate(groups.items()):
         where = f"{model}: " if len(groups) > 1 else ""
-        for key in ("seconds", "memory"):
-            if (text := _sentence(grid, key)) is not None:
-                sentences.append(where + text)
+        sentences += [where + text for text in there(_sentence(grid, key) for key in COSTS)]
         tables += [_table(index, model, grid, key) for key in QUANTITIES]
-        charts += [each for key in ("seconds", "memory") if (each := _chart(index, model, grid, key)) is not None]
+        charts += there(_chart(index, model, grid, key) for key in COSTS)
     notes = [
         "Depth: the encoder layers that gradients pass. Another rank is a method of its own. Shares of the variation: "
         "two-way analysis of variance on the logarithm, over the methods and depths that are complete."
@@ -89,8 +87,7 @@ def shares(grid: Grid, key: str) -> tuple[float, float] | None:
     interaction. None where a cost is not known or nothing varies.
     """
     methods, depths = _complete(grid)
-    read = QUANTITIES[key][2]
-    values = [[read(grid[name, depth]) for depth in depths] for name in methods]
+    values = [[getattr(grid[name, depth], key) for depth in depths] for name in methods]
     if any(not value for row in values for value in row):
         return None
     logs = np.log(np.array(values, dtype=np.float64))
@@ -123,11 +120,14 @@ def _sentence(grid: Grid, key: str) -> str | None:
 
 def _extremes(grid: Grid, key: str, methods: list[str], depths: list[int]) -> str:
     """The same two effects as ratios: the deepest over the shallowest, the dearest method over the cheapest."""
-    read = QUANTITIES[key][2]
-    deep = [(read(grid[name, depths[-1]]) or 0) / (read(grid[name, depths[0]]) or 1) for name in methods]
+
+    def read(name: str, depth: int) -> float:
+        return getattr(grid[name, depth], key) or 0
+
+    deep = [read(name, depths[-1]) / (read(name, depths[0]) or 1) for name in methods]
     wide = []
     for depth in depths:
-        values = [read(grid[name, depth]) or 0 for name in methods]
+        values = [read(name, depth) for name in methods]
         wide.append(max(values) / min(values))
     by_depth, by_method = (float(np.exp(np.log(each).mean())) for each in (deep, wide))
     return (
@@ -137,13 +137,13 @@ def _extremes(grid: Grid, key: str, methods: list[str], depths: list[int]) -> st
 
 
 def _table(index: int, model: str, grid: Grid, key: str) -> Table:
-    title, kind, read = QUANTITIES[key]
+    title, kind = QUANTITIES[key]
     depths = sorted({depth for _, depth in grid})
     columns = [Column("method", "Method")]
     columns += [Column(f"d{depth}", _layers(depth), kind) for depth in depths]
     rows: list[dict[str, Any]] = []
     for name in dict.fromkeys(name for name, _ in grid):
-        at = {f"d{depth}": read(grid[name, depth]) for depth in depths if (name, depth) in grid}
+        at = {f"d{depth}": getattr(grid[name, depth], key) for depth in depths if (name, depth) in grid}
         rows.append({"method": name} | at)
     name = f"depth-{key}-{f.slug(index, model)}"
     return Table(name, f"{model}: {title.lower()} by method and depth", columns, rows, small=True)
@@ -154,19 +154,15 @@ def _layers(depth: int) -> str:
 
 
 def _chart(index: int, model: str, grid: Grid, key: str) -> Chart | None:
-    title, _, read = QUANTITIES[key]
-    known = [(name, depth, value) for (name, depth), cell in grid.items() if (value := read(cell)) is not None]
-    if not known:
-        return None
-    values = [value for _, _, value in known]
-    divisor, unit = chart.time_unit(values) if key == "seconds" else chart.byte_unit(values)
-    write = f.seconds if key == "seconds" else f.size
-    rows = [
-        {"x": depth, "y": chart.short(value / divisor), "series": name, "text": write(value)}
-        for name, depth, value in sorted(known, key=lambda each: each[1])
+    known = [
+        (name, depth, getattr(cell, key)) for (name, depth), cell in grid.items() if getattr(cell, key) is not None
     ]
-    tooltip = [chart.tip("series", "method"), chart.tip("x", "layers"), chart.tip("text", title.lower())]
-    series = list(dict.fromkeys(name for name, _ in grid))
-    spec = chart.lines(rows, x_title="layers with gradients", y_title=unit, series=series, tooltip=tooltip)
-    description = f"Lines: {title.lower()} over the number of layers that gradients pass, one line a method."
-    return Chart(f"depth-{key}-{f.slug(index, model)}", f"{model}: {title.lower()}", description, spec, small=True)
+    return cost_lines(
+        key,
+        sorted(known, key=lambda each: each[1]),
+        list(dict.fromkeys(name for name, _ in grid)),
+        name=f"depth-{key}-{f.slug(index, model)}",
+        title=f"{model}: {COSTS[key].lower()}",
+        x=("layers", "layers with gradients"),
+        over="number of layers that gradients pass",
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.runs import is_baseline
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.runs import Costs, costs_of
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -18,9 +18,7 @@ QUESTION = "How many parameters does each method train?"
 SERIES = {"trained": "trained, head included", "head": "head", "total": "total"}
 COLUMNS = [
     Column("run", "Run"),
-    Column("trained", "Trained", "int"),
-    Column("adapter", "Of these outside the head", "int"),
-    Column("head", "Of these in the head", "int"),
+    *of_kind("int", trained="Trained", adapter="Of these outside the head", head="Of these in the head"),
     Column("total", "Total", "int"),
     Column("share", "Trained share", "percent"),
 ]
@@ -28,7 +26,7 @@ COLUMNS = [
 
 def build(results: Results) -> Panel | NotApplicable:
     """Trained, head and total parameters."""
-    costs = [(run, run.cost) for run in results.runs if run.cost is not None and not is_baseline(run)]
+    costs = costs_of(results.runs, baselines=False)
     if not costs:
         return NotApplicable("No fine-tuned run finished.")
     rows = [_row(run, cost) for run, cost in costs]
@@ -36,7 +34,7 @@ def build(results: Results) -> Panel | NotApplicable:
     return Panel([_range(costs)], [table], [_chart(costs)])
 
 
-def _range(costs: list[tuple[RunRecord, Cost]]) -> str:
+def _range(costs: Costs) -> str:
     ranked = sorted(costs, key=lambda pair: pair[1].trained_parameters)
     parts = [
         f"{run.name} trains {f.count(cost.trained_parameters)} parameters ({_share(cost)} of its model)"
@@ -61,7 +59,7 @@ def _row(run: RunRecord, cost: Cost) -> dict[str, Any]:
     }
 
 
-def _chart(costs: list[tuple[RunRecord, Cost]]) -> Chart:
+def _chart(costs: Costs) -> Chart:
     rows = []
     for run, cost in costs:
         values = {
@@ -72,8 +70,8 @@ def _chart(costs: list[tuple[RunRecord, Cost]]) -> Chart:
         rows += [
             {"name": run.name, "series": SERIES[key], "value": value} for key, value in values.items() if value > 0
         ]
-    tooltip = [chart.tip("name", "run"), chart.tip("series", "parameters"), chart.tip("value", "number", ",")]
-    spec = chart.dots(
+    tooltip = chart.tips(name="run", series="parameters", value=("number", ","))
+    spec = categories.dots(
         rows,
         x_title="parameters (log scale)",
         order=[run.name for run, _ in costs],

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.results.cost import Cost
 from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord
@@ -17,11 +17,9 @@ QUESTION = "How well were the costs predicted before the runs began?"
 
 COLUMNS = [
     Column("run", "Run"),
-    Column("predicted_memory", "Memory, predicted", "bytes"),
-    Column("measured_memory", "Memory, measured", "bytes"),
+    *of_kind("bytes", predicted_memory="Memory, predicted", measured_memory="Memory, measured"),
     Column("memory_error", "Error", "percent"),
-    Column("predicted_seconds", "Training, predicted", "seconds"),
-    Column("measured_seconds", "Training, measured", "seconds"),
+    *of_kind("seconds", predicted_seconds="Training, predicted", measured_seconds="Training, measured"),
     Column("seconds_error", "Error", "percent"),
 ]
 EXACT = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.runs import by_model, cells, is_baseline
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric
+from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, is_baseline
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -19,16 +19,15 @@ STORED, DELTA = "stored weights", "trained tensors alone"
 TASKS = (1, 5, 20, 100)
 COLUMNS = [
     Column("run", "Run"),
-    Column("stored_bytes", "Stored weights", "bytes", higher_is_better=False),
-    Column("delta_bytes", "Trained tensors alone", "bytes", higher_is_better=False),
+    metric("stored_bytes", "Stored weights"),
+    metric("delta_bytes"),
     Column("ratio", "Stored, times the least", "ratio"),
 ]
-Costs = list[tuple[RunRecord, Cost]]
 
 
 def build(results: Results) -> Panel | NotApplicable:
     """Stored and trained bytes of every run, and of several tasks by every method."""
-    costs = [(run, run.cost) for run in results.runs if run.cost is not None]
+    costs = costs_of(results.runs)
     if not costs:
         return NotApplicable("No run finished, so nothing was stored.")
     least = min((cost.stored_bytes for run, cost in costs if not is_baseline(run) and cost.stored_bytes), default=0)
@@ -121,13 +120,13 @@ def _sentences(costs: Costs) -> list[str]:
 
 
 def _chart(costs: Costs) -> Chart:
-    divisor, unit = chart.byte_unit(max(cost.stored_bytes, cost.delta_bytes) for _, cost in costs)
+    divisor, unit, write = chart.unit_of("bytes", (max(cost.stored_bytes, cost.delta_bytes) for _, cost in costs))
     rows = [
-        {"name": run.name, "series": series, "value": chart.short(value / divisor), "text": f.size(value)}
+        {"name": run.name, "series": series, "value": chart.short(value / divisor), "text": write(value)}
         for run, cost in costs
         for series, value in ((STORED, cost.stored_bytes), (DELTA, cost.delta_bytes))
     ]
-    tooltip = [chart.tip("name", "run"), chart.tip("series", "what"), chart.tip("text", "size")]
+    tooltip = chart.tips(name="run", series="what", text="size")
     order = [run.name for run, _ in costs]
-    spec = chart.bars(rows, x="value", x_title=unit, order=order, series=[STORED, DELTA], tooltip=tooltip)
+    spec = categories.bars(rows, x="value", x_title=unit, order=order, series=[STORED, DELTA], tooltip=tooltip)
     return Chart("storage", "Storage", "Bars: stored weights and trained tensors of each run.", spec)

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
+from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.runs import comparable
@@ -185,14 +185,10 @@ def _chart(runs: list[RunRecord], groups: dict[str, NDArray[np.bool_]], wrong: N
         for name, texts in groups.items()
         for i, run in enumerate(runs)
     ]
-    tips = [
-        chart.tip("series", "run"),
-        chart.tip("name", "annotators"),
-        chart.tip("value", "error rate", ".1%"),
-        chart.tip("texts", "texts", ","),
-    ]
+    tips = chart.tips(series="run", name="annotators", value=("error rate", ".1%"), texts=("texts", ","))
     names = [run.name for run in runs]
-    spec = chart.dots(rows, x_title="error rate", order=list(groups), series=names, tooltip=tips)
-    spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
+    spec = categories.dots(
+        rows, x_title="error rate", order=list(groups), series=names, tooltip=tips, axis=chart.PERCENT_AXIS
+    )
     description = "Points: each run's error rate by how many annotators gave the text's label."
     return Chart("annotators", "Errors by agreement", description, spec)

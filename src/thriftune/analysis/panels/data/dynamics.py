@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.display.texts import text_cells, text_columns
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.findings.texts import text_cells, text_columns
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -148,9 +148,7 @@ def _shares(found: list[Dynamics]) -> Table:
         Column("epochs", "Epochs", "int"),
         Column("confidence", "Mean confidence", "percent"),
         Column("variability", "Mean variability", "number"),
-        Column("always", "Above ½ in every epoch", "percent"),
-        Column("changing", "In some", "percent"),
-        Column("never", "In none", "percent"),
+        *of_kind("percent", always="Above ½ in every epoch", changing="In some", never="In none"),
     ]
     rows: list[dict[str, Any]] = [
         {
@@ -203,14 +201,9 @@ def _map(index: int, each: Dynamics, spans: tuple[tuple[float, float], tuple[flo
         }
         for i, j in zip(*np.nonzero(counts), strict=True)
     ]
-    tips = [
-        chart.tip("x", "variability from", ".2f"),
-        chart.tip("y", "confidence from", ".2f"),
-        chart.tip("count", "texts", ","),
-    ]
-    spec = chart.density(rows, x_title="variability", y_title="confidence", tooltip=tips)
-    for channel, span in zip("xy", spans, strict=True):
-        spec["encoding"][channel]["scale"] = {"domain": [chart.short(value) for value in span]}
+    tips = chart.tips(x=("variability from", ".2f"), y=("confidence from", ".2f"), count=("texts", ","))
+    domains = [[chart.short(value) for value in span] for span in spans]
+    spec = planes.density(rows, x_title="variability", y_title="confidence", tooltip=tips, domains=domains)
     description = (
         f"Map of {f.count(each.true_probability.shape[1])} training texts of {each.run.name}: mean probability of the "
         "true label over the epochs against its standard deviation. Colour: how many texts, on a log scale."

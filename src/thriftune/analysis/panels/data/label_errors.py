@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
-from thriftune.analysis.display.texts import text_cells, text_columns
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.findings.texts import text_cells, text_columns
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -140,8 +140,7 @@ def _table(results: Results, found: Found, label: NDArray[np.int64], rows: NDArr
     columns = [
         Column("example", "Example"),
         *text_columns(results),
-        Column("label", "Label"),
-        Column("suggested", "Predicted"),
+        *of_kind("text", label="Label", suggested="Predicted"),
         Column("quality", "Probability of the label", "number"),
         Column("agreement", "Runs that predict so", "percent"),
     ]

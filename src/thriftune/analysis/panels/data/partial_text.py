@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.runs import above_majority, interval, is_baseline, majority_share
 from thriftune.analysis.statistics.basics import wilson
@@ -111,8 +111,7 @@ def _counterpart(run: RunRecord, whole: list[RunRecord]) -> RunRecord | None:
 
 def _scores(parts: list[RunRecord], partial: dict[str, list[str]], whole: list[RunRecord]) -> Table:
     columns = [
-        Column("run", "Run"),
-        Column("sees", "Sees"),
+        *of_kind("text", run="Run", sees="Sees"),
         Column("accuracy", "Accuracy", "percent", higher_is_better=True),
         Column("interval", "95% interval"),
         Column("above", "Points above the majority class", "points"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart, planes
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.profile import PANEL, unusable
 from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
 
-TITLE = "Dataset"
+TITLE = PANEL
 QUESTION = "What were the models trained and tested on?"
 
 LABELS_DRAWN = 40
@@ -58,30 +57,10 @@ def _sentences(profile: DataProfile) -> list[str]:
     return out
 
 
-def warnings(profile: DataProfile, most: int | None = None) -> list[str]:
-    """What the data needs, each with its remedy; of more than `most` the first, and how many more there are."""
-    found = [warning.text for warning in profile.warnings]
-    if most is None or len(found) <= most:
-        return found
-    rest = len(found) - most
-    return [*found[:most], f"{f.plural(rest, 'more such remark')} {'stands' if rest == 1 else 'stand'} under {TITLE}."]
-
-
 def _warnings(profile: DataProfile) -> Table:
     columns = [Column("message", "What was found"), Column("remedy", "What to do")]
     rows = [{"message": warning.message, "remedy": warning.remedy} for warning in profile.warnings]
     return Table("warnings", "What makes scores on these data say less than they seem to.", columns, rows)
-
-
-def unusable(profile: DataProfile) -> str | None:
-    """How many rows of the source could not be used, and why; None where all could."""
-    by_reason: Counter[str] = Counter()
-    for each in profile.dropped:
-        by_reason[each.reason] += each.count
-    if not by_reason:
-        return None
-    why = f.listing([f"{reason}: {f.count(count)}" for reason, count in by_reason.most_common()])
-    return f"{f.plural(by_reason.total(), 'row')} of the source could not be used ({why})."
 
 
 def _truncated(model: str, max_tokens: int, shares: dict[str, float]) -> str:
@@ -129,9 +108,7 @@ def _truncation(profile: DataProfile) -> Table:
     splits = list(dict.fromkeys(split for t in profile.tokens for split in t.truncated_share))
     columns = [
         Column("model", "Model"),
-        Column("max_tokens", "Max tokens", "int"),
-        Column("median", "Median tokens", "int"),
-        Column("longest", "Longest", "int"),
+        *of_kind("int", max_tokens="Max tokens", median="Median tokens", longest="Longest"),
         *(Column(f"s{i}", f"Cut in {split}", "percent") for i, split in enumerate(splits)),
     ]
     rows = []
@@ -146,11 +123,8 @@ def _truncation(profile: DataProfile) -> Table:
 
 def _shared(profile: DataProfile) -> Table:
     columns = [
-        Column("second", "Split"),
-        Column("first", "Shares texts with"),
-        Column("rows", "Rows", "int"),
-        Column("exact", "Whole text shared", "int"),
-        Column("first_column", "First text shared", "int"),
+        *of_kind("text", second="Split", first="Shares texts with"),
+        *of_kind("int", rows="Rows", exact="Whole text shared", first_column="First text shared"),
     ]
     pair = len(profile.text_columns) > 1
     rows = [
@@ -168,7 +142,10 @@ def _shared(profile: DataProfile) -> Table:
 
 
 def _dropped(profile: DataProfile) -> Table:
-    columns = [Column("split", "Split"), Column("reason", "Reason"), Column("count", "Rows", "int")]
+    columns = [
+        *of_kind("text", split="Split", reason="Reason"),
+        Column("count", "Rows", "int"),
+    ]
     rows = [{"split": d.split, "reason": d.reason, "count": d.count} for d in profile.dropped]
     return Table("dropped", "Rows that could not be used.", columns, rows)
 
@@ -182,13 +159,8 @@ def _labels(profile: DataProfile) -> Chart:
         for label in labels:
             count = profile.label_counts[split].get(label, 0)
             rows.append({"name": label, "series": split, "share": chart.short(count / total), "count": count})
-    tooltip = [
-        chart.tip("name", "label"),
-        chart.tip("series", "split"),
-        chart.tip("share", "share", ".1%"),
-        chart.tip("count", "rows", ","),
-    ]
-    spec = chart.bars(
+    tooltip = chart.tips(name="label", series="split", share=("share", ".1%"), count=("rows", ","))
+    spec = categories.bars(
         rows,
         x="share",
         x_title="share of the split",
@@ -229,14 +201,10 @@ def _histogram(name: str, what: str, lengths: Lengths, unit: str) -> Chart:
         {"start": chart.short(start), "end": chart.short(end), "count": count}
         for start, end, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False)
     ]
-    tooltip = [
-        chart.tip("start", "from", ",~f"),
-        chart.tip("end", "to", ",~f"),
-        chart.tip("count", "texts", ","),
-    ]
+    tooltip = chart.tips(start=("from", ",~f"), end=("to", ",~f"), count=("texts", ","))
     box = lengths.box
     description = f"Histogram of length in {unit}: median {f.count(box.median)}, longest {f.count(box.maximum)}."
-    spec = chart.histogram(rows, x_title=unit, tooltip=tooltip)
+    spec = planes.histogram(rows, x_title=unit, tooltip=tooltip)
     return Chart(name, f"{unit.capitalize()}: {what}", description, spec, small=True)
 
 
@@ -248,8 +216,8 @@ def _boxes(name: str, title: str, named: dict[str, Lengths], unit: str) -> Chart
     outliers = [
         {"name": what, "value": chart.short(value)} for what, lengths in named.items() for value in lengths.box.outliers
     ]
-    tooltip = [chart.tip("name", "texts"), *(chart.tip(n, n, ",") for n in numbers)]
-    spec = chart.boxes(rows, x_title=unit, order=list(named), tooltip=tooltip, outliers=outliers)
+    tooltip = chart.tips(name="texts", **{n: (n, ",") for n in numbers})
+    spec = categories.boxes(rows, x_title=unit, order=list(named), tooltip=tooltip, outliers=outliers)
     hidden = sum(lengths.box.outlier_count for lengths in named.values())
     description = f"Box plots; whiskers end within 1.5 interquartile ranges, {f.count(hidden)} texts lie beyond them."
     return Chart(name, title, description, spec)

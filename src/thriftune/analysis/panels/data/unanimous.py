@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
-from thriftune.analysis.display.texts import text_cells, text_columns
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.predictions import Predictions
 from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.findings.texts import text_cells, text_columns
 from thriftune.results.store import Results
 
 TITLE = "Wrong in every run"
@@ -90,8 +90,7 @@ def _table(
     columns = [
         Column("example", "Example"),
         *text_columns(results),
-        Column("label", "Label"),
-        Column("predicted", "Predicted"),
+        *of_kind("text", label="Label", predicted="Predicted"),
         Column("sure", "Mean confidence", "percent"),
     ]
     shown = rows[:ROWS]

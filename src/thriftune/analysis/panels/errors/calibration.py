@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart, error_chart
+from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.runs import above_majority
@@ -169,14 +169,9 @@ def _chart(results: Results, states: dict[str, State], name: str, when: str) -> 
         for i in range(BINS)
         if state.bins.texts[i]
     ]
-    tooltip = [
-        chart.tip("series", "run"),
-        chart.tip("x", "mean confidence", ".1%"),
-        chart.tip("y", "accuracy", ".1%"),
-        chart.tip("texts", "texts", ","),
-    ]
+    tooltip = chart.tips(series="run", x=("mean confidence", ".1%"), y=("accuracy", ".1%"), texts=("texts", ","))
     names = [run.name for run in results.done if run.name in states]
-    spec = error_chart.reliability(rows, series=names, tooltip=tooltip)
+    spec = planes.reliability(rows, series=names, tooltip=tooltip)
     description = f"Accuracy over confidence by run, {when}; below the dashed diagonal a run is overconfident."
     return Chart(name, f"Reliability, {when}", description, spec)
 

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
-from thriftune.analysis.findings.predictions import Predictions
 from thriftune.analysis.findings.runs import comparable
 from thriftune.analysis.statistics.basics import Floats, tukey
 from thriftune.results.store import Results
@@ -37,13 +36,17 @@ def build(results: Results) -> Panel | NotApplicable:
         if read.probabilities is None:
             silent.append(run.name)
         elif read.wrong.any():
-            gaps[run.name] = (gap(read), read.label[read.wrong])
+            gaps[run.name] = (read.gap, read.label[read.wrong])
     if not gaps:
         return NotApplicable("No run made an error with probabilities to compare.")
     rows = [_row(name, values) for name, (values, _) in gaps.items()]
     by_class = _by_class(gaps, results.labels)
     drawn = results.labels if len(results.labels) <= LABELS_DRAWN else _most(gaps, results.labels)
-    charts = [_overall(gaps), _classes(gaps, [row for row in by_class if row["series"] in drawn], drawn)]
+    shown = [row for row in by_class if row["series"] in drawn]
+    charts = [
+        _chart("error-confidence", "Confidence of errors", rows, gaps),
+        _chart("error-confidence-by-class", "Confidence of errors by true label", shown, gaps, drawn),
+    ]
     tables = [
         Table(
             "gaps", "Lead: the predicted label's probability minus the true one's, over all errors.", _columns(), rows
@@ -76,15 +79,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     label = {"true_label": row["series"]} if "series" in row else {}
     named = {"errors": row["errors"], "lower_quartile": row["q1"], "median": row["median"], "upper_quartile": row["q3"]}
     return {"run": row["name"]} | label | named | {"share_above_0.9": row["sure"]}
-
-
-def gap(read: Predictions) -> Floats:
-    """Predicted minus true label's probability for each error, shape (errors,)."""
-    if read.probabilities is None:
-        return np.zeros(0)
-    wrong = np.flatnonzero(read.wrong)
-    taken = read.probabilities[wrong, read.predicted[wrong]]
-    return np.asarray(taken - read.probabilities[wrong, read.label[wrong]], dtype=np.float64)
 
 
 def _row(name: str, values: Floats, series: str | None = None) -> dict[str, Any]:
@@ -133,37 +127,16 @@ def _columns(series: str | None = None) -> list[Column]:
     columns = [Column("name", "Run"), *([Column(series, "True label")] if series else [])]
     columns += [
         Column("errors", "Errors", "int"),
-        Column("q1", "Lower quartile", "number"),
-        Column("median", "Median", "number"),
-        Column("q3", "Upper quartile", "number"),
+        *of_kind("number", q1="Lower quartile", median="Median", q3="Upper quartile"),
         Column("sure", "Lead above 0.9", "percent"),
     ]
     return columns
 
 
-def _tips(*first: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*first, *(chart.tip(n, n, ".3f") for n in NUMBERS), chart.tip("errors", "errors", ",")]
-
-
-def _overall(gaps: Gaps) -> Chart:
-    rows = [_row(name, values) for name, (values, _) in gaps.items()]
-    spec = chart.boxes(
-        rows,
-        x_title="predicted minus true label's probability",
-        order=list(gaps),
-        tooltip=_tips(chart.tip("name", "run")),
-    )
-    description = "Box plots over each run's errors; whiskers end within 1.5 interquartile ranges."
-    return Chart("error-confidence", "Confidence of errors", description, spec)
-
-
-def _classes(gaps: Gaps, rows: list[dict[str, Any]], labels: list[str]) -> Chart:
-    spec = chart.boxes(
-        rows,
-        x_title="predicted minus true label's probability",
-        order=list(gaps),
-        series=labels,
-        tooltip=_tips(chart.tip("name", "run"), chart.tip("series", "true label")),
-    )
-    description = "Box plots over each run's errors, one for each true label."
-    return Chart("error-confidence-by-class", "Confidence of errors by true label", description, spec)
+def _chart(name: str, title: str, rows: list[dict[str, Any]], gaps: Gaps, series: list[str] | None = None) -> Chart:
+    tooltip = chart.tips(name="run") + (chart.tips(series="true label") if series else [])
+    tooltip += chart.tips(**{n: (n, ".3f") for n in NUMBERS}, errors=("errors", ","))
+    x_title = "predicted minus true label's probability"
+    spec = categories.boxes(rows, x_title=x_title, order=list(gaps), series=series, tooltip=tooltip)
+    what = "one for each true label" if series else "whiskers end within 1.5 interquartile ranges"
+    return Chart(name, title, f"Box plots over each run's errors{',' if series else ';'} {what}.", spec)

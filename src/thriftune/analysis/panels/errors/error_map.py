@@ -11,11 +11,11 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart, error_chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.clusters import CLUSTERED, COMPONENTS, Regions, components, picture, regions
-from thriftune.analysis.findings.error_matrix import ErrorMatrix, error_matrix
-from thriftune.analysis.findings.vocabulary import vocabulary
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.errors.clusters import CLUSTERED, COMPONENTS, Regions, components, picture, regions
+from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, error_matrix
+from thriftune.analysis.findings.errors.vocabulary import vocabulary
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.enrichment import LEVEL, adjusted, enrichment
 from thriftune.results.record import RunRecord
@@ -32,13 +32,11 @@ REGIONS_SHOWN = 5
 CHARACTERS = 120
 COLUMNS = [
     Column("run", "Run"),
-    Column("region", "Region", "int"),
-    Column("errors", "Errors in it", "int"),
+    *of_kind("int", region="Region", errors="Errors in it"),
     Column("rate", "Error rate, unseen half", "percent"),
     Column("lift", "Lift", "number"),
     Column("p", "Adjusted p", "p"),
-    Column("confusion", "Most frequent confusion"),
-    Column("words", "Words"),
+    *of_kind("text", confusion="Most frequent confusion", words="Words"),
 ]
 
 
@@ -184,10 +182,10 @@ def _chart(results: Results, sample: Sample) -> Chart:
         }
         for i, (x, y), text in zip(drawn, places, texts, strict=True)
     ]
-    tooltip = [chart.tip("series", "outcome"), chart.tip("true", "true"), chart.tip("predicted", "predicted")]
+    tooltip = chart.tips(series="outcome", true="true", predicted="predicted", text="text")
     outcomes = {_series(sample, int(i)) for i in drawn}
     names = sorted(outcomes, key=lambda name: (name != "right", name))
-    spec = error_chart.scatter(rows, series=names, tooltip=[*tooltip, chart.tip("text", "text")])
+    spec = planes.scatter(rows, series=names, tooltip=tooltip)
     description = (
         f"Map of {len(drawn):,} test texts by {sample.run.name}'s own vectors (t-SNE): neighbours look alike to the "
         f"model. {len(wrong):,} of them are errors; only regions beyond chance are marked."

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart, error_chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.error_matrix import ErrorMatrix, Mask, error_matrix
-from thriftune.analysis.findings.vocabulary import Vocabulary, vocabulary
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
+from thriftune.analysis.findings.errors.vocabulary import Vocabulary, vocabulary
 from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, adjusted, enrichment
 from thriftune.results.store import Results
 
@@ -185,8 +185,7 @@ def _columns(names: list[tuple[str, str]], rate: str) -> list[Column]:
     return [
         Column("word", "Word"),
         *where,
-        Column("texts", "Texts with it", "int"),
-        Column("errors", "Errors", "int"),
+        *of_kind("int", texts="Texts with it", errors="Errors"),
         Column("rate", rate, "percent"),
         Column("lift", "Lift", "number"),
         Column("interval", "95% interval"),
@@ -232,14 +231,10 @@ def _chart(found: Found, names: list[tuple[str, str]]) -> Chart:
         }
         for i in range(min(SHOWN, len(found.p)))
     ]
-    tooltip = [
-        chart.tip("name", "word"),
-        chart.tip("value", "lift", ".2f"),
-        chart.tip("low", "from", ".2f"),
-        chart.tip("high", "to", ".2f"),
-        chart.tip("texts", "texts with it", ","),
-    ]
-    spec = error_chart.intervals(rows, x_title="error rate over that of all texts", reference=1.0, tooltip=tooltip)
+    tooltip = chart.tips(
+        name="word", value=("lift", ".2f"), low=("from", ".2f"), high=("to", ".2f"), texts=("texts with it", ",")
+    )
+    spec = categories.intervals(rows, x_title="error rate over that of all texts", reference=1.0, tooltip=tooltip)
     return Chart("lift-words", "Words that go with errors", "Lift of each word with its 95% interval.", spec)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
+from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.runs import comparable, correct
 from thriftune.results.record import RunRecord
@@ -107,13 +107,8 @@ def _chart(labels: list[str], known: list[str], wrong: list[tuple[RunRecord, Sco
             }
             for i, label in enumerate(labels)
         ]
-    tooltip = [
-        chart.tip("name", "run"),
-        chart.tip("series", f"{by} label"),
-        chart.tip("share", "share of errors", ".1%"),
-        chart.tip("count", "errors", ","),
-    ]
-    spec = chart.bars(
+    tooltip = chart.tips(name="run", series=f"{by} label", share=("share of errors", ".1%"), count=("errors", ","))
+    spec = categories.bars(
         rows,
         x="share",
         x_title="share of the run's errors",

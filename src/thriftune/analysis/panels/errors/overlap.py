@@ -3,117 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.outcomes import outcomes
-from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable
-from thriftune.analysis.findings.training import at, trained
-from thriftune.analysis.statistics import agreement
-from thriftune.analysis.statistics.agreement import Agreement, Excess
-from thriftune.results.record import RunRecord
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.errors.overlap import KINDS, Kind, Overlap, overlap, sentences
 from thriftune.results.store import Results
 
 TITLE = "Overlap of errors"
 QUESTION = "Do methods err on different texts, more than repeats of one method do?"
 
-Kind = Literal["seeds", "methods", "models", "both"]
-KINDS: dict[Kind, str] = {
-    "seeds": "same method, another seed",
-    "methods": "same model, another method",
-    "models": "same method, another model",
-    "both": "another model and method",
-}
 SHARES = ("both_right", "only_first", "only_second", "same_wrong", "other_wrong")
 LISTED = 200
 """Pairs of runs that the table lists; results.json holds all."""
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """The errors of all runs that learned, compared pair by pair."""
-
-    runs: list[RunRecord]
-    groups: list[list[int]]
-    """Rows of runs that differ by seed alone."""
-    agreement: Agreement
-    kinds: dict[tuple[int, int], Kind]
-    """What the two runs of a pair differ in, first row before second."""
-    methods: Excess | None
-    """How much more methods of one model disagree than seeds of one method; None without repeats."""
-    models: Excess | None
-    """How much more models disagree than methods do, both beyond their seeds; None without repeats."""
-
-    def pairs(self, kind: Kind) -> list[tuple[int, int]]:
-        """All pairs of a kind."""
-        return [pair for pair, found in self.kinds.items() if found == kind]
-
-    def disagreement(self, kind: Kind) -> float | None:
-        """The mean share of texts that exactly one of two runs got right; None without such pairs."""
-        values = [float(self.agreement.disagreement[pair]) for pair in self.pairs(kind)]
-        return float(np.mean(values)) if values else None
-
-    def kappa(self, kind: Kind) -> float | None:
-        """Mean kappa of the errors; None where it is not defined for any pair."""
-        values = [k for pair in self.pairs(kind) if (k := self.agreement.kappa(*pair)) is not None]
-        return float(np.mean(values)) if values else None
-
-
-@once
-def overlap(results: Results) -> Overlap | None:
-    """Compares all fine-tuned runs that learned; None with fewer than two."""
-    runs = comparable(results)
-    if len(runs) < 2:
-        return None
-    found = outcomes(results)
-    predicted = np.stack([found.predicted[run.run_id] for run in runs])
-    rows = {run.run_id: i for i, run in enumerate(runs)}
-    groups = [[rows[run.run_id] for run in cell.runs] for cell in _cells(runs)]
-    same = _methods(runs)
-    kinds = {(i, j): _kind(runs[i], runs[j], same[i] == same[j]) for i, j in combinations(range(len(runs)), 2)}
-    across: dict[Kind, list[tuple[int, int]]] = {"methods": [], "models": []}
-    for a, b in combinations(range(len(groups)), 2):
-        kind = _kind(runs[groups[a][0]], runs[groups[b][0]], same[groups[a][0]] == same[groups[b][0]])
-        if kind in across and len(groups[a]) > 1 and len(groups[b]) > 1:
-            across[kind].append((a, b))
-    methods = agreement.beyond_seeds(len(runs), groups, across["methods"])
-    models = agreement.beyond_seeds(len(runs), groups, across["models"])
-    contrast = models - methods if models is not None and methods is not None else None
-    excess = [
-        None if weights is None else agreement.excess(found.label, predicted, groups, weights)
-        for weights in (methods, contrast)
-    ]
-    return Overlap(runs, groups, agreement.agreement(found.label, predicted), kinds, *excess)
-
-
-def _cells(runs: list[RunRecord]) -> list[Cell]:
-    return [cell for group in by_model(runs).values() for cell in cells(group)]
-
-
-def _methods(runs: list[RunRecord]) -> list[str]:
-    """What stands for each run's method across models: its name, or all settings where a model has it twice."""
-    named: dict[tuple[str | None, str], set[str]] = {}
-    for run in runs:
-        named.setdefault((run.model, run.method["name"]), set()).add(run.cell)
-    twice = {name for (_, name), found in named.items() if len(found) > 1}
-    out = []
-    for run in runs:
-        settings = {key: value for key, value in run.method.items() if key != "learning_rate"}
-        out.append(str(sorted(settings.items())) if run.method["name"] in twice else run.method["name"])
-    return out
-
-
-def _kind(first: RunRecord, second: RunRecord, same_method: bool) -> Kind:
-    if first.model == second.model:
-        return "seeds" if first.cell == second.cell else "methods"
-    return "models" if same_method else "both"
 
 
 def build(results: Results) -> Panel | NotApplicable:
@@ -133,109 +37,12 @@ def build(results: Results) -> Panel | NotApplicable:
     return Panel(sentences(results), tables, [_chart(found, kinds)], notes, _statistics(found))
 
 
-def sentences(results: Results) -> list[str]:
-    """Whether methods err differently more than seeds do, and models more than methods."""
-    found = overlap(results)
-    if found is None:
-        return []
-    margin = results.study.margin / 100
-    return [text for text in (_seeds_alone(found), _against_seeds(found, margin), _models(found)) if text]
-
-
-def brief(results: Results) -> list[str]:
-    """How often two methods of one model disagree, beside two seeds of one method, in a sentence; or none."""
-    found = overlap(results)
-    methods = found.disagreement("methods") if found else None
-    if found is None or methods is None:
-        return []
-    text = f"Two methods disagree (exactly one is right) on {f.percent(methods)} of the test texts"
-    seeds = found.disagreement("seeds")
-    if seeds is None or found.methods is None:
-        return [f"{text}; how often two seeds of one method would is not known without repeats."]
-    said = {
-        "supported": "methods err differently more than seeds do",
-        "refuted": "methods err as seeds do",
-        "undecided": "whether methods differ more than seeds do is undecided",
-    }
-    answer = said[distinct(found, results.study.margin / 100)] + at(trained(results).still(*cells(comparable(results))))
-    return [f"{text}, two seeds of one method on {f.percent(seeds)}: {answer}."]
-
-
-def distinct(found: Overlap, margin: float) -> Literal["supported", "refuted", "undecided"]:
-    """Whether methods disagree more than seeds: refuted where by less than the margin, else by the 95% interval."""
-    if found.methods is None:
-        return "undecided"
-    if found.methods.interval(0.9)[1] < margin:
-        return "refuted"
-    return "supported" if found.methods.interval(0.95)[0] > 0 else "undecided"
-
-
-def _seeds_alone(found: Overlap) -> str:
-    if found.pairs("methods"):
-        return ""
-    seeds = found.disagreement("seeds")
-    if seeds is None:
-        return ""
-    return f"Two seeds of one method disagree on {f.percent(seeds)} of the texts{_kappa(found, 'seeds')}."
-
-
-def _against_seeds(found: Overlap, margin: float) -> str:
-    methods, seeds = found.disagreement("methods"), found.disagreement("seeds")
-    if methods is None:
-        return ""
-    text = f"Two methods on one model disagree on {f.percent(methods)} of the texts{_kappa(found, 'methods')}"
-    if seeds is None or found.methods is None:
-        return (
-            f"{text}. Whether two seeds of one method would disagree less is not known: it takes two methods of a "
-            "model with two seeds or more."
-        )
-    text += f", two seeds of one method on {f.percent(seeds)}{_kappa(found, 'seeds')}."
-    amount = f"by {f.signed_points(found.methods.estimate)} points"
-    interval = f"95% interval {f.points_range(*found.methods.interval(0.95))}"
-    said = {
-        "supported": f"So methods err differently more than seeds do, {amount} ({interval}).",
-        "refuted": f"So methods err as seeds do, within {f.points(margin)} of the texts: {amount} ({interval}).",
-        "undecided": f"Whether methods err differently more than seeds do is undecided: {amount} ({interval}).",
-    }
-    return f"{text} {said[distinct(found, margin)]}"
-
-
-def _models(found: Overlap) -> str:
-    methods = found.disagreement("methods")
-    kind: Kind = "models" if found.pairs("models") else "both"
-    models = found.disagreement(kind)
-    if methods is None or models is None:
-        return ""
-    pair = "one method on two models" if kind == "models" else "two methods on two models"
-    text = f"Runs of {pair} disagree on {f.percent(models)} of the texts{_kappa(found, kind)}"
-    if found.models is None:
-        more = "more than" if models > methods else "no more than"
-        return f"{text}, {more} two methods on one model do ({f.percent(methods)}); without repeats that is not tested."
-    low, high = found.models.interval(0.95)
-    interval = (
-        f"{f.signed_points(found.models.estimate)} points beyond the seeds, 95% interval {f.points_range(low, high)}"
-    )
-    said = "models differ more than methods do" if low > 0 else "models differ less than methods do" if high < 0 else ""
-    if not said:
-        return f"{text}; whether models differ more than methods do is undecided ({interval})."
-    return f"{text}: {said} ({interval})."
-
-
-def _kappa(found: Overlap, kind: Kind) -> str:
-    kappa = found.kappa(kind)
-    return "" if kappa is None else f" (kappa {kappa:.2f})"
-
-
 def _summary(found: Overlap, kinds: Sequence[Kind]) -> Table:
     columns = [
         Column("kind", "Two runs of"),
         Column("pairs", "Pairs", "int"),
-        Column("kappa", "Mean kappa", "number"),
-        Column("lowest", "Lowest", "number"),
-        Column("highest", "Highest", "number"),
-        Column("disagree", "Disagree", "percent"),
-        Column("both_right", "Both right", "percent"),
-        Column("same_wrong", "Both wrong, same label", "percent"),
+        *of_kind("number", kappa="Mean kappa", lowest="Lowest", highest="Highest"),
+        *of_kind("percent", disagree="Disagree", both_right="Both right", same_wrong="Both wrong, same label"),
         Column("other_wrong", "Both wrong, other labels", "percent"),
     ]
     rows = []
@@ -264,15 +71,10 @@ def _row(found: Overlap, pair: tuple[int, int]) -> dict[str, Any]:
 
 def _table(found: Overlap) -> Table:
     columns = [
-        Column("first", "First run"),
-        Column("second", "Second run"),
-        Column("kind", "Differ in"),
+        *of_kind("text", first="First run", second="Second run", kind="Differ in"),
         Column("kappa", "Kappa", "number"),
-        Column("both_right", "Both right", "percent"),
-        Column("only_first", "Only first right", "percent"),
-        Column("only_second", "Only second right", "percent"),
-        Column("same_wrong", "Both wrong, same label", "percent"),
-        Column("other_wrong", "Both wrong, other labels", "percent"),
+        *of_kind("percent", both_right="Both right", only_first="Only first right", only_second="Only second right"),
+        *of_kind("percent", same_wrong="Both wrong, same label", other_wrong="Both wrong, other labels"),
     ]
     rows = [_row(found, pair) for pair in list(found.kinds)[:LISTED]]
     return Table("overlap-pairs", "Every pair of runs, as shares of the test texts.", columns, rows)
@@ -288,9 +90,9 @@ def _chart(found: Overlap, kinds: Sequence[Kind]) -> Chart:
                     {"name": row["kind"], "series": row["kind"], "value": chart.short(row["kappa"])}
                     | {"first": row["first"], "second": row["second"]}
                 )
-    tooltip = [chart.tip("first", "first run"), chart.tip("second", "second run"), chart.tip("value", "kappa", ".3f")]
+    tooltip = chart.tips(first="first run", second="second run", value=("kappa", ".3f"))
     order = [KINDS[kind] for kind in kinds]
-    spec = chart.dots(rows, x_title="kappa of the errors", order=order, series=order, tooltip=tooltip)
+    spec = categories.dots(rows, x_title="kappa of the errors", order=order, series=order, tooltip=tooltip)
     spec["encoding"]["color"]["legend"] = None  # the axis names them
     spec["encoding"]["shape"]["legend"] = None
     description = "Points: agreement of two runs on which texts are wrong, by what the two differ in."

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart, error_chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
-from thriftune.analysis.findings.error_matrix import ErrorMatrix, Mask, error_matrix
-from thriftune.analysis.findings.properties import Part, parts
-from thriftune.analysis.findings.vocabulary import vocabulary
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
+from thriftune.analysis.findings.errors.properties import Part, parts
+from thriftune.analysis.findings.errors.vocabulary import vocabulary
 from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, enrichment
 from thriftune.results.store import Results
 
@@ -143,8 +143,7 @@ def _row(name: str, n: Enrichment) -> dict[str, Any]:
 
 COLUMNS = [
     Column("slice", "Texts"),
-    Column("texts", "Number", "int"),
-    Column("errors", "Errors", "int"),
+    *of_kind("int", texts="Number", errors="Errors"),
     Column("rate", "Error rate", "percent"),
     Column("lift", "Lift", "number"),
     Column("interval", "95% interval"),
@@ -195,14 +194,10 @@ def _chart(finest: list[Part], numbers: Enrichment, base: float) -> Chart:
         }
         for i, part in enumerate(finest)
     ]
-    tooltip = [
-        chart.tip("name", "texts"),
-        chart.tip("value", "error rate", ".1%"),
-        chart.tip("low", "from", ".1%"),
-        chart.tip("high", "to", ".1%"),
-        chart.tip("texts", "number", ","),
-    ]
-    spec = error_chart.intervals(rows, x_title="error rate", reference=base, tooltip=tooltip, share=True)
+    tooltip = chart.tips(
+        name="texts", value=("error rate", ".1%"), low=("from", ".1%"), high=("to", ".1%"), texts=("number", ",")
+    )
+    spec = categories.intervals(rows, x_title="error rate", reference=base, tooltip=tooltip, share=True)
     description = "Error rate by property with 95% intervals; the dashed line is the rate of all texts."
     return Chart("error-rates", "Error rate by property", description, spec)
 

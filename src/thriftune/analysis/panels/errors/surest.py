@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
-from thriftune.analysis.findings.error_matrix import ErrorMatrix, error_matrix
+from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, error_matrix
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.results.store import Results
 
@@ -41,9 +41,7 @@ def build(results: Results) -> Panel | NotApplicable:
     rows = [_row(results, matrix, int(i), float(mean[i])) for i in order]
     columns = [
         *(Column(f"t{i}", name) for i, name in enumerate(results.study.profile.text_columns)),
-        Column("true", "True label"),
-        Column("predicted", "Predicted"),
-        Column("wrong", "Runs wrong"),
+        *of_kind("text", true="True label", predicted="Predicted", wrong="Runs wrong"),
         Column("lead", "Mean lead", "number"),
     ]
     caption = "Texts by the lead of a wrong label over the true one, averaged over the runs."

@@ -10,11 +10,11 @@ from scipy.stats import spearmanr
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.errors.vocabulary import vocabulary
 from thriftune.analysis.findings.runs import comparable
-from thriftune.analysis.findings.vocabulary import vocabulary
 from thriftune.analysis.statistics.basics import kendalls_w
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -109,8 +109,7 @@ def _base_correlation(counts: Counts) -> float | None:
 def _table(counts: Counts, runs: list[RunRecord]) -> Table:
     columns = [
         Column("word", "Word"),
-        Column("base", "Share of all test texts", "percent"),
-        Column("share", "Share of errors, all runs", "percent"),
+        *of_kind("percent", base="Share of all test texts", share="Share of errors, all runs"),
         Column("lift", "Lift", "number"),
         *(Column(f"r{i}", run.name, "int") for i, run in enumerate(runs)),
     ]
@@ -143,14 +142,14 @@ def _chart(counts: Counts, runs: list[RunRecord]) -> Chart:
         for j, word in enumerate(counts.words)
         for i, name in enumerate(names)
     ]
-    tooltip = [
-        chart.tip("name", "word"),
-        chart.tip("series", "run"),
-        chart.tip("value", "errors with it", ","),
-        chart.tip("share", "share of the run's errors", ".1%"),
-        chart.tip("base", "share of all test texts", ".1%"),
-    ]
-    spec = chart.dots(
+    tooltip = chart.tips(
+        name="word",
+        series="run",
+        value=("errors with it", ","),
+        share=("share of the run's errors", ".1%"),
+        base=("share of all test texts", ".1%"),
+    )
+    spec = categories.dots(
         rows,
         x_title="misclassified texts that hold the word",
         order=counts.words,

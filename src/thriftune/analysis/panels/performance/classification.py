@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import classes
 from thriftune.analysis.findings.runs import (
     comparable,
@@ -18,7 +18,6 @@ from thriftune.analysis.findings.runs import (
     learned,
 )
 from thriftune.analysis.findings.training import Found, trained
-from thriftune.analysis.panels.answers.summary import remark
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
@@ -38,9 +37,7 @@ COLUMNS = [
 ]
 CLASS_COLUMNS = [
     Column("label", "Class"),
-    Column("precision", "Precision", "percent"),
-    Column("recall", "Recall", "percent"),
-    Column("f1", "F1", "percent"),
+    *of_kind("percent", precision="Precision", recall="Recall", f1="F1"),
     Column("support", "Texts", "int"),
 ]
 
@@ -70,7 +67,7 @@ def build(results: Results) -> Panel | NotApplicable:
 
 
 def _row(run: RunRecord, training: Found) -> dict[str, Any]:
-    out: dict[str, Any] = {"run": run.name, "remark": remark(run, training), "unranked": not learned(run)}
+    out: dict[str, Any] = {"run": run.name, "remark": training.remark(run), "unranked": not learned(run)}
     if run.test is None:
         return out
     out |= {"accuracy": run.test.accuracy, "macro_f1": run.test.macro_f1, "loss": run.test.loss}
@@ -103,14 +100,8 @@ def _f1(results: Results) -> Chart:
         if run.test is not None
         for label, scores in ((label, run.test.per_class[label]) for label in labels)
     ]
-    tooltip = [
-        chart.tip("series", "run"),
-        chart.tip("name", "class"),
-        chart.tip("value", "F1", ".1%"),
-        chart.tip("support", "texts", ","),
-    ]
-    spec = chart.dots(rows, x_title="F1", order=labels, series=runs, tooltip=tooltip)
-    spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
+    tooltip = chart.tips(series="run", name="class", value=("F1", ".1%"), support=("texts", ","))
+    spec = categories.dots(rows, x_title="F1", order=labels, series=runs, tooltip=tooltip, axis=chart.PERCENT_AXIS)
     description = "Points: the F1 of each run on each class."
     if left := len(results.labels) - len(labels):
         description = (
@@ -129,12 +120,7 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str], show
             {"true": labels[i], "predicted": labels[j], "count": counts[j], "share": chart.short(counts[j] / total)}
             for j in shown
         ]
-    tooltip = [
-        chart.tip("true", "true"),
-        chart.tip("predicted", "predicted"),
-        chart.tip("count", "texts", ","),
-        chart.tip("share", "of the true label", ".1%"),
-    ]
+    tooltip = chart.tips(true="true", predicted="predicted", count=("texts", ","), share=("of the true label", ".1%"))
     description = (
         f"Confusion matrix of {run.name}: {f.count(correct(test))} of {f.count(test.texts)} on the diagonal. "
         "Colour: the share of the true label."
@@ -145,7 +131,7 @@ def _confusion(index: int, run: RunRecord, test: Scores, labels: list[str], show
             f" Of {f.count(len(labels))} classes, the {len(shown)} in the most frequent confusions are shown, with "
             f"{f.count(inside)} of the {f.plural(errors(test), 'error')}."
         )
-    spec = chart.heatmap(rows, labels=[labels[i] for i in shown], tooltip=tooltip)
+    spec = categories.heatmap(rows, labels=[labels[i] for i in shown], tooltip=tooltip)
     return Chart(f"confusion-{f.slug(index, run.name)}", run.name, description, spec, small=True)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import ended
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.history import EpochPoint, StepPoint
@@ -115,13 +115,9 @@ def _overlay(
     if not rows:
         return None
     share = unit == "accuracy"
-    tooltip = [
-        chart.tip("series", "run"),
-        chart.tip("x", "epoch", EPOCH),
-        chart.tip("y", unit, ".1%" if share else ".4f"),
-    ]
+    tooltip = chart.tips(series="run", x=("epoch", EPOCH), y=(unit, ".1%" if share else ".4f"))
     series = [run.name for run, _, _ in histories]
-    spec = chart.lines(rows, x_title="epoch", y_title=title.lower(), series=series, tooltip=tooltip, share=share)
+    spec = planes.lines(rows, x_title="epoch", y_title=title.lower(), series=series, tooltip=tooltip, share=share)
     return Chart(name, title, f"Lines: {title.lower()} of each run at each look at it.", spec)
 
 
@@ -132,13 +128,9 @@ def _rates(histories: list[History]) -> Chart | None:
         rows += [{"series": run.name, "x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
     if not rows:
         return None
-    tooltip = [
-        chart.tip("series", "run"),
-        chart.tip("x", "epoch", ".2f"),
-        chart.tip("y", "learning rate", ".2e"),
-    ]
+    tooltip = chart.tips(series="run", x=("epoch", ".2f"), y=("learning rate", ".2e"))
     series = [run.name for run, _, _ in histories]
-    spec = chart.lines(
+    spec = planes.lines(
         rows,
         x_title="epoch",
         y_title="learning rate",
@@ -146,8 +138,8 @@ def _rates(histories: list[History]) -> Chart | None:
         tooltip=tooltip,
         points=False,
         height=180,
+        y_axis={"format": ".1e", "tickCount": 4},
     )
-    spec["layer"][-1]["encoding"]["y"]["axis"] = {"format": ".1e", "tickCount": 4}
     return Chart("learning-rate", "Learning rate", "Lines: the learning rate of each run over training.", spec)
 
 
@@ -158,8 +150,8 @@ def _losses(index: int, history: History) -> Chart | None:
     faint = [{"x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
     if not rows:
         return None
-    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", EPOCH), chart.tip("y", "loss", ".4f")]
-    spec = chart.lines(
+    tooltip = chart.tips(series="split", x=("epoch", EPOCH), y=("loss", ".4f"))
+    spec = planes.lines(
         rows,
         x_title="epoch",
         y_title="loss",
@@ -177,8 +169,8 @@ def _accuracies(index: int, history: History) -> Chart | None:
     rows = _both(epochs, lambda p: p.train_accuracy, lambda p: p.validation_accuracy)
     if not rows:
         return None
-    tooltip = [chart.tip("series", "split"), chart.tip("x", "epoch", EPOCH), chart.tip("y", "accuracy", ".1%")]
-    spec = chart.lines(
+    tooltip = chart.tips(series="split", x=("epoch", EPOCH), y=("accuracy", ".1%"))
+    spec = planes.lines(
         rows,
         x_title="epoch",
         y_title="accuracy",
@@ -231,10 +223,8 @@ def _epochs(histories: list[History]) -> Table:
     columns = [
         Column("run", "Run"),
         Column("epoch", "Epoch", "epochs"),
-        Column("train_loss", "Training loss", "number"),
-        Column("validation_loss", "Validation loss", "number"),
-        Column("train_accuracy", "Training accuracy", "percent"),
-        Column("validation_accuracy", "Validation accuracy", "percent"),
+        *of_kind("number", train_loss="Training loss", validation_loss="Validation loss"),
+        *of_kind("percent", train_accuracy="Training accuracy", validation_accuracy="Validation accuracy"),
         Column("seconds", "Time", "seconds"),
         Column("kept", "Kept"),
     ]

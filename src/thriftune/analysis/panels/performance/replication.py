@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, Kind, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.published_costs import (
     Matches,
     Published,
@@ -16,6 +16,7 @@ from thriftune.analysis.findings.published_costs import (
 )
 from thriftune.analysis.findings.runs import LEARNED_LEVEL, Cell
 from thriftune.analysis.statistics.basics import above_share
+from thriftune.metrics import Kind
 from thriftune.results.store import Results
 
 TITLE = "Published and measured"
@@ -52,7 +53,10 @@ def build(results: Results) -> Panel | NotApplicable:
         if rows:
             tables.append(Table(f"published-{key.replace('_', '-')}", label, _columns(kind), rows, small=True))
     if rows := _class_rows(published, matches):
-        columns = [Column("run", "Run"), Column("label", "Class"), *_columns("percent")[1:]]
+        columns = [
+            *of_kind("text", run="Run", label="Class"),
+            *_columns("percent")[1:],
+        ]
         tables.append(Table("published-f1", "F1 by class", columns, rows))
     if ratios:
         tables.insert(0, ratio_table(ratios))

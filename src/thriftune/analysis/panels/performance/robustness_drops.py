@@ -1,4 +1,4 @@
-"""Accuracy on further test sets, and how much of it each method loses there."""
+"""Accuracy on robustness sets, and how much of it each method loses there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 import polars as pl
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.runs import Cell, above_majority, cells, is_baseline, learned
-from thriftune.analysis.findings.training import AT, pointer, trained
+from thriftune.analysis.findings.training import AT, still
 from thriftune.analysis.statistics.basics import Floats, wilson
-from thriftune.analysis.statistics.drops import Drop, Families, families, independent_drop, paired_drop
+from thriftune.analysis.statistics.drops import Drop, Families, Ids, families, independent_drop, paired_drop
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 TITLE = "Robustness"
-QUESTION = "How much accuracy does each method lose on further test sets?"
+QUESTION = "How much accuracy does each method lose on robustness sets?"
 TEST = "test"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One method on one further set."""
+    """One method on one robustness set."""
 
     cell: Cell
     accuracy: float
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One further set beside the one that it is compared with."""
+    """One robustness set beside the one that it is compared with."""
 
     name: str
     texts: int
@@ -54,10 +54,8 @@ def build(results: Results) -> Panel | NotApplicable:
     compared = [each for each in _comparisons(results) if each.lines]
     if not compared:
         return NotApplicable("No finished run was scored on a robustness set.")
-    still = trained(results).names(line.cell for line in compared[0].lines)
-    sentences = [sentence for each in compared for sentence in _sentences(each, bool(still))]
-    if still:
-        sentences.append(f"Still improving in the last epoch: {f.listing(still)}.{pointer(results)}")
+    budget = still(results, (line.cell for line in compared[0].lines))
+    sentences = [sentence for each in compared for sentence in _sentences(each, bool(budget))] + budget
     tables = [_table(i, each) for i, each in enumerate(compared)]
     statistics = {"sets": [_statistics(each) for each in compared]}
     return Panel(sentences, tables, [_chart(compared)], _notes(results, compared), statistics)
@@ -100,10 +98,17 @@ def _reference(results: Results, name: str, earlier: list[str]) -> tuple[str, Fa
     best: tuple[str, Families | None] = TEST, None
     for other in [TEST, *earlier]:
         frame = results.test if other == TEST else results.robustness(other)
-        groups = families(frame, texts, results.study.profile.text_columns)
+        groups = families(*coded(frame, texts, results.study.profile.text_columns))
         if groups is not None and (best[1] is None or groups.shared_texts > best[1].shared_texts):
             best = other, groups
     return best
+
+
+def coded(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> tuple[Ids, Ids]:
+    """The texts of two sets as one number for each value of a column, from 1 on: (texts, columns) each."""
+    both = pl.concat([frame[columns].cast(pl.String) for frame in (first, second)])
+    codes = both.select(pl.all().rank("dense")).to_numpy().astype(np.int64)
+    return codes[: first.height], codes[first.height :]
 
 
 def _line(results: Results, cell: Cell, name: str, reference: str, groups: Families | None) -> Line:
@@ -186,8 +191,7 @@ def _table(index: int, compared: Comparison) -> Table:
         Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
         Column("reference", f"Accuracy on {compared.reference}", "percent"),
         Column("drop", "Drop, points", "points", higher_is_better=False),
-        Column("drop_interval", "95% interval of the drop"),
-        Column("remark", "Remark"),
+        *of_kind("text", drop_interval="95% interval of the drop", remark="Remark"),
     ]
     rows = [_row(line, compared) for line in compared.lines]
     how = "paired" if compared.groups is not None else "unrelated texts"
@@ -232,9 +236,10 @@ def _chart(compared: list[Comparison]) -> Chart:
         for each in compared
         for line in each.lines
     ]
-    tips = [chart.tip("name", "method"), chart.tip("series", "set"), chart.tip("value", "accuracy", ".1%")]
-    spec = chart.dots(rows, x_title="accuracy", order=order, series=[TEST, *names], tooltip=tips)
-    spec["encoding"]["x"]["axis"] = {"format": ".0%", "tickCount": 6}
+    tips = chart.tips(name="method", series="set", value=("accuracy", ".1%"))
+    spec = categories.dots(
+        rows, x_title="accuracy", order=order, series=[TEST, *names], tooltip=tips, axis=chart.PERCENT_AXIS
+    )
     description = f"Points: each method's accuracy on the test texts and on {f.listing(names)}."
     return Chart("robustness", "Accuracy by test set", description, spec)
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.runs import is_baseline, training_seconds
-from thriftune.analysis.statistics.expected_best import LEVEL, Curve, budgets, curve_of, expected_best
+from thriftune.analysis.findings.search import Curve, curve_of
+from thriftune.analysis.statistics.expected_best import LEVEL, budgets, expected_best
+from thriftune.metrics import METRICS, Kind
 from thriftune.results.record import RunRecord
-from thriftune.results.search import CellSearch, StudySearch
+from thriftune.results.search import CellSearch, Select, StudySearch
 from thriftune.results.store import Results
 
 TITLE = "Search"
@@ -43,18 +45,6 @@ def build(results: Results) -> Panel | NotApplicable:
         _notes(results, search),
         statistics,
     )
-
-
-def lines(results: Results) -> list[str]:
-    """One line for each method that was searched: trials, best score, settings and cost."""
-    if results.search is None:
-        return []
-    return [
-        f"{cell.cell}: best {f.select_score(best.score, cell.select)} on validation with {f.settings(best.params)}; "
-        f"{f.plural(len(cell.trials), 'trial')} in {f.seconds(cell.seconds)}, no part of its Time."
-        for cell in results.search.cells
-        if (best := cell.best) is not None and best.score is not None
-    ]
 
 
 def _sentences(results: Results, search: StudySearch, curves: list[Curve]) -> list[str]:
@@ -148,47 +138,32 @@ def _amount(gain: float, select: str) -> str:
     return f.number(gain) if select == "loss" else f.points(gain)
 
 
-def _chart(curves: list[Curve], select: str, per_second: bool) -> Chart:
-    share = select != "loss"
-    divisor, unit = chart.time_unit([c.cell.seconds for c in curves]) if per_second else (1.0, "trials")
+def _chart(curves: list[Curve], select: Select, per_second: bool) -> Chart:
+    share = METRICS[select].kind == "percent"
+    divisor, unit = 1.0, "trials"
+    if per_second:
+        divisor, unit, _ = chart.unit_of("seconds", [c.cell.seconds for c in curves])
     rows: list[dict[str, Any]] = []
     for curve in curves:
-        for k in budgets(curve.trials):
-            found = curve.best(k)
-            x = k * curve.seconds / divisor if per_second else k
-            ends = {"y": found.mean, "low": found.low, "high": found.high}
-            rows.append(
-                {"series": curve.name, "x": chart.short(x), "trials": k} | {n: chart.short(v) for n, v in ends.items()}
-            )
+        for found in map(curve.best, budgets(curve.trials)):
+            x = found.trials * curve.seconds / divisor if per_second else found.trials
+            ends = {"x": x, "y": found.mean, "low": found.low, "high": found.high}
+            rows.append({"series": curve.name, "trials": found.trials} | {n: chart.short(v) for n, v in ends.items()})
     write = ".1%" if share else ".4f"
-    tooltip = [
-        chart.tip("series", "method"),
-        chart.tip("trials", "trials", ","),
-        chart.tip("y", "expected best", write),
-        chart.tip("low", "from", write),
-        chart.tip("high", "to", write),
-        *([chart.tip("x", unit, ".3~g")] if per_second else []),
-    ]
+    tooltip = chart.tips(
+        series="method", trials=("trials", ","), y=("expected best", write), low=("from", write), high=("to", write)
+    )
+    tooltip += chart.tips(x=(unit, ".3~g")) if per_second else []
     measure = MEASURES[select]
     series = [curve.name for curve in curves]
     title = f"best validation {measure}"
-    spec = chart.lines(
+    spec = planes.lines(
         rows, x_title=f"{unit} spent" if per_second else unit, y_title=title, series=series, tooltip=tooltip,
-        share=share, points=False,
+        share=share, points=False, x_axis={"tickCount": 6, "format": "~g"} if per_second else None,
     )  # fmt: skip
-    line = spec["layer"][-1]
-    if per_second:
-        line["encoding"]["x"]["axis"] = {"tickCount": 6, "format": "~g"}
-    band = {
-        "mark": {"type": "area", "opacity": 0.14, "tooltip": None},
-        "encoding": {
-            "x": line["encoding"]["x"],
-            "y": line["encoding"]["y"] | {"field": "low"},
-            "y2": {"field": "high"},
-            "color": line["encoding"]["color"],
-        },
-    }
-    spec["layer"].insert(0, band)
+    line = spec["layer"][-1]["encoding"]
+    band = {"x": line["x"], "y": line["y"] | {"field": "low"}, "y2": {"field": "high"}, "color": line["color"]}
+    spec["layer"].insert(0, {"mark": {"type": "area", "opacity": 0.14, "tooltip": None}, "encoding": band})
     by = "seconds" if per_second else "trials"
     what = "the seconds that they took" if per_second else "the number of trials"
     return Chart(
@@ -201,15 +176,13 @@ def _chart(curves: list[Curve], select: str, per_second: bool) -> Chart:
 
 
 def _winners(results: Results, cells: list[CellSearch]) -> Table:
-    kind = "number" if any(cell.select == "loss" for cell in cells) else "percent"
+    kind = _kind(cells)
     columns = [
         Column("cell", "Method"),
-        Column("trials", "Trials", "int"),
-        Column("pruned", "Pruned", "int"),
-        Column("failed", "Diverged or failed", "int"),
+        *of_kind("int", trials="Trials", pruned="Pruned", failed="Diverged or failed"),
         Column("seconds", "Search time", "seconds"),
-        Column("one", "Expected of one trial", kind),  # type: ignore[arg-type]
-        Column("best", "Best on validation", kind),  # type: ignore[arg-type]
+        Column("one", "Expected of one trial", kind),
+        Column("best", "Best on validation", kind),
         Column("settings", "With"),
         Column("test", "Test accuracy of the retrained", "percent", higher_is_better=True),
     ]
@@ -233,6 +206,11 @@ def _winners(results: Results, cells: list[CellSearch]) -> Table:
     return Table("search-winners", caption, columns, rows)
 
 
+def _kind(cells: list[CellSearch]) -> Kind:
+    """How the scores of all searches are written."""
+    return METRICS["loss" if any(cell.select == "loss" for cell in cells) else "accuracy"].kind
+
+
 def _test(runs: list[RunRecord], cell: str) -> float | None:
     found = [
         run.test.accuracy for run in runs if run.cell == cell and run.searched is not None and run.test is not None
@@ -241,12 +219,12 @@ def _test(runs: list[RunRecord], cell: str) -> float | None:
 
 
 def _trials(cells: list[CellSearch]) -> Table:
-    kind = "number" if any(cell.select == "loss" for cell in cells) else "percent"
+    kind = _kind(cells)
     columns = [
         Column("cell", "Method"),
         Column("trial", "Trial", "int"),
         Column("state", "State"),
-        Column("score", "Validation", kind),  # type: ignore[arg-type]
+        Column("score", "Validation", kind),
         Column("epochs", "Epochs", "number"),
         Column("seconds", "Time", "seconds"),
         Column("settings", "Settings"),

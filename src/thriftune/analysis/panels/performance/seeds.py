@@ -9,8 +9,8 @@ from typing import Any
 from scipy.stats import chi2
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
+from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.judgement import Spread, judge, lost_seeds
 from thriftune.results.store import Results
 
@@ -24,8 +24,7 @@ COLUMNS = [
     Column("accuracy_sd", "± SD, points", "points"),
     Column("macro_f1", "Mean macro F1", "percent", higher_is_better=True),
     Column("macro_f1_sd", "± SD, points", "points"),
-    Column("lowest", "Lowest accuracy", "percent"),
-    Column("highest", "Highest accuracy", "percent"),
+    *of_kind("percent", lowest="Lowest accuracy", highest="Highest accuracy"),
     Column("lost", "Seeds left out", "int"),
 ]
 
@@ -129,9 +128,9 @@ def _chart(spreads: list[Spread]) -> Chart:
         {"name": s.cell.name, "series": "mean", "value": chart.short(100 * float(s.accuracy.scores.mean()))}
         for s in spreads
     ]
-    tooltip = [chart.tip("name", "method"), chart.tip("series", "of"), chart.tip("value", "accuracy, %", ".2f")]
+    tooltip = chart.tips(name="method", series="of", value=("accuracy, %", ".2f"))
     order = [spread.cell.name for spread in spreads]
-    spec = chart.dots(rows, x_title="accuracy, %", order=order, series=["one seed", "mean"], tooltip=tooltip)
+    spec = categories.dots(rows, x_title="accuracy, %", order=order, series=["one seed", "mean"], tooltip=tooltip)
     return Chart(
         "seeds", "Accuracy by seed", "Points: the accuracy of every seed of each method, and their mean.", spec
     )

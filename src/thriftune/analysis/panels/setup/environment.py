@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.runs import differing, is_baseline, protocol, unfinished
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -39,14 +39,9 @@ def _sentences(results: Results) -> list[str]:
 
 def _runs(runs: list[RunRecord]) -> Table:
     columns = [
-        Column("run", "Run"),
-        Column("status", "Status"),
-        Column("message", "Message"),
+        *of_kind("text", run="Run", status="Status", message="Message"),
         Column("seed", "Seed", "int"),
-        Column("learning_rate", "Learning rate"),
-        Column("model", "Model"),
-        Column("method", "Method"),
-        Column("notes", "Notes"),
+        *of_kind("text", learning_rate="Learning rate", model="Model", method="Method", notes="Notes"),
         Column("run_id", "Run id"),
     ]
     rows = [

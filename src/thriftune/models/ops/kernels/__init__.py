@@ -29,6 +29,9 @@ def usable(*tensors: torch.Tensor) -> bool:
     return not torch.is_autocast_enabled("cpu") and build().reason is None
 
 
+compiled: Any = torch.ops.thriftune
+"""The operators, by name."""
+
 MOST_LANES = 8
 """`lanes` of float32, which has the most."""
 
@@ -68,8 +71,8 @@ class Attention:
     def forward(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """(rows, hidden), or (texts, hidden) if `first_only`; keys and values have one stride, see `dense`."""
-        out: torch.Tensor = operators.run("attention", query, key, value, *self._rest(), bias, self.zero)
+        """(rows, hidden), or (texts, hidden) if `first_only`; all tensors are contiguous."""
+        out: torch.Tensor = compiled.attention(query, key, value, *self._rest(), bias, self.zero)
         return out
 
     def backward(
@@ -81,12 +84,9 @@ class Attention:
         bias: torch.Tensor | None = None,
         bias_too: bool = False,
     ) -> list[torch.Tensor]:
-        """Gradients of query, key and value, with the strides of those and side by side where those are.
-
-        The bias's follows if `bias_too`.
-        """
+        """Gradients of query, key and value; the bias's follows if `bias_too`."""
         rest = (*self._rest(), bias, self.zero)
-        out: list[torch.Tensor] = operators.run("attention_backward", query, key, value, *rest, grad, bias_too)
+        out: list[torch.Tensor] = compiled.attention_backward(query, key, value, *rest, grad, bias_too)
         return out
 
     def _rest(self) -> tuple[Any, ...]:
@@ -122,7 +122,7 @@ class Pool:
         self, query: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(heads, texts, hidden) like the queries, and the sums of the kept weights, (texts, heads)."""
-        out: tuple[torch.Tensor, torch.Tensor] = operators.run("pool", query, rows, *self._rest(), bias, self.zero)
+        out: tuple[torch.Tensor, torch.Tensor] = compiled.pool(query, rows, *self._rest(), bias, self.zero)
         return out
 
     def backward(
@@ -137,7 +137,7 @@ class Pool:
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Gradients of the queries and, if `rows_too`, of the rows, and, if `bias_too`, of the bias."""
         rest = (*self._rest(), bias, self.zero)
-        grads = operators.run("pool_backward", query, rows, *rest, grad, grad_sums, rows_too, bias_too)
+        grads = compiled.pool_backward(query, rows, *rest, grad, grad_sums, rows_too, bias_too)
         return grads[0], grads[1] if rows_too else None, grads[-1] if bias_too else None
 
     def _rest(self) -> tuple[Any, ...]:
@@ -146,13 +146,13 @@ class Pool:
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
     """x Phi(x)."""
-    out: torch.Tensor = operators.run("gelu", x)
+    out: torch.Tensor = compiled.gelu(x)
     return out
 
 
 def gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """The gradient of `gelu` at x, times grad."""
-    out: torch.Tensor = operators.run("gelu_backward", grad, x)
+    out: torch.Tensor = compiled.gelu_backward(grad, x)
     return out
 
 
@@ -176,48 +176,15 @@ def instructions() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def product(
-    rows: torch.Tensor,
-    weight: torch.Tensor,
-    turned: bool,
-    bias: torch.Tensor | None = None,
-    low: tuple[torch.Tensor, torch.Tensor] | None = None,
-) -> torch.Tensor:
-    """Rows (rows, in) times a weight (in, out), or (out, in) if `turned`, plus bias (out,).
-
-    `low` adds a second product of few columns: rows (rows, rank) and weight (rank, out), or (out, rank) if `turned`.
-    """
-    low_rows, low_weight = low or (None, None)
-    out: torch.Tensor = operators.run("product", rows, weight, turned, bias, low_rows, low_weight)
+def product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Rows (rows, in) times a weight (in, out), or (out, in) if `turned`, plus bias (out,)."""
+    out: torch.Tensor = compiled.product(rows, weight, turned, bias)
     return out
-
-
-def crosses(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether `cross` takes these and is faster than torch's: a narrow left side."""
-    return left.shape[1] <= MOST_COLUMNS and multiplies(left, right, False)
-
-
-MOST_COLUMNS = 64
-
-
-def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """left' right, (few, many), of left (rows, few) and right (rows, many): the gradient of a small weight."""
-    out: torch.Tensor = operators.run("cross", left, right)
-    return out
-
-
-def dense(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Query, key and value as `Attention` takes them: views of one joint projection as they are, others contiguous."""
-    widths = {(tensor.stride(0), tensor.stride(1)) for tensor in tensors[1:]}
-    first, hidden = tensors[0], tensors[1].shape[1]
-    together = first.stride() == tensors[1].stride() == (3 * hidden, 1) and widths == {(3 * hidden, 1)}
-    pair = first.is_contiguous() and widths == {(2 * hidden, 1)}
-    return tensors if together or pair else tuple(tensor.contiguous() for tensor in tensors)
 
 
 def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
     """mask * x / (1 - rate), the mask being a function of the seed: its own backward."""
-    out: torch.Tensor = operators.run("dropout", x, rate, seed)
+    out: torch.Tensor = compiled.dropout(x, rate, seed)
     return out
 
 
@@ -232,7 +199,7 @@ def add_norm(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """LayerNorm of residual + dropout(x), all (rows, hidden), and what its backward needs: the sum, mean and scale."""
     out: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    out = operators.run("add_norm", x, residual, weight, bias, eps, rate, seed)
+    out = compiled.add_norm(x, residual, weight, bias, eps, rate, seed)
     return out
 
 
@@ -247,7 +214,7 @@ def add_norm_backward(
     trained: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of x and residual, and of weight and bias where those are `trained`."""
-    grads = operators.run("add_norm_backward", grad, total, mean, scale, weight, rate, seed, trained)
+    grads = compiled.add_norm_backward(grad, total, mean, scale, weight, rate, seed, trained)
     grad_x = grads[1] if rate > 0.0 else grads[0]
     return grad_x, grads[0], grads[-2] if trained else None, grads[-1] if trained else None
 

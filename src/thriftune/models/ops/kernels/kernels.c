@@ -253,7 +253,7 @@ typedef struct {
   const REAL *query, *key, *value;
   const int64_t *starts, *lengths;
   const REAL *bias;
-  int64_t texts, heads, size, query_stride, stride, distances, zero;
+  int64_t texts, heads, size, distances, zero;
   int first_only;
   int64_t window;
   double scale, rate;
@@ -287,7 +287,7 @@ static inline void add_bias(REAL *p, const REAL *bias, int64_t columns) {
 static void probabilities(const Attention *a, const REAL *query, int64_t row, int64_t queries, const REAL *keys,
                           int64_t head, int64_t length, int64_t columns, REAL *const p[BLOCK]) {
   const REAL *q[BLOCK];
-  for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->query_stride;
+  for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->heads * a->size;
   product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
   int64_t from[BLOCK], to[BLOCK];
   for (int r = 0; r < BLOCK; r++) {
@@ -316,11 +316,11 @@ void attend(const Attention *a, REAL *out) {
       const int64_t text = item / a->heads, head = item % a->heads;
       const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
       const int64_t queries = a->first_only ? 1 : length;
-      const int64_t own = a->starts[text] * a->stride + head * a->size;
-      const REAL *query = a->query + (a->first_only ? text : a->starts[text]) * a->query_stride + head * a->size;
+      const int64_t own = a->starts[text] * width + head * a->size;
+      const REAL *query = a->query + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       REAL *to = out + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
-      transpose(a->key + own, a->stride, length, a->size, keys, columns);
+      transpose(a->key + own, width, length, a->size, keys, columns);
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
@@ -333,7 +333,7 @@ void attend(const Attention *a, REAL *out) {
             for (int64_t j = 0; j < columns; j += LANES)
               store(p[r] + j, load(p[r] + j) * keep(element + (uint32_t)(place * columns + j), d));
         }
-        product((const REAL *const *)p, 1, a->value + own, a->stride, length, c, a->size, 1);
+        product((const REAL *const *)p, 1, a->value + own, width, length, c, a->size, 1);
       }
     }
     free(keys);
@@ -359,15 +359,15 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
       const int64_t text = item / a->heads, head = item % a->heads;
       const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
       const int64_t queries = a->first_only ? 1 : length;
-      const int64_t first = a->starts[text] * a->stride + head * a->size;
-      const int64_t first_query = (a->first_only ? text : a->starts[text]) * a->query_stride + head * a->size;
+      const int64_t first = a->starts[text] * width + head * a->size;
+      const int64_t first_query = (a->first_only ? text : a->starts[text]) * width + head * a->size;
       const REAL *query = a->query + first_query;
       const REAL *above = grad + (a->first_only ? text : a->starts[text]) * width + head * a->size;
       const uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
       REAL *c[BLOCK];
       const REAL *from[BLOCK];
-      transpose(a->key + first, a->stride, length, a->size, keys, columns);
-      transpose(a->value + first, a->stride, length, a->size, values, columns);
+      transpose(a->key + first, width, length, a->size, keys, columns);
+      transpose(a->value + first, width, length, a->size, values, columns);
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
@@ -402,21 +402,21 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
           from[r] = scores + place * columns;
-          c[r] = grad_query + first_query + place * a->query_stride;
+          c[r] = grad_query + first_query + place * width;
         }
-        product(from, 1, a->key + first, a->stride, length, c, a->size, 1);
+        product(from, 1, a->key + first, width, length, c, a->size, 1);
       }
       for (int64_t row = 0; row < length; row += BLOCK) {
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = scores + place;
-          c[r] = grad_key + first + place * a->stride;
+          c[r] = grad_key + first + place * width;
         }
-        product(from, columns, query, a->query_stride, queries, c, a->size, 1);
+        product(from, columns, query, width, queries, c, a->size, 1);
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = kept + place;
-          c[r] = grad_value + first + place * a->stride;
+          c[r] = grad_value + first + place * width;
         }
         product(from, columns, above, width, queries, c, a->size, 1);
       }

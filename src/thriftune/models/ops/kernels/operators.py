@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from thriftune.models.ops.kernels.build import build
 
@@ -19,7 +18,7 @@ from thriftune.models.ops.kernels.build import build
 class _Attention(Structure):
     _fields_ = (
         *((name, c_void_p) for name in ("query", "key", "value", "starts", "lengths", "bias")),
-        *((name, c_int64) for name in ("texts", "heads", "size", "query_stride", "stride", "distances", "zero")),
+        *((name, c_int64) for name in ("texts", "heads", "size", "distances", "zero")),
         ("first_only", c_int),
         ("window", c_int64),
         ("scale", c_double),
@@ -42,9 +41,8 @@ class _Pool(Structure):
 
 class _Product(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("rows", "weight", "bias", "low_rows", "low_weight")),
-        *((name, c_int64) for name in ("count", "in", "out", "low")),
-        *((name, c_int64) for name in ("rows_stride", "weight_stride", "low_rows_stride", "low_weight_stride")),
+        *((name, c_void_p) for name in ("rows", "weight", "bias")),
+        *((name, c_int64) for name in ("count", "in", "out", "rows_stride", "weight_stride")),
         ("turned", c_int),
         ("threads", c_int),
     )
@@ -67,7 +65,7 @@ def _attention_arguments(
 ) -> _Attention:
     addresses = map(_address, (query, key, value, starts, lengths, bias))
     distances = 0 if bias is None else bias.stride(0)
-    sizes = (len(starts), heads, key.shape[1] // heads, query.stride(0), key.stride(0), distances, zero)
+    sizes = (len(starts), heads, key.shape[1] // heads, distances, zero)
     return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
 
 
@@ -83,12 +81,7 @@ def _attention_backward(
 ) -> list[torch.Tensor]:
     *rest, grad, bias_too = rest_and_grad
     parts = _bias_parts(rest[0], rest[-2]) if bias_too else None
-    if query.stride(0) == 3 * query.shape[1]:
-        grads = query.new_empty(len(query), 3 * query.shape[1]).chunk(3, 1)
-    elif key.stride(0) == 2 * key.shape[1]:
-        grads = (query.new_empty(query.shape), *key.new_empty(len(key), 2 * key.shape[1]).chunk(2, 1))
-    else:
-        grads = tuple(part.new_empty(part.shape) for part in (query, key, value))
+    grads = [part.new_empty(part.shape) for part in (query, key, value)]
     if not query.is_meta:
         arguments = _attention_arguments(query, key, value, *rest)
         _library(query).attend_backward(byref(arguments), *map(_address, (grad, *grads, parts)))
@@ -190,56 +183,17 @@ def _add_norm_backward(
     return made
 
 
-def _product(
-    rows: torch.Tensor,
-    weight: torch.Tensor,
-    turned: bool,
-    bias: torch.Tensor | None,
-    low_rows: torch.Tensor | None,
-    low_weight: torch.Tensor | None,
-) -> torch.Tensor:
-    count, depth = rows.shape
-    width = weight.shape[0 if turned else 1]
-    fits = weight.shape[1 if turned else 0] == depth and weight.dtype == rows.dtype
-    if bias is not None:
-        fits = fits and bias.shape[0] == width and bias.dtype == rows.dtype
-    rank = 0
-    if low_rows is None or low_weight is None:
-        fits = fits and low_rows is low_weight
-    else:
-        rank = low_rows.shape[1]
-        fits = fits and low_rows.shape[0] == count and low_weight.shape == ((width, rank) if turned else (rank, width))
-        fits = fits and low_rows.dtype == low_weight.dtype == rows.dtype
-    if not fits:
-        tensors = (rows, weight, bias, low_rows, low_weight)
-        given = ", ".join(str(tuple(tensor.shape)) for tensor in tensors if tensor is not None)
+def _product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch.Tensor | None) -> torch.Tensor:
+    width, depth = weight.shape if turned else weight.shape[::-1]
+    fits = depth == rows.shape[1] and weight.dtype == rows.dtype
+    if not fits or (bias is not None and (bias.shape != (width,) or bias.dtype != rows.dtype)):
+        given = ", ".join(str(tuple(tensor.shape)) for tensor in (rows, weight, bias) if tensor is not None)
         raise ValueError(f"{given} do not fit, in size or in dtype")
-    out = rows.new_empty(count, width)
+    out = rows.new_empty(len(rows), width)
     if not rows.is_meta:
-        arguments = _Product(
-            rows.data_ptr(),
-            weight.data_ptr(),
-            _address(bias),
-            _address(low_rows),
-            _address(low_weight),
-            *(count, depth, width, rank),
-            *(rows.stride(0), weight.stride(0)),
-            0 if low_rows is None else low_rows.stride(0),
-            0 if low_weight is None else low_weight.stride(0),
-            turned,
-            torch.get_num_threads(),
-        )
+        sizes = (*rows.shape, width, rows.stride(0), weight.stride(0))
+        arguments = _Product(*map(_address, (rows, weight, bias)), *sizes, turned, torch.get_num_threads())
         _library(rows).product(byref(arguments), out.data_ptr())
-    return out
-
-
-def _cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    if left.shape[0] != right.shape[0] or left.dtype != right.dtype:
-        raise ValueError(f"{tuple(left.shape)} and {tuple(right.shape)} do not fit, in rows or in dtype")
-    out = left.new_empty(left.shape[1], right.shape[1])
-    if not left.is_meta:
-        sizes = (*left.shape, right.shape[1], left.stride(0), right.stride(0))
-        _library(left).cross(*map(_address, (left, right, out)), *sizes, torch.get_num_threads())
     return out
 
 
@@ -263,34 +217,14 @@ _OPERATORS = {
     " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
     "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
     " bool trained) -> Tensor[]": _add_norm_backward,
-    "product(Tensor rows, Tensor weight, bool turned, Tensor? bias, Tensor? low_rows, Tensor? low_weight) -> Tensor": (
-        _product
-    ),
-    "cross(Tensor left, Tensor right) -> Tensor": _cross,
+    "product(Tensor rows, Tensor weight, bool turned, Tensor? bias) -> Tensor": _product,
 }
-_fragment = torch.library.Library("thriftune", "FRAGMENT")
-_FUNCTIONS: dict[str, Any] = {}
+_operators = torch.library.Library("thriftune", "DEF")
 for _schema, _function in _OPERATORS.items():
     _name = _schema.split("(", maxsplit=1)[0]
-    _FUNCTIONS[_name] = _function
-    _fragment.define(_schema)
-    _fragment.impl(_name, _function, "CPU")
-    _fragment.impl(_name, _function, "Meta")
-
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
-
-
-def run(name: str, *arguments: Any) -> Any:
-    """The operator's result; its function is called at once where nobody watches operators.
-
-    torch's dispatcher takes as long to call an operator that is written in Python as the function itself does besides
-    computing.
-    """
-    profiled = torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
-    watched = profiled or is_in_torch_dispatch_mode()
-    if watched or type(arguments[0]) not in _PLAIN:
-        return getattr(torch.ops.thriftune, name)(*arguments)
-    return _FUNCTIONS[name](*arguments)
+    _operators.define(_schema)
+    _operators.impl(_name, _function, "CPU")
+    _operators.impl(_name, _function, "Meta")
 
 
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -299,7 +233,6 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pool": (POINTER(_Pool), c_void_p, c_void_p),
     "pool_backward": (POINTER(_Pool), *[c_void_p] * 5),
     "product": (POINTER(_Product), c_void_p),
-    "cross": (*[c_void_p] * 3, *[c_int64] * 5, c_int),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
     "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),

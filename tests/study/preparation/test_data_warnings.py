@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.analysis.summarised import summarised
 
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.data import profile
@@ -47,7 +48,7 @@ def test_on_the_page_and_in_the_terminal(results: tuple[Results, list[Event]]) -
     assert first.sentences[3:7] == said[:4]  # type: ignore[union-attr]
     assert f"{len(said) - 4} more such remark" in first.sentences[7]  # type: ignore[union-attr]
     assert next(table for table in profile.build(whole).tables if table.name == "warnings").rows[0]["remedy"]  # type: ignore[union-attr]
-    assert summary_notes(whole)[: len(said)] == said
+    assert summary_notes(summarised(whole))[: len(said)] == said
     assert next(event for event in events if isinstance(event, StudyPlanned)).warnings == said
 
 

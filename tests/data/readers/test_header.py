@@ -76,7 +76,7 @@ def test_no_row_is_lost_and_it_is_said(tmp_path: Path) -> None:
     assert table.frame.rows() == list(zip(TEXTS, LABELS, strict=True))
     assert "a.tsv has no header" in table.notes[0]
     assert "text, label" in table.notes[0]
-    assert read_file(path, {"label"}, 2).frame.rows() == [("pos",), ("neg",)]
+    assert read_file(path, {"label"}).frame.rows()[:2] == [("pos",), ("neg",)]
 
 
 def test_the_user_has_the_last_word(tmp_path: Path) -> None:

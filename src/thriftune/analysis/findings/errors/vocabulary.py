@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from thriftune.analysis.findings.memo import once
 from thriftune.results.store import Results
 
 WORD = r"\w+"
@@ -37,7 +37,7 @@ class Vocabulary:
         return first
 
 
-@lru_cache(maxsize=1)
+@once
 def vocabulary(results: Results) -> Vocabulary:
     """The words of a study's test texts."""
     return take_apart(results.test, results.study.profile.text_columns)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thriftune.analysis.findings.vocabulary import Vocabulary
+from thriftune.analysis.findings.errors.vocabulary import Vocabulary
 
 COMMON = 0.1
 """A language is recognised where its function words stand in so large a share of the texts, on average."""

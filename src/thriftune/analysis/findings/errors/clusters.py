@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from thriftune.analysis.findings.error_matrix import Mask
+from thriftune.analysis.findings.errors.error_matrix import Mask
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, enrichment
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
-from thriftune.analysis.display.panel import Chart, Column, Kind, Panel, Table
+from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.panel import Chart, Column, Panel, Table, numbered
+from thriftune.metrics import Kind
 from thriftune.results.prediction import AxisPoint
 
 AXES = {
@@ -114,8 +115,7 @@ def _no_crossing(axis: str, what: str, points: list[AxisPoint]) -> str:
 def _table(axis: str, key: str, points: list[AxisPoint]) -> Table:
     methods = list(dict.fromkeys(point.method for point in points))
     quantity = QUANTITIES[key]
-    columns = [Column("place", AXES[axis][0])]
-    columns += [Column(f"m{i}", name, quantity.kind) for i, name in enumerate(methods)]
+    columns = [Column("place", AXES[axis][0]), *numbered(methods, quantity.kind, "m")]
     rows = []
     for label in dict.fromkeys(point.label for point in sorted(points, key=lambda point: point.x)):
         here = {point.method: getattr(point, key) / quantity.divisor for point in points if point.label == label}
@@ -127,22 +127,22 @@ def _table(axis: str, key: str, points: list[AxisPoint]) -> Table:
 def _chart(axis: str, key: str, points: list[AxisPoint]) -> Chart:
     quantity = QUANTITIES[key]
     values = [getattr(point, key) / quantity.divisor for point in points]
-    units = {"bytes": chart.byte_unit, "seconds": chart.time_unit}
-    divisor, unit = units[quantity.kind](values) if quantity.kind in units else (1.0, f"{quantity.unit} per text")
-    writers = {"bytes": f.size, "seconds": f.seconds}
+    if quantity.kind in ("bytes", "seconds"):
+        divisor, unit, write = chart.unit_of(quantity.kind, values)
+    else:
+        divisor, unit, write = 1.0, f"{quantity.unit} per text", lambda value: f"{f.number(value)} {quantity.unit}"
     rows = [
         {
             "x": point.x,
             "y": chart.short(value / divisor),
             "series": point.method,
             "place": point.label,
-            "text": writers.get(quantity.kind, lambda number: f"{f.number(number)} {quantity.unit}")(value),
+            "text": write(value),
         }
         for value, point in sorted(zip(values, points, strict=True), key=lambda pair: pair[1].x)
     ]
-    tips = {"series": "method", "place": "at", "text": "predicted"}
-    tooltip = [chart.tip(field, label) for field, label in tips.items()]
+    tooltip = chart.tips(series="method", place="at", text="predicted")
     series = list(dict.fromkeys(point.method for point in points))
-    spec = chart.log_lines(rows, x_title=AXES[axis][2], y_title=unit, series=series, tooltip=tooltip)
+    spec = planes.log_lines(rows, x_title=AXES[axis][2], y_title=unit, series=series, tooltip=tooltip)
     title = f"{AXES[axis][0]}: predicted {quantity.title}"
     return Chart(f"{axis}-{quantity.what}", title, f"Lines on log scales: {title.lower()}, one a method.", spec)

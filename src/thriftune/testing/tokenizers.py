@@ -1,4 +1,4 @@
-"""Small tokenizers of the three kinds that encoders use, made of letters, so that any text can be encoded."""
+"""Small tokenizers of the kinds that models use, made of letters, so that any text can be encoded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def roberta() -> Any:
     """Byte-level BPE; `<s> a </s></s> b </s>`, no segments."""
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "<mask>"]
     pieces += ["th", "the", "Ġc", "at", "Ġcat"]
-    merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
+    merges: Any = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
     return RobertaTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)
 
 
 def gpt2() -> Any:
     """Byte-level BPE without a padding token, which adds nothing to a text; a pair is one text after the other."""
     pieces = ["<|endoftext|>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "th", "the", "Ġc", "at", "Ġcat"]
-    merges = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
+    merges: Any = [("t", "h"), ("th", "e"), ("Ġ", "c"), ("a", "t"), ("Ġc", "at")]
     return GPT2Tokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges)
 
 

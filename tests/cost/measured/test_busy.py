@@ -9,7 +9,7 @@ import pytest
 from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import Panel
-from thriftune.analysis.panels.answers.summary import notes
+from thriftune.analysis.panels.answers.summary import _notes as notes
 from thriftune.analysis.panels.cost.compute import build
 from thriftune.cost.measured import busy
 from thriftune.cost.measured.busy import busy_notes, with_load

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thriftune import wording as f
-from thriftune.analysis.findings.error_matrix import Mask
-from thriftune.analysis.findings.negation import language
-from thriftune.analysis.findings.vocabulary import WORD, Vocabulary
+from thriftune.analysis.findings.errors.error_matrix import Mask
+from thriftune.analysis.findings.errors.negation import language
+from thriftune.analysis.findings.errors.vocabulary import WORD, Vocabulary
 from thriftune.results.store import Results
 
 BINS = 5

@@ -76,7 +76,7 @@ def test_a_done_run_is_kept_whatever_is_refused_today(tmp_path: Path, monkeypatc
     def refuse(*_: object, **__: object) -> None:
         raise InputError("not today")
 
-    monkeypatch.setattr("thriftune.study.preparation.prepare._check_run", refuse)
+    monkeypatch.setattr("thriftune.study.preparation.refusals._check_run", refuse)
     events: list[Event] = []
     again = compare(study, tmp_path / "out", events.append)
     assert [run.test for run in again.runs] == [run.test for run in first.runs]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import comparable, correct, is_baseline, majority_share
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -50,7 +51,7 @@ class ErrorMatrix:
         return f"An error: a text that more than half of the {len(self.runs)} runs got wrong."
 
 
-@lru_cache(maxsize=1)
+@once
 def error_matrix(results: Results) -> ErrorMatrix | None:
     """The errors of the fine-tuned runs that learned, else of the baselines that did; None where none did."""
     runs = comparable(results) or [run for run in results.done if is_baseline(run) and _beats_majority(run)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from tests.data.further_tokenizers import MARKERS, albert, marked
-from tests.data.tiny_tokenizers import KINDS
 from tokenizers import AddedToken
 
 from thriftune.data.plain_tokenizer import plain_tokenizer, structural_ids
+from thriftune.testing.tokenizers import KINDS
 
 NAMES = ("bert", "roberta", "deberta")
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.study.synthetic_speeds import speeds
+from tests.study.proposal.synthetic_speeds import speeds
 
 from thriftune.data.guess.inspect import Guess
 from thriftune.data.guess.shares import shares

@@ -1,0 +1,50 @@
+"""What is measured of a run and compared: each one's name, direction and way of writing, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio", "epochs"]
+"""How numbers are written: percent are shares from 0 to 1, points their differences, epochs may be fractional."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One quantity."""
+
+    label: str
+    short: str
+    """For the terminal's headings."""
+    kind: Kind
+    higher_is_better: bool | None
+    """None where neither direction is."""
+
+
+METRICS = {
+    "accuracy": Metric("Accuracy", "Acc. %", "percent", True),
+    "macro_f1": Metric("Macro F1", "F1 %", "percent", True),
+    "loss": Metric("Loss", "Loss", "number", False),
+    "errors": Metric("Errors", "Errors", "int", False),
+    "peak_memory_bytes": Metric("Peak memory", "Memory", "bytes", False),
+    "seconds": Metric("Training", "Time", "seconds", False),
+    "train_seconds": Metric("Training steps", "Steps", "seconds", False),
+    "prefix_seconds": Metric("Prefix", "Prefix", "seconds", None),
+    "evaluate_seconds": Metric("Evaluation", "Evaluation", "seconds", None),
+    "load_seconds": Metric("Loading", "Loading", "seconds", None),
+    "samples_per_second": Metric("Samples/s", "Samples/s", "number", True),
+    "processors": Metric("Processors used", "Processors", "number", None),
+    "peak_reserved_bytes": Metric("Reserved", "Reserved", "bytes", None),
+    "prefix_peak_memory_bytes": Metric("Prefix peak", "Prefix peak", "bytes", None),
+    "peak_process_bytes": Metric("Process peak", "Process", "bytes", None),
+    "energy_joules": Metric("Energy (J)", "Energy", "number", None),
+    "trained_parameters": Metric("Trained parameters", "Trained", "int", None),
+    "stored_bytes": Metric("Stored", "Stored", "bytes", False),
+    "delta_bytes": Metric("Trained tensors alone", "Delta", "bytes", False),
+}
+"""By the name that the records give it; `seconds` is training with what frozen layers took."""
+
+
+def sign(name: str) -> int:
+    """1 where more of the metric is better, -1 where less is."""
+    return -1 if METRICS[name].higher_is_better is False else 1
