@@ -27,11 +27,11 @@ from thriftune.engine.examples import Examples
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.gpu import graphs
-from thriftune.engine.gpu.graphs import steps_of
+from thriftune.engine.gpu.graphs import GraphedSteps, steps_of
 from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.hooks import Hook, Progress
 from thriftune.engine.protocol import Protocol
-from thriftune.engine.step import Step, Steps, build_optimizer
+from thriftune.engine.step import Step, build_optimizer
 from thriftune.engine.train import Task, fit
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import synchronize
@@ -79,7 +79,7 @@ def agreement(job: Job) -> float:
     return float(np.max(np.abs(ours - theirs) / np.abs(theirs)))
 
 
-def checked_losses(job: Job, protocol: Protocol, choose: Callable[[Step, bool], Steps]) -> np.ndarray:
+def checked_losses(job: Job, protocol: Protocol, choose: Callable[[Step, bool], Step | GraphedSteps]) -> np.ndarray:
     """Mean losses of the same few batches again and again, so that graphs are recorded and replayed; no dropout."""
     use_precision(protocol)
     ours = protocol.padding == "none"

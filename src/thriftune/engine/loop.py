@@ -14,14 +14,14 @@ import torch
 
 from thriftune.engine.checkpoint import load_trained, save_trained
 from thriftune.engine.examples import Examples
-from thriftune.engine.gpu.graphs import steps_of
+from thriftune.engine.gpu.graphs import GraphedSteps, steps_of
 from thriftune.engine.gpu.readings import Readings
 from thriftune.engine.hooks import DivergedError, Hook, Progress
 from thriftune.engine.pace import SMALLEST_GAIN, Look, Pace, Stretch
 from thriftune.engine.predict import QuickScores, quick_scores, score_of
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.schedule import epoch_steps
-from thriftune.engine.step import Step, Steps
+from thriftune.engine.step import Step
 from thriftune.methods.base import Watcher
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import synchronize
@@ -68,7 +68,7 @@ class Loop:
         self.task = task
         self.hooks = hooks
         self.step = step
-        self.steps: Steps = step
+        self.steps: Step | GraphedSteps = step
         self.readings = Readings()
         self.pace = pace
         self.epoch_steps = epoch_steps(len(task.train), task.protocol)

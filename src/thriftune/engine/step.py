@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -66,21 +65,6 @@ def text_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
-class Steps(typing.Protocol):
-    """What the loop trains with: plain steps, or replayed ones."""
-
-    def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
-        """Steps on groups of batches of text numbers at these learning rates, each when it is asked for.
-
-        A result holds until the next one is asked for.
-        """
-        ...
-
-    def notes(self) -> list[str]:
-        """What the user should know about how the steps ran."""
-        ...
-
-
 class Step:
     """Runs steps on the training examples."""
 
@@ -112,7 +96,10 @@ class Step:
         return logits, text_losses(logits, self.labels[torch.from_numpy(indices).to(self.labels.device)])
 
     def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
-        """Steps on groups of batches, each when it is asked for."""
+        """Steps on groups of batches of text numbers at these learning rates, each when it is asked for.
+
+        A result holds until the next one is asked for.
+        """
         for group, rate in zip(groups, rates, strict=True):
             yield self(group, rate, self.updated)
 

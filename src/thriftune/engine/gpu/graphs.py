@@ -16,7 +16,7 @@ import torch
 
 from thriftune.engine.forward import logits_of_rows, packs
 from thriftune.engine.gpu.buckets import Bucket, DeviceTexts
-from thriftune.engine.step import Step, StepResult, Steps, text_losses
+from thriftune.engine.step import Step, StepResult, text_losses
 from thriftune.errors import first_line
 from thriftune.models.device import device_kind
 
@@ -102,7 +102,7 @@ def why_not(step: Step, changed_between: bool) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def steps_of(step: Step, changed_between: bool) -> Steps:
+def steps_of(step: Step, changed_between: bool) -> Step | GraphedSteps:
     """What a training runs: replayed steps on a GPU, where they are possible, else plain ones."""
     if why_not(step, changed_between) is not None:
         return step

@@ -50,6 +50,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     import torch
 
     from thriftune.engine.frozen.embed import as_frozen, embed
+    from thriftune.models.pretrained.folder import weight_files
     from thriftune.study.run.promise import check_promise
 
     planned, method, frames = job.planned, job.planned.method, job.frames()
@@ -96,7 +97,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         reasons=dict(_reasons(classifier, processors.waited is None)),
         layers=None if classifier.family.layers is None else len(classifier.layers),
         gradient_layers=None if classifier.family.layers is None else 0,
-        pretrained_bytes=_pretrained_bytes(classifier),
+        pretrained_bytes=sum(path.stat().st_size for path in weight_files(classifier.path)),
         adapter=True,
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
@@ -179,12 +180,6 @@ def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, 
         normalize=method.normalize,
         settings=settings,
     )
-
-
-def _pretrained_bytes(classifier: Classifier) -> int:
-    from thriftune.models.pretrained.sources import weight_files
-
-    return sum(path.stat().st_size for path in weight_files(classifier.path))
 
 
 def _reasons(classifier: Classifier, waits_unknown: bool) -> Iterator[tuple[str, str]]:
