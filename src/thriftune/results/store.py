@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 KEPT = 2_000_000_000
-"""Bytes of predictions and further test sets that results hold in memory; what goes beyond is read again."""
+"""Bytes of predictions and robustness sets that results hold in memory; what goes beyond is read again."""
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""Scores a finished run on further test sets, with the model that it saved."""
+"""Scores a finished run on robustness sets, with the model that it saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOTE = "Not scored on all robustness sets: "
 
 
 def missing_sets(job: Job, record: RunRecord) -> list[str]:
-    """The further test sets whose present rows the run has not been scored on."""
+    """The robustness sets whose present rows the run has not been scored on."""
     scored = record.robustness_fingerprints
     return [name for name, fingerprint in job.robustness.items() if scored.get(name) != fingerprint]
 

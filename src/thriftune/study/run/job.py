@@ -36,7 +36,7 @@ class Job:
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
     splits: dict[str, Path]
-    """Parquet files of the splits and further test sets."""
+    """Parquet files of the splits and robustness sets."""
     tokens: dict[str, Path]
     """Folders of tokens by split; empty without a model."""
     model: Path | None
@@ -45,7 +45,7 @@ class Job:
     out: Path
     """The run's folder."""
     robustness: dict[str, str]
-    """Fingerprints of the further test sets by name; their files are among splits and tokens."""
+    """Fingerprints of the robustness sets by name; their files are among splits and tokens."""
     predicted: Prediction | None = None
     unpredicted: str | None = None
     """Why there is no prediction, where there should be one."""
@@ -58,7 +58,7 @@ class Job:
     checkout: Mapping[str, Any] = field(default_factory=dict)
     """The state of this package's source, which goes into the record: see `checkout`."""
     done: bool = False
-    """Whether the run is done but for further test sets that it has not been scored on."""
+    """Whether the run is done but for robustness sets that it has not been scored on."""
 
     @property
     def evaluated(self) -> list[str]:

@@ -107,7 +107,7 @@ class Trainer:
 
 
 def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> FrozenLayers:
-    """The owner of a run's frozen layers; further test sets need no room in the cache for the others to be there."""
+    """The owner of a run's frozen layers; robustness sets need no room in the cache for the others to be there."""
     from thriftune.cost.measured.memory import peak_of
     from thriftune.engine.frozen.layers import FrozenLayers
 

@@ -22,7 +22,7 @@ from thriftune.study.run.transformer_run import run_transformer
 
 
 def execute(job: Job, emit: Emit) -> RunRecord:
-    """Trains, tests, saves, and writes the run's record last; a run that is done is only scored on further sets.
+    """Trains, tests, saves, and writes the run's record last; a run that is done is only scored on robustness sets.
 
     A run that fails has a record too, with its status and message, and nothing else but the traceback of an
     unexpected error (`error.txt`). Interrupts pass through and leave nothing.
@@ -68,7 +68,7 @@ def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
     folder.error_path.unlink(missing_ok=True)
     try:
         return extend(job, folder, emit)
-    except Exception as error:  # noqa: BLE001 - a further test set must not cost a trained model
+    except Exception as error:  # noqa: BLE001 - a robustness set must not cost a trained model
         write_text(folder.error_path, traceback.format_exc())
         where = f"traceback in runs/{job.run_id}/{folder.error_path.name}"
         return without_scores(job, f"{type(error).__name__}: {first_line(error)} ({where})")
