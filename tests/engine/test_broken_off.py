@@ -76,9 +76,7 @@ def check(model: Classifier, start: Classifier, stopped: Stop) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize(
-    "moment", ["stepped", "steps_started", "steps_done", "epoch_ended", "looked", "kept", "put_back"]
-)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_in_training(moment: str, error: type[BaseException], tmp_path: Path) -> None:
     model, start = classifier("bert"), classifier("bert")
     stop = Stop(model, moment, error)

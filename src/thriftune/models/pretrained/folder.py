@@ -11,7 +11,7 @@ from typing import Any
 from thriftune.errors import InputError
 from thriftune.models.pretrained.config_file import check_sizes
 from thriftune.models.pretrained.json_file import read_object
-from thriftune.models.pretrained.pooled_by import inside, modules
+from thriftune.models.pretrained.pooled_by import inside
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
@@ -160,7 +160,16 @@ def _nested(folder: Path) -> Path | None:
     """The subfolder with the encoder, in the layout of old sentence-transformers."""
     if not (folder / "modules.json").is_file():
         return None
-    first = [below for _, below in modules(folder / "modules.json")[:1] if PurePosixPath(below).name]
-    listed = [folder / below / "config.json" for below in first]
+    listed = [folder / name / "config.json" for name in _module_paths(folder / "modules.json")]
     found = [path for path in (*listed, *sorted(folder.glob("0_*/config.json"))) if path.is_file()]
     return found[0].parent if found else None
+
+
+def _module_paths(modules: Path) -> list[str]:
+    """Subfolders that modules.json names, the encoder's first; none where it cannot be read."""
+    try:
+        listed = json.loads(modules.read_bytes())
+        paths = [each["path"] for each in listed]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [path for path in paths[:1] if isinstance(path, str) and PurePosixPath(path).name and ".." not in path]

@@ -265,7 +265,10 @@ def _check_bare_head(config: PretrainedConfig, head: HeadSettings) -> None:
             f'head.type {head.type} needs an encoder alone; "{kind}" has a decoder too. Use head.type own.'
         )
     if head.type == "mean" and hasattr(config, "block_sizes"):
-        raise InputError(f'head.type mean reads every token, which "{kind}" pools. Use head.type own or linear.')
+        raise InputError(
+            f'head.type mean reads every token, which "{kind}" pools. Use head.type own or linear; with embeddings, '
+            "pooling: first."
+        )
     if head.type == "linear" and (is_causal(config) or getattr(config, "is_decoder", False)):
         raise InputError(
             f'head.type linear reads the first token, which in a decoder ("{kind}") has seen no other. '

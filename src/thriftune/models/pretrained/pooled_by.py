@@ -47,7 +47,7 @@ def pooling_of(folder: Path) -> Pooling | None:
     module's config.json. Runs no code.
     """
     for root in (folder, folder.parent):
-        listed = modules(root / "modules.json")
+        listed = _modules(root / "modules.json")
         if listed and (root / listed[0][1]).resolve() == folder.resolve():
             return _pooling(root, listed)
     return None
@@ -83,7 +83,7 @@ def _modes(config: dict[str, Any]) -> list[str] | None:
     return [key.removeprefix(FLAGS) for key, value in flags.items() if value]
 
 
-def modules(path: Path) -> list[tuple[str, str]]:
+def _modules(path: Path) -> list[tuple[str, str]]:
     """Class name and subfolder of each module, in order; none where the file is not there or damaged."""
     listed = _json(path)
     if not isinstance(listed, list):
