@@ -57,7 +57,7 @@ def test_study_files_in_the_text_load(page: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
         data = parse_yaml(block, page.name)
         whole = {"name": "x", "data": {"source": "a.csv", "text": "t"}} | data
-        study_from_dict(whole, Path(), page.name)
+        assert study_from_dict(whole, Path(), page.name).name == whole["name"]
 
 
 def test_the_tree_names_what_there_is() -> None:

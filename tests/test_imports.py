@@ -137,11 +137,8 @@ def test_every_package_has_its_place() -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if m != "__init__.py"])
 def test_direction(module: str) -> None:
     own = package(module)
-    for name, _ in imports(module):
-        parts = name.split(".")
-        if parts[0] != "thriftune":
-            continue
-        other = parts[1]
+    for name in (name for name, _ in imports(module) if name.startswith("thriftune.")):
+        other = name.split(".")[1]
         assert other in ORDER, f"{module} imports {name}"
         assert ORDER.index(other) <= ORDER.index(own), f"{module} imports {name}, which comes after {own}"
         assert other not in NEVER.get(own, set()), f"{module} imports {name}; {own} works from results alone"

@@ -197,3 +197,4 @@ def test_display_on_a_terminal_takes_every_event() -> None:
     with display(console) as listener:
         for event in EVENTS:
             listener(event)
+    assert console.file.getvalue().strip()  # type: ignore[attr-defined]

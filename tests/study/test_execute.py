@@ -136,6 +136,7 @@ class TestContract:
                 assert value is not None or key in cost.reasons, f"{run.name}: {key} is unknown without a reason"
             assert run.environment["torch"]
             if run.model is None:
+                assert cost.memory is None
                 continue
             assert cost.memory is not None
             assert sum(cost.memory.__dict__.values()) == cost.peak_memory_bytes

@@ -188,6 +188,10 @@ def test_buffers_that_old_checkpoints_hold(tmp_path: Path) -> None:
     masks = {f"transformer.h.{n}.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.uint8) for n in range(2)}
     rewrite(tmp_path, lambda tensors: tensors | masks)
     check_model(tmp_path, LABELS)
+    masks["transformer.h.0.attn.c_attn.weight"] = torch.ones(32, 96, dtype=torch.uint8)
+    rewrite(tmp_path, lambda tensors: tensors | masks)
+    with pytest.raises(InputError, match="c_attn"):
+        check_model(tmp_path, LABELS)
 
 
 class TestIndex:
