@@ -78,7 +78,7 @@ def save_frozen(
     return path.stat().st_size
 
 
-def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None, **regression: bool) -> None:
+def _save_reading(classifier: Classifier, folder: Path, reading: Reading, base: str | None, **regression: Any) -> None:
     """Writes the tokenizer, thriftune.json and README.md (over PEFT's model card, which is all placeholders)."""
     tokenizer = classifier.tokenizer
     if tokenizer is None:
