@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.report.synthetic import VARIANTS, write
 from tests.tiny_models import model_folder
-from thriftune.data.readers.plug_ins import splits
 
+from thriftune.data.readers.plug_ins import splits
 from thriftune.study.file.config import study_from_dict
 from thriftune.study.file.yaml_text import parse_yaml
 from thriftune.testing import check_panel

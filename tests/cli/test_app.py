@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import typer.main
 from tests.cli.commands import run
 
 from thriftune.cli import app
+from thriftune.use import evaluate, files, predict
+from thriftune.use.classifier import Classifier
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -55,10 +58,24 @@ def test_help_ends_in_examples(name: str) -> None:
     assert shlex.split(result.stdout.rstrip().splitlines()[-1]) == examples(name)[-1]
 
 
+@pytest.fixture
+def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trained classifier and files to label, without either: `test_predict` has the real ones."""
+    done = SimpleNamespace(sentences=lambda: ["40 rows"], table=list, source=SimpleNamespace(name="lora"))
+    monkeypatch.setattr(Classifier, "load", lambda source: done)
+    monkeypatch.setattr(predict, "check_request", lambda file, out, options: (file, out, options.format))
+    monkeypatch.setattr(predict, "calibrated", lambda classifier, options, say: classifier)
+    monkeypatch.setattr(predict, "predict_file", lambda *request: done)
+    monkeypatch.setattr(predict, "expected", lambda classifier, abstain: f"at {abstain}")
+    monkeypatch.setattr(files, "check_source", lambda file, format: None)
+    monkeypatch.setattr(evaluate, "evaluate_file", lambda classifier, file, **request: done)
+    monkeypatch.setattr(done, "document", dict, raising=False)
+
+
 @pytest.mark.parametrize(
     "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
 )
-@pytest.mark.usefixtures("foreseen")
+@pytest.mark.usefixtures("foreseen", "labelled")
 def test_examples_run(
     words: list[str], here: Path, executed: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

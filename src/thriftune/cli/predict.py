@@ -11,10 +11,10 @@ from thriftune.cli.classifier_options import Format, LabelFile, Source, TextColu
 from thriftune.errors import readable
 
 EXAMPLES = [
+    "cat new.tsv | thriftune predict results - --format tsv --out labelled.tsv",
     "thriftune predict results new.csv --out labelled.csv",
     "thriftune predict 'results:lora r8 all' new.jsonl --out labelled.parquet --probabilities",
     "thriftune predict results new.csv --out labelled.csv --text review --abstain 0.6",
-    "cat new.tsv | thriftune predict results - --format tsv --out labelled.tsv",
 ]
 
 

@@ -183,7 +183,7 @@ class Reader:
 
     @cached_property
     def _plain(self) -> Any:
-        from thriftune.data.plain import plain_tokenizer
+        from thriftune.data.plain_tokenizer import plain_tokenizer
 
         plain = plain_tokenizer(self.tokenizer)
         if self.usage.join is None:
