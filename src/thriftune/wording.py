@@ -151,7 +151,8 @@ def short_seconds(value: float) -> str:
     """A duration in whole seconds, minutes or hours where it is long: "0.4 s", "52 s", "1 min 26 s"."""
     if value < 0.0995:
         return seconds(value)
-    return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s" if value < 59.5 else seconds(max(value, 60))
+    digits = 1 if value < 9.95 else 0
+    return f"{round(value, digits):g} s" if value < 59.5 else seconds(max(value, 60))
 
 
 def short_size(value: float) -> str:

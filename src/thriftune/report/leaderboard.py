@@ -13,6 +13,8 @@ from thriftune.results.store import Results
 
 OPEN = 10
 """Rows that stand open; the others are folded."""
+SHORT_NAME = 12
+"""Letters of a name that a few words may hold."""
 PAD = 3.0
 """Percent of the dots' width kept free on either side."""
 LEAST = 0.01
@@ -125,8 +127,12 @@ def _words(decision: Decision, each: Standing) -> str:
     """The standing's words, and which baseline a fine-tuned method is shown to lie below."""
     if each.lost:
         return f"{each.words}; {each.lost} of {each.lost + len(each.cell.runs)} seeds lost"
+    if each.baseline and each.place == "lower":
+        return each.words.removeprefix("lower; ")
     over = under_baseline(decision, each)
-    return f"{each.words}; below {over.name}" if over else each.words
+    if over is None:
+        return each.words
+    return f"{each.words}; below {over.name if len(over.name) <= SHORT_NAME else 'a baseline'}"
 
 
 def _dot(decision: Decision, each: Standing, scale: Scale) -> Dot | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing
 
-WIDTH, HEIGHT = 520, 270
+WIDTHS = {"wide": 560, "narrow": 360}
+"""Pixels, where there is room for answers beside it and on a phone."""
+HEIGHT = 270
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 34
 LETTER, LINE = 6.3, 14.0
 """Pixels of a label's letter and line."""
@@ -47,10 +50,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Plane:
-    """One scatter plot."""
+    """One scatter plot, laid out for one width."""
 
     name: str
     title: str
+    size: str
+    """A key of `WIDTHS`."""
+    width: int
     points: list[Point]
     front: str
     """The `points` of a polyline: at every cost the highest score for no more."""
@@ -64,16 +70,21 @@ class Plane:
 
 def planes(decision: Decision, what: str) -> list[Plane]:
     """The score against time and against memory; one is missing where fewer than two methods have that cost."""
-    found = (
-        _plane(decision, "time", f"{what} against training time", "training time", lambda c: c.cell.seconds),
-        _plane(decision, "memory", f"{what} against peak memory", "peak memory", lambda c: c.cell.memory),
-    )
+    found = [
+        _plane(decision, name, f"{what} against {axis}", axis, of, size)
+        for name, axis, of in (
+            ("time", "training time", lambda each: each.cell.seconds),
+            ("memory", "peak memory", lambda each: each.cell.memory),
+        )
+        for size in WIDTHS
+    ]
     return [each for each in found if each is not None]
 
 
 def _plane(
-    decision: Decision, name: str, title: str, axis: str, of: Callable[[Standing], float | None]
+    decision: Decision, name: str, title: str, axis: str, of: Callable[[Standing], float | None], size: str
 ) -> Plane | None:
+    width = WIDTHS[size]
     known = [
         (each, value)
         for each in decision.standings
@@ -84,18 +95,21 @@ def _plane(
     write = f.short_seconds if name == "time" else f.short_size
     costs = [value for _, value in known]
     log = max(costs) > LOG * min(costs)
-    x = _axis(min(costs), max(costs), LEFT + 12, WIDTH - RIGHT - 12, log)
+    x = _axis(min(costs), max(costs), LEFT + 12, width - RIGHT - 12, log)
     lowest, highest = min(e.score.low for e, _ in known), max(e.score.high for e, _ in known)
     room = max(0.01, highest - lowest) * 0.04
     y = _axis(lowest - room, highest + room, HEIGHT - BOTTOM, TOP, False)
     bare = [_point(decision, each, x(cost), y, write(cost)) for each, cost in known]
     front = _front(known)
     order = sorted(range(len(known)), key=lambda i: (not bare[i].taken, i not in front, i))
+    corners = _line([(bare[i].x, bare[i].y) for i in front], width)
     return Plane(
         name=name,
         title=title,
-        points=_labelled(bare, order),
-        front=_line([(bare[i].x, bare[i].y) for i in front]),
+        size=size,
+        width=width,
+        points=_labelled(bare, order, corners, width),
+        front=" ".join(f"{x:g},{y:g}" for x, y in corners),
         x_ticks=[(x(value), _tick(name, value)) for value in _ticks(name, min(costs), max(costs), log)],
         y_ticks=[(y(value), f"{100 * value:g}%") for value in _nice(lowest - room, highest + room)],
         axis=f"{axis}{', logarithmic' if log else ''}",
@@ -136,23 +150,26 @@ def _front(known: Sequence[tuple[Standing, float]]) -> list[int]:
     return front
 
 
-def _line(corners: Sequence[tuple[float, float]]) -> str:
+def _line(corners: Sequence[tuple[float, float]], width: int) -> list[tuple[float, float]]:
     """A staircase through the corners, on to the right edge."""
     out: list[tuple[float, float]] = []
     for i, (x, y) in enumerate(corners):
         if i:
             out.append((x, corners[i - 1][1]))
         out.append((x, y))
-    return " ".join(f"{x:g},{y:g}" for x, y in [*out, (WIDTH - RIGHT, corners[-1][1])])
+    return [*out, (width - RIGHT, corners[-1][1])]
 
 
 Box = tuple[float, float, float, float]
 
 
-def _labelled(points: Sequence[Point], order: Sequence[int]) -> list[Point]:
+def _labelled(
+    points: Sequence[Point], order: Sequence[int], front: Sequence[tuple[float, float]], width: int
+) -> list[Point]:
     """The points with labels beside those for which there is room, in this order of importance."""
     taken: list[Box] = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
     taken += [(p.x - 2, p.high, p.x + 2, p.low) for p in points]
+    taken += [(min(a, c), min(b, d), max(a, c), max(b, d)) for (a, b), (c, d) in pairwise(front)]
     out = list(points)
     for i in order[:LABELLED]:
         point = points[i]
@@ -161,7 +178,7 @@ def _labelled(points: Sequence[Point], order: Sequence[int]) -> list[Point]:
             wide = len(text) * LETTER
             left = x if anchor == "start" else x - wide if anchor == "end" else x - wide / 2
             box = (left, y - LINE + 4, left + wide, y + 2)
-            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
+            inside = box[0] >= LEFT and box[2] <= width and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 values = {**vars(point), "label": text, "label_x": round(x, 1), "label_y": round(y, 1)}

@@ -31,6 +31,8 @@ class Caution:
     """Why, in one sentence or two; may be empty."""
     command: str | None
     """A whole command that would settle it; None where none would."""
+    options: str | None
+    """What of the command differs from that of the study: "--set protocol.epochs=4"."""
     time: str | None
     """How long it would take: "about 30 min"; None where that is not known."""
 
@@ -62,6 +64,7 @@ def caution(results: Results) -> Caution | None:
         bold=reasons[0].bold,
         text=" ".join(text for text in why if text),
         command=found.command if found else None,
+        options=found.options if found else None,
         time=found.short_time if found else None,
     )
 
@@ -88,7 +91,7 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
     if still:
         who = _who(still, decision)
         verb = "was" if len(still) == 1 or who.startswith("every") else "were"
-        text = f"{who} {verb} still improving when training stopped{_gains(results, still)}."
+        text = f"{who} {verb} still improving in the last epoch{_gains(results, still)}."
         bold = NO_RANKING if len(decision.tuned) > 1 else "Training stopped too early."
         yield _Reason(bold, f"{one}, and {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
@@ -103,13 +106,13 @@ def _who(still: list[Standing], decision: Decision) -> str:
 
 
 def _gains(results: Results, still: list[Standing]) -> str:
-    """ " (validation +2.1 to +8.6 points in the last epoch)"."""
+    """ " (validation +2.1 to +8.6 points)"."""
     found = trained(results)
     gains = sorted(gain for each in still if (gain := found.gain(each.cell)) is not None)
     if not gains:
         return ""
     least, most = (gain_text(gain).removesuffix(" points") for gain in (gains[0], gains[-1]))
-    return f" (validation {least if least == most else f'{least} to {most}'} points in the last epoch)"
+    return f" (validation {least if least == most else f'{least} to {most}'} points)"
 
 
 def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:

@@ -32,6 +32,8 @@ class More:
     """Whether `seconds` is a bound, because training may end earlier."""
     what: str
     """What the command raises: "6 epochs"."""
+    options: str
+    """The command's `--set` options alone."""
 
     @property
     def time(self) -> str:
@@ -75,7 +77,7 @@ def more(results: Results, still: list[RunRecord], limited: list[RunRecord], rep
     rounds = len(seeds) / len(_seeds(results, tuned)) - 1 if seeds else 0.0
     seconds = None if first is None or further is None else first + rounds * further
     parts = ([_what(changes)] if changes else []) + ([f"{len(seeds)} seeds"] if seeds else [])
-    return More(command, seconds, auto, f.listing(parts))
+    return More(command, seconds, auto, f.listing(parts), " ".join(sets))
 
 
 def _longer(

@@ -36,9 +36,9 @@ def _sentences(decision: Decision) -> Iterator[str]:
     if surprise:
         yield surprise
     else:
-        yield from _range("Training takes", tuned, lambda cell: cell.seconds, f.seconds)
-        yield from _range("Peak memory is", tuned, lambda cell: cell.memory, f.size)
-    yield from _stored(tuned)
+        yield from _range("Training takes", tuned, lambda cell: cell.seconds, f.short_seconds)
+        yield from _range("Peak memory is", tuned, lambda cell: cell.memory, f.short_size)
+        yield from _stored(tuned)
 
 
 def _one(only: Standing) -> Iterator[str]:
@@ -59,12 +59,21 @@ def _surprise(tuned: list[Standing]) -> str | None:
         if a.parameters > FEWER * b.parameters:
             continue
         time, memory = _ratio(a.seconds, b.seconds), _ratio(a.memory, b.memory)
-        more = [f"{_times(value)} the {what}" for value, what in ((time, "time"), (memory, "memory")) if value >= WORTH]
         if max(time, memory) > worst:
             worst = max(time, memory)
             share = f.share(a.parameters / b.parameters)
-            text = f"{few.name} trains {share} of {many.name}'s parameters, yet takes {' and '.join(more)}."
+            text = f"{few.name} trains {share} of {many.name}'s parameters, yet takes {_more(time, memory)}."
+            if (smaller := _ratio(b.stored, a.stored)) >= LARGER:
+                text += f" Its file is {f.ratio(smaller).removesuffix('x')} times smaller."
     return text
+
+
+def _more(time: float, memory: float) -> str:
+    """ "twice the time and memory", "1.8 times the time and 3 times the memory"."""
+    found = [(_times(value), what) for value, what in ((time, "time"), (memory, "memory")) if value >= WORTH]
+    if len(found) == 2 and max(time, memory) < 1.1 * min(time, memory):
+        return f"about {found[0][0]} the time and memory"
+    return " and ".join(f"{times} the {what}" for times, what in found)
 
 
 def _ratio(a: float | None, b: float | None) -> float:

@@ -40,7 +40,7 @@ def _sentences(results: Results, decision: Decision) -> Iterator[str]:
     else:
         yield from _labels(results, found)
     if len(found) > 1:
-        yield f"The two best disagree on {f.share(_disagreement(results, *found[:2]))} of the texts."
+        yield f"The two best disagree on {f.share(_disagreement(results, *found[:2]))} of texts."
 
 
 def _labels(results: Results, found: list[Standing]) -> Iterator[str]:
