@@ -21,7 +21,7 @@ from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.painter import NotDrawnError, Painter
-from thriftune.report.section import evidence
+from thriftune.report.section import evidence, folded_words, questions
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
@@ -30,8 +30,10 @@ from thriftune.results.store import Store
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-ROWS_OPEN = 24
+ROWS_OPEN = 15
 """Longer tables scroll within a box of their own."""
+ROWS_PRINTED = 24
+"""Of a longer table, the rows that are printed; page.css counts the same."""
 TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
@@ -106,8 +108,10 @@ def page(analysis: Analysis) -> str:
         cells=cells,
         data_table=data_table,
         evidence=evidence,
+        folded_words=folded_words,
         height=_height,
         rows_open=ROWS_OPEN,
+        rows_printed=ROWS_PRINTED,
         table_rows=TABLE_ROWS,
         trimmed=trimmed,
     )
@@ -121,10 +125,9 @@ def page(analysis: Analysis) -> str:
         study=results.study,
         runs=results.runs,
         sections=sections,
-        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in titles.items()],
+        questions=questions(sections),
         answers=[(group, titles[group]) for group in ANSWERS],
         lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
-        lead_panel=LEAD,
         careful=training.careful(results),
         more=training.trained(results).more,
         explorer=found,
