@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing
+from thriftune.report.leaderboard import colour_class
+from thriftune.results.store import Results
 
 WIDTHS = {"wide": 560, "narrow": 360}
 """Pixels, where there is room for answers beside it and on a phone."""
@@ -33,15 +35,16 @@ class Point:
 
     x: float
     y: float
-    low: float
-    """The lower end of the score's interval, which has the larger number of pixels."""
-    high: float
+    low: float | None
+    """The lower end of the score's interval, which has the larger number of pixels; None where there is no interval."""
+    high: float | None
     name: str
     text: str
     """All of it in words."""
     taken: bool
     baseline: bool
     candidate: bool
+    colour: str
     label: str | None
     label_x: float = 0.0
     label_y: float = 0.0
@@ -68,10 +71,10 @@ class Plane:
     log: bool
 
 
-def planes(decision: Decision, what: str) -> list[Plane]:
+def planes(results: Results, decision: Decision, what: str) -> list[Plane]:
     """The score against time and against memory; one is missing where fewer than two methods have that cost."""
     found = [
-        _plane(decision, name, f"{what} against {axis}", axis, of, size)
+        _plane(results, decision, name, f"{what} against {axis}", axis, of, size)
         for name, axis, of in (
             ("time", "training time", lambda each: each.cell.seconds),
             ("memory", "peak memory", lambda each: each.cell.memory),
@@ -82,7 +85,13 @@ def planes(decision: Decision, what: str) -> list[Plane]:
 
 
 def _plane(
-    decision: Decision, name: str, title: str, axis: str, of: Callable[[Standing], float | None], size: str
+    results: Results,
+    decision: Decision,
+    name: str,
+    title: str,
+    axis: str,
+    of: Callable[[Standing], float | None],
+    size: str,
 ) -> Plane | None:
     width = WIDTHS[size]
     known = [
@@ -96,10 +105,11 @@ def _plane(
     costs = [value for _, value in known]
     log = max(costs) > LOG * min(costs)
     x = _axis(min(costs), max(costs), LEFT + 12, width - RIGHT - 12, log)
-    lowest, highest = min(e.score.low for e, _ in known), max(e.score.high for e, _ in known)
+    ends = [end for each, _ in known for end in (each.score.value, *(each.interval or ()))]
+    lowest, highest = min(ends), max(ends)
     room = max(0.01, highest - lowest) * 0.04
     y = _axis(lowest - room, highest + room, HEIGHT - BOTTOM, TOP, False)
-    bare = [_point(decision, each, x(cost), y, write(cost)) for each, cost in known]
+    bare = [_point(results, decision, each, x(cost), y, write(cost)) for each, cost in known]
     front = _front(known)
     order = sorted(range(len(known)), key=lambda i: (not bare[i].taken, i not in front, i))
     corners = _line([(bare[i].x, bare[i].y) for i in front], width)
@@ -111,7 +121,10 @@ def _plane(
         points=_labelled(bare, order, corners, width),
         front=" ".join(f"{x:g},{y:g}" for x, y in corners),
         x_ticks=[(x(value), _tick(name, value)) for value in _ticks(name, min(costs), max(costs), log)],
-        y_ticks=[(y(value), f"{100 * value:g}%") for value in _nice(lowest - room, highest + room)],
+        y_ticks=[
+            (y(value), decision.deciding.said(value).replace(".0%", "%"))
+            for value in _nice(lowest - room, highest + room)
+        ],
         axis=f"{axis}{', logarithmic' if log else ''}",
         description=f"{title}. {'; '.join(point.text for point in bare)}. Not beaten in both: "
         f"{f.listing([known[i][0].name for i in front], 12)}.",
@@ -126,17 +139,23 @@ def _axis(low: float, high: float, start: float, end: float, log: bool) -> Calla
     return lambda value: round(start + (end - start) * ((math.log(value) if log else value) - low) / span, 1)
 
 
-def _point(decision: Decision, each: Standing, x: float, y: Callable[[float], float], cost: str) -> Point:
+def _point(
+    results: Results, decision: Decision, each: Standing, x: float, y: Callable[[float], float], cost: str
+) -> Point:
+    low, high = each.interval or (None, None)
+    said = decision.deciding.said
+    between = "" if low is None or high is None else f" ({said(low)} to {said(high)})"
     return Point(
         x=x,
         y=y(each.score.value),
-        low=y(each.score.low),
-        high=y(each.score.high),
+        low=None if low is None else y(low),
+        high=None if high is None else y(high),
         name=each.name,
-        text=f"{each.name}: {f.percent(each.score.value)} ({f.percent_range(each.score.low, each.score.high)}), {cost}",
+        text=f"{each.name}: {said(each.score.value)}{between}, {cost}",
         taken=each is decision.taken,
         baseline=each.baseline,
         candidate=each.could_be_best,
+        colour=colour_class(results, each.name),
         label=None,
     )
 
@@ -168,7 +187,7 @@ def _labelled(
 ) -> list[Point]:
     """The points with labels beside those for which there is room, in this order of importance."""
     taken: list[Box] = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
-    taken += [(p.x - 2, p.high, p.x + 2, p.low) for p in points]
+    taken += [(p.x - 2, p.high, p.x + 2, p.low) for p in points if p.high is not None and p.low is not None]
     taken += [(min(a, c), min(b, d), max(a, c), max(b, d)) for (a, b), (c, d) in pairwise(front)]
     out = list(points)
     for i in order[:LABELLED]:

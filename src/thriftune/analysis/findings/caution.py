@@ -55,7 +55,7 @@ def caution(results: Results) -> Caution | None:
     """What must be said of the decision before it is used: under-training, one seed, lost seeds, data that mislead."""
     decision = decide(results)
     one_seed = _order_is_open(decision)
-    reasons = [*_training(results, decision, one_seed), *_lost(results, decision), *_data(results)]
+    reasons = [*_training(results, decision, one_seed), *_lost(results, decision), *_data(results, decision)]
     if not reasons:
         return None
     found = _settling(results, decision, one_seed)
@@ -96,7 +96,9 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         yield _Reason(bold, f"{one}, and {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
         names = f.listing([each.name for each in decision.best_set if not each.baseline], NAMED + 1)
-        yield _Reason(NO_RANKING, f"One seed each: {names} could each be the best, and another seed may turn them round.")
+        yield _Reason(
+            NO_RANKING, f"One seed each: {names} could each be the best, and another seed may turn them round."
+        )
 
 
 def _who(still: list[Standing], decision: Decision) -> str:
@@ -119,7 +121,9 @@ def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:
     """Methods that lost some of their seeds, and those without any result."""
     some = [each for each in decision.tuned if each.lost]
     if some:
-        parts = [f"{each.name} lost {each.lost} of its {each.lost + len(each.cell.runs)} seeds" for each in some[:NAMED]]
+        parts = [
+            f"{each.name} lost {each.lost} of its {each.lost + len(each.cell.runs)} seeds" for each in some[:NAMED]
+        ]
         parts += [f"{len(some) - NAMED} more methods lost seeds"] if len(some) > NAMED else []
         yield _Reason(f"{f.listing(parts)}.", "Its score is that of the others." if len(some) == 1 else "")
     done = {run.cell for run in results.done}
@@ -128,7 +132,10 @@ def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:
         yield _Reason(f"Without a result: {f.listing(none, NAMED + 1)}.", "")
 
 
-def _data(results: Results) -> Iterator[_Reason]:
+def _data(results: Results, decision: Decision) -> Iterator[_Reason]:
+    few = decision.deciding.no_interval
+    if few:
+        yield _Reason("No interval can be given, so no difference is shown.", f"There are {few}.")
     for warning in results.study.profile.warnings:
         if warning.kind in MISLEADING:
             yield _Reason("The data may mislead.", warning.text)

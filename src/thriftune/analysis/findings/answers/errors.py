@@ -85,7 +85,5 @@ def _missed(results: Results, standing: Standing) -> float:
 def _disagreement(results: Results, first: Standing, second: Standing) -> float:
     """The share of texts that two methods' runs label differently, the mean over their pairs of seeds."""
     known = outcomes(results).predicted
-    pairs = [
-        (known[a.run_id] != known[b.run_id]).mean() for a in first.cell.runs for b in second.cell.runs
-    ]
+    pairs = [(known[a.run_id] != known[b.run_id]).mean() for a in first.cell.runs for b in second.cell.runs]
     return float(np.mean(pairs))
