@@ -106,7 +106,7 @@ def _scale(decision: Decision) -> Scale:
     below = [each.below or (lag, lag) for lag, each in lags]
     most = max(most for _, most in below)
     usual = FAR * median(most for _, most in below)
-    return Scale(max(LEAST, min(most, usual)), max(LEAST / 4, max(-least for least, _ in below)))
+    return Scale(max(LEAST, min(most, usual)), max(LEAST / 4, *(-least for least, _ in below)))
 
 
 def colour_class(results: Results, name: str) -> str:
@@ -143,7 +143,7 @@ def _words(decision: Decision, each: Standing) -> str:
     over = under_baseline(decision, each)
     if over is None:
         return each.words
-    return f"{each.words}; below {over.name if len(over.name) <= SHORT_NAME else 'a baseline'}"
+    return f"below {over.name if len(over.name) <= SHORT_NAME else 'a baseline'}"
 
 
 def _dot(decision: Decision, each: Standing, scale: Scale) -> Dot | None:

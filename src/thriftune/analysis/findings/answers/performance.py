@@ -62,7 +62,7 @@ def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
         yield f"{top.name} ({score}) is not told apart from the best."
     elif below:
         verb = "is" if len(below) == 1 else "are"
-        yield naming(below, ROOM, lambda names: f"{names} {verb} below {top.name} ({score}).")
+        yield naming(below, ROOM, lambda names: f"{names} {verb} below {top.name}.")
 
 
 def under_baseline(decision: Decision, each: Standing) -> Standing | None:
