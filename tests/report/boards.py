@@ -62,7 +62,7 @@ def write_board(
     alike: float = 0.9,
     **study: Any,
 ) -> Store:
-    """Writes the folder; the texts of label number `hard` are the hardest, and methods err on `alike` the same texts."""
+    """Writes the folder; texts of label number `hard` are the hardest, and methods err on `alike` the same texts."""
     rng = np.random.default_rng(3)
     variant = Variant(labels=labels, columns=("premise", "hypothesis"), texts=texts, epochs=epochs, name=name)
     truth = rng.integers(0, len(labels), texts)
