@@ -9,7 +9,6 @@ from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
-from thriftune.analysis.findings.runs import is_baseline
 from thriftune.analysis.findings.training import gain_text, trained
 from thriftune.results.store import Results
 
@@ -127,9 +126,10 @@ def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:
         parts += [f"{len(some) - NAMED} more methods lost seeds"] if len(some) > NAMED else []
         yield _Reason(f"{f.listing(parts)}.", "Its score is that of the others." if len(some) == 1 else "")
     done = {run.cell for run in results.done}
-    none = list(dict.fromkeys(run.cell for run in results.runs if run.cell not in done and not is_baseline(run)))
+    none = {run.cell: run.status.replace("_", " ") for run in results.runs if run.cell not in done}
     if none:
-        yield _Reason(f"Without a result: {f.listing(none, NAMED + 1)}.", "")
+        named = [f"{name} ({status})" for name, status in none.items()]
+        yield _Reason(f"Without a result: {f.listing(named, NAMED + 1)}.", "")
 
 
 def _data(results: Results, decision: Decision) -> Iterator[_Reason]:

@@ -32,7 +32,8 @@ def _sentences(results: Results, decision: Decision) -> Iterator[str]:
     if level:
         yield naming([best.name, *level], ROOM, lambda names: f"{names} are not told apart.")
     elif any(each.place != "not learned" for each in decision.standings[1:]):
-        yield f"{best.name} scored higher than all others{' in this run' if decision.one_seed else ''}."
+        how = ", without fine-tuning," if best.baseline else ""
+        yield f"{best.name}{how} scored higher than all others{' in this run' if decision.one_seed else ''}."
     else:
         yield f"{best.name} reached {f.percent(best.score.value)}; there is nothing to compare it with."
     if close:
@@ -53,7 +54,7 @@ def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
         return
     top = known[0]
     if top is best:
-        if decision.tuned:
+        if any(each.could_be_best for each in decision.tuned):
             yield f"No fine-tuned method is shown to be better than {best.name}."
         return
     below = [each.name for each in decision.tuned if under_baseline(decision, each) is top]
