@@ -21,7 +21,7 @@ LARGER = 2.0
 @once
 def cost(results: Results) -> Answer:
     """Whether fewer parameters were cheaper, what time and memory range from and to, and what is stored."""
-    return Answer("Cost", fitted(_sentences(decide(results))), "compute", "cost", "costs")
+    return Answer("Cost", fitted(_sentences(decide(results))), "compute", "cost")
 
 
 def _sentences(decision: Decision) -> Iterator[str]:

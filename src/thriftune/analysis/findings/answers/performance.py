@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from thriftune import wording as f
-from thriftune.analysis.findings.answers.answer import Answer, fitted, naming
+from thriftune.analysis.findings.answers.answer import WORDS, Answer, fitted, naming
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
+from thriftune.analysis.findings.training import AT
 from thriftune.results.store import Results
 
 ROOM = 14
@@ -17,7 +18,11 @@ ROOM = 14
 @once
 def performance(results: Results) -> Answer:
     """The best set, the methods below it, and where fine-tuning did not beat what needs none."""
-    return Answer("Performance", fitted(_sentences(results, decide(results))), "verdicts", "performance", "verdicts")
+    decision = decide(results)
+    still = decision.best is not None and any(each.still_improving for each in decision.standings)
+    budget = f"{AT.capitalize()}, " if still else ""
+    text = budget + fitted(_sentences(results, decision), WORDS - len(budget.split()))
+    return Answer("Performance", text, "verdicts", "performance")
 
 
 def _sentences(results: Results, decision: Decision) -> Iterator[str]:
