@@ -1,12 +1,12 @@
 """What every Vega-Lite specification shares: data, colours, tooltips and units.
 
 User text is only ever a value in the data, a scale's domain or a title: never a field name or an expression.
-Names starting with `ink` are parameters that the report's theme defines.
+Names starting with `ink` and `series` are parameters that the report's theme defines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from thriftune import wording as f
@@ -16,6 +16,8 @@ Spec = dict[str, Any]
 
 PALETTE_SIZE = 8
 """Colours in the theme's palette; more series than that repeat them with another shape and dash."""
+NEUTRAL_SIZE = 2
+"""Greys behind them, for what is no method of fine-tuning."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 PERCENT_AXIS = {"format": ".0%", "tickCount": 6}
 
@@ -57,9 +59,17 @@ def by_name(order: list[str], **more: Any) -> Spec:
     return {"field": "name", "type": "nominal", "sort": order, "title": None} | more
 
 
-def colour(series: list[str]) -> Spec:
-    """The colour channel by `series`, stable across charts that name the same series."""
-    return _by_series(series) | {"scale": {"domain": series}, "legend": {"symbolLimit": 60}}
+def colour(series: list[str], hues: Mapping[str, int] | None = None) -> Spec:
+    """The colour channel by `series`; `hues` are the methods' places in the theme's palette."""
+    scale: Spec = {"domain": series}
+    if hues is not None:
+        scale["range"] = [{"expr": f"series{hues[name]}"} for name in series]
+    return _by_series(series) | {"scale": scale, "legend": {"symbolLimit": 60}}
+
+
+def hue(name: str, hues: Mapping[str, int]) -> Spec:
+    """The colour of one method as a value."""
+    return {"value": {"expr": f"series{hues[name]}"}}
 
 
 def repeated(series: list[str], values: Iterable[Any], every: int = PALETTE_SIZE) -> Spec:
