@@ -74,9 +74,7 @@ def test_differences_are_those_of_the_runs_scores(repeated: Results) -> None:
 def test_a_tie_is_called_one(plain: Results) -> None:
     judgement = judge(plain)
     verdict = next(verdict for verdict in judgement.verdicts if not verdict.baseline)
-    level = dataclasses.replace(
-        verdict, outcome="undecided", accuracy=dataclasses.replace(verdict.accuracy, estimate=0.0)
-    )
+    level = dataclasses.replace(verdict, outcome="undecided", score=dataclasses.replace(verdict.score, estimate=0.0))
     text = standing(dataclasses.replace(judgement, verdicts=[level]), [level.first, level.second])
     assert "level with" in text
     assert "by " not in text

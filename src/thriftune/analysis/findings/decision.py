@@ -12,7 +12,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.outcomes import outcomes
+from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, cells, is_baseline, lacks, learned
 from thriftune.analysis.findings.training import at, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose

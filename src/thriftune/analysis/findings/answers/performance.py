@@ -72,20 +72,26 @@ def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[
 
 
 def standing(judgement: Judgement, group: list[Cell]) -> str:
-    """The verdicts on the most accurate method of one model against its other methods, most accurate first."""
-    top, *others = sorted(group, key=lambda cell: -cell.accuracy)
+    """The verdicts on the best method of one model against its other methods, the best of them first.
+
+    With one seed a method is not called better: it scored higher in this run.
+    """
+    top, *others = sorted(group, key=lambda cell: -judgement.score(cell))
     verdicts = {cell.name: judgement.between(top, cell) for cell in others}
     found: dict[tuple[str, bool], list[str]] = {}
     for cell in others:
         verdict = verdicts[cell.name]
         outcome, apart = "no verdict", ""
         if verdict:
-            gap = verdict.accuracy.estimate
-            outcome = verdict.against(top.name) if gap or verdict.outcome == "equivalent" else "level"
-            apart = "" if outcome in ("equivalent", "level") else f" (by {f.points(gap)})"
+            gap = verdict.score.estimate
+            outcome = verdict.said_of(top.name) if gap or verdict.outcome == "equivalent" else "level"
+            alike = outcome in ("equivalent", "scored alike in this run", "level")
+            apart = "" if alike else f" (by {f.points(gap)})"
         still = verdict is not None and verdict.at_this_budget
         found.setdefault((outcome, still), []).append(cell.name + apart)
     words = {
+        "scored higher in this run": "scored higher in this run than {}{}",
+        "scored alike in this run": f"scored alike in this run with {{}} within {f.points(judgement.margin)}{{}}",
         "better": "better than {}{}",
         "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}{{}}",
         "level": "level with {}{}, though not shown to be equivalent",
@@ -93,13 +99,18 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
         "no verdict": "not comparable with {}{}, which ran under another protocol",
     }
     parts = [
-        text.format(f.listing(found[outcome, still], 5), at(still))
+        (outcome.startswith("scored"), text.format(f.listing(found[outcome, still], 5), at(still)))
         for outcome, text in words.items()
         for still in (False, True)
         if (outcome, still) in found
     ]
-    single = any(verdict and verdict.claim == "trained models" for verdict in verdicts.values())
-    return f"{'Of the models trained here, ' if single else ''}{top.name} is {'; '.join(parts)}."
+    scored, said = ("; ".join(text for is_scored, text in parts if is_scored == which) for which in (True, False))
+    told = [each for each in (scored, f"{'it is' if scored else 'is'} {said}" if said else "") if each]
+    known = [verdict for verdict in verdicts.values() if verdict]
+    lost = next((n for verdict in known for n in (verdict.lost_of(top.name),) if n), 0)
+    name = f"{top.name} ({lost} of {f.plural(lost + len(top.runs), 'seed')} lost)" if lost else top.name
+    single = any(verdict.claim == "trained models" for verdict in known)
+    return f"{'Of the models trained here, ' if single else ''}{name} {'; '.join(told)}."
 
 
 def _accuracy(cell: Cell) -> str:
