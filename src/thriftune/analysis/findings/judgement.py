@@ -9,6 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.deciding import FLOOR, Deciding, deciding
+from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import Outcomes, outcomes
@@ -16,15 +18,16 @@ from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, 
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.findings.tried import unequal
 from thriftune.analysis.findings.verdict import Apart, Discordant, Interval, Outcome, Spread, Unsupported, Verdict
-from thriftune.analysis.statistics import inference
+from thriftune.analysis.statistics import clustered, inference
 from thriftune.analysis.statistics.detectable import detectable_after
-from thriftune.analysis.statistics.inference import Difference, Measured
+from thriftune.analysis.statistics.inference import Difference, Ints, Measured
 from thriftune.analysis.statistics.metric_intervals import (
+    BY_CLASS,
     Metric,
     measure,
-    metric_difference,
     weight_of_a_text,
     why_no_interval,
+    with_weight,
 )
 from thriftune.results.store import Results
 
@@ -43,12 +46,10 @@ class Judgement:
     """Those of the baselines, once for each model that they are compared on."""
     margin: float
     """As a fraction: 0.005 is half a point."""
-    metric: Metric = "accuracy"
-    """The measure that decides."""
-    no_interval: str | None = None
-    """Why that measure has no interval on these texts, so that nothing is decided; None where it has."""
+    deciding: Deciding
+    """The measure that decides, and why nothing can be decided by it."""
     no_f1_interval: str | None = None
-    """Why macro F1 has none."""
+    """Why macro F1 has no interval; None where it has."""
 
     def score(self, cell: Cell) -> float:
         """A fine-tuned method's mean by the measure that decides; its accuracy where it is not compared."""
@@ -63,36 +64,35 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Scale:
-    """What a comparison by one measure needs beside the methods' scores."""
+    """What comparisons need beside the methods' scores."""
 
-    results: Results
     found: Outcomes
-    metric: Metric
+    classes: int
+    about: Deciding
     margin: float
-    no_interval: str | None
-
-    @property
-    def classes(self) -> int:
-        return len(self.results.labels)
-
-    def weight(self, metric: Metric) -> float:
-        return weight_of_a_text(metric, self.found.label, self.classes)
+    groups: Ints | None
+    """Of the test texts, where they belong together."""
 
     def difference(self, pair: tuple[Cell, Cell], known: dict[str, Spread], name: Metric) -> Difference:
         """First minus second; every other method's seeds may help to estimate the spread."""
         names = [cell.name for cell in pair]
         first, second = (known[each].of(name) for each in names)
         others = [spread.of(name) for each, spread in known.items() if each not in names]
-        return metric_difference(first, second, self.weight(name), others)
+        if self.groups is None:
+            found = inference.difference(first, second, others)
+        else:
+            found = clustered.clustered_difference(first, second, self.groups, others)
+        if name not in BY_CLASS:
+            return found
+        return with_weight(found, weight_of_a_text(name, self.found.label, self.classes))
 
 
 @once
 def judge(results: Results) -> Judgement:
     """Compares all methods of each model with one another, and with the baselines: its own and those without one."""
     found, training = outcomes(results), trained(results)
-    metric: Metric = results.study.study.get("decide_by") or "accuracy"
-    names = results.labels
-    scale = _Scale(results, found, metric, results.study.margin / 100, why_no_interval(metric, found.label, names))
+    about, labels = deciding(results), results.labels
+    scale = _Scale(found, len(labels), about, results.study.margin / 100, groups_of(results))
     verdicts: list[Verdict] = []
     unsupported = _runs_without_support(results)
     spreads: list[Spread] = []
@@ -115,13 +115,13 @@ def judge(results: Results) -> Judgement:
                         unequal=unequal(verdict.first, verdict.second),
                     )
                 )
-    no_f1 = why_no_interval("macro_f1", found.label, names)
-    return Judgement(verdicts, unsupported, spreads, others, scale.margin, metric, scale.no_interval, no_f1)
+    no_f1 = why_no_interval("macro_f1", found.label, labels)
+    return Judgement(verdicts, unsupported, spreads, others, scale.margin, about, no_f1)
 
 
 def _groups(results: Results) -> Iterator[tuple[str, list[Cell], list[Cell]]]:
     """Each model with its fine-tuned methods and the baselines that they are compared with."""
-    found = [run for run in results.done if is_baseline(run) and run.method.get("name") != "majority"]
+    found = [run for run in results.done if is_baseline(run) and run.method.get("name") != FLOOR]
     for model, runs in by_model(comparable(results)).items():
         yield model, cells(runs), cells(run for run in found if run.model in (None, model))
 
@@ -133,7 +133,7 @@ def told_apart(results: Results) -> list[Apart]:
     """
     judgement = judge(results)
     families = {verdict.model: verdict.baseline for verdict in reversed(judgement.verdicts)}
-    if judgement.no_interval:
+    if judgement.deciding.no_interval:
         return []
     out = []
     for model, against in reversed(families.items()):
@@ -143,7 +143,7 @@ def told_apart(results: Results) -> list[Apart]:
         known = {spread.cell.name: spread.score for spread in spreads}
         first, second = (known.pop(cell.name) for cell in (middle.first, middle.second))
         level = 1 - ALPHA / len(own)
-        size = detectable_after(first, second, list(known.values()), level)
+        size = detectable_after(first, second, list(known.values()), level, groups=groups_of(results))
         out.append(Apart(model, against, size, level, len(own)))
     return out
 
@@ -187,22 +187,22 @@ def _spread(model: str, cell: Cell, scale: _Scale) -> Spread:
         return measure(metric, scale.found.label, predicted, scale.classes, deterministic)
 
     accuracy, f1 = by("accuracy"), by("macro_f1")
-    score = {"accuracy": accuracy, "macro_f1": f1}.get(scale.metric) or by(scale.metric)
+    score = {"accuracy": accuracy, "macro_f1": f1}.get(scale.about.metric) or by(scale.about.metric)
     return Spread(model, cell, accuracy, f1, score)
 
 
 def _family(model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], scale: _Scale) -> Iterator[Verdict]:
-    differences = [scale.difference(pair, known, scale.metric) for pair in pairs]
+    differences = [scale.difference(pair, known, scale.about.metric) for pair in pairs]
     adjusted, levels = inference.holm([each.p for each in differences], ALPHA)
     for pair, score, p, level in zip(pairs, differences, adjusted, levels, strict=True):
         first, second = pair
-        single = _single(first, second, scale.found, scale.classes)
+        single = _single(first, second, scale)
         yield Verdict(
             model=model,
             first=first,
             second=second,
             claim="methods" if score.repeated else "trained models",
-            outcome="undecided" if scale.no_interval else decide(score, level, scale.margin),
+            outcome="undecided" if scale.about.no_interval else decide(score, level, scale.margin),
             score=score,
             accuracy=scale.difference(pair, known, "accuracy"),
             macro_f1=scale.difference(pair, known, "macro_f1"),
@@ -226,12 +226,21 @@ def decide(difference: Difference, level: float, margin: float) -> Outcome:
     return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
-def _single(first: Cell, second: Cell, found: Outcomes, classes: int) -> tuple[Discordant, Interval] | None:
+def _single(first: Cell, second: Cell, scale: _Scale) -> tuple[Discordant, Interval] | None:
     if len(first.runs) > 1 or len(second.runs) > 1:
         return None
-    a, b = (found.predicted[cell.runs[0].run_id] for cell in (first, second))
-    only_first = int(((a == found.label) & (b != found.label)).sum())
-    only_second = int(((b == found.label) & (a != found.label)).sum())
-    drawn = inference.bootstrap(found.label, a, b, classes)
+    label, classes = scale.found.label, scale.classes
+    a, b = (scale.found.predicted[cell.runs[0].run_id] for cell in (first, second))
+    only_first = int(((a == label) & (b != label)).sum())
+    only_second = int(((b == label) & (a != label)).sum())
+    if scale.groups is None:
+        p, drawn = inference.mcnemar(only_first, only_second), inference.bootstrap(label, a, b, classes)
+    else:
+        first_right, second_right = ((each == label).astype(np.float64) for each in (a, b))
+        p = clustered.clustered_mcnemar(first_right, second_right, scale.groups)
+        drawn = (
+            clustered.metric_bootstrap("accuracy", label, a, b, classes, scale.groups),
+            clustered.metric_bootstrap("macro_f1", label, a, b, classes, scale.groups),
+        )
     accuracy, f1 = ((float(low), float(high)) for low, high in (np.quantile(each, [0.025, 0.975]) for each in drawn))
-    return Discordant(only_first, only_second, inference.mcnemar(only_first, only_second)), Interval(accuracy, f1)
+    return Discordant(only_first, only_second, p), Interval(accuracy, f1)

@@ -26,7 +26,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Discordant:
-    """Exact McNemar: texts that only one of two models got right."""
+    """McNemar, exact, or of groups where texts belong together: texts that only one of two models got right."""
 
     only_first: int
     only_second: int

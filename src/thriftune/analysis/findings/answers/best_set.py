@@ -14,7 +14,7 @@ def sentences(results: Results) -> list[str]:
     """Which could be the best of all that learned, on every model, baselines included; nothing where one is alone."""
     decision = decide(results)
     able = [each for each in decision.standings if each.place != "not learned"]
-    if len(able) < 2:
+    if len(able) < 2 or decision.deciding.no_interval:
         return []
     best = decision.best_set
     models = f", on {f.plural(count, 'model')}" if (count := _models(able)) > 1 else ""
@@ -27,7 +27,7 @@ def sentences(results: Results) -> list[str]:
     if any(len(each.cell.runs) == 1 for each in able if not each.baseline):
         out = [f"Could score highest on other texts {among}, as trained here{budget}: {names}."]
     rest = [each for each in able if not each.could_be_best]
-    below = [f"{_named(each)} (at most {f.points(each.at_most)})" for each in rest]
+    below = [f"{_named(each)} (at most {each.deciding.apart(each.at_most)})" for each in rest]
     return [*out, f"Below the best, with 95% for all at once: {f.listing(below, NAMED)}."]
 
 
@@ -50,8 +50,8 @@ def rows(decision: Decision) -> list[dict[str, object]]:
             "method": _named(each),
             "score": each.score.value,
             "could": "yes" if each.could_be_best else "did not learn" if each.place == "not learned" else "no",
-            "below": None if each.place == "not learned" else each.at_most,
-            "below_reason": "did not learn",
+            "below": each.at_most if each.below or each.place == "highest" else None,
+            "below_reason": "did not learn" if each.place == "not learned" else decision.deciding.no_interval,
         }
         for each in decision.standings
     ]

@@ -11,7 +11,6 @@ from thriftune.analysis.findings.runs import Cell, lacks
 from thriftune.analysis.findings.training import AT, at, pointer, trained
 from thriftune.analysis.findings.tried import unequal
 from thriftune.analysis.findings.verdict import Outcome, Verdict
-from thriftune.analysis.statistics.metric_intervals import Metric
 from thriftune.results.store import Results
 
 NAMED = 6
@@ -19,12 +18,6 @@ NAMED = 6
 
 
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "equivalent", "undecided")
-MEASURES: dict[Metric, str] = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-}
 
 
 @once
@@ -49,12 +42,12 @@ def sentences(results: Results) -> list[str]:
 
 def _measure(judgement: Judgement) -> list[str]:
     """What decides, where it is not accuracy, and why it cannot."""
-    if not judgement.verdicts or judgement.metric == "accuracy":
+    about = judgement.deciding
+    if not judgement.verdicts or about.metric == "accuracy":
         return []
-    name = MEASURES[judgement.metric]
-    text = f"{name[0].upper()}{name[1:]} decides."
-    if judgement.no_interval:
-        text += f" It has no interval here, so that nothing is decided: {judgement.no_interval}."
+    text = f"{about.name[0].upper()}{about.name[1:]} decides."
+    if about.no_interval:
+        text += f" It has no interval here, so that nothing is decided: {about.no_interval}."
     return [text]
 
 

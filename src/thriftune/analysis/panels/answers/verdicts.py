@@ -9,7 +9,7 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.answers import best_set
-from thriftune.analysis.findings.answers.verdicts import MEASURES, sentences, unsupported
+from thriftune.analysis.findings.answers.verdicts import sentences, unsupported
 from thriftune.analysis.findings.decision import Decision, decide
 from thriftune.analysis.findings.judgement import ALPHA, Judgement, judge, told_apart
 from thriftune.analysis.findings.lost import collapses
@@ -18,6 +18,7 @@ from thriftune.analysis.findings.tried import tried
 from thriftune.analysis.findings.verdict import Verdict
 from thriftune.analysis.statistics.detectable import POWER
 from thriftune.analysis.statistics.inference import Difference
+from thriftune.metrics import METRICS
 from thriftune.results.store import Results
 
 TITLE = "Verdicts"
@@ -53,7 +54,7 @@ def build(results: Results) -> Panel | NotApplicable:
         {
             "alpha": ALPHA,
             "margin": judgement.margin,
-            "decided_by": judgement.metric,
+            "decided_by": judgement.deciding.metric,
             "best_set": [_standing(decision, i) for i in range(len(decision.standings))],
             "told_apart": [
                 {
@@ -73,7 +74,7 @@ def build(results: Results) -> Panel | NotApplicable:
 
 
 def _notes(results: Results, judgement: Judgement) -> list[str]:
-    name = MEASURES[judgement.metric]
+    name = judgement.deciding.name
     notes = [
         f"{name[0].upper()}{name[1:]} decides. Equivalent: the 90% interval lies within the margin. Better or worse: "
         "the interval adjusted for the number of pairs (Holm) excludes 0. Else undecided: the two differ by at most "
@@ -116,7 +117,7 @@ def _best_set(decision: Decision) -> list[Table]:
     """One row for each model and method."""
     if not decision.standings:
         return []
-    name = MEASURES[decision.metric]
+    name = decision.deciding.name
     columns = [
         *of_kind("text", model="Model", method="Method"),
         Column("score", f"{name[0].upper()}{name[1:]}", "percent"),
@@ -135,21 +136,22 @@ def _standing(decision: Decision, index: int) -> dict[str, Any]:
         "runs": [run.run_id for run in each.cell.runs],
         "score": each.score.value,
         "could_be_best": each.could_be_best,
-        "below_best_at_most": each.at_most if each.place != "not learned" else None,
+        "below_best_at_most": each.at_most if each.below or each.place == "highest" else None,
         "seeds_lost": each.lost,
     }
     if out["model"] is None:
         out["model_reason"] = "it has no pretrained model"
     if out["below_best_at_most"] is None:
-        out["below_best_at_most_reason"] = "it did not learn"
+        few = decision.deciding.no_interval
+        out["below_best_at_most_reason"] = "it did not learn" if each.place == "not learned" else few or "not compared"
     return out
 
 
 def _table(judgement: Judgement, several: bool) -> Table:
     verdicts = judgement.verdicts
-    name = MEASURES[judgement.metric]
-    other = "accuracy" if judgement.metric == "macro_f1" else "macro_f1"
-    label = MEASURES[other]
+    name = judgement.deciding.name
+    other = "accuracy" if judgement.deciding.metric == "macro_f1" else "macro_f1"
+    label = METRICS[other].label
     columns = [
         *of_kind("text", first="Method", outcome="is", second="than, to or against"),
         *([Column("model", "Model")] if several else []),
@@ -157,7 +159,7 @@ def _table(judgement: Judgement, several: bool) -> Table:
         Column("adjusted", "Adjusted interval"),
         Column("p", "Adjusted p", "p"),
         Column("at_most", "Differ by at most", "points"),
-        Column("other", f"{label[0].upper()}{label[1:]}, points", "points"),
+        Column("other", f"{label}, points", "points"),
         Column("other_interval", "95% interval"),
         Column("mcnemar", "McNemar's p", "p"),
         Column("seeds", "Seeds"),
@@ -170,10 +172,10 @@ def _table(judgement: Judgement, several: bool) -> Table:
 
 
 def _row(verdict: Verdict, judgement: Judgement) -> dict[str, Any]:
-    by_f1 = judgement.metric == "macro_f1"
+    by_f1 = judgement.deciding.metric == "macro_f1"
     other = verdict.accuracy if by_f1 else verdict.macro_f1
     known = by_f1 or judgement.no_f1_interval is None
-    decided = judgement.no_interval is None
+    decided = judgement.deciding.no_interval is None
     return {
         "first": verdict.first.name,
         "outcome": f"{said(verdict)}{at(verdict.at_this_budget)}",
@@ -182,9 +184,9 @@ def _row(verdict: Verdict, judgement: Judgement) -> dict[str, Any]:
         "difference": verdict.score.estimate,
         "adjusted": f.points_range(*verdict.score.interval(verdict.adjusted_level)) if decided else "–",
         "p": verdict.adjusted_p if decided else None,
-        "p_reason": judgement.no_interval,
+        "p_reason": judgement.deciding.no_interval,
         "at_most": verdict.at_most if decided else None,
-        "at_most_reason": judgement.no_interval,
+        "at_most_reason": judgement.deciding.no_interval,
         "other": other.estimate,
         "other_interval": f.points_range(*other.interval(0.95)) if known else "–",
         "mcnemar": verdict.discordant.p if verdict.discordant else None,
@@ -226,7 +228,7 @@ def _chart(verdicts: Iterable[Verdict], judgement: Judgement, several: bool) -> 
     tooltip = chart.tips(name="pair", said="outcome", value=("points", ".2f"), low=("from", ".2f"), high=("to", ".2f"))
     spec = categories.differences(
         rows,
-        x_title=f"difference in {MEASURES[judgement.metric]}, points",
+        x_title=f"difference in {judgement.deciding.name}, points",
         order=[row["name"] for row in rows],
         series=[outcome for outcome in SAID if any(row["series"] == outcome for row in rows)],
         limit=100 * judgement.margin,
@@ -243,8 +245,8 @@ def _statistics(verdict: Verdict, judgement: Judgement) -> dict[str, Any]:
         "adjusted_interval": list(verdict.score.interval(verdict.adjusted_level)),
         "equivalence_p": verdict.score.equivalence_p(judgement.margin),
     }
-    if judgement.no_interval:
-        decided = dict.fromkeys(decided) | {f"{name}_reason": judgement.no_interval for name in decided}  # type: ignore[assignment]
+    if judgement.deciding.no_interval:
+        decided = dict.fromkeys(decided) | {f"{name}_reason": judgement.deciding.no_interval for name in decided}  # type: ignore[assignment]
     out: dict[str, Any] = {
         "model": verdict.model,
         "first": verdict.first.name,
@@ -257,15 +259,15 @@ def _statistics(verdict: Verdict, judgement: Judgement) -> dict[str, Any]:
         "at_this_budget": verdict.at_this_budget,
         "seeds_lost": list(verdict.lost),
         "tried": [tried(verdict.first), tried(verdict.second)],
-        "differ_by_at_most": verdict.at_most if judgement.no_interval is None else None,
+        "differ_by_at_most": verdict.at_most if judgement.deciding.no_interval is None else None,
         "accuracy": _measure(verdict.accuracy),
         "macro_f1": _measure(verdict.macro_f1, judgement.no_f1_interval),
     }
-    if judgement.metric not in out:
-        out[judgement.metric] = _measure(verdict.score, judgement.no_interval)
-    out[judgement.metric] |= decided
-    if judgement.no_interval:
-        out["differ_by_at_most_reason"] = judgement.no_interval
+    if judgement.deciding.metric not in out:
+        out[judgement.deciding.metric] = _measure(verdict.score, judgement.deciding.no_interval)
+    out[judgement.deciding.metric] |= decided
+    if judgement.deciding.no_interval:
+        out["differ_by_at_most_reason"] = judgement.deciding.no_interval
     if verdict.discordant:
         found = verdict.discordant
         out["mcnemar"] = {"only_first_right": found.only_first, "only_second_right": found.only_second, "p": found.p}
