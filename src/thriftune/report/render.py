@@ -17,9 +17,9 @@ from thriftune import wording as f
 from thriftune.analysis import panels
 from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
-from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
 from thriftune.report import explorer
+from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
 from thriftune.report.section import evidence
 from thriftune.report.table import cell
@@ -36,10 +36,6 @@ TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
-LEAD = "recommendation"
-"""The panel whose first sentence heads the page."""
-ANSWERS = ("performance", "cost", "errors")
-"""What the summary's first sentences answer, in their order."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +115,14 @@ def page(analysis: Analysis) -> str:
         scripts += [_own("vendor/dataTables.min.js"), _own("texts.js"), _own("explorer.js")]
     return environment.get_template("page.html.jinja").render(
         study=results.study,
-        runs=results.runs,
         sections=sections,
         groups=[(group, title, [s for s in sections if s.group == group]) for group, title in titles.items()],
-        answers=[(group, titles[group]) for group in ANSWERS],
-        lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
-        lead_panel=LEAD,
-        careful=training.careful(results),
-        more=training.trained(results).more,
+        first=first(results),
+        ids={section.id for section in sections},
+        parts={section.group for section in sections},
         explorer=found,
         skipped=[(each.title, each.reason) for each in analysis.skipped],
-        css=Markup(_own("page.css")),  # noqa: S704 - our own file
+        css=Markup(_own("page.css") + _own("first.css")),  # noqa: S704 - our own file
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),
     )

@@ -1,4 +1,4 @@
-"""The first screen: performance, cost and errors in sentences, and the compact table of all runs."""
+"""Every run of the study in one table, and what to know before comparing them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, Panel, Table, metric
-from thriftune.analysis.findings.answers.cost import cost
-from thriftune.analysis.findings.answers.errors import error_behaviour
-from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.groups import interval
 from thriftune.analysis.findings.groups import sentence as counting
 from thriftune.analysis.findings.profile import unusable, warnings
@@ -26,8 +23,8 @@ from thriftune.analysis.findings.training import losses, others, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
-TITLE = "Summary"
-QUESTION = "Which method classifies best, what does each cost, and how do their errors differ?"
+TITLE = "All runs"
+QUESTION = "What did each run score and cost?"
 
 MOST_WARNINGS = 4
 """Remarks on the data that stand on the first screen; all stand with the data."""
@@ -42,9 +39,8 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel:
-    """Three answers, in this order: performance, cost, errors; then what the data needs, and how training ended."""
-    sentences = [performance(results), cost(results), error_behaviour(results)]
-    sentences += [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
+    """What the data needs, how training ended, and all runs."""
+    sentences = [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
     rows = [_row(results, run) for run in results.runs]
     return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results))
