@@ -77,9 +77,7 @@ def facts(results: Results) -> list[str]:
     found = [f.listing(models) if len(models) <= MODELS else f"{len(models)} models"] if models else []
     profile = results.study.profile
     noun = "pairs" if len(profile.text_columns) > 1 else "texts"
-    found.append(
-        f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}"
-    )
+    found.append(f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}")
     found += _epochs(tuned)
     if tuned:
         found.append(f.plural(len({run.seed for run in tuned}), "seed"))

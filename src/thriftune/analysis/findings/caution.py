@@ -96,9 +96,7 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         yield _Reason(bold, f"{one}, and {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
         names = f.listing([each.name for each in decision.best_set if not each.baseline], NAMED + 1)
-        yield _Reason(
-            NO_RANKING, f"One seed each: {names} could each be the best, and another seed may turn them round."
-        )
+        yield _Reason(NO_RANKING, f"One seed each: {names} could each be the best, and another seed may turn them round.")
 
 
 def _who(still: list[Standing], decision: Decision) -> str:
@@ -121,9 +119,7 @@ def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:
     """Methods that lost some of their seeds, and those without any result."""
     some = [each for each in decision.tuned if each.lost]
     if some:
-        parts = [
-            f"{each.name} lost {each.lost} of its {each.lost + len(each.cell.runs)} seeds" for each in some[:NAMED]
-        ]
+        parts = [f"{each.name} lost {each.lost} of its {each.lost + len(each.cell.runs)} seeds" for each in some[:NAMED]]
         parts += [f"{len(some) - NAMED} more methods lost seeds"] if len(some) > NAMED else []
         yield _Reason(f"{f.listing(parts)}.", "Its score is that of the others." if len(some) == 1 else "")
     done = {run.cell for run in results.done}
