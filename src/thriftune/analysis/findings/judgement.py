@@ -10,12 +10,13 @@ from typing import Literal
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import Outcomes, outcomes
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, differing, is_baseline, learned
 from thriftune.analysis.findings.training import AT, trained
-from thriftune.analysis.statistics import inference
-from thriftune.analysis.statistics.inference import Difference, Measured
+from thriftune.analysis.statistics import clustered, inference
+from thriftune.analysis.statistics.inference import Difference, Ints, Measured
 from thriftune.analysis.statistics.planning import Needed, needed
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -35,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Discordant:
-    """Exact McNemar: texts that only one of two models got right."""
+    """McNemar, exact, or of groups where texts belong together: texts that only one of two models got right."""
 
     only_first: int
     only_second: int
@@ -120,7 +121,7 @@ class Judgement:
 @once
 def judge(results: Results) -> Judgement:
     """Compares all methods of each model with one another, and with the baselines: its own and those without one."""
-    found, training = outcomes(results), trained(results)
+    found, training, grouped = outcomes(results), trained(results), groups_of(results)
     margin = results.study.margin / 100
     verdicts: list[Verdict] = []
     unsupported = _runs_without_support(results)
@@ -136,7 +137,7 @@ def judge(results: Results) -> Judgement:
         unsupported += lost
         families = [pairs, [(cell, baseline) for baseline in baselines for cell in ranked]]
         for family in families:
-            for verdict in _family(model, family, known, found, margin, len(results.labels)):
+            for verdict in _family(model, family, known, found, margin, len(results.labels), grouped):
                 verdicts.append(replace(verdict, at_this_budget=training.still(verdict.first, verdict.second)))
     return Judgement(verdicts, unsupported, spreads, margin)
 
@@ -181,15 +182,21 @@ def _spread(model: str, cell: Cell, found: Outcomes, classes: int) -> Spread:
 
 
 def _family(
-    model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], found: Outcomes, margin: float, classes: int
+    model: str,
+    pairs: list[tuple[Cell, Cell]],
+    known: dict[str, Spread],
+    found: Outcomes,
+    margin: float,
+    classes: int,
+    grouped: Ints | None,
 ) -> Iterator[Verdict]:
-    differences = [_difference(pair, known, "accuracy") for pair in pairs]
+    differences = [_difference(pair, known, "accuracy", grouped) for pair in pairs]
     adjusted, levels = inference.holm([each.p for each in differences], ALPHA)
     for pair, accuracy, p, level in zip(pairs, differences, adjusted, levels, strict=True):
         first, second = pair
         outcome = decide(accuracy, level, margin)
         seeds = min(len(cell.runs) for cell in pair if not is_baseline(cell.runs[0]))
-        single = _single(first, second, found, classes)
+        single = _single(first, second, found, classes, grouped)
         yield Verdict(
             model=model,
             first=first,
@@ -197,7 +204,7 @@ def _family(
             claim="methods" if accuracy.repeated else "trained models",
             outcome=outcome,
             accuracy=accuracy,
-            macro_f1=_difference(pair, known, "macro_f1"),
+            macro_f1=_difference(pair, known, "macro_f1", grouped),
             adjusted_p=p,
             adjusted_level=level,
             needed=needed(accuracy, margin, level, seeds) if outcome == "undecided" else None,
@@ -219,22 +226,34 @@ def decide(difference: Difference, level: float, margin: float) -> Outcome:
     return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
-def _difference(pair: tuple[Cell, Cell], known: dict[str, Spread], measure: str) -> Difference:
+def _difference(pair: tuple[Cell, Cell], known: dict[str, Spread], measure: str, grouped: Ints | None) -> Difference:
     names = [cell.name for cell in pair]
     first, second = (getattr(known[name], measure) for name in names)
     others = [getattr(spread, measure) for name, spread in known.items() if name not in names]
+    if grouped is not None:
+        return clustered.clustered_difference(first, second, grouped, others)
     return inference.difference(first, second, others)
 
 
-def _single(first: Cell, second: Cell, found: Outcomes, classes: int) -> tuple[Discordant, Interval] | None:
+def _single(
+    first: Cell, second: Cell, found: Outcomes, classes: int, grouped: Ints | None
+) -> tuple[Discordant, Interval] | None:
     if len(first.runs) > 1 or len(second.runs) > 1:
         return None
     a, b = (found.predicted[cell.runs[0].run_id] for cell in (first, second))
     only_first = int(((a == found.label) & (b != found.label)).sum())
     only_second = int(((b == found.label) & (a != found.label)).sum())
-    drawn = inference.bootstrap(found.label, a, b, classes)
+    if grouped is None:
+        p, drawn = inference.mcnemar(only_first, only_second), inference.bootstrap(found.label, a, b, classes)
+    else:
+        first_right, second_right = ((each == found.label).astype(np.float64) for each in (a, b))
+        p = clustered.clustered_mcnemar(first_right, second_right, grouped)
+        drawn = (
+            clustered.metric_bootstrap("accuracy", found.label, a, b, classes, grouped),
+            clustered.metric_bootstrap("macro_f1", found.label, a, b, classes, grouped),
+        )
     accuracy, f1 = ((float(low), float(high)) for low, high in (np.quantile(each, [0.025, 0.975]) for each in drawn))
-    return Discordant(only_first, only_second, inference.mcnemar(only_first, only_second)), Interval(accuracy, f1)
+    return Discordant(only_first, only_second, p), Interval(accuracy, f1)
 
 
 def lost_seeds(results: Results, cell: Cell) -> list[RunRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thriftune import wording as f
+from thriftune.analysis.findings.groups import cell_interval
 from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import (
@@ -30,7 +31,7 @@ def performance(results: Results) -> str:
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
     parts = []
     if tuned:
-        parts += _ranking(judge(results), ranked, training)
+        parts += _ranking(results, judge(results), ranked, training)
     elif results.done:
         parts.append(f"No fine-tuned run learned{at(bool(training.improving))}, so no method can be compared.")
     else:
@@ -50,16 +51,16 @@ def performance(results: Results) -> str:
     return " ".join(parts)
 
 
-def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[str]:
+def _ranking(results: Results, judgement: Judgement, ranked: list[Cell], training: Found) -> list[str]:
     best, *others = ranked
     tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
     budget = at(bool(training.improving))  # a run that has not learned yet may still pass the others
     equal = [cell for cell in others if cell.accuracy == best.accuracy]
     if equal:
         names = [cell.name for cell in (best, *equal)]
-        parts = [f"{f.listing(names)} classified best{budget}, with the same accuracy: {_accuracy(best)}."]
+        parts = [f"{f.listing(names)} classified best{budget}, with the same accuracy: {_accuracy(results, best)}."]
     else:
-        parts = [f"{best.name} classified best{budget}: {_accuracy(best)}."]
+        parts = [f"{best.name} classified best{budget}: {_accuracy(results, best)}."]
     if is_baseline(best.runs[0]):
         still = training.names(cells(each.run for each in training.runs))
         why = f"; still improving: {f.listing(still)}" if still else ""
@@ -102,12 +103,12 @@ def standing(judgement: Judgement, group: list[Cell]) -> str:
     return f"{'Of the models trained here, ' if single else ''}{top.name} is {'; '.join(parts)}."
 
 
-def _accuracy(cell: Cell) -> str:
+def _accuracy(results: Results, cell: Cell) -> str:
     values = [run.test.accuracy for run in cell.runs if run.test]
     mean, deviation = mean_and_deviation(values)
     if deviation is not None:
         return f"{f.percent(mean)} ± {100 * deviation:.1f} (mean ± standard deviation of {len(values)} seeds)"
-    return f"{f.percent(mean)} (95% interval {f.percent_range(*cell.interval)})"
+    return f"{f.percent(mean)} (95% interval {f.percent_range(*cell_interval(results, cell))})"
 
 
 def _baselines(ranked: list[Cell]) -> list[str]:

@@ -8,16 +8,16 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.groups import interval
 from thriftune.analysis.findings.runs import (
     comparable,
     correct,
     difference_sentence,
     errors,
-    interval,
     is_baseline,
     learned,
 )
-from thriftune.analysis.findings.training import Found, trained
+from thriftune.analysis.findings.training import trained
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
@@ -46,9 +46,7 @@ def build(results: Results) -> Panel | NotApplicable:
     """Scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
-    tables = [
-        Table("results", "Scores on the test texts.", COLUMNS, [_row(run, trained(results)) for run in results.runs])
-    ]
+    tables = [Table("results", "Scores on the test texts.", COLUMNS, [_row(results, run) for run in results.runs])]
     scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
     listed = classes.fitting(classes.LISTED, len(scored))
     tables += [_classes(i, run, test, listed) for i, run, test in scored]
@@ -66,13 +64,13 @@ def build(results: Results) -> Panel | NotApplicable:
     return Panel(_sentences(results), tables, charts, notes)
 
 
-def _row(run: RunRecord, training: Found) -> dict[str, Any]:
-    out: dict[str, Any] = {"run": run.name, "remark": training.remark(run), "unranked": not learned(run)}
+def _row(results: Results, run: RunRecord) -> dict[str, Any]:
+    out: dict[str, Any] = {"run": run.name, "remark": trained(results).remark(run), "unranked": not learned(run)}
     if run.test is None:
         return out
     out |= {"accuracy": run.test.accuracy, "macro_f1": run.test.macro_f1, "loss": run.test.loss}
     out |= {"loss_reason": "the method gives no probabilities", "errors": errors(run.test)}
-    out["interval"] = f.percent_range(*interval(run.test))
+    out["interval"] = f.percent_range(*interval(results, run))
     if run.validation is not None:
         out["validation"] = run.validation.accuracy
     return out
