@@ -49,12 +49,15 @@ class Evidence:
 
 
 def evidence(panel: Panel) -> tuple[Evidence, Evidence]:
-    """What stands open, one table or chart (where all are small, those of one kind), and what is folded."""
-    tables, charts = [each for each in panel.tables if not each.small], [each for each in panel.charts if not each.small]
-    if charts and (panel.chart_first or not tables):
-        return Evidence([], charts[:1]), Evidence(panel.tables, [each for each in panel.charts if each is not charts[0]])
-    if tables:
-        return Evidence(tables[:1], []), Evidence([each for each in panel.tables if each is not tables[0]], panel.charts)
+    """What stands open, one table or chart (of small ones those of one kind), and what is folded."""
+    if panel.open_charts and panel.charts:
+        return Evidence([], panel.charts[: panel.open_charts]), Evidence(panel.tables, panel.charts[panel.open_charts :])
+    table = next((each for each in panel.tables if not each.small), None)
+    chart = next((each for each in panel.charts if not each.small), None)
+    if table is not None:
+        return Evidence([table], []), Evidence([each for each in panel.tables if each is not table], panel.charts)
+    if chart is not None:
+        return Evidence([], [chart]), Evidence(panel.tables, [each for each in panel.charts if each is not chart])
     if panel.tables:
         return Evidence(panel.tables, []), Evidence([], panel.charts)
     return Evidence([], panel.charts), Evidence([], [])

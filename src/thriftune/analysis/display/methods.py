@@ -8,7 +8,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, Table
-from thriftune.analysis.findings.runs import cells
+from thriftune.analysis.findings.runs import Cell, cells
 from thriftune.results.record import RunRecord
 
 Row = dict[str, Any]
@@ -21,11 +21,13 @@ def by_method(
     columns: list[Column],
     rows: Sequence[tuple[RunRecord, Row]],
     spreads: dict[str, tuple[str, Write]] | None = None,
+    own: Callable[[Cell], Row] | None = None,
 ) -> Table:
     """A table of methods: of every number the mean over the seeds, of every text what they say.
 
     The first column names the method. `spreads` gives for a column the heading of its range over the seeds and what
-    writes the lowest and the highest; it and the number of seeds are columns where a method has more than one.
+    writes the lowest and the highest; it and the number of seeds are columns where a method has more than one. `own`
+    gives what a row holds that is no mean.
     """
     of_run = {run.run_id: row for run, row in rows}
     groups = cells(run for run, _ in rows)
@@ -40,6 +42,7 @@ def by_method(
     merged = [
         {columns[0].name: group.name, "seeds": len(group.runs)}
         | _merged(columns[1:], [of_run[run.run_id] for run in group.runs], spreads or {})
+        | (own(group) if own else {})
         for group in groups
     ]
     means = " Means over seeds." if several else ""
