@@ -53,6 +53,30 @@ def lines(
     return base(rows, height) | {"layer": layers}
 
 
+def multiple(
+    rows: list[Row], what: str, ends: list[list[float]], colour: int, *, tooltip: list[Row], share: bool, thin: bool
+) -> Spec:
+    """One of several small charts on the same axes: a line for each `line`, validation in the colour, training grey.
+
+    `ends` are the axes' ends; `thin` is for many lines.
+    """
+    y_axis = {"format": ".0%", "tickCount": 4} if share else {"format": "~g", "tickCount": 4}
+    ends = [[low - 0.5, high + 0.5] if low == high else [low, high] for low, high in ends]
+    x_axis = _whole([{"x": end} for end in ends[0]])
+    on_validation = {"test": "datum.split === 'validation'", "value": {"expr": f"series{colour}"}}
+    encoding: Spec = {
+        "x": quantity("x", "epoch", axis=x_axis, scale={"domain": ends[0], "nice": False}),
+        "y": quantity("y", what, axis=y_axis, scale={"domain": ends[1], "zero": False}),
+        "detail": {"field": "line", "type": "nominal"},
+        "color": {"condition": on_validation, "value": {"expr": "muted"}},
+        "opacity": {"condition": {"test": "datum.split === 'validation'", "value": 0.9}, "value": 0.35},
+    }
+    line = {"mark": {"type": "line", "strokeWidth": 1 if thin else 2}, "encoding": encoding}
+    dots = {"mark": {"type": "point", "filled": True, "size": 14 if thin else 30}, "encoding": encoding}
+    dots["encoding"] = encoding | {"tooltip": tooltip}
+    return base(rows, 150) | {"layer": [line, dots]}
+
+
 def _whole(rows: list[Row]) -> Spec:
     """Ticks on whole numbers, at most a dozen: there is no epoch 1.5 to read off."""
     high = math.ceil(max(row["x"] for row in rows))
