@@ -147,6 +147,21 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def short_seconds(value: float) -> str:
+    """A duration in whole seconds, minutes or hours where it is long: "0.4 s", "52 s", "1 min 26 s"."""
+    if value < 0.0995:
+        return seconds(value)
+    digits = 1 if value < 9.95 else 0
+    return f"{round(value, digits):g} s" if value < 59.5 else seconds(max(value, 60))
+
+
+def short_size(value: float) -> str:
+    """Bytes in two or three digits: "0.9 MB", "91 MB"; 1 MB is 1e6 bytes."""
+    amount, unit = size(value).split(" ")
+    number = float(amount.replace("−", "-"))
+    return f"{amount if unit == 'B' else f'{number:.0f}' if abs(number) >= 9.95 else f'{number:.1f}'} {unit}"
+
+
 def ratio(value: float) -> str:
     """A quotient as "1.8x"."""
     if value >= 10:

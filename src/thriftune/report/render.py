@@ -14,12 +14,11 @@ import vl_convert
 from markupsafe import Markup
 
 from thriftune import wording as f
-from thriftune.analysis import panels
 from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
-from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
 from thriftune.report import explorer
+from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
 from thriftune.report.section import evidence, folded_words, questions
 from thriftune.report.table import cell
@@ -38,10 +37,6 @@ TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
-LEAD = "recommendation"
-"""The panel whose first sentence heads the page."""
-ANSWERS = ("performance", "cost", "errors")
-"""What the summary's first sentences answer, in their order."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,6 @@ def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
 def page(analysis: Analysis) -> str:
     """The HTML of the report."""
     results, sections = analysis.results, analysis.sections
-    titles = {group: panels.group(group).TITLE for group in panels.GROUPS}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -123,19 +117,21 @@ def page(analysis: Analysis) -> str:
         scripts += [_own("vendor/dataTables.min.js"), _own("texts.js"), _own("explorer.js")]
     return environment.get_template("page.html.jinja").render(
         study=results.study,
-        runs=results.runs,
         sections=sections,
         questions=questions(sections),
-        answers=[(group, titles[group]) for group in ANSWERS],
-        lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
-        careful=training.careful(results),
-        more=training.trained(results).more,
+        first=first(results),
+        ids={section.id for section in sections},
+        parts={section.group for section in sections},
         explorer=found,
         skipped=[(each.title, each.reason) for each in analysis.skipped],
-        css=Markup(_own("page.css")),  # noqa: S704 - our own file
+        css=Markup(_own("page.css") + _own("first.css") + _colours()),  # noqa: S704 - our own files
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),
     )
+
+
+def _colours() -> str:
+    return f"{LIGHT.classes()}\n@media (prefers-color-scheme: dark) {{ {DARK.classes()} }}\n"
 
 
 def _own(name: str) -> str:

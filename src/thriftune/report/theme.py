@@ -39,6 +39,10 @@ class Theme:
             *({"name": f"series{i}", "value": value} for i, value in enumerate((*self.series, *self.neutral))),
         ]
 
+    def classes(self) -> str:
+        """Style sheet rules that give the page's own drawings the methods' colours: `.c0`, `.c1` and so on."""
+        return "".join(f".c{i} {{ --colour: {value}; }}" for i, value in enumerate((*self.series, *self.neutral)))
+
     def config(self) -> dict[str, Any]:
         """The Vega-Lite config."""
         font = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

@@ -271,8 +271,8 @@ def _rival(decision: Decision) -> str:
     seconds, rival = min(faster, key=lambda each: each[0])
     about = decision.deciding
     return (
-        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast and is "
-        f"not told apart from it, but may lie up to {about.apart(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast, "
+        f"but may lie up to {about.apart(rival.at_most)} below."
     )
 
 

@@ -2,5 +2,5 @@
 
 TITLE = "Differences"
 QUESTION = "Which methods differ, and which should be taken?"
-PANELS = ["summary", "verdicts", "recommendation", "hypotheses"]
+PANELS = ["verdicts", "recommendation", "hypotheses", "summary"]
 """In reading order."""
