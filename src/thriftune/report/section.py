@@ -51,7 +51,9 @@ class Evidence:
 def evidence(panel: Panel) -> tuple[Evidence, Evidence]:
     """What stands open, one table or chart (of small ones those of one kind), and what is folded."""
     if panel.open_charts and panel.charts:
-        return Evidence([], panel.charts[: panel.open_charts]), Evidence(panel.tables, panel.charts[panel.open_charts :])
+        return Evidence([], panel.charts[: panel.open_charts]), Evidence(
+            panel.tables, panel.charts[panel.open_charts :]
+        )
     table = next((each for each in panel.tables if not each.small), None)
     chart = next((each for each in panel.charts if not each.small), None)
     if table is not None:

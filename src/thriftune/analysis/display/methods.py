@@ -16,37 +16,34 @@ Write = Callable[[float, float], str]
 
 
 def by_method(
-    name: str,
-    caption: str,
-    columns: list[Column],
-    rows: Sequence[tuple[RunRecord, Row]],
+    table: Table,
+    runs: Sequence[RunRecord],
     spreads: dict[str, tuple[str, Write]] | None = None,
     own: Callable[[Cell], Row] | None = None,
 ) -> Table:
-    """A table of methods: of every number the mean over the seeds, of every text what they say.
+    """The table of methods to a table with a row for each of these runs.
 
-    The first column names the method. `spreads` gives for a column the heading of its range over the seeds and what
-    writes the lowest and the highest; it and the number of seeds are columns where a method has more than one. `own`
-    gives what a row holds that is no mean.
+    Of every number it has the mean over the seeds, of every text what they say; the first column names the method.
+    `spreads` gives for a column the heading of its range over the seeds and what writes the lowest and the highest; it
+    and the number of seeds are columns where a method has more than one. `own` gives what a row holds that is no mean.
     """
-    of_run = {run.run_id: row for run, row in rows}
-    groups = cells(run for run, _ in rows)
+    of_run = {run.run_id: row for run, row in zip(runs, table.rows, strict=True)}
+    groups = cells(runs)
     several = any(len(group.runs) > 1 for group in groups)
-    shown = [replace(columns[0], label="Method")]
-    if several:
-        shown.append(Column("seeds", "Seeds", "int"))
-    for column in columns[1:]:
+    first, *others = table.columns
+    shown = [replace(first, label="Method"), *([Column("seeds", "Seeds", "int")] if several else [])]
+    for column in others:
         shown.append(column)
         if several and spreads and column.name in spreads:
             shown.append(Column(f"{column.name}_spread", spreads[column.name][0]))
     merged = [
-        {columns[0].name: group.name, "seeds": len(group.runs)}
-        | _merged(columns[1:], [of_run[run.run_id] for run in group.runs], spreads or {})
+        {first.name: group.name, "seeds": len(group.runs)}
+        | _merged(others, [of_run[run.run_id] for run in group.runs], spreads or {})
         | (own(group) if own else {})
         for group in groups
     ]
     means = " Means over seeds." if several else ""
-    return Table(name, f"{caption}{means}", shown, merged)
+    return replace(table, caption=f"{table.caption}{means}", columns=shown, rows=merged)
 
 
 def _merged(columns: list[Column], rows: list[Row], spreads: dict[str, tuple[str, Write]]) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from thriftune import wording as f
@@ -28,7 +29,7 @@ TITLE = "Classification"
 QUESTION = "How well does each method classify the test texts, and each class?"
 
 COLUMNS = [
-    Column("run", "Method"),
+    Column("run", "Run"),
     Column("accuracy", "Accuracy", "percent", higher_is_better=True),
     Column("interval", "95% interval"),
     Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
@@ -37,7 +38,7 @@ COLUMNS = [
     Column("validation", "Validation accuracy", "percent", higher_is_better=True),
     Column("remark", "Remark"),
 ]
-RUN_COLUMNS = [Column("run", "Run"), *COLUMNS[1:]]
+SPREADS = {"accuracy": ("Over seeds", f.percent_range)}
 DRAWN = 12
 """Methods with a table of classes and a confusion matrix each: those that scored highest."""
 
@@ -46,12 +47,10 @@ def build(results: Results) -> Panel | NotApplicable:
     """Error rates by class and method, scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
-    rows = [(run, _row(results, run)) for run in results.runs]
-    spreads = {"accuracy": ("Over seeds", f.percent_range)}
-    caption = "Scores on the test texts."
-    tables = [by_method("results", caption, COLUMNS, rows, spreads, lambda cell: _interval(results, cell))]
-    if len(tables[0].rows) < len(rows):
-        tables.append(Table("runs", "Every run.", RUN_COLUMNS, [row for _, row in rows]))
+    of_runs = Table("results", "Scores on the test texts.", COLUMNS, [_row(results, run) for run in results.runs])
+    tables = [by_method(of_runs, results.runs, SPREADS, lambda cell: _interval(results, cell))]
+    if len(tables[0].rows) < len(of_runs.rows):
+        tables.append(replace(of_runs, name="runs", caption="Every run."))
     methods = [each.cell for each in decide(results).standings] or cells(results.done)
     shown = [cell for cell in methods if tests(cell)][:DRAWN]
     listed = classes.fitting(classes.LISTED, len(shown))

@@ -147,7 +147,9 @@ def _of_method(
     tooltip = chart.tips(run="run", split="split", x=("epoch", EPOCH), y=(what, ".1%" if share else ".4f"))
     spec = planes.multiple(rows, what, ends, hues[cell.name], tooltip=tooltip, share=share, thin=len(cell.runs) > 1)
     seeds = f"; one line for each of its {len(cell.runs)} seeds" if len(cell.runs) > 1 else ""
-    description = f"Lines: validation {what} of {cell.name} by epoch{seeds}; training in grey. All methods share the axes."
+    description = (
+        f"Lines: validation {what} of {cell.name} by epoch{seeds}; training in grey. All methods share the axes."
+    )
     return Chart(f"{what}-{f.slug(index, cell.name)}", f"{cell.name}: {what}", description, spec, small=True)
 
 
