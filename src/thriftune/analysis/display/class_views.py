@@ -66,7 +66,7 @@ def tests(cell: Cell) -> list[Scores]:
 
 
 def scores_table(index: int, cell: Cell, most: int) -> Table:
-    """Precision, recall and F1 of a method's classes, means over its seeds; at most so many, the lowest F1 first cut."""
+    """Precision, recall and F1 of a method's classes, means over its seeds; of more than `most` those of lowest F1."""
     found = tests(cell)
     labels = classes.lowest(found, most)
     rows = [

@@ -12,7 +12,7 @@ from thriftune.analysis.display import chart
 from thriftune.analysis.display.matrices import matrix
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
 from thriftune.analysis.findings.decision import decide
-from thriftune.analysis.findings.runs import cells, comparable, correct
+from thriftune.analysis.findings.runs import cells, comparable
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
