@@ -9,6 +9,8 @@ from thriftune.analysis import panels
 from thriftune.analysis.analyse import Section
 from thriftune.analysis.display.panel import Chart, Panel, Table
 
+FIRST_SCREEN = ("summary",)
+"""Panels that the page's head tells."""
 ALL_FOLDED = ("setup",)
 """Parts that hold records, which no reader needs at once."""
 
@@ -29,7 +31,7 @@ def questions(sections: list[Section]) -> list[Question]:
     """The parts that have a panel, in the page's order; the first panel of each stands open."""
     out = []
     for group in panels.GROUPS:
-        members = [each for each in sections if each.group == group]
+        members = [each for each in sections if each.group == group and each.id not in FIRST_SCREEN]
         if members:
             about = panels.group(group)
             split = 0 if group in ALL_FOLDED else 1
@@ -47,19 +49,17 @@ class Evidence:
 
 
 def evidence(panel: Panel) -> tuple[Evidence, Evidence]:
-    """What stands open, one table or chart (where all are small, those of one kind), and what is folded."""
-    tables, charts = (
-        [each for each in panel.tables if not each.small],
-        [each for each in panel.charts if not each.small],
-    )
-    if charts and (panel.chart_first or not tables):
-        return Evidence([], charts[:1]), Evidence(
-            panel.tables, [each for each in panel.charts if each is not charts[0]]
+    """What stands open, one table or chart (of small ones those of one kind), and what is folded."""
+    if panel.open_charts and panel.charts:
+        return Evidence([], panel.charts[: panel.open_charts]), Evidence(
+            panel.tables, panel.charts[panel.open_charts :]
         )
-    if tables:
-        return Evidence(tables[:1], []), Evidence(
-            [each for each in panel.tables if each is not tables[0]], panel.charts
-        )
+    table = next((each for each in panel.tables if not each.small), None)
+    chart = next((each for each in panel.charts if not each.small), None)
+    if table is not None:
+        return Evidence([table], []), Evidence([each for each in panel.tables if each is not table], panel.charts)
+    if chart is not None:
+        return Evidence([], [chart]), Evidence(panel.tables, [each for each in panel.charts if each is not chart])
     if panel.tables:
         return Evidence(panel.tables, []), Evidence([], panel.charts)
     return Evidence([], panel.charts), Evidence([], [])

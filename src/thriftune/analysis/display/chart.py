@@ -6,7 +6,7 @@ Names starting with `ink` and `series` are parameters that the report's theme de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from thriftune import wording as f
@@ -59,17 +59,9 @@ def by_name(order: list[str], **more: Any) -> Spec:
     return {"field": "name", "type": "nominal", "sort": order, "title": None} | more
 
 
-def colour(series: list[str], hues: Mapping[str, int] | None = None) -> Spec:
-    """The colour channel by `series`; `hues` are the methods' places in the theme's palette."""
-    scale: Spec = {"domain": series}
-    if hues is not None:
-        scale["range"] = [{"expr": f"series{hues[name]}"} for name in series]
-    return _by_series(series) | {"scale": scale, "legend": {"symbolLimit": 60}}
-
-
-def hue(name: str, hues: Mapping[str, int]) -> Spec:
-    """The colour of one method as a value."""
-    return {"value": {"expr": f"series{hues[name]}"}}
+def colour(series: list[str]) -> Spec:
+    """The colour channel by `series`; where all of them are methods, `colours` gives each its own."""
+    return _by_series(series) | {"scale": {"domain": series}, "legend": {"symbolLimit": 60}}
 
 
 def repeated(series: list[str], values: Iterable[Any], every: int = PALETTE_SIZE) -> Spec:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from thriftune.analysis.display.chart import NEUTRAL_SIZE, PALETTE_SIZE
+from thriftune.analysis.display.panel import Panel
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import cells, is_baseline
 from thriftune.results.store import Results
@@ -35,3 +39,22 @@ def colours(results: Results) -> dict[str, int]:
                 tuned += 1
         found |= dict.fromkeys((first.cell, cell.name, *(run.name for run in cell.runs)), places[key])
     return found
+
+
+def coloured(panel: Panel, hues: Mapping[str, int]) -> Panel:
+    """The panel with every chart's methods in their own colours; other series keep the theme's."""
+    return replace(panel, charts=[replace(chart, spec=_coloured(chart.spec, hues)) for chart in panel.charts])
+
+
+def _coloured(part: Any, hues: Mapping[str, int]) -> Any:
+    if isinstance(part, list):
+        return [_coloured(each, hues) for each in part]
+    if not isinstance(part, dict):
+        return part
+    out = {key: value if key == "values" else _coloured(value, hues) for key, value in part.items()}
+    scale = part.get("color", {}).get("scale") if isinstance(part.get("color"), dict) else None
+    domain = scale.get("domain") if isinstance(scale, dict) else None
+    if domain and "range" not in scale and all(isinstance(name, str) and name in hues for name in domain):
+        taken = [{"expr": f"series{hues[name]}"} for name in domain]
+        out["color"] = part["color"] | {"scale": scale | {"range": taken}}
+    return out
