@@ -9,13 +9,13 @@ from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
+from thriftune.analysis.findings.runs import differing
+from thriftune.analysis.findings.threats import OF_RUNS, threats
 from thriftune.analysis.findings.training import gain_text, trained
 from thriftune.results.store import Results
 
 NO_RANKING = "Do not read this as a ranking of the methods."
 NAMED = 2
-MISLEADING = ("shared_texts", "truncation", "conflicting_labels", "missing_label", "absent_label")
-"""Kinds of what the data needs without which no score says what it seems to."""
 SAID = 2
 """Reasons that are said; the sections below hold all."""
 
@@ -146,6 +146,6 @@ def _data(results: Results, decision: Decision) -> Iterator[_Reason]:
     few = decision.deciding.no_interval
     if few:
         yield _Reason("No interval can be given, so no difference is shown.", f"There are {few}.")
-    for warning in results.study.profile.warnings:
-        if warning.kind in MISLEADING:
-            yield _Reason("The data may mislead.", warning.text)
+    for threat in threats(results):
+        if threat.severe and threat.kind not in (*OF_RUNS, "rare_in_test"):
+            yield _Reason("The data may mislead.", threat.words)
