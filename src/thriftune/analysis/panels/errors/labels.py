@@ -141,6 +141,9 @@ def _chart(labels: list[str], known: list[str], methods: list[Wrong], by: str) -
         column="method", name=f"{by} label", share=("share of its errors", ".1%"), count=("errors", ",")
     )
     across = [method.name for method in methods[:METHODS]]
-    spec = matrix(rows, down=labels, across=across, tooltip=tooltip, fitted=True)
-    description = f"Matrix: the share of each method's errors by {by} label, the most frequent first; darker is more."
+    spec = matrix(rows, down=labels, across=across, tooltip=tooltip)
+    description = (
+        f"Matrix: the share of each method's errors by {by} label, the most frequent first; the stronger the colour, "
+        "the more."
+    )
     return Chart(f"errors-by-{by}", f"Errors by {by} label", description, spec)
