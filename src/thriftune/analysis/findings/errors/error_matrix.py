@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import comparable, correct, is_baseline, majority_share
+from thriftune.analysis.findings.runs import cells, comparable, correct, is_baseline, majority_share
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Runs that differ by seed alone."""
+
+    name: str
+    rows: list[int]
+    """Of the matrix."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,12 @@ class ErrorMatrix:
     def wrong(self) -> Mask:
         """Shape (runs, texts)."""
         return np.not_equal(self.predicted, self.label)
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """The runs by method and model, in their order."""
+        rows = {run.run_id: i for i, run in enumerate(self.runs)}
+        return [Method(cell.name, [rows[run.run_id] for run in cell.runs]) for cell in cells(self.runs)]
 
     @cached_property
     def shared(self) -> Mask:
