@@ -24,6 +24,8 @@ class Metric:
 METRICS = {
     "accuracy": Metric("Accuracy", "Acc. %", "percent", True),
     "macro_f1": Metric("Macro F1", "F1 %", "percent", True),
+    "balanced_accuracy": Metric("Balanced accuracy", "Bal. %", "percent", True),
+    "mcc": Metric("MCC", "MCC", "number", True),
     "loss": Metric("Loss", "Loss", "number", False),
     "errors": Metric("Errors", "Errors", "int", False),
     "peak_memory_bytes": Metric("Peak memory", "Memory", "bytes", False),
@@ -37,6 +39,7 @@ METRICS = {
     "peak_reserved_bytes": Metric("Reserved", "Reserved", "bytes", None),
     "prefix_peak_memory_bytes": Metric("Prefix peak", "Prefix peak", "bytes", None),
     "peak_process_bytes": Metric("Process peak", "Process", "bytes", None),
+    "fit_memory_bytes": Metric("Fitting's memory", "Fit", "bytes", None),
     "energy_joules": Metric("Energy (J)", "Energy", "number", None),
     "trained_parameters": Metric("Trained parameters", "Trained", "int", None),
     "stored_bytes": Metric("Stored", "Stored", "bytes", False),

@@ -108,3 +108,5 @@ class Cost(Footprint):
     """What they were ready to run in that time and did not, because others ran."""
     load_at_start: float | None = None
     """The machine's load average over the minute before the run began."""
+    fit_memory_bytes: int | None = None
+    """Baselines: how far the process's resident memory rose while the method was fitted, over what it held before."""

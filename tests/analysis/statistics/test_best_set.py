@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import optimize, stats
-from tests.analysis.simulated import answers
+from tests.analysis.statistics.simulated import answers
 from tests.analysis.statistics.studies import methods_of, right_answers
 
 from thriftune.analysis.statistics import best_set

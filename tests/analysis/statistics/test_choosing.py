@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.analysis.simulated import outcomes
+from tests.analysis.statistics.simulated import outcomes
 from tests.analysis.statistics.studies import methods_of, right_answers
 
 from thriftune.analysis.statistics.choosing import choose
