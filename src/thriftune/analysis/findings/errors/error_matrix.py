@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import cells, comparable, correct, is_baseline, majority_share
+from thriftune.analysis.findings.runs import cells, comparable, depends, is_baseline
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -69,12 +69,8 @@ class ErrorMatrix:
 @once
 def error_matrix(results: Results) -> ErrorMatrix | None:
     """The errors of the fine-tuned runs that learned, else of the baselines that did; None where none did."""
-    runs = comparable(results) or [run for run in results.done if is_baseline(run) and _beats_majority(run)]
+    runs = comparable(results) or [run for run in results.done if is_baseline(run) and depends(run)]
     if not runs:
         return None
     found = [predictions.read(results, run) for run in runs]
     return ErrorMatrix(runs, found[0].label, np.stack([each.predicted for each in found]))
-
-
-def _beats_majority(run: RunRecord) -> bool:
-    return run.test is not None and correct(run.test) > majority_share(run.test) * run.test.texts

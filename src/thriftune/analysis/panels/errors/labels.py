@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,114 +10,169 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
-from thriftune.analysis.findings.runs import comparable, correct
-from thriftune.results.record import RunRecord
-from thriftune.results.scores import Scores
+from thriftune.analysis.findings.errors import hard_labels
+from thriftune.analysis.findings.runs import Cell, cells, comparable
+from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.store import Results
 
 TITLE = "Labels of errors"
-QUESTION = "On which labels do the runs err, and what do they predict instead?"
+QUESTION = "On which labels do the methods err, and what do they predict instead?"
 
 LABELS_SHOWN = 20
+LISTED = 6
+"""Labels whose rates a sentence lists."""
+NAMED = 4
+"""Labels that the sentence on predictions names."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """The predictions of a method, its seeds together."""
+
+    name: str
+    seeds: int
+    confusion: Ints
+    """Texts by true and by predicted label, summed over the seeds: (labels, labels)."""
+
+    def counts(self, by: str) -> Ints:
+        """Errors by true or by predicted label, shape (labels,)."""
+        return np.asarray(self.confusion.sum(axis=1 if by == "true" else 0) - np.diag(self.confusion))
+
+    @property
+    def errors(self) -> int:
+        """Of all seeds."""
+        return int(self.counts("true").sum())
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """The errors of every run, by true and by predicted label."""
-    wrong = [(run, run.test) for run in results.done if run.test and correct(run.test) < run.test.texts]
+    """The error rate of every method by true label, and its errors by predicted label."""
+    every = [_wrong(cell) for cell in cells(results.done)]
+    wrong = [each for each in every if each.errors]
+    if not every:
+        return NotApplicable("No run has test predictions.")
     if not wrong:
         return NotApplicable("No run made an error on the test texts.")
-    labels = _shown(results.labels, wrong)
-    tables = [_table(labels, results.labels, wrong, by) for by in ("true", "predicted")]
-    charts = [_chart(labels, results.labels, wrong, by) for by in ("true", "predicted")]
+    shown = _shown(len(results.labels), wrong)
+    tables = [_rates(results.labels, shown, wrong), _given(results.labels, shown, wrong)]
+    charts = [_chart(results.labels, shown, wrong, by) for by in ("true", "predicted")]
     notes = []
-    if len(labels) < len(results.labels):
+    if len(shown) < len(results.labels):
         notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
-    return Panel([*_rates(results), *_predicted(results)], tables, charts, notes)
+    return Panel([*_hardest(results), *_predicted(results)], tables, charts, notes)
 
 
-def _rates(results: Results) -> list[str]:
-    """Error rates of the labels, highest first, as means over the fine-tuned runs that learned."""
-    scores = [run.test for run in comparable(results) if run.test]
-    if not scores:
+def _wrong(cell: Cell) -> Wrong:
+    confusions = [np.array(run.test.confusion, dtype=np.int64) for run in cell.runs if run.test is not None]
+    return Wrong(cell.name, len(confusions), np.sum(confusions, axis=0))
+
+
+def _shown(labels: int, wrong: list[Wrong]) -> list[int]:
+    """Ids of the labels with the most errors, in label order."""
+    totals = np.sum([each.counts("true") for each in wrong], axis=0)
+    return sorted(int(i) for i in np.argsort(-totals, kind="stable")[:LABELS_SHOWN]) if labels else []
+
+
+def _hardest(results: Results) -> list[str]:
+    """Labels far harder than the others, or that there are none; error rates are means over the methods."""
+    found = hard_labels.label_errors(results)
+    if not any(each.rate for each in found):
         return []
-    means = {
-        label: float(np.mean([1 - test.per_class[label].recall for test in scores]))
-        for i, label in enumerate(results.labels)
-        if sum(scores[0].confusion[i])
-    }
-    ranked = sorted(means, key=lambda label: -means[label])
-    parts = [f"{label} {f.percent(means[label])}" for label in ranked]
-    whose = "" if len(scores) == 1 else ", mean of the runs that learned"
-    return [f"Error rate by true label{whose}: {f.listing(parts)}."]
-
-
-def counts(scores: Scores, by: str) -> list[int]:
-    """Errors by true or by predicted label, in label order."""
-    matrix = scores.confusion if by == "true" else [list(column) for column in zip(*scores.confusion, strict=True)]
-    return [sum(row) - row[i] for i, row in enumerate(matrix)]
-
-
-def _shown(labels: list[str], wrong: list[tuple[RunRecord, Scores]]) -> list[str]:
-    if len(labels) <= LABELS_SHOWN:
-        return labels
-    totals = [sum(each) for each in zip(*(counts(test, "true") for _, test in wrong), strict=True)]
-    top = sorted(range(len(labels)), key=lambda i: -totals[i])[:LABELS_SHOWN]
-    return [labels[i] for i in sorted(top)]
+    hard = hard_labels.sentences(results)
+    if len(found) <= 2 and hard:
+        return hard
+    if len(found) <= LISTED:
+        rates = f"Error rate by true label: {f.listing([f'{each.label} {f.percent(each.rate)}' for each in found])}."
+    else:
+        first, last = found[0], found[-1]
+        rates = f"Error rates of the {len(found)} labels lie between {f.percent(last.rate)} ({last.label}) and "
+        rates += f"{f.percent(first.rate)} ({first.label})."
+    if hard:
+        return [*hard, rates] if len(found) <= LISTED else hard
+    return [f"No label is far harder than the others beyond chance. {rates}"]
 
 
 def _predicted(results: Results) -> list[str]:
-    runs = comparable(results)
-    tops: dict[str, list[str]] = {}
-    for run in runs:
-        if run.test and correct(run.test) < run.test.texts:
-            numbers = counts(run.test, "predicted")
-            label = results.labels[max(range(len(numbers)), key=lambda i: numbers[i])]
-            tops.setdefault(label, []).append(run.name)
-    if not tops:
+    """Which label the errors of each method that learned were given most often."""
+    wrong = [each for each in map(_wrong, cells(comparable(results))) if each.errors]
+    if not wrong or len(results.labels) == 2:
         return []
+    tops: dict[str, list[tuple[str, float]]] = {}
+    for each in wrong:
+        numbers = each.counts("predicted")
+        tops.setdefault(results.labels[int(numbers.argmax())], []).append(
+            (each.name, float(numbers.max() / numbers.sum()))
+        )
     if len(tops) == 1:
-        return [f"Errors are most often predictions of {next(iter(tops))}, in every run that learned."]
-    parts = [f"{label} ({f.listing(names, 4)})" for label, names in tops.items()]
-    return [f"Errors are most often predictions of {f.listing(parts)}."]
-
-
-def _table(labels: list[str], known: list[str], wrong: list[tuple[RunRecord, Scores]], by: str) -> Table:
-    columns = [Column("run", "Run"), Column("errors", "Errors", "int")]
-    columns += numbered(labels, "percent", "l")
-    rows = []
-    for run, test in wrong:
-        numbers = dict(zip(known, counts(test, by), strict=True))
-        total = sum(numbers.values())
-        row: dict[str, Any] = {"run": run.name, "errors": total}
-        rows.append(row | {f"l{i}": numbers[label] / total for i, label in enumerate(labels)})
-    return Table(f"errors-by-{by}", f"Share of each run's errors by {by} label.", columns, rows)
-
-
-def _chart(labels: list[str], known: list[str], wrong: list[tuple[RunRecord, Scores]], by: str) -> Chart:
-    rows = []
-    for run, test in wrong:
-        numbers = dict(zip(known, counts(test, by), strict=True))
-        total = sum(numbers.values())
-        rows += [
-            {
-                "name": run.name,
-                "series": label,
-                "series_order": i,
-                "share": chart.short(numbers[label] / total),
-                "count": numbers[label],
-            }
-            for i, label in enumerate(labels)
+        ((label, found),) = tops.items()
+        span = f.percent_range(min(share for _, share in found), max(share for _, share in found), 0)
+        who = f"{found[0][0]} takes" if len(found) == 1 else "All methods take"
+        return [
+            f"{who} texts for {label} by mistake most often: {span} of {'its' if len(found) == 1 else 'their'} errors."
         ]
-    tooltip = chart.tips(name="run", series=f"{by} label", share=("share of errors", ".1%"), count=("errors", ","))
+    most = sorted(tops, key=lambda label: -len(tops[label]))
+    parts = [
+        f"{label} ({f.listing([f'{name} {f.percent(share, 0)}' for name, share in tops[label]], 4)})" for label in most
+    ]
+    return [f"Labels given by mistake most often, as shares of a method's errors: {f.listing(parts, NAMED)}."]
+
+
+def _columns(labels: list[str], shown: list[int], wrong: list[Wrong]) -> list[Column]:
+    seeds = [Column("seeds", "Seeds", "int")] if any(each.seeds > 1 for each in wrong) else []
+    errors = Column("errors", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
+    return [Column("method", "Method"), *seeds, errors, *numbered([labels[i] for i in shown], "percent", "l")]
+
+
+def _row(each: Wrong) -> dict[str, Any]:
+    whole = each.errors % each.seeds == 0
+    return {
+        "method": each.name,
+        "seeds": each.seeds,
+        "errors": each.errors // each.seeds if whole else each.errors / each.seeds,
+    }
+
+
+def _rates(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
+    rows = []
+    for each in wrong:
+        row, numbers, texts = _row(each), each.counts("true"), each.confusion.sum(axis=1)
+        for place, i in enumerate(shown):
+            row |= {f"l{place}": numbers[i] / texts[i]} if texts[i] else {f"l{place}_reason": "no test texts"}
+        rows.append(row)
+    caption = "Each method's error rate on the texts of each label."
+    return Table("errors-by-true", caption, _columns(labels, shown, wrong), rows)
+
+
+def _given(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
+    rows = []
+    for each in wrong:
+        numbers = each.counts("predicted")
+        rows.append(_row(each) | {f"l{place}": numbers[i] / each.errors for place, i in enumerate(shown)})
+    caption = "The labels that each method gave by mistake, as shares of its errors."
+    return Table("errors-by-predicted", caption, _columns(labels, shown, wrong), rows)
+
+
+def _chart(labels: list[str], shown: list[int], wrong: list[Wrong], by: str) -> Chart:
+    rows = [
+        {
+            "name": each.name,
+            "series": labels[i],
+            "series_order": place,
+            "share": chart.short(each.counts(by)[i] / each.errors),
+            "count": int(each.counts(by)[i]),
+        }
+        for each in wrong
+        for place, i in enumerate(shown)
+    ]
+    tooltip = chart.tips(name="method", series=f"{by} label", share=("share of errors", ".1%"), count=("errors", ","))
     spec = categories.bars(
         rows,
         x="share",
-        x_title="share of the run's errors",
-        order=[run.name for run, _ in wrong],
-        series=labels,
+        x_title="share of the method's errors",
+        order=[each.name for each in wrong],
+        series=[labels[i] for i in shown],
         stacked=True,
         share=True,
         tooltip=tooltip,
     )
-    description = f"Stacked bars: each run's errors by {by} label."
+    description = f"Stacked bars: each method's errors by {by} label."
     return Chart(f"errors-by-{by}", f"Errors by {by} label", description, spec)
