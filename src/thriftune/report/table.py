@@ -62,12 +62,14 @@ def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
 
 def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, str]]:
     """One dict per candidate, in order of choice: short heading to value; what is not known is a dash."""
+    metric = next((each.candidate.metric for each in ranked if each.candidate.measured), "accuracy")
     return [
         {
             "Rank": "–" if row["rank"] is None else f.count(row["rank"]),
             "Method": row["name"],
             "Numbers": row["numbers"],
-            "Acc. %": f"{f'{MARK} ' if row['training'] else ''}{_short('accuracy', row)}",
+            METRICS[metric].short: f"{f'{MARK} ' if row['training'] else ''}{_short(metric, row, 'score')}",
+            "Below best": row["below"] or "–",
             "Memory": _short("peak_memory_bytes", row, "memory"),
             "Time": _short("seconds", row),
             f"Stored, {f.plural(tasks, 'task')}": _short("stored_bytes", row, "storage"),

@@ -21,7 +21,7 @@ from thriftune.results.cost import Cost
 from thriftune.study.file.plan import READ_BY_EMBEDDINGS, plan, selects
 from thriftune.study.file.reader import shown
 from thriftune.study.file.search_checks import search_problems
-from thriftune.study.file.settings import StudyProtocol, StudySettings
+from thriftune.study.file.settings import StudyProtocol, StudySettings, selected_with
 
 Problems = Iterator[tuple[str, str]]
 
@@ -132,19 +132,19 @@ def _shared_settings(study: StudySettings) -> Problems:
 
 def _selection(study: StudySettings) -> Problems:
     """`select` is read where weights or a learning rate are picked by it."""
-    default = Protocol().select
+    default = selected_with(study.decide_by)
     runs = [run for run in plan(study) if run.method.NEEDS_MODEL]
     message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
     if study.search is not None:
         return
     if not any(isinstance(run.method, TransformerMethod) for run in runs):
         message = "has no effect; nothing is chosen on validation"
-    if study.protocol.select != default and runs and not any(selects(run) for run in runs):
+    if study.protocol.select not in (default, Protocol().select) and runs and not any(selects(run) for run in runs):
         yield "protocol.select", message
         return
     if study.runs:
         for index, run in enumerate(study.runs):
-            own = run.protocol.select not in (default, study.protocol.select)
+            own = run.protocol.select not in (default, Protocol().select, study.protocol.select)
             if own and run.method.NEEDS_MODEL and not any(selects(r) for r in runs if r.cell == run.name):
                 yield f"runs.{index}.protocol.select", message
 
@@ -279,7 +279,7 @@ CHECKS = (
     Check(("runs", "protocol"), _run_entries),
     Check(("runs", "protocol"), _frozen_entries),
     Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
-    Check(("runs", "methods", "models", "protocol", "seeds", "search"), _selection),
+    Check(("runs", "methods", "models", "protocol", "seeds", "search", "decide_by"), _selection),
     Check(("runs", "methods", "models", "seeds", "head", "search"), _repeats),
     Check(("name", "models", "runs"), _names),
     Check(("data",), _text),

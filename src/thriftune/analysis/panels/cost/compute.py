@@ -56,6 +56,7 @@ MEASURED = (
     "peak_reserved_bytes",
     "prefix_peak_memory_bytes",
     "peak_process_bytes",
+    "fit_memory_bytes",
     "energy_joules",
 )
 

@@ -14,8 +14,9 @@ from thriftune.analysis.findings.published_costs import (
     ratio_sentences,
     ratio_table,
 )
-from thriftune.analysis.findings.runs import LEARNED_LEVEL, Cell
+from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.statistics.basics import above_share
+from thriftune.analysis.statistics.dependence import LEVEL
 from thriftune.metrics import Kind
 from thriftune.results.store import Results
 
@@ -148,7 +149,7 @@ def _accuracy_sentences(published: Published, matches: Matches) -> list[str]:
 
 
 def _chance_sentences(results: Results, published: Published) -> list[str]:
-    """Names the published accuracies that are not above the majority class, by the test that runs here are put to."""
+    """Names the published accuracies that are not above the majority class (exact binomial test): no more is known of them."""
     share = _majority(results)
     lost = []
     for name, numbers in published.items():
@@ -156,7 +157,7 @@ def _chance_sentences(results: Results, published: Published) -> list[str]:
         if accuracy is None or share is None:
             continue
         texts = _published_texts(numbers) or results.study.profile.rows.get("test", 0)
-        if above_share(round(accuracy * texts), texts, share) >= LEARNED_LEVEL:
+        if above_share(round(accuracy * texts), texts, share) >= LEVEL:
             lost.append(f"{name} ({f.percent(accuracy)})")
     if not lost:
         return []
