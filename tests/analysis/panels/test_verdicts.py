@@ -143,7 +143,9 @@ def test_overlap_stands_beside_that_of_seeds(plain: Results, repeated: Results) 
     assert len(found.pairs("seeds")) == 9
     assert len(found.pairs("methods")) == 27
     assert found.methods is not None
-    assert any(word in overlaps.sentences(repeated)[0] for word in ("undecided", "as seeds do", "So methods err differently"))
+    assert any(
+        word in overlaps.sentences(repeated)[0] for word in ("undecided", "as seeds do", "So methods err differently")
+    )
     rows = _panel(overlap.build(repeated)).tables[1].rows
     assert all(sum(row[name] for name in overlap.SHARES) == pytest.approx(1) for row in rows)
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from thriftune import wording as f
 from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import cells, comparable, depends, is_baseline
@@ -55,6 +56,14 @@ class ErrorMatrix:
     def taken_for(self, label: int) -> Mask:
         """Texts that more than half of the runs gave this label, shape (texts,)."""
         return np.asarray(2 * (self.predicted == label).sum(axis=0) > len(self.runs))
+
+    @property
+    def base(self) -> str:
+        """How many of all texts are errors, in words."""
+        rate = f.percent(float(self.shared.mean()))
+        if len(self.runs) == 1:
+            return f"{rate} of all texts are errors"
+        return f"{rate} of all texts were got wrong by {'both' if len(self.runs) == 2 else 'most'} runs"
 
     @property
     def whose(self) -> str:

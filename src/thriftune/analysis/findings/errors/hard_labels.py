@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.findings.errors.error_matrix import error_matrix
+from thriftune.analysis.findings.errors.error_matrix import Mask, error_matrix
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.statistics.basics import wilson
+from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.clustered import accuracy
 from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.store import Results
 
 LEVEL = 0.95
+FAR = 1.25
+"""A rate that is not so many times that of the other texts is not far above it."""
 NAMED = 3
 """Labels that the sentence names."""
 
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """How often the texts of one label are got wrong, on average over the runs that learned."""
+    """How often the texts of one label are got wrong, on average over the methods that learned."""
 
     label: str
     texts: int
@@ -32,15 +36,16 @@ class LabelErrors:
     others: float
     """The rate of all other texts."""
     hard: bool
-    """Whether the rate lies above that of the others by more than both intervals, all labels looked at together."""
+    """Whether the rate lies far above that of the others, and beyond chance with all labels looked at together."""
 
 
 @once
 def label_errors(results: Results) -> list[LabelErrors]:
     """Every label that has test texts, the highest error rate first; empty where no run learned.
 
-    Intervals are Wilson's (1927), of clustered texts those of `clustered.accuracy`. A label is hard where its
-    interval at 1 - 5% over the number of labels lies above the 95% interval of all other texts.
+    Intervals are Wilson's (1927), of clustered texts those of `clustered.accuracy`. A label is hard where its rate is
+    at least `FAR` times that of the other texts and the difference lies above 0 at one-sided 5% over the number of
+    labels (Agresti and Caffo, 2000, at the number of unrelated texts).
     """
     matrix = error_matrix(results)
     if matrix is None:
@@ -48,27 +53,48 @@ def label_errors(results: Results) -> list[LabelErrors]:
     wrong = np.mean([matrix.wrong[method.rows].mean(axis=0) for method in matrix.methods], axis=0)
     groups = _groups(results)
     present = [i for i in range(len(results.labels)) if (matrix.label == i).any()]
-    strict = 1 - (1 - LEVEL) / max(1, len(present))
+    limit = NormalDist().inv_cdf(1 - (1 - LEVEL) / max(1, len(present)))
     out = []
     for i in present:
         inside = matrix.label == i
-        rate, low, high = _interval(wrong[inside], None if groups is None else groups[inside], LEVEL)
-        if inside.all():
-            out.append(LabelErrors(results.labels[i], int(inside.sum()), rate, low, high, rate, False))
-            continue
-        others, _, above = _interval(wrong[~inside], None if groups is None else groups[~inside], LEVEL)
-        _, least, _ = _interval(wrong[inside], None if groups is None else groups[inside], strict)
-        out.append(LabelErrors(results.labels[i], int(inside.sum()), rate, low, high, others, least > above))
+        mine, rest = (_Rate.of(wrong, mask, groups) for mask in (inside, ~inside))
+        hard = bool(rest.texts) and mine.rate >= FAR * rest.rate and mine.above(rest) > limit
+        low, high = mine.interval
+        out.append(LabelErrors(results.labels[i], mine.texts, mine.rate, low, high, rest.rate, hard))
     return sorted(out, key=lambda each: -each.rate)
 
 
-def _interval(wrong: np.ndarray, groups: Ints | None, level: float) -> tuple[float, float, float]:
-    """A mean error rate with its interval; `wrong` holds each text's share of runs, shape (texts,)."""
-    rate = float(wrong.mean())
-    if groups is None:
-        return rate, *wilson(round(rate * len(wrong)), len(wrong), level)
-    found = accuracy(wrong, np.unique(groups, return_inverse=True)[1], level)
-    return rate, found.low, found.high
+@dataclass(frozen=True)
+class _Rate:
+    """A mean error rate of some texts; of several runs a text counts by the share of them that erred."""
+
+    texts: int
+    rate: float
+    effective: float
+    """Unrelated texts, right or wrong, that would tell as much."""
+    interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, wrong: Floats, mask: Mask, groups: Ints | None) -> _Rate:
+        values = wrong[mask]
+        if not len(values):
+            return cls(0, 0.0, 0.0, (0.0, 1.0))
+        rate, number = float(values.mean()), len(values)
+        if groups is None:
+            effect, ends = 1.0, wilson(round(rate * number), number, LEVEL)
+        else:
+            own = np.unique(groups[mask], return_inverse=True)[1]
+            found = accuracy(values, own, LEVEL)
+            effect, ends = found.design_effect, (found.low, found.high)
+        spread = float(values.var())
+        effective = number * (rate * (1 - rate) / spread if spread else 1.0) / effect
+        return cls(number, rate, effective, ends)
+
+    def above(self, other: _Rate) -> float:
+        """How many standard errors the rate lies above another."""
+        rates = [(each.rate * each.effective + 1) / (each.effective + 2) for each in (self, other)]
+        variance = sum(p * (1 - p) / (each.effective + 2) for p, each in zip(rates, (self, other), strict=True))
+        return (rates[0] - rates[1]) / math.sqrt(variance)
 
 
 def _groups(results: Results) -> Ints | None:
@@ -79,27 +105,16 @@ def sentences(results: Results) -> list[str]:
     """The labels that stand out, in a sentence; none where none does."""
     found = label_errors(results)
     hard = [each for each in found if each.hard]
+    rest = [each for each in found if not each.hard]
     if not hard:
         return []
-    if len(found) == 2:
-        easy = next(each for each in found if not each.hard)
-        return [f"{_rated(hard[0])}, texts labelled {easy.label} in {f.percent(easy.rate)}."]
-    rest = [each for each in found if not each.hard]
-    text = f"Far harder than the others: {f.listing([_short(each) for each in hard[:NAMED]])}"
-    if len(hard) > NAMED:
-        text += f", and {f.plural(len(hard) - NAMED, 'more label')}"
     if len(hard) == 1:
-        text = f"{_rated(hard[0])}, far above the other labels"
-    spread = f.percent_range(min(each.rate for each in rest), max(each.rate for each in rest)) if rest else ""
-    return [f"{text} ({'the others' if len(hard) > 1 else 'they'} {spread})." if spread else f"{text}."]
-
-
-def _short(each: LabelErrors) -> str:
-    return f"{each.label} ({f.percent(each.rate)} of {each.texts:,} wrong)"
-
-
-def _rated(each: LabelErrors) -> str:
-    return (
-        f"Texts labelled {each.label} are wrong in {f.percent(each.rate)} of {f.plural(each.texts, 'case')} "
-        f"(95% interval {f.percent_range(each.low, each.high)})"
-    )
+        one = hard[0]
+        text = f"Texts labelled {one.label} are wrong in {f.percent(one.rate)} ({f.plural(one.texts, 'text')}, 95% "
+        text += f"interval {f.percent_range(one.low, one.high)}), far above "
+        if len(rest) == 1:
+            return [f"{text}the {f.percent(rest[0].rate)} of those labelled {rest[0].label}."]
+        return [f"{text}the other labels' {f.percent_range(rest[-1].rate, rest[0].rate)}."]
+    named = f.listing([f"{each.label} ({f.percent(each.rate)} of {each.texts:,} wrong)" for each in hard], NAMED + 1)
+    others = f" (others {f.percent_range(rest[-1].rate, rest[0].rate)})" if rest else ""
+    return [f"{len(hard)} of {len(found)} labels are far harder than the rest{others}: {named}."]

@@ -64,11 +64,16 @@ def _label(results: Results, matrix: ErrorMatrix) -> Iterator[tuple[str, ...]]:
         low, high = found[-1].rate, first.rate
         yield (f"No label is clearly harder than the others ({f.percent_range(low, high, 0)} wrong).",)
         return
-    others = _others(rest)
+    hard = sum(each.hard for each in found)
+    if hard > 1:
+        span = f.percent_range(found[-1].rate, next(each.rate for each in found if not each.hard), 0)
+        rate = f"{f.percent(first.rate, 0)} wrong; the others {span}"
+        yield (f"{hard} of {len(found)} labels are far harder, {_cut(first.label)} most ({rate}).",)
+        return
     who = f"{matrix.methods[0].name} errs" if len(matrix.methods) == 1 else "All methods err"
     if not _shared(matrix, results.labels.index(first.label)):
         who = "On average, methods err"
-    what = f"most on {_cut(first.label)} ({f.percent(first.rate, 0)} wrong; {others})."
+    what = f"most on {_cut(first.label)} ({f.percent(first.rate, 0)} wrong; {_others(rest)})."
     yield f"{who} {what}", f"Errors are {what}"
 
 

@@ -181,9 +181,9 @@ def _sentences(found: list[Method]) -> list[str]:
         change = "lowers its calibration error" if better else "does not lower its calibration error"
         text = f"A temperature fitted on validation {change}: {f.percent(before)} before, {f.percent(after)} after."
     else:
-        whose = (
-            f"that of all {better} methods" if better == len(scored) else f"that of {better} of {len(scored)} methods"
-        )
+        every = "both methods" if len(scored) == 2 else f"all {len(scored)} methods"
+        some = f"{better} of {len(scored)} methods" if better else "no method"
+        whose = f"that of {every if better == len(scored) else some}"
         text = f"The mean calibration error is {f.percent(before)}, and {f.percent(after)} with each run's temperature "
         text += f"fitted on validation, which lowers {whose}."
     return [_ranking(found), text]

@@ -124,12 +124,16 @@ def _sentences(results: Results, gaps: Gaps) -> list[str]:
     learned = [cell.name for cell in cells(comparable(results))]
     names = [name for name in learned if name in gaps]
     if not names:
-        return ["No fine-tuned method that learned made errors with probabilities."]
+        return [
+            "Of fine-tuned methods that learned there are no errors with probabilities; the figures are the others'."
+        ]
     medians = {name: float(np.median(gaps[name][0])) for name in names}
     sure = {name: float((gaps[name][0] > CERTAIN).mean()) for name in names}
     if len(names) == 1:
         median = f"{names[0]} gave its wrong answers a median lead of {medians[names[0]]:.2f} over the true label"
-        return [f"{median}; it was all but certain (a lead above {CERTAIN}) of {f.percent(sure[names[0]], 0)} of them."]
+        if not sure[names[0]]:
+            return [f"{median}, and none a lead above {CERTAIN}."]
+        return [f"{median}; it was all but certain (a lead above {CERTAIN}) of {f.share(sure[names[0]])} of them."]
     ranked = sorted(names, key=lambda name: -medians[name])
     parts = f.listing([f"{name} {medians[name]:.2f}" for name in ranked])
     return [f"Median lead of the wrong label over the true one, the surest first: {parts}.", _certain(sure)]

@@ -11,7 +11,7 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
 from thriftune.analysis.findings.errors import hard_labels
-from thriftune.analysis.findings.runs import Cell, cells, comparable
+from thriftune.analysis.findings.runs import Cell, cells, depends
 from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.store import Results
 
@@ -21,6 +21,10 @@ QUESTION = "On which labels do the methods err, and what do they predict instead
 LABELS_SHOWN = 20
 LISTED = 6
 """Labels whose rates a sentence lists."""
+FEWEST = 10
+"""Errors; with fewer, shares of them say next to nothing."""
+WORTH, PREFERRED = 0.1, 1.2
+"""A label is named where so large a share of the errors is given it, and so many times what an even share would be."""
 NAMED = 4
 """Labels that the sentence on predictions names."""
 
@@ -46,10 +50,10 @@ class Wrong:
 
 def build(results: Results) -> Panel | NotApplicable:
     """The error rate of every method by true label, and its errors by predicted label."""
-    every = [_wrong(cell) for cell in cells(results.done)]
+    every = [_wrong(cell) for cell in cells(run for run in results.done if depends(run))]
     wrong = [each for each in every if each.errors]
     if not every:
-        return NotApplicable("No run has test predictions.")
+        return NotApplicable("No run learned, so its errors follow no label.")
     if not wrong:
         return NotApplicable("No run made an error on the test texts.")
     shown = _shown(len(results.labels), wrong)
@@ -58,7 +62,7 @@ def build(results: Results) -> Panel | NotApplicable:
     notes = []
     if len(shown) < len(results.labels):
         notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
-    return Panel([*_hardest(results), *_predicted(results)], tables, charts, notes)
+    return Panel([*_hardest(results), *_predicted(results.labels, wrong)], tables, charts, notes)
 
 
 def _wrong(cell: Cell) -> Wrong:
@@ -91,29 +95,49 @@ def _hardest(results: Results) -> list[str]:
     return [f"No label is far harder than the others beyond chance. {rates}"]
 
 
-def _predicted(results: Results) -> list[str]:
-    """Which label the errors of each method that learned were given most often."""
-    wrong = [each for each in map(_wrong, cells(comparable(results))) if each.errors]
-    if not wrong or len(results.labels) == 2:
+def _predicted(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """What is predicted instead: the most frequent confusion, and the label that is given by mistake most often."""
+    enough = [each for each in wrong if each.errors >= FEWEST * each.seeds]
+    if not enough or len(labels) == 2:
         return []
+    return [*_confusion(labels, enough), *_given_most(labels, enough)]
+
+
+def _confusion(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """The two labels that are confused in the most texts, averaged over the methods."""
+    whole = np.sum([each.confusion / each.seeds for each in wrong], axis=0) / len(wrong)
+    texts = whole.sum(axis=1)
+    np.fill_diagonal(whole, 0)
+    true, predicted = np.unravel_index(int(whole.argmax()), whole.shape)
+    if whole.max() < FEWEST / 2:
+        return []
+    what = f"{f.share(float(whole.max() / texts[true]))} of the texts labelled {labels[true]} are taken for "
+    average = ", on average over the methods" if len(wrong) > 1 else ""
+    return [f"The most frequent confusion: {what}{labels[predicted]}{average}."]
+
+
+def _given_most(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """The label that most errors are given, method by method; of a method whose errors prefer none nothing is said."""
     tops: dict[str, list[tuple[str, float]]] = {}
     for each in wrong:
         numbers = each.counts("predicted")
-        tops.setdefault(results.labels[int(numbers.argmax())], []).append(
-            (each.name, float(numbers.max() / numbers.sum()))
-        )
-    if len(tops) == 1:
+        share = float(numbers.max() / numbers.sum())
+        if share >= max(WORTH, PREFERRED / len(labels)):
+            tops.setdefault(labels[int(numbers.argmax())], []).append((each.name, share))
+    if not tops:
+        return []
+    if len(tops) == 1 and sum(map(len, tops.values())) == len(wrong):
         ((label, found),) = tops.items()
         span = f.percent_range(min(share for _, share in found), max(share for _, share in found), 0)
-        who = f"{found[0][0]} takes" if len(found) == 1 else "All methods take"
-        return [
-            f"{who} texts for {label} by mistake most often: {span} of {'its' if len(found) == 1 else 'their'} errors."
-        ]
+        who, whose = (f"{found[0][0]} gives", "its") if len(found) == 1 else ("All methods give", "their")
+        return [f"{who} {label} by mistake most often: {span} of {whose} errors."]
     most = sorted(tops, key=lambda label: -len(tops[label]))
-    parts = [
-        f"{label} ({f.listing([f'{name} {f.percent(share, 0)}' for name, share in tops[label]], 4)})" for label in most
-    ]
+    parts = [f"{label} ({_shares(tops[label])})" for label in most]
     return [f"Labels given by mistake most often, as shares of a method's errors: {f.listing(parts, NAMED)}."]
+
+
+def _shares(found: list[tuple[str, float]]) -> str:
+    return f.listing([f"{name} {f.percent(share, 0)}" for name, share in found], NAMED)
 
 
 def _columns(labels: list[str], shown: list[int], wrong: list[Wrong]) -> list[Column]:

@@ -37,8 +37,10 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("There are no errors that most runs share." if matrix.wrong.any() else NO_ERRORS)
     every = parts(results, vocabulary(results))
     found, tried = search(every, matrix.shared, matrix.label, len(results.labels))
+    if not tried and all(part.property == LABEL for part in every):
+        return NotApplicable("The texts differ in nothing that is looked at here but their labels.")
     if not tried:
-        return NotApplicable(f"No kind of text has {MIN_TEXTS} test texts, too few to compare.")
+        return NotApplicable(f"No kind of text has {MIN_TEXTS} test texts, the fewest that are compared.")
     finest = [part for part in every if part.finest and part.property != LABEL and part.texts.sum() >= MIN_TEXTS]
     tables = [_found(found, matrix)] if found else []
     charts: list[Chart] = []
@@ -66,11 +68,8 @@ def _plain(name: str, numbers: Stratified, i: int | tuple[()] = ()) -> dict[str,
 
 def _sentence(found: list[Slice], tried: int, matrix: ErrorMatrix) -> str:
     if not found:
-        base = f.percent(float(matrix.shared.mean()))
-        return (
-            f"Within the same label, no kind of text has more errors than others beyond chance ({tried:,} tried; "
-            f"{base} of all texts are errors)."
-        )
+        tries = f"{tried:,} tried; {matrix.base}"
+        return f"Within the same label, no kind of text has more errors than others beyond chance ({tries})."
     text = (
         f"The texts that stand out most among others of the same label: {found[0].name}. {against(found[0].numbers)}."
     )
