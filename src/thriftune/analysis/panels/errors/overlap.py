@@ -14,6 +14,7 @@ from thriftune.analysis.display.matrices import matrix
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.errors.overlap import KINDS, Kind, Overlap, overlap, sentences
+from thriftune.analysis.findings.runs import errors
 from thriftune.results.store import Results
 
 TITLE = "Overlap of errors"
@@ -31,6 +32,8 @@ def build(results: Results) -> Panel | NotApplicable:
     found = overlap(results)
     if found is None:
         return NotApplicable("Fewer than two fine-tuned runs learned.")
+    if all(run.test is None or not errors(run.test) for run in found.runs):
+        return NotApplicable("No run that learned made an error.")
     kinds = [kind for kind in KINDS if found.pairs(kind)]
     tables = [_summary(found, kinds), _table(found)]
     notes = [
