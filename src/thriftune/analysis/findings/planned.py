@@ -91,8 +91,8 @@ def sentences(found: Sequence[Planned], grouped: bool = False) -> list[str]:
         if one.with_more_seeds is not None:
             out.append(
                 "With one seed that is about the trained models: no method will be called better than another. "
-                f"seeds: [0, 1, 2] speaks of methods, from about {f.points(one.with_more_seeds)} on if their seeds vary "
-                f"by {f.points(one.assumed_seed_spread)}."
+                f"seeds: [0, 1, 2] speaks of methods, from about {f.points(one.with_more_seeds)} on if their seeds "
+                f"vary by {f.points(one.assumed_seed_spread)}."
             )
     return out
 
