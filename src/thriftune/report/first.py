@@ -12,17 +12,12 @@ from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import Caution, caution
 from thriftune.analysis.findings.decision import decide, headline
 from thriftune.analysis.findings.runs import is_baseline
+from thriftune.metrics import METRICS
 from thriftune.report.leaderboard import Row, Scale, rows, split
 from thriftune.report.scatter import Plane, planes
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "balanced_accuracy": "Balanced accuracy",
-    "mcc": "MCC",
-}
 MODELS = 2
 
 
@@ -38,6 +33,7 @@ class First:
     after: str
     caution: Caution | None
     metric: str
+    intervals: bool
     scale: Scale
     open: list[Row]
     folded: list[Row]
@@ -53,7 +49,7 @@ def first(results: Results) -> First:
     said = headline(decision)
     name = decision.taken.name if decision.taken else ""
     before, taken, after = said.partition(name) if name and name in said else (said, "", "")
-    metric = METRIC_NAMES[decision.metric]
+    metric = METRICS[decision.metric].label
     return First(
         name=results.study.name,
         facts=facts(results),
@@ -62,11 +58,12 @@ def first(results: Results) -> First:
         after=after,
         caution=caution(results),
         metric=metric,
+        intervals=decision.deciding.no_interval is None,
         scale=scale,
         open=shown,
         folded=folded,
-        planes=planes(decision, metric),
-        answers=[performance(results), cost(results), errors(results)],
+        planes=planes(results, decision, metric),
+        answers=[performance(results), cost(results), errors(results)] if decision.best else [],
     )
 
 
@@ -77,7 +74,9 @@ def facts(results: Results) -> list[str]:
     found = [f.listing(models) if len(models) <= MODELS else f"{len(models)} models"] if models else []
     profile = results.study.profile
     noun = "pairs" if len(profile.text_columns) > 1 else "texts"
-    found.append(f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}")
+    found.append(
+        f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}"
+    )
     found += _epochs(tuned)
     if tuned:
         found.append(f.plural(len({run.seed for run in tuned}), "seed"))

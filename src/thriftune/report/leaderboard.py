@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from thriftune import wording as f
+from thriftune.analysis.display.colours import colours
 from thriftune.analysis.findings.answers.performance import under_baseline
 from thriftune.analysis.findings.decision import Decision, Standing
 from thriftune.results.store import Results
@@ -66,6 +67,8 @@ class Row:
     """One method as the table shows it; what is not known is a dash."""
 
     name: str
+    model: str
+    """Where the study has several and the name ends in it, which then stands apart; else empty."""
     score: str
     dot: Dot | None
     words: str
@@ -75,6 +78,8 @@ class Row:
     memory: str
     memory_bar: float
     stored: str
+    colour: str = ""
+    """The class that gives it its colour."""
     taken: bool = False
     baseline: bool = False
     candidate: bool = False
@@ -88,7 +93,7 @@ def rows(results: Results, decision: Decision) -> tuple[Scale, list[Row]]:
     scale = _scale(decision)
     longest = max((each.cell.seconds or 0 for each in decision.standings), default=0)
     largest = max((each.cell.memory or 0 for each in decision.standings), default=0)
-    found = [_row(decision, each, scale, longest, largest) for each in decision.standings]
+    found = [_row(results, decision, each, scale, longest, largest) for each in decision.standings]
     place = next((i for i, row in enumerate(found) if row.taken), 0)
     if place >= OPEN:
         found.insert(OPEN - 1, found.pop(place))
@@ -96,19 +101,28 @@ def rows(results: Results, decision: Decision) -> tuple[Scale, list[Row]]:
 
 
 def _scale(decision: Decision) -> Scale:
-    below = [each.below for each in decision.standings if each.below is not None]
-    if not below:
+    best = decision.best
+    if best is None:
         return Scale(LEAST, LEAST / 4)
+    lags = [(best.score.value - each.score.value, each) for each in decision.standings if each.place != "not learned"]
+    below = [each.below or (lag, lag) for lag, each in lags]
     most = max(most for _, most in below)
     usual = FAR * median(most for _, most in below)
     return Scale(max(LEAST, min(most, usual)), max(LEAST / 4, *(-least for least, _ in below)))
 
 
-def _row(decision: Decision, each: Standing, scale: Scale, longest: float, largest: float) -> Row:
+def colour_class(results: Results, name: str) -> str:
+    """The style sheet's class for a method's colour."""
+    return f"c{colours(results).get(name, 0)}"
+
+
+def _row(results: Results, decision: Decision, each: Standing, scale: Scale, longest: float, largest: float) -> Row:
     cell = each.cell
+    name, model = _named(results, each)
     return Row(
-        name=each.name,
-        score=f.percent(each.score.value) if decision.metric != "mcc" else f"{each.score.value:.3f}",
+        name=name,
+        model=model,
+        score=decision.deciding.said(each.score.value),
         dot=_dot(decision, each, scale),
         words=_words(decision, each),
         time=f.short_seconds(cell.seconds) if cell.seconds is not None else "–",
@@ -116,6 +130,7 @@ def _row(decision: Decision, each: Standing, scale: Scale, longest: float, large
         memory=f.short_size(cell.memory) if cell.memory is not None else "–",
         memory_bar=_part(cell.memory, largest),
         stored=f.short_size(cell.stored) if cell.stored is not None else "–",
+        colour=colour_class(results, each.name),
         taken=each is decision.taken,
         baseline=each.baseline,
         candidate=each.could_be_best,
@@ -123,27 +138,40 @@ def _row(decision: Decision, each: Standing, scale: Scale, longest: float, large
     )
 
 
+def _named(results: Results, each: Standing) -> tuple[str, str]:
+    model = each.cell.runs[0].model
+    several = len({run.model for run in results.runs if run.model is not None}) > 1
+    if several and model is not None and each.name.endswith(f" {model}"):
+        return each.name.removesuffix(f" {model}"), model
+    return each.name, ""
+
+
 def _words(decision: Decision, each: Standing) -> str:
-    """The standing's words, and which baseline a fine-tuned method is shown to lie below."""
+    """The standing's words, and which baseline a fine-tuned method is shown to lie below; none of a single method."""
+    if len(decision.standings) == 1 and each is decision.best:
+        return ""
     if each.lost:
         return f"{each.words}; {each.lost} of {each.lost + len(each.cell.runs)} seeds lost"
-    if each.baseline and each.place == "lower":
-        return each.words.removeprefix("lower; ")
+    if each.baseline and each.place in ("lower", "highest"):
+        return each.words.removeprefix("lower; ").split("; ")[0]
     over = under_baseline(decision, each)
     if over is None:
         return each.words
-    return f"{each.words}; below {over.name if len(over.name) <= SHORT_NAME else 'a baseline'}"
+    return f"below {over.name if len(over.name) <= SHORT_NAME else 'a baseline'}"
 
 
 def _dot(decision: Decision, each: Standing, scale: Scale) -> Dot | None:
     best = decision.best
     if best is None or each.place == "not learned":
         return None
-    if each.below is None:
+    if each is best:
         return Dot(scale.at(0), scale.at(0), scale.at(0), False, "the best")
-    least, most = each.below
     lag = best.score.value - each.score.value
-    text = f"{100 * lag:.1f} points below the best, 95% interval {f.points_range(least, most)}"
+    text = f"{decision.deciding.apart(lag)} below the best"
+    if each.below is None:
+        return Dot(scale.at(lag), scale.at(lag), scale.at(lag), lag > scale.most, text)
+    least, most = each.below
+    text += f", 95% interval {f.points_range(least, most)}"
     return Dot(scale.at(lag), scale.at(most), scale.at(least), lag > scale.most, text)
 
 
@@ -162,7 +190,7 @@ def _why(each: Standing) -> str:
 def _without_result(results: Results) -> list[Row]:
     done = {run.cell for run in results.done}
     lost = {run.cell: run.status.replace("_", " ") for run in results.runs if run.cell not in done}
-    return [Row(name, "–", None, status, "–", 0.0, "–", 0.0, "–") for name, status in lost.items()]
+    return [Row(name, "", "–", None, status, "–", 0.0, "–", 0.0, "–") for name, status in lost.items()]
 
 
 def split(found: Sequence[Row]) -> tuple[list[Row], list[Row]]:

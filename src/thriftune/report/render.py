@@ -14,14 +14,13 @@ import vl_convert
 from markupsafe import Markup
 
 from thriftune import wording as f
-from thriftune.analysis import panels
 from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
 from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
-from thriftune.report.section import evidence
+from thriftune.report.section import evidence, folded_words, questions
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
@@ -30,8 +29,10 @@ from thriftune.results.store import Store
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-ROWS_OPEN = 24
+ROWS_OPEN = 15
 """Longer tables scroll within a box of their own."""
+ROWS_PRINTED = 24
+"""Of a longer table, the rows that are printed; page.css counts the same."""
 TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
@@ -89,7 +90,6 @@ def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
 def page(analysis: Analysis) -> str:
     """The HTML of the report."""
     results, sections = analysis.results, analysis.sections
-    titles = {group: panels.group(group).TITLE for group in panels.GROUPS}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -102,8 +102,10 @@ def page(analysis: Analysis) -> str:
         cells=cells,
         data_table=data_table,
         evidence=evidence,
+        folded_words=folded_words,
         height=_height,
         rows_open=ROWS_OPEN,
+        rows_printed=ROWS_PRINTED,
         table_rows=TABLE_ROWS,
         trimmed=trimmed,
     )
@@ -116,16 +118,20 @@ def page(analysis: Analysis) -> str:
     return environment.get_template("page.html.jinja").render(
         study=results.study,
         sections=sections,
-        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in titles.items()],
+        questions=questions(sections),
         first=first(results),
         ids={section.id for section in sections},
         parts={section.group for section in sections},
         explorer=found,
         skipped=[(each.title, each.reason) for each in analysis.skipped],
-        css=Markup(_own("page.css") + _own("first.css")),  # noqa: S704 - our own file
+        css=Markup(_own("page.css") + _own("first.css") + _colours()),  # noqa: S704 - our own files
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),
     )
+
+
+def _colours() -> str:
+    return f"{LIGHT.classes()}\n@media (prefers-color-scheme: dark) {{ {DARK.classes()} }}\n"
 
 
 def _own(name: str) -> str:

@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing
+from thriftune.report.leaderboard import colour_class
+from thriftune.results.store import Results
 
 WIDTHS = {"wide": 560, "narrow": 360}
 """Pixels, where there is room for answers beside it and on a phone."""
@@ -24,6 +26,7 @@ LOG = 8.0
 """Costs that span more than this ratio have a logarithmic axis."""
 SECONDS = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, 360_000)
 NEXT_SECONDS = (0.003, 0.03, 0.3, 3, 30, 180, 1800, 10_800)
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400)
 TICKS = 4
 
 
@@ -33,15 +36,16 @@ class Point:
 
     x: float
     y: float
-    low: float
-    """The lower end of the score's interval, which has the larger number of pixels."""
-    high: float
+    low: float | None
+    """The lower end of the score's interval, which has the larger number of pixels; None where there is no interval."""
+    high: float | None
     name: str
     text: str
     """All of it in words."""
     taken: bool
     baseline: bool
     candidate: bool
+    colour: str
     label: str | None
     label_x: float = 0.0
     label_y: float = 0.0
@@ -68,10 +72,10 @@ class Plane:
     log: bool
 
 
-def planes(decision: Decision, what: str) -> list[Plane]:
+def planes(results: Results, decision: Decision, what: str) -> list[Plane]:
     """The score against time and against memory; one is missing where fewer than two methods have that cost."""
     found = [
-        _plane(decision, name, f"{what} against {axis}", axis, of, size)
+        _plane(results, decision, name, f"{what} against {axis}", axis, of, size)
         for name, axis, of in (
             ("time", "training time", lambda each: each.cell.seconds),
             ("memory", "peak memory", lambda each: each.cell.memory),
@@ -82,7 +86,13 @@ def planes(decision: Decision, what: str) -> list[Plane]:
 
 
 def _plane(
-    decision: Decision, name: str, title: str, axis: str, of: Callable[[Standing], float | None], size: str
+    results: Results,
+    decision: Decision,
+    name: str,
+    title: str,
+    axis: str,
+    of: Callable[[Standing], float | None],
+    size: str,
 ) -> Plane | None:
     width = WIDTHS[size]
     known = [
@@ -96,10 +106,11 @@ def _plane(
     costs = [value for _, value in known]
     log = max(costs) > LOG * min(costs)
     x = _axis(min(costs), max(costs), LEFT + 12, width - RIGHT - 12, log)
-    lowest, highest = min(e.score.low for e, _ in known), max(e.score.high for e, _ in known)
+    ends = [end for each, _ in known for end in (each.score.value, *(each.interval or ()))]
+    lowest, highest = min(ends), max(ends)
     room = max(0.01, highest - lowest) * 0.04
     y = _axis(lowest - room, highest + room, HEIGHT - BOTTOM, TOP, False)
-    bare = [_point(decision, each, x(cost), y, write(cost)) for each, cost in known]
+    bare = [_point(results, decision, each, x(cost), y, write(cost)) for each, cost in known]
     front = _front(known)
     order = sorted(range(len(known)), key=lambda i: (not bare[i].taken, i not in front, i))
     corners = _line([(bare[i].x, bare[i].y) for i in front], width)
@@ -111,7 +122,10 @@ def _plane(
         points=_labelled(bare, order, corners, width),
         front=" ".join(f"{x:g},{y:g}" for x, y in corners),
         x_ticks=[(x(value), _tick(name, value)) for value in _ticks(name, min(costs), max(costs), log)],
-        y_ticks=[(y(value), f"{100 * value:g}%") for value in _nice(lowest - room, highest + room)],
+        y_ticks=[
+            (y(value), decision.deciding.said(value).replace(".0%", "%"))
+            for value in _nice(lowest - room, highest + room)
+        ],
         axis=f"{axis}{', logarithmic' if log else ''}",
         description=f"{title}. {'; '.join(point.text for point in bare)}. Not beaten in both: "
         f"{f.listing([known[i][0].name for i in front], 12)}.",
@@ -126,17 +140,23 @@ def _axis(low: float, high: float, start: float, end: float, log: bool) -> Calla
     return lambda value: round(start + (end - start) * ((math.log(value) if log else value) - low) / span, 1)
 
 
-def _point(decision: Decision, each: Standing, x: float, y: Callable[[float], float], cost: str) -> Point:
+def _point(
+    results: Results, decision: Decision, each: Standing, x: float, y: Callable[[float], float], cost: str
+) -> Point:
+    low, high = each.interval or (None, None)
+    said = decision.deciding.said
+    between = "" if low is None or high is None else f" ({said(low)} to {said(high)})"
     return Point(
         x=x,
         y=y(each.score.value),
-        low=y(each.score.low),
-        high=y(each.score.high),
+        low=None if low is None else y(low),
+        high=None if high is None else y(high),
         name=each.name,
-        text=f"{each.name}: {f.percent(each.score.value)} ({f.percent_range(each.score.low, each.score.high)}), {cost}",
+        text=f"{each.name}: {said(each.score.value)}{between}, {cost}",
         taken=each is decision.taken,
         baseline=each.baseline,
         candidate=each.could_be_best,
+        colour=colour_class(results, each.name),
         label=None,
     )
 
@@ -168,7 +188,7 @@ def _labelled(
 ) -> list[Point]:
     """The points with labels beside those for which there is room, in this order of importance."""
     taken: list[Box] = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
-    taken += [(p.x - 2, p.high, p.x + 2, p.low) for p in points]
+    taken += [(p.x - 2, p.high, p.x + 2, p.low) for p in points if p.high is not None and p.low is not None]
     taken += [(min(a, c), min(b, d), max(a, c), max(b, d)) for (a, b), (c, d) in pairwise(front)]
     out = list(points)
     for i in order[:LABELLED]:
@@ -200,6 +220,9 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _ticks(name: str, low: float, high: float, log: bool) -> list[float]:
+    if not log and name == "time":
+        step = next((step for step in STEPS if (high - low) / step <= TICKS), STEPS[-1])
+        return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
     if not log:
         return _nice(low, high)
     whole = SECONDS if name == "time" else [10.0**power for power in range(3, 15)]
@@ -223,7 +246,5 @@ def _tick(name: str, value: float) -> str:
     if name == "memory":
         amount, unit = f.size(value).split(" ")
         return f"{float(amount):g} {unit}"
-    for unit, seconds in (("h", 3600), ("min", 60)):
-        if value >= seconds:
-            return f"{value / seconds:g} {unit}"
-    return f"{value:g} s"
+    unit, seconds = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if value >= n and value % n == 0), ("s", 1))
+    return f"{value / seconds:g} {unit}"

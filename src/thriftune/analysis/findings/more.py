@@ -69,7 +69,9 @@ def more(results: Results, still: list[RunRecord], limited: list[RunRecord], rep
     out = str(results.store.path)
     sets = [f"--set {key}={_plain(value)}" for key, value in changes.items()]
     sets += [f"--set {shlex.quote(f'seeds={seeds}')}"] if seeds else []
-    command = f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
+    command = (
+        f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
+    )
     auto = any(key.rsplit(".", 1)[-1] != "epochs" for key in changes)
     longer = {run.run_id for run in (*still, *limited)} if auto else {run.run_id for run in again}
     first = _seconds(again, longer)
