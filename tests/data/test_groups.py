@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from thriftune.data.groups import group_ids
 from thriftune.data.load import load_dataset
 from thriftune.data.profile import profile_dataset
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.warnings import find_warnings
 from thriftune.errors import InputError
+from thriftune.results.groups import group_ids
 
 
 def settings(reviews: dict[str, str], **changes: Any) -> DataSettings:

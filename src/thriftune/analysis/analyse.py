@@ -33,6 +33,8 @@ class Skipped:
     group: str
     title: str
     reason: str
+    quiet: bool = False
+    """Whether the page does not say so either."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def analyse(results: Results) -> Analysis:
     for place in panels.places():
         answer = place.panel.build(results)
         if isinstance(answer, NotApplicable):
-            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason))
+            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason, answer.quiet))
         else:
             panel = coloured(answer, hues)
             sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, panel))

@@ -1,30 +1,16 @@
-"""Texts that belong together (one premise, one author): which they are, and how many groups the test texts make."""
+"""How many groups the test texts of a dataset make (`data.group`), or why they make none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from thriftune.data.rows import Names
 from thriftune.errors import InputError
+from thriftune.results.groups import group_ids, group_values
 from thriftune.results.profile import Groups
 
 if TYPE_CHECKING:
     import polars as pl
-
-
-def group_ids(column: pl.Series) -> NDArray[np.int64]:
-    """The group of each row, ids from 0 without gaps in order of appearance, shape (rows,).
-
-    Equal values are one group, blanks around them left out; a row without a value, or with a blank one, is a group of
-    its own.
-    """
-    values = _plain(column).to_list()
-    numbers: dict[object, int] = {}
-    keys = ((row, None) if value is None else value for row, value in enumerate(values))
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def find_groups(column: str | None, names: Names, frames: dict[str, pl.DataFrame], notes: list[str]) -> Groups | None:
@@ -47,15 +33,6 @@ def find_groups(column: str | None, names: Names, frames: dict[str, pl.DataFrame
     if groups == test.height:
         notes.append(f'No value of "{column}" repeats among the test texts: intervals count single texts.')
         return None
-    train = _plain(frames["train"][stored]).drop_nulls()
-    in_train = int(_plain(test[stored]).is_in(train.unique().to_list()).sum()) if len(train) else None
+    train = group_values(frames["train"][stored]).drop_nulls()
+    in_train = int(group_values(test[stored]).is_in(train.unique().to_list()).sum()) if len(train) else None
     return Groups(column=column, stored_as=stored, groups=groups, texts=test.height, in_train=in_train)
-
-
-def _plain(column: pl.Series) -> pl.Series:
-    """Values as text without blanks around them, null for none."""
-    import polars as pl
-
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
-    return column.cast(pl.String).str.strip_chars().replace("", None)

@@ -129,7 +129,7 @@ def page(analysis: Analysis) -> str:
         ids={section.id for section in sections},
         parts={section.group for section in sections},
         explorer=found,
-        skipped=[(each.title, each.reason) for each in analysis.skipped],
+        skipped=[(each.title, each.reason) for each in analysis.skipped if not each.quiet],
         css=Markup(_own("page.css") + _own("first.css") + _colours()),  # noqa: S704 - our own files
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),

@@ -88,6 +88,8 @@ class NotApplicable:
     """The question does not arise for these results."""
 
     reason: str
+    quiet: bool = False
+    """Whether the page is not to say so either: the question is of a kind of study that this is none of."""
 
 
 def there(items: Iterable[T | None]) -> list[T]:

@@ -1,4 +1,4 @@
-"""What threatens a study's answer, each with its remedy: said before the answer (docs/verdicts.md)."""
+"""What threatens a study's answer, each with its remedy: said before the answer (docs/study-files.md)."""
 
 from __future__ import annotations
 

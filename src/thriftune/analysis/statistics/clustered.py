@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
@@ -173,18 +173,24 @@ def metric_bootstrap(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Floats:
-    """The difference of two runs' metric on groups drawn with replacement, shape (replicates,); classes all occur."""
-    runs = np.stack([first, second])
-    table = np.zeros((5, len(label), classes))
-    at = np.arange(len(label))
-    table[0, at, label] = 1
-    for place, run in enumerate(runs, start=1):
-        table[place, at, run] = run == label
-        table[place + 2, at, run] = 1
+    """The difference of two runs' metric on groups drawn with replacement, shape (replicates,)."""
+    texts, number = len(label), int(groups.max()) + 1
+    rows = np.arange(texts)
 
-    def statistic(sums: Floats) -> Floats:
-        support, *parts = np.split(sums, 5, axis=1)
-        a, b = (values(metric, Counts(parts[i], parts[i + 2], support)) for i in (0, 1))
-        return a - b
+    def indicator(at: Ints, counts: Floats) -> sparse.csr_array:
+        return sparse.csr_array((counts, (rows, at)), shape=(texts, classes))
 
-    return bootstrap(table.transpose(1, 0, 2).reshape(len(label), -1), groups, statistic, replicates, seed)
+    ones = np.ones(texts)
+    columns = [indicator(label, ones)]
+    for run in (first, second):
+        columns += [indicator(run, (run == label).astype(np.float64)), indicator(run, ones)]
+    members = sparse.csr_array((ones, (groups, rows)), shape=(number, texts))
+    sums = sparse.csr_array(members @ sparse.hstack(columns, format="csr"))
+    rng = np.random.default_rng(seed)
+    share, found = np.full(number, 1 / number), []
+    for part in np.array_split(np.arange(replicates), max(1, replicates * number // CHUNK)):
+        drawn = rng.multinomial(number, share, size=len(part)).astype(np.float64) @ sums
+        support, *runs = np.split(np.asarray(drawn), 5, axis=1)
+        one, other = (values(metric, Counts(runs[i], runs[i + 1], support)) for i in (0, 2))
+        found.append(one - other)
+    return np.concatenate(found)

@@ -66,7 +66,9 @@ class Pair:
 def build(results: Results) -> Panel | NotApplicable:
     """Supported, refuted or undecided, with figures; the classes by error and the runs by overconfidence."""
     if not (results.study.published or results.study.study.get("hypotheses")):
-        return NotApplicable("The study file holds no published numbers, and does not ask for it (hypotheses: true).")
+        return NotApplicable(
+            "The study file holds no published numbers, and does not ask for it (hypotheses: true).", quiet=True
+        )
     runs = comparable(results)
     if not runs:
         return NotApplicable("No fine-tuned run learned.")

@@ -245,8 +245,8 @@ def _ratio(results: Results, cell: Cell, other: Cell) -> str:
 
 def _notes(results: Results, costs: Costs) -> list[str]:
     notes = [
-        "Training steps: optimisation only, synchronised. Prefix: computing what the frozen layers give, "
-        "charged in full to every run that uses it. Samples/s counts both.",
+        "Training steps: optimisation only, synchronised. Frozen layers: running them once, where their output is "
+        "kept; charged in full to every run that uses it. Samples/s counts both.",
         "Two repeats of one run differ by more than 10% in time in a third of cases. Intervals of ratios of times "
         "allow for that, for how steady the steps were and for what the threads waited for others; below 1.3x no "
         "method is called faster. Peak memory is exact.",
@@ -257,7 +257,9 @@ def _notes(results: Results, costs: Costs) -> list[str]:
         notes.insert(0, sentence)
     reused = [run.name for run, cost in costs if cost.prefix_reused]
     if reused:
-        notes.append(f"{f.listing(reused)} reused a prefix computed before; its cost is charged all the same.")
+        notes.append(
+            f"{f.listing(reused)} reused frozen layers' output of another run; its cost is charged all the same."
+        )
     for model, runs in by_model(comparable(results)).items():
         if len(cells(runs)) > PAIRS_SHOWN:
             notes.append(f"{model}: more than {PAIRS_SHOWN} methods, pairs are left out.")

@@ -42,7 +42,7 @@ def build(results: Results) -> Panel | NotApplicable:
     """One table for each published quantity, one of F1 by class, and one of what LoRA costs over its peers."""
     published = results.study.published
     if not published:
-        return NotApplicable("The study file holds no published numbers.")
+        return NotApplicable("The study file holds no published numbers.", quiet=True)
     matches = {name: [run for run in results.runs if name in (run.name, run.cell)] for name in published}
     ratios = cost_ratios(results, published, matches)
     tables = []
