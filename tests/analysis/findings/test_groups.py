@@ -6,16 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 from tests.report.synthetic import sure, write_runs
 
+from thriftune import wording as f
+from thriftune.analysis.display.panel import Panel
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.groups import counted, groups_of, interval, sentence, share
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.panels.answers import summary
+from thriftune.analysis.panels.performance import robustness_drops
 from thriftune.analysis.statistics.basics import wilson
-from thriftune.results.profile import Groups
+from thriftune.results.profile import Groups, RobustnessProfile
 from thriftune.results.store import Results
 
 
@@ -131,3 +135,25 @@ def test_intervals_cover_with_ten_texts_a_group(tmp_path: Path) -> None:
 def test_coverage_with_ten_texts_a_group(tmp_path: Path) -> None:
     assert min(coverage(tmp_path / "groups", 400, grouped=True)) >= 0.925
     assert max(coverage(tmp_path / "texts", 100, grouped=False)) <= 0.9
+
+
+def test_a_robustness_set_counts_its_groups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    ids = np.repeat(np.arange(60), 5)
+    results = study(tmp_path, {"a": (rng.random(60) < 0.7)[ids]}, ids, rng)
+    frame = results.test.with_columns(pl.lit("other").alias("text") + pl.col("example").cast(pl.String))
+    results.store.write_robustness({"hard": frame})
+    run = results.done[0]
+    results.store.run(run.run_id).write_predictions("hard", results.predictions(run))
+    profile = RobustnessProfile("hard.csv", 300, {}, [], [], "print")
+    scored = replace(run, robustness={"hard": run.test}, robustness_fingerprints={"hard": "print"})
+    grouped = Results(results.store, replace(results.study, runs=[scored], robustness={"hard": profile}))
+    assert run.test is not None
+    panel = robustness_drops.build(grouped)
+    assert isinstance(panel, Panel)
+    (method,) = panel.statistics["sets"][0]["methods"]
+    assert panel.statistics["sets"][0]["paired"]  # by premise: texts differ
+    assert method["drop"] == 0
+    assert method["drop_interval_95"] == [0, 0]  # the same answers to the same premises
+    shown = panel.tables[0].rows[0]["interval"]
+    assert shown == f.percent_range(*interval(grouped, scored)) != f.percent_range(*wilson(210, 300))
