@@ -148,11 +148,12 @@ def seconds(value: float) -> str:
 
 
 def short_seconds(value: float) -> str:
-    """A duration in whole seconds, minutes or hours where it is long: "0.4 s", "52 s", "1 min 26 s"."""
+    """A duration in two digits or three: "0.4 s", "86 s", "3.5 min", "2.1 h"."""
     if value < 0.0995:
         return seconds(value)
-    digits = 1 if value < 9.95 else 0
-    return f"{round(value, digits):g} s" if value < 59.5 else seconds(max(value, 60))
+    unit, amount = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if value >= 2 * n), ("s", 1))
+    number = value / amount
+    return f"{round(number, 1 if number < 9.95 else 0):g} {unit}"
 
 
 def short_size(value: float) -> str:

@@ -63,7 +63,7 @@ def first(results: Results) -> First:
         open=shown,
         folded=folded,
         planes=planes(results, decision, metric),
-        answers=[performance(results), cost(results), errors(results)],
+        answers=[performance(results), cost(results), errors(results)] if decision.best else [],
     )
 
 

@@ -67,6 +67,8 @@ class Row:
     """One method as the table shows it; what is not known is a dash."""
 
     name: str
+    model: str
+    """Where the study has several and the name ends in it, which then stands apart; else empty."""
     score: str
     dot: Dot | None
     words: str
@@ -116,8 +118,10 @@ def colour_class(results: Results, name: str) -> str:
 
 def _row(results: Results, decision: Decision, each: Standing, scale: Scale, longest: float, largest: float) -> Row:
     cell = each.cell
+    name, model = _named(results, each)
     return Row(
-        name=each.name,
+        name=name,
+        model=model,
         score=decision.deciding.said(each.score.value),
         dot=_dot(decision, each, scale),
         words=_words(decision, each),
@@ -134,12 +138,22 @@ def _row(results: Results, decision: Decision, each: Standing, scale: Scale, lon
     )
 
 
+def _named(results: Results, each: Standing) -> tuple[str, str]:
+    model = each.cell.runs[0].model
+    several = len({run.model for run in results.runs if run.model is not None}) > 1
+    if several and model is not None and each.name.endswith(f" {model}"):
+        return each.name.removesuffix(f" {model}"), model
+    return each.name, ""
+
+
 def _words(decision: Decision, each: Standing) -> str:
-    """The standing's words, and which baseline a fine-tuned method is shown to lie below."""
+    """The standing's words, and which baseline a fine-tuned method is shown to lie below; none of a single method."""
+    if len(decision.standings) == 1 and each is decision.best:
+        return ""
     if each.lost:
         return f"{each.words}; {each.lost} of {each.lost + len(each.cell.runs)} seeds lost"
-    if each.baseline and each.place == "lower":
-        return each.words.removeprefix("lower; ")
+    if each.baseline and each.place in ("lower", "highest"):
+        return each.words.removeprefix("lower; ").split("; ")[0]
     over = under_baseline(decision, each)
     if over is None:
         return each.words
@@ -176,7 +190,7 @@ def _why(each: Standing) -> str:
 def _without_result(results: Results) -> list[Row]:
     done = {run.cell for run in results.done}
     lost = {run.cell: run.status.replace("_", " ") for run in results.runs if run.cell not in done}
-    return [Row(name, "–", None, status, "–", 0.0, "–", 0.0, "–") for name, status in lost.items()]
+    return [Row(name, "", "–", None, status, "–", 0.0, "–", 0.0, "–") for name, status in lost.items()]
 
 
 def split(found: Sequence[Row]) -> tuple[list[Row], list[Row]]:

@@ -55,8 +55,14 @@ def write_report(out: Path) -> Path:
     `results.json` then also holds what the panels computed, unless another process is writing to the folder. Raises
     `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
+    return rewritten(out)[1]
+
+
+def rewritten(out: Path) -> tuple[Analysis, Path]:
+    """The analysis of a study's output folder and its report, as `write_report` leaves it."""
     check_folder(out, "the folder that `thriftune compare --out` wrote")
-    return write_page(analysed(Store(out).load()))
+    analysis = analysed(Store(out).load())
+    return analysis, write_page(analysis)
 
 
 def write_page(analysis: Analysis) -> Path:

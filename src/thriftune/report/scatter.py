@@ -26,6 +26,7 @@ LOG = 8.0
 """Costs that span more than this ratio have a logarithmic axis."""
 SECONDS = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, 360_000)
 NEXT_SECONDS = (0.003, 0.03, 0.3, 3, 30, 180, 1800, 10_800)
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18_000, 36_000, 86_400)
 TICKS = 4
 
 
@@ -219,6 +220,9 @@ def _overlap(a: Box, b: Box) -> bool:
 
 
 def _ticks(name: str, low: float, high: float, log: bool) -> list[float]:
+    if not log and name == "time":
+        step = next((step for step in STEPS if (high - low) / step <= TICKS), STEPS[-1])
+        return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
     if not log:
         return _nice(low, high)
     whole = SECONDS if name == "time" else [10.0**power for power in range(3, 15)]
@@ -242,7 +246,5 @@ def _tick(name: str, value: float) -> str:
     if name == "memory":
         amount, unit = f.size(value).split(" ")
         return f"{float(amount):g} {unit}"
-    for unit, seconds in (("h", 3600), ("min", 60)):
-        if value >= seconds:
-            return f"{value / seconds:g} {unit}"
-    return f"{value:g} s"
+    unit, seconds = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if value >= n and value % n == 0), ("s", 1))
+    return f"{value / seconds:g} {unit}"

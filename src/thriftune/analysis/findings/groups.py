@@ -13,9 +13,10 @@ from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.findings.runs import interval as wilson_of
-from thriftune.analysis.statistics import clustered
 from thriftune.analysis.statistics.basics import Floats, wilson
-from thriftune.analysis.statistics.inference import Ints
+from thriftune.analysis.statistics.clustered import accuracy, clustered_score
+from thriftune.analysis.statistics.inference import Ints, Measured
+from thriftune.analysis.statistics.metric_intervals import Metric, Score, score
 from thriftune.data.groups import group_ids
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -26,7 +27,7 @@ _WORD = re.compile(r"[a-z]+[a-z]")
 @once
 def groups_of(results: Results) -> Ints | None:
     """The group of each test text, ids from 0 without gaps; None where single texts count."""
-    return _ids(results, results.test)
+    return None if results.study.profile.groups is None else _ids(results, results.test)
 
 
 def set_groups(results: Results, name: str) -> Ints | None:
@@ -63,8 +64,13 @@ def share(counted: NDArray[np.bool_] | Floats, groups: Ints | None) -> tuple[flo
     values = np.asarray(counted, dtype=np.float64)
     if groups is None or not len(values):
         return wilson(round(float(values.sum())), len(values))
-    found = clustered.accuracy(values, np.unique(groups, return_inverse=True)[1])
+    found = accuracy(values, np.unique(groups, return_inverse=True)[1])
     return found.low, found.high
+
+
+def score_of(metric: Metric, method: Measured, weight: float, groups: Ints | None) -> Score:
+    """A method's score with its interval, over other texts or over other groups of texts."""
+    return score(metric, method, weight) if groups is None else clustered_score(metric, method, weight, groups)
 
 
 def sentence(results: Results) -> str | None:
@@ -79,7 +85,7 @@ def counted(column: str, number: int) -> str:
     """So many values of a column: "1,000 premises", "200 values of user_id"."""
     if not _WORD.fullmatch(column):
         return f'{f.plural(number, "value")} of "{f.one_line(column)}"'
-    noun = column.removesuffix("s")
+    noun = column if column.endswith("ss") else column.removesuffix("s")
     if number == 1:
         return f"1 {noun}"
     if re.search(r"[^aeiou]y$", noun):

@@ -22,8 +22,6 @@ class Answer:
     """The panel that shows why."""
     group: str
     """The part of the page that the panel stands in."""
-    link: str
-    """What the link says."""
 
 
 def fitted(sentences: Iterable[str], most: int = WORDS) -> str:

@@ -21,7 +21,7 @@ LARGER = 2.0
 @once
 def cost(results: Results) -> Answer:
     """Whether fewer parameters were cheaper, what time and memory range from and to, and what is stored."""
-    return Answer("Cost", fitted(_sentences(decide(results))), "compute", "cost", "costs")
+    return Answer("Cost", fitted(_sentences(decide(results))), "compute", "cost")
 
 
 def _sentences(decision: Decision) -> Iterator[str]:
@@ -43,9 +43,9 @@ def _sentences(decision: Decision) -> Iterator[str]:
 
 def _one(only: Standing) -> Iterator[str]:
     cell = only.cell
-    parts = [f"trained in {f.seconds(cell.seconds)}"] if cell.seconds is not None else []
-    parts += [f"needed {f.size(cell.memory)}"] if cell.memory is not None else []
-    parts += [f"stores {f.size(cell.stored)}"] if cell.stored is not None else []
+    parts = [f"trained in {f.short_seconds(cell.seconds)}"] if cell.seconds is not None else []
+    parts += [f"needed {f.short_size(cell.memory)}"] if cell.memory is not None else []
+    parts += [f"stores {f.short_size(cell.stored)}"] if cell.stored is not None else []
     yield f"{only.name} {f.listing(parts)}." if parts else "Costs were not measured."
 
 

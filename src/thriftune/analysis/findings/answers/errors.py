@@ -23,7 +23,7 @@ FEWEST_TEXTS = 10
 @once
 def errors(results: Results) -> Answer:
     """The label that is missed most, and on how many texts the two best methods give different answers."""
-    return Answer("Errors", fitted(_sentences(results, decide(results))), "labels", "errors", "errors")
+    return Answer("Errors", fitted(_sentences(results, decide(results))), "labels", "errors")
 
 
 def _sentences(results: Results, decision: Decision) -> Iterator[str]:

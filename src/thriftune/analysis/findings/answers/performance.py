@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from thriftune import wording as f
-from thriftune.analysis.findings.answers.answer import Answer, fitted, naming
+from thriftune.analysis.findings.answers.answer import WORDS, Answer, fitted, naming
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
+from thriftune.analysis.findings.training import AT
 from thriftune.results.store import Results
 
 ROOM = 14
@@ -17,7 +18,11 @@ ROOM = 14
 @once
 def performance(results: Results) -> Answer:
     """The best set, the methods below it, and where fine-tuning did not beat what needs none."""
-    return Answer("Performance", fitted(_sentences(results, decide(results))), "verdicts", "performance", "verdicts")
+    decision = decide(results)
+    still = decision.best is not None and any(each.still_improving for each in decision.standings)
+    budget = f"{AT.capitalize()}, " if still else ""
+    text = budget + fitted(_sentences(results, decision), WORDS - len(budget.split()))
+    return Answer("Performance", text, "verdicts", "performance")
 
 
 def _sentences(results: Results, decision: Decision) -> Iterator[str]:
@@ -32,7 +37,8 @@ def _sentences(results: Results, decision: Decision) -> Iterator[str]:
     if level:
         yield naming([best.name, *level], ROOM, lambda names: f"{names} are not told apart.")
     elif any(each.place != "not learned" for each in decision.standings[1:]):
-        yield f"{best.name} scored higher than all others{' in this run' if decision.one_seed else ''}."
+        how = ", without fine-tuning," if best.baseline else ""
+        yield f"{best.name}{how} scored higher than all others{' in this run' if decision.one_seed else ''}."
     else:
         yield f"{best.name} reached {f.percent(best.score.value)}; there is nothing to compare it with."
     if close:
@@ -53,7 +59,7 @@ def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
         return
     top = known[0]
     if top is best:
-        if decision.tuned:
+        if any(each.could_be_best for each in decision.tuned):
             yield f"No fine-tuned method is shown to be better than {best.name}."
         return
     below = [each.name for each in decision.tuned if under_baseline(decision, each) is top]
