@@ -60,8 +60,14 @@ def build(results: Results) -> Panel | NotApplicable:
         tables.insert(0, ratio_table(ratios))
     sentences = [*_accuracy_sentences(published, matches), *_chance_sentences(results, published)]
     sentences += ratio_sentences(ratios)
-    statistics = {"ratios": [vars(ratio) for ratio in ratios], "entries": _entries(published, matches)}
+    statistics = {"ratios": [_explained(vars(ratio)) for ratio in ratios], "entries": _entries(published, matches)}
     return Panel(sentences, tables, notes=_notes(published, matches), statistics=statistics)
+
+
+def _explained(ratio: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a ratio, with the reason beside each that is not known."""
+    missing = {f"{key}_reason": "not published or not measured" for key, value in ratio.items() if value is None}
+    return ratio | missing
 
 
 def _notes(published: Published, matches: Matches) -> list[str]:
@@ -119,9 +125,13 @@ def _entries(published: Published, matches: Matches) -> list[dict[str, Any]]:
         if numbers.get("accuracy") is None:
             continue
         tested = [run for run in matches[name] if run.test is not None]
-        low, high = Cell(name, tested).interval if tested else (None, None)
-        inside = None if low is None or high is None else low <= numbers["accuracy"] <= high
-        rows.append({"run": name, "published": numbers["accuracy"], "interval_95": [low, high], "inside": inside})
+        entry: dict[str, Any] = {"run": name, "published": numbers["accuracy"], "interval_95": None, "inside": None}
+        if tested:
+            low, high = Cell(name, tested).interval
+            entry |= {"interval_95": [low, high], "inside": low <= numbers["accuracy"] <= high}
+        else:
+            entry |= dict.fromkeys(("interval_95_reason", "inside_reason"), "no run of this study has the name")
+        rows.append(entry)
     return rows
 
 
