@@ -17,7 +17,7 @@ from thriftune.analysis.findings.answers.verdicts import OUTCOMES
 from thriftune.analysis.panels import discover
 from thriftune.errors import InputError
 from thriftune.report.render import cells, embedded_json, trimmed, write_report
-from thriftune.report.table import summary_notes, summary_remarks, summary_rows, summary_sentences
+from thriftune.report.table import summary_notes, summary_remarks, summary_rows
 from thriftune.results.store import Results, Store
 
 
@@ -128,7 +128,6 @@ def test_terminal_rows(nasty: Results) -> None:
     assert any(each.startswith("Baseline: ") for each in remarks)
     assert any(each.startswith("Did not learn: ") for each in remarks)
     assert not any("out of memory" in each for each in remarks), "said with the run's message"
-    assert len(summary_sentences(summarised(nasty))) == 3
     assert summary_notes(summarised(nasty))
 
 

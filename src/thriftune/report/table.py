@@ -28,8 +28,6 @@ WRITERS: dict[Kind, Callable[[float], str]] = {
     "epochs": f.epochs,
 }
 SHORT_WRITERS: dict[Kind, Callable[[float], str]] = WRITERS | {"percent": f.bare_percent, "int": f.short_count}
-ANSWERS = 3
-"""The summary's first sentences: performance, cost, errors."""
 
 
 def _summary(analysis: Analysis) -> Panel:
@@ -108,11 +106,6 @@ def summary_training(results: Results) -> tuple[list[str], str | None]:
     """Which methods were still improving and what that means, and the command that would tell; empty where none was."""
     more = trained(results).more
     return [f.plain(text) for text in careful(results)], more.command if more else None
-
-
-def summary_sentences(analysis: Analysis) -> list[str]:
-    """The three answers: performance, cost, errors."""
-    return [f.plain(answer) for answer in _summary(analysis).sentences[:ANSWERS]]
 
 
 def summary_notes(analysis: Analysis) -> list[str]:

@@ -21,7 +21,7 @@ from tests.report.synthetic import VARIANTS, Variant, write
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
-from thriftune.analysis.findings.answers import errors as behaviour
+from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.panels import PanelModule, discover, flaw
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.cost import compute
@@ -161,27 +161,6 @@ def test_summary_names_what_must_not_be_compared(studies: dict[str, Results]) ->
     assert not any("one seed" in note for note in _applies(summary, studies["seeds"]).notes)
 
 
-def test_a_run_with_few_errors_is_not_said_to_err_on_a_label(studies: dict[str, Results]) -> None:
-    """100% of one error is no finding."""
-
-    def with_errors(run: RunRecord, wrong: int) -> RunRecord:
-        assert run.test
-        confusion = [[300, 0, 0], [0, 0, 0], [wrong, 0, 0]]
-        return dataclasses.replace(run, test=dataclasses.replace(run.test, confusion=confusion))
-
-    results = studies["seeds"]
-    learners = runs.comparable(results)
-    few = [with_errors(run, 9) for run in learners]
-    assert behaviour._labels(results, few) == (
-        "No run that learned made 10 errors: too few to say on which label most are."
-    )
-    some = [with_errors(run, 10) for run in learners[:2]] + few[2:]
-    label = results.labels[2]
-    assert behaviour._labels(results, some).startswith(
-        f"All 2 runs with 10 errors or more err most on texts labelled {label}: 100% of their errors"
-    )
-
-
 def test_a_study_without_a_finished_run(tmp_path: Path, studies: dict[str, Results]) -> None:
     whole = studies["plain"]
     lost = [run for run in whole.runs if run.status != "done"]
@@ -190,7 +169,7 @@ def test_a_study_without_a_finished_run(tmp_path: Path, studies: dict[str, Resul
     results = store.load()
     panels = [module.build(results) for module in discover()]
     assert sum(isinstance(panel, Panel) for panel in panels) >= 3
-    assert "nothing to compare" in _applies(summary, results).sentences[0]
+    assert performance(results).text == "No run finished."
 
 
 def test_learned(studies: dict[str, Results]) -> None:

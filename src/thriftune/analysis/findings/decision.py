@@ -13,12 +13,13 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
+from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
 from thriftune.analysis.findings.training import at, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
-from thriftune.analysis.statistics.metric_intervals import Metric, Score, score, weight_of_a_text
+from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
 from thriftune.results.store import Results
 
 __all__ = ["Decision", "Standing", "choose_among", "costs", "decide", "headline", "scored", "statistics"]
@@ -145,13 +146,13 @@ def choose_among(
     results: Results, able: Sequence[Cell], lost: Sequence[Cell] = (), by: Costs = costs, *, limited: bool = False
 ) -> Decision:
     """The decision among these cells alone, `by` their costs; `lost` are shown and not compared."""
-    about, measured, training = deciding(results), scored(results), trained(results)
+    about, measured, training, groups = deciding(results), scored(results), trained(results), groups_of(results)
     tolerance = tolerance_of(results)
     methods = [measured[cell.name] for cell in able]
     choice = None
     if able and about.no_interval is None:
         margin = results.study.margin / 100
-        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, weight=about.weight)
+        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, groups=groups, weight=about.weight)
     means = [float(each.scores.mean()) for each in methods]
     best = choice.best if choice else int(np.argmax(means)) if means else None
     weight = weight_of_a_text(about.metric, outcomes(results).label, len(results.labels)) if measured else 0.0
@@ -159,7 +160,7 @@ def choose_among(
         Standing(
             cell=cell,
             place="not learned" if i >= len(able) else "highest" if i == best else _place(choice, i),
-            score=score(about.metric, measured[cell.name], weight),
+            score=score_of(about.metric, measured[cell.name], weight, groups),
             below=_below(choice, i) if choice and i < len(able) else None,
             could_be_best=i < len(able) and (choice is None or choice.compared.methods[i].could_be_best),
             still_improving=training.still(cell),
@@ -271,8 +272,8 @@ def _rival(decision: Decision) -> str:
     seconds, rival = min(faster, key=lambda each: each[0])
     about = decision.deciding
     return (
-        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast and is "
-        f"not told apart from it, but may lie up to {about.apart(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast, "
+        f"but may lie up to {about.apart(rival.at_most)} below."
     )
 
 

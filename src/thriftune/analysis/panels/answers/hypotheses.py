@@ -17,6 +17,7 @@ from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, correct, differing
 from thriftune.analysis.findings.training import at, still, trained
 from thriftune.analysis.statistics.basics import Floats, wilson
+from thriftune.analysis.statistics.one_seed import Said
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -26,6 +27,18 @@ QUESTION = "Is LoRA as accurate, and cheaper, and do methods err differently, as
 Answer = Literal["supported", "refuted", "undecided"]
 CHEAPER = 0.9
 """A cost is less where it is below 90% of the other, and more where the other is below 90% of it."""
+
+
+FIRST: dict[Said, str] = {
+    "equivalent": "equivalent",
+    "better": "more accurate",
+    "worse": "less accurate",
+    "undecided": "undecided",
+    "scored higher in this run": "higher in this run",
+    "scored lower in this run": "lower in this run",
+    "scored alike in this run": "alike in this run",
+}
+"""What the lighter method is, for a list."""
 
 
 @dataclass(frozen=True)
@@ -95,28 +108,28 @@ def _name(cell: Cell) -> str:
 
 
 def similar_accuracy(judgement: Judgement, chosen: list[Pair]) -> Hypothesis:
-    """Equivalent within the margin in every pair."""
+    """Equivalent within the margin in every pair; undecided where a method has one seed."""
     expected = f"Accuracy within {f.points(judgement.margin)}"
     found = [(pair, verdict) for pair in chosen if (verdict := judgement.between(pair.light, pair.heavy))]
     if not found:
         return Hypothesis("Similar accuracy", expected, "undecided", "No pair of methods can be compared.")
-    outcomes = [verdict.against(pair.light.name) for pair, verdict in found]
-    counts = {outcome: outcomes.count(outcome) for outcome in ("equivalent", "better", "worse", "undecided")}
+    single = any(not verdict.score.repeated for _, verdict in found)
+    outcomes = [verdict.said_of(pair.light.name) for pair, verdict in found]
+    counts = {words: outcomes.count(words) for words in FIRST}
     answer: Answer = "undecided"
     if counts["equivalent"] == len(found):
         answer = "supported"
-    elif counts["better"] or counts["worse"]:
+    elif (counts["better"] or counts["worse"]) and not single:
         answer = "refuted"
-    first = {"equivalent": "equivalent", "better": "more accurate", "worse": "less accurate", "undecided": "undecided"}
-    parts = [f"{first[outcome]} in {n}" for outcome, n in counts.items() if n]
-    pair, widest = max(found, key=lambda item: abs(item[1].accuracy.estimate))
-    gap = widest.accuracy.estimate * (1 if widest.first.name == pair.light.name else -1)
+    parts = [f"{FIRST[words]} in {n}" for words, n in counts.items() if n]
+    pair, widest = max(found, key=lambda item: abs(item[1].score.estimate))
+    gap = widest.score.estimate * (1 if widest.first.name == pair.light.name else -1)
     gap_text = f"{pair.light.name} lies {f.beside(gap)} {'' if gap else 'with '}{pair.heavy.name}"
     budget = any(verdict.at_this_budget for _, verdict in found)
     text = f"Of {f.plural(len(found), 'pair')} the lighter method is {f.listing(parts)}{at(budget)}; "
     text += f"the largest gap: {gap_text}."
-    if any(verdict.claim == "trained models" for _, verdict in found):
-        text += " With one seed this is about the trained models only."
+    if single:
+        text += " With one seed nothing is decided about the methods: several seeds of each would tell."
     return Hypothesis("Similar accuracy", expected, answer, text, budget)
 
 

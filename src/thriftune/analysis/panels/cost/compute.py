@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import (
-    Chart,
     Column,
     NotApplicable,
     Panel,
@@ -16,7 +15,6 @@ from thriftune.analysis.display.panel import (
     metric,
     numbered,
     of_kind,
-    there,
 )
 from thriftune.analysis.findings.runs import (
     Cell,
@@ -30,7 +28,6 @@ from thriftune.analysis.findings.runs import (
     is_baseline,
     learned,
     protocol,
-    training_seconds,
 )
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.cost import Cost
@@ -61,13 +58,21 @@ MEASURED = (
 )
 
 
+def _from_to(low: float, high: float) -> str:
+    first, last = f.seconds(low), f.seconds(high)
+    return "" if first == last else f"{first} to {last}"
+
+
+SPREADS = {"train_seconds": ("Over seeds", _from_to)}
+
+
 def build(results: Results) -> Panel | NotApplicable:
-    """Costs with the protocol, ratios, and bars for time and throughput."""
+    """Costs of every method with the protocol, and ratios."""
     costs = costs_of(results.runs)
     if not costs:
         return NotApplicable("No run finished, so nothing was measured.")
-    tables = [_costs(costs, trained(results)), *_ratio_tables(results)]
-    return Panel(_sentences(results), tables, there((_time(costs), _throughput(costs))), _notes(results, costs))
+    of_methods = by_method(_costs(costs, trained(results)), [run for run, _ in costs], SPREADS)
+    return Panel(_sentences(results), [of_methods, *_ratio_tables(results)], notes=_notes(results, costs))
 
 
 def _sentences(results: Results) -> list[str]:
@@ -179,46 +184,6 @@ def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
         name = f"pairs-{key}-{f.slug(index, model)}"
         tables.append(Table(name, f"{model}: {title}, row over column", columns, rows, small=True))
     return tables
-
-
-def _time(costs: Costs) -> Chart:
-    divisor, unit, write = chart.unit_of("seconds", (training_seconds(run) or 0 for run, _ in costs))
-    parts = ["training steps", "prefix"]
-    rows = [
-        {
-            "name": run.name,
-            "series": part,
-            "series_order": i,
-            "value": chart.short(value / divisor),
-            "text": write(value),
-        }
-        for run, cost in costs
-        for i, (part, value) in enumerate(zip(parts, (cost.train_seconds, cost.prefix_seconds), strict=True))
-        if value > 0 or part == "training steps"
-    ]
-    tooltip = chart.tips(name="run", series="part", text="time")
-    series = parts if any(cost.prefix_seconds for _, cost in costs) else parts[:1]
-    spec = categories.bars(
-        rows,
-        x="value",
-        x_title=unit,
-        order=[run.name for run, _ in costs],
-        tooltip=tooltip,
-        series=series,
-        stacked=True,
-    )
-    return Chart("training-time", "Training time", "Bars: training seconds of each run, its prefix apart.", spec)
-
-
-def _throughput(costs: Costs) -> Chart | None:
-    known = [(run, cost.samples_per_second) for run, cost in costs if cost.samples_per_second is not None]
-    if not known:
-        return None
-    rows = [{"name": run.name, "value": chart.short(speed)} for run, speed in known]
-    tooltip = chart.tips(name="run", value=("samples/s", ",.1f"))
-    order = [run.name for run, _ in known]
-    spec = categories.bars(rows, x="value", x_title="training samples per second", order=order, tooltip=tooltip)
-    return Chart("throughput", "Throughput", "Bars: training samples per second of each run.", spec)
 
 
 def _notes(results: Results, costs: Costs) -> list[str]:
