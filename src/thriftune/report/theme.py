@@ -89,7 +89,7 @@ LIGHT = Theme(
     heat=("#f3f6fa", "#0b4f85"),
     ink_on_low="#000000",
     ink_on_high="#ffffff",
-    turn=0.75,
+    turn=0.74,
 )
 DARK = Theme(
     ink="#e8ebf0",

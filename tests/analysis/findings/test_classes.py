@@ -15,8 +15,8 @@ from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import classes
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
-from thriftune.report.render import TABLE_ROWS, write_report
 from thriftune.report.brief import lines
+from thriftune.report.render import TABLE_ROWS, write_report
 from thriftune.report.table import verdict_sentences
 from thriftune.results.store import Results
 
