@@ -136,7 +136,7 @@ def test_report_and_figures_are_written(written: Path) -> None:
     figures = sorted(each.name for each in (written / "figures").iterdir())
     assert "peak-memory.svg" in figures
     assert all(re.fullmatch(r"[a-z0-9-]+\.svg", name) for name in figures)
-    assert (written / "figures" / "storage.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (written / "figures" / "errors-by-class.svg").read_text(encoding="utf-8").startswith("<svg")
     again = path.read_bytes()
     (written / "figures" / "of-an-earlier-study.svg").touch()
     write_report(written)

@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from tests.report.swept import write_swept
 from tests.report.synthetic import VARIANTS, Variant, write
 
+from thriftune import wording as f
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
@@ -121,18 +122,26 @@ def _charts(results: Results) -> list[Chart]:
 def test_classification_matches_scikit_learn(studies: dict[str, Results]) -> None:
     results = studies["seeds"]
     panel = _applies(classification, results)
-    rows = {row["run"]: row for row in panel.tables[0].rows}
+    methods, runs = panel.tables[:2]
+    rows = {row["run"]: row for row in runs.rows}
     for run in results.done:
         frame = results.predictions(run)
         true, predicted = frame["label"].to_list(), frame["predicted"].to_list()
         assert rows[run.name]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
         assert rows[run.name]["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
         assert rows[run.name]["errors"] == sum(a != b for a, b in zip(true, predicted, strict=True))
-    table = next(table for table in panel.tables if table.caption == f"{results.done[0].name}, by class")
-    frame = results.predictions(results.done[0])
-    expected = precision_recall_fscore_support(frame["label"], frame["predicted"], labels=results.labels)
+    first = methods.rows[0]
+    scores = [rows[run.name]["accuracy"] for run in results.done if run.cell == first["run"]]
+    assert first["seeds"] == len(scores) == 2
+    assert first["accuracy"] == pytest.approx(np.mean(scores))
+    assert first["accuracy_spread"] == f.percent_range(min(scores), max(scores))
+    table = next(table for table in panel.tables if table.caption == f"{first['run']}, by class, means over seeds")
+    frames = [results.predictions(run) for run in results.done if run.cell == first["run"]]
+    expected = [
+        precision_recall_fscore_support(frame["label"], frame["predicted"], labels=results.labels) for frame in frames
+    ]
     found = [[row["precision"], row["recall"], row["f1"], row["support"]] for row in table.rows]
-    assert np.allclose(found, np.array(expected).T)
+    assert np.allclose(found, np.mean(expected, axis=0).T)
 
 
 def test_seeds_are_averaged(studies: dict[str, Results]) -> None:
