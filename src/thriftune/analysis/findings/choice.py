@@ -142,12 +142,20 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         place=standing.place,
         below=standing.below,
         memory=cell.memory,
-        memory_reason=UNMEASURED if cell.memory is None and standing.baseline else None,
+        memory_reason=_no_memory(standing),
         seconds=cell.seconds,
         stored_bytes=cell.stored,
         shared_bytes=shared,
         still_improving=standing.still_improving,
     )
+
+
+def _no_memory(standing: Standing) -> str | None:
+    """Why a baseline's memory is not known."""
+    cost = standing.cell.runs[0].cost
+    if standing.cell.memory is not None or not standing.baseline or cost is None:
+        return None
+    return cost.reasons.get("fit_memory_bytes", UNMEASURED)
 
 
 def predicted(name: str, model: str, found: Prediction) -> Candidate:

@@ -12,7 +12,7 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import Outcomes, outcomes
-from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, differing, is_baseline, learned
+from thriftune.analysis.findings.runs import CHANCE, Cell, by_model, cells, comparable, differing, is_baseline, learned
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics import inference
 from thriftune.analysis.statistics.inference import Difference, Measured
@@ -149,7 +149,7 @@ def _runs_without_support(results: Results) -> list[Unsupported]:
         elif not learned(run):
             found = trained(results).of(run)
             still = f" {AT}" if found is not None and found.improving else ""
-            reasons.setdefault(f"did not learn{still}: not above the majority class", []).append(run.name)
+            reasons.setdefault(f"did not learn{still}: {CHANCE}", []).append(run.name)
     return [Unsupported(names, reason) for reason, names in reasons.items()]
 
 

@@ -30,7 +30,7 @@ PROTOCOL_NAMES = {
     "early_stopping": "early stopping",
 }
 
-CHANCE = "its predictions do not depend on the labels"
+CHANCE = "predictions do not depend on the labels"
 """What is said of a run that did not learn."""
 
 MACHINE_KEYS = ("device", "gpu", "processor", "threads", "torch", "transformers")

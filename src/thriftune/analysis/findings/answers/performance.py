@@ -6,12 +6,12 @@ from thriftune import wording as f
 from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import (
+    CHANCE,
     Cell,
     cells,
     is_baseline,
     lacks,
     learned,
-    majority_share,
     not_learned,
     unfinished,
 )
@@ -37,11 +37,10 @@ def performance(results: Results) -> str:
         parts.append("No run finished, so there is nothing to compare.")
     parts += _baselines(ranked)
     if lost := not_learned(results):
-        share = majority_share(lost[0].test) if lost[0].test else 0.0
         names = [f"{run.name} ({f.percent(run.test.accuracy)})" for run in lost if run.test]
         verb, budget = "supports" if len(lost) == 1 else "support", at(training.still(*cells(lost)))
         parts.append(
-            f"{f.listing(names)} did not learn{budget}: not above the majority class ({f.percent(share)}); "
+            f"{f.listing(names)} did not learn{budget}: {'its' if len(lost) == 1 else 'their'} {CHANCE}; "
             f"{'it' if len(lost) == 1 else 'they'} {verb} no comparison."
         )
     if failed := unfinished(results):

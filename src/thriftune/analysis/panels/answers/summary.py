@@ -9,6 +9,7 @@ from thriftune.analysis.display.panel import Column, Panel, Table, metric
 from thriftune.analysis.findings.answers.cost import cost
 from thriftune.analysis.findings.answers.errors import error_behaviour
 from thriftune.analysis.findings.answers.performance import performance
+from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
 from thriftune.analysis.findings.profile import unusable, warnings
 from thriftune.analysis.findings.runs import (
     by_model,
@@ -35,7 +36,9 @@ COLUMNS = [
     Column("run", "Run"),
     metric("accuracy"),
     Column("interval", "95% interval"),
-    *map(metric, ("macro_f1", *COSTS)),
+    metric("macro_f1"),
+    Column("macro_f1_interval", "95% interval"),
+    *map(metric, COSTS),
     Column("remark", "Remark"),
 ]
 
@@ -45,7 +48,7 @@ def build(results: Results) -> Panel:
     sentences = [performance(results), cost(results), error_behaviour(results)]
     sentences += [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
-    rows = [_row(run, trained(results)) for run in results.runs]
+    rows = [_row(run, trained(results)) | macro_f1_interval(results, run) for run in results.runs]
     return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results))
 
 
@@ -81,8 +84,13 @@ def _notes(results: Results) -> list[str]:
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")
     found.append(
-        "Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind. Training time "
-        "includes running frozen layers once, where their output is kept. Did not learn: accuracy not above the "
-        "majority class share (exact one-sided binomial test at 5%)."
+        f"Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind.{_f1_note(results)} Training time "
+        "includes running frozen layers once, where their output is kept. Did not learn: predictions that do not depend "
+        "on the labels of the test texts (chi-square and agreement, or Fisher's exact test, at 5%)."
     )
     return found
+
+
+def _f1_note(results: Results) -> str:
+    why = no_macro_f1_interval(results)
+    return f" Macro F1 has none: {why}." if why else " Macro F1's are of the same kind."
