@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thriftune import wording as f
-from thriftune.analysis.findings.judgement import Judgement, judge
+from thriftune.analysis.findings.decision import choose_among
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, difference_sentence
 from thriftune.analysis.findings.training import Found, at, trained
@@ -17,7 +17,7 @@ def cost(results: Results) -> str:
     groups = [cells(group) for group in by_model(runs).values()]
     if not groups:
         return "No fine-tuned run learned, so no costs are compared."
-    parts = [_cost_of_model(judge(results), group, trained(results)) for group in groups]
+    parts = [_cost_of_model(results, group, trained(results)) for group in groups]
     surprises = [found for group in groups if (found := parameter_surprise(group))]
     parts += [max(surprises)[1]] if surprises else []
     parts += _stored([cell for group in groups for cell in group])
@@ -25,35 +25,30 @@ def cost(results: Results) -> str:
     return " ".join([*parts, *dict.fromkeys(mixed)])
 
 
-def _cost_of_model(judgement: Judgement, group: list[Cell], training: Found) -> str:
+def _cost_of_model(results: Results, group: list[Cell], training: Found) -> str:
     group = [cell for cell in group if cell.seconds is not None]
     if not group:
         return "Training time was not measured."
     if len(group) == 1:
         return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
-    other = max(group, key=lambda cell: cell.accuracy)
-    near = [cell for cell in group if cell is other or _close(judgement, other, cell)]
+    decision = choose_among(results, group)
+    other = decision.standings[0].cell
+    near = [each.cell for each in decision.standings if each.place in ("highest", "close")]
     fast = min(near if len(near) > 1 else group, key=lambda cell: cell.seconds or 0)
-    tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
+    tied = sum(each.score.value == decision.standings[0].score.value for each in decision.standings) > 1
     budget = at(training.still(*group))
-    role = f"one of the best classifiers{budget}" if tied else f"the best classifier{budget}"
+    role = f"{'one of those' if tied else 'that'} with the highest score of the fine-tuned{budget}"
     if other is fast:
         other, role = max(group, key=lambda cell: cell.seconds or 0), "the slowest"
     if other is fast:
         return f"All {len(group)} methods trained in {f.seconds(fast.seconds or 0)}."
     times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
     close = len(near) > 1 and len(near) < len(group) and role != "the slowest"
-    who = f"Among those close in accuracy{at(training.still(*group))} {fast.name}" if close else fast.name
+    who = f"Among those close to the best{at(training.still(*group))} {fast.name}" if close else fast.name
     text = f"{who} trained {_faster(fast, other)} {other.name}, {role} ({times})"
     if fast.memory and other.memory:
         text += f", and its memory peaked at {f.size(fast.memory)} against {f.size(other.memory)}"
     return " ".join([f"{text}.", *lightest(group, fast)])
-
-
-def _close(judgement: Judgement, best: Cell, cell: Cell) -> bool:
-    """Whether the best is not found to be better."""
-    verdict = judgement.between(best, cell)
-    return verdict is not None and verdict.against(best.name) != "better"
 
 
 def _stored(group: list[Cell]) -> list[str]:

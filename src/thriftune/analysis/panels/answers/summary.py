@@ -84,9 +84,9 @@ def _notes(results: Results) -> list[str]:
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")
     found.append(
-        f"Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind.{_f1_note(results)} Training time "
-        "includes running frozen layers once, where their output is kept. Did not learn: predictions that do not depend "
-        "on the labels of the test texts (chi-square and agreement, or Fisher's exact test, at 5%)."
+        f"Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind.{_f1_note(results)} "
+        "Training time includes running frozen layers once, where their output is kept. Did not learn: predictions "
+        "that do not depend on the labels of the test texts (chi-square and agreement, or Fisher's exact test, at 5%)."
     )
     return found
 

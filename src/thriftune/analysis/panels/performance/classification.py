@@ -8,6 +8,7 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
 from thriftune.analysis.findings.runs import (
     comparable,
     correct,
@@ -30,6 +31,7 @@ COLUMNS = [
     Column("accuracy", "Accuracy", "percent", higher_is_better=True),
     Column("interval", "95% interval"),
     Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
+    Column("macro_f1_interval", "95% interval"),
     Column("loss", "Loss", "number", higher_is_better=False),
     Column("errors", "Errors", "int", higher_is_better=False),
     Column("validation", "Validation accuracy", "percent", higher_is_better=True),
@@ -46,20 +48,21 @@ def build(results: Results) -> Panel | NotApplicable:
     """Scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
-    tables = [
-        Table("results", "Scores on the test texts.", COLUMNS, [_row(run, trained(results)) for run in results.runs])
-    ]
+    training = trained(results)
+    rows = [_row(run, training) | macro_f1_interval(results, run) for run in results.runs]
+    tables = [Table("results", "Scores on the test texts.", COLUMNS, rows)]
     scored = [(i, run, run.test) for i, run in enumerate(results.done) if run.test is not None]
     listed = classes.fitting(classes.LISTED, len(scored))
     tables += [_classes(i, run, test, listed) for i, run, test in scored]
     charts = [_f1(results)]
     drawn = classes.confusable(len(scored))
     charts += [_confusion(i, run, test, results.labels, classes.most_confused(run, drawn)) for i, run, test in scored]
+    few = no_macro_f1_interval(results)
     notes = [
-        "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind. They do not cover "
+        "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind, and normal on the logit for macro F1. They do not cover "
         "another seed's training.",
         "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
-        "that every class counts alike.",
+        "that every class counts alike." + (f" It has no interval: {few}." if few else ""),
     ]
     if sentence := difference_sentence(comparable(results)):
         notes.insert(0, sentence)

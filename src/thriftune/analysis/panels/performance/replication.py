@@ -149,7 +149,7 @@ def _accuracy_sentences(published: Published, matches: Matches) -> list[str]:
 
 
 def _chance_sentences(results: Results, published: Published) -> list[str]:
-    """Names the published accuracies that are not above the majority class (exact binomial test): no more is known of them."""
+    """Names the published accuracies that are not above the majority class (exact binomial test)."""
     share = _majority(results)
     lost = []
     for name, numbers in published.items():
