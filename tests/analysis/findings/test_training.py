@@ -160,7 +160,7 @@ def test_a_run_that_did_not_learn_and_was_still_improving(tmp_path: Path) -> Non
     results = write(tmp_path, Variant(texts=300)).load()
     results = _with(results, {"lora r64": RISING})
     assert "lora r64 (" in performance(results)
-    assert "did not learn at this budget: not above" in performance(results)
+    assert "did not learn at this budget: its predictions do not depend on the labels" in performance(results)
     assert "did not learn at this budget" in " ".join(said.sentences(results))
     assert "↗ Did not learn at this budget: lora r64." in summary_remarks(summarised(results))
     assert trained(results).more is not None

@@ -59,8 +59,8 @@ def build(results: Results) -> Panel | NotApplicable:
     charts += [_confusion(i, run, test, results.labels, classes.most_confused(run, drawn)) for i, run, test in scored]
     few = no_macro_f1_interval(results)
     notes = [
-        "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind, and normal on the logit for macro F1. They do not cover "
-        "another seed's training.",
+        "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind, and normal on the logit for "
+        "macro F1. They do not cover another seed's training.",
         "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
         "that every class counts alike." + (f" It has no interval: {few}." if few else ""),
     ]
