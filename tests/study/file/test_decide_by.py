@@ -42,6 +42,8 @@ def test_epochs_are_selected_by_macro_f1_unless_said_otherwise(metric: str) -> N
 
 def test_it_is_no_mistake_where_nothing_is_selected() -> None:
     assert study(decide_by="mcc", protocol={"keep": "last"}).decide_by == "mcc"
+    assert study(decide_by="mcc", methods=["tfidf"], models=[]).decide_by == "mcc"
+    assert study(decide_by="mcc", methods=["embeddings"]).decide_by == "mcc"
     single = {"name": "a", "model": "demo:minilm", "method": "full", "protocol": {"epochs": 1}}
     found = study(decide_by="macro_f1", runs=[single], methods=[], models=[])
     assert found.runs[0].protocol.select == "macro_f1"
