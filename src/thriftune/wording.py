@@ -147,6 +147,22 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def short_seconds(value: float) -> str:
+    """A duration in two digits or three: "0.4 s", "86 s", "3.5 min", "2.1 h"."""
+    if value < 0.0995:
+        return seconds(value)
+    unit, amount = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if value >= 2 * n), ("s", 1))
+    number = value / amount
+    return f"{round(number, 1 if number < 9.95 else 0):g} {unit}"
+
+
+def short_size(value: float) -> str:
+    """Bytes in two or three digits: "0.9 MB", "91 MB"; 1 MB is 1e6 bytes."""
+    amount, unit = size(value).split(" ")
+    number = float(amount.replace("−", "-"))
+    return f"{amount if unit == 'B' else f'{number:.0f}' if abs(number) >= 9.95 else f'{number:.1f}'} {unit}"
+
+
 def ratio(value: float) -> str:
     """A quotient as "1.8x"."""
     if value >= 10:

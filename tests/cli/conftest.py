@@ -52,13 +52,12 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
         render = SimpleNamespace(
             write_page=lambda analysis: analysis.out / "report.html",
-            write_report=lambda out: out / "report.html",
+            rewritten=lambda out: (SimpleNamespace(results=SimpleNamespace(runs=[])), out / "report.html"),
             write_figures=lambda out, charts: None,
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
-            summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
             search_lines=lambda results: [],
@@ -68,6 +67,15 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             verdict_sentences=lambda results: ["full is better than lora."],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
+        brief = SimpleNamespace(
+            board=lambda results: [{"Method": "full", "Acc. %": "80.0"}],
+            left_out=lambda results: None,
+            lines=lambda results: [
+                SimpleNamespace(name="Take", text="full: 80.0%.", command=False),
+                SimpleNamespace(name="Next (about 2 min)", text="thriftune compare x --set epochs=6", command=True),
+            ],
+        )
+        monkeypatch.setitem(sys.modules, "thriftune.report.brief", brief)
         monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
 
     return replace

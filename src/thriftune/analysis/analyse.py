@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from thriftune.analysis import panels
+from thriftune.analysis.display.colours import coloured, colours
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import training
 from thriftune.results.record import StudyResults
@@ -64,13 +65,14 @@ class Analysis:
 
 def analyse(results: Results) -> Analysis:
     """Asks every panel, once."""
-    sections, skipped = [], []
+    sections, skipped, hues = [], [], colours(results)
     for place in panels.places():
         answer = place.panel.build(results)
         if isinstance(answer, NotApplicable):
             skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason))
         else:
-            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, answer))
+            panel = coloured(answer, hues)
+            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, panel))
     return Analysis(results, sections, skipped)
 
 

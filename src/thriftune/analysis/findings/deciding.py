@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, cells, depends, is_baseline
@@ -15,7 +16,6 @@ from thriftune.analysis.statistics.metric_intervals import (
     BY_CLASS,
     Metric,
     measure,
-    score,
     weight_of_a_text,
     why_no_interval,
 )
@@ -108,14 +108,15 @@ def no_macro_f1_interval(results: Results) -> str | None:
     return why_no_interval("macro_f1", label, results.labels) if len(label) else "no run has test scores"
 
 
-def macro_f1_interval(results: Results, run: RunRecord) -> dict[str, str]:
-    """A table's entry: the 95% interval of one run's macro F1 over other texts, or why there is none."""
-    predicted = outcomes(results).predicted.get(run.run_id)
-    if predicted is None:
+def macro_f1_interval(results: Results, *runs: RunRecord) -> dict[str, str]:
+    """A table's entry: the 95% interval of a method's macro F1 over other texts, and seeds, or why there is none."""
+    known = outcomes(results).predicted
+    predicted = [known[run.run_id] for run in runs if run.run_id in known]
+    if not predicted:
         return {}
     if why := no_macro_f1_interval(results):
         return {"macro_f1_interval_reason": why}
     label, classes = outcomes(results).label, len(results.labels)
     weight = weight_of_a_text("macro_f1", label, classes)
-    found = score("macro_f1", measure("macro_f1", label, predicted[None], classes), weight)
+    found = score_of("macro_f1", measure("macro_f1", label, np.stack(predicted), classes), weight, groups_of(results))
     return {"macro_f1_interval": f.percent_range(found.low, found.high)}

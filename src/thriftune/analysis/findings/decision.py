@@ -13,12 +13,15 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
+from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
+from thriftune.analysis.findings.times import span, times, times_as_long
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
-from thriftune.analysis.statistics.metric_intervals import Metric, Score, score, weight_of_a_text
+from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.store import Results
 
 __all__ = ["Decision", "Standing", "choose_among", "costs", "decide", "headline", "scored", "statistics"]
@@ -48,6 +51,8 @@ class Standing:
     lost: int
     """Seeds of it that ended without a usable result."""
     deciding: Deciding
+    best_takes: TimeRatio | None = None
+    """How many times longer the best trained; None for the best itself, and where a time is not known."""
 
     @property
     def name(self) -> str:
@@ -145,13 +150,13 @@ def choose_among(
     results: Results, able: Sequence[Cell], lost: Sequence[Cell] = (), by: Costs = costs, *, limited: bool = False
 ) -> Decision:
     """The decision among these cells alone, `by` their costs; `lost` are shown and not compared."""
-    about, measured, training = deciding(results), scored(results), trained(results)
+    about, measured, training, groups = deciding(results), scored(results), trained(results), groups_of(results)
     tolerance = tolerance_of(results)
     methods = [measured[cell.name] for cell in able]
     choice = None
     if able and about.no_interval is None:
         margin = results.study.margin / 100
-        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, weight=about.weight)
+        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, groups=groups, weight=about.weight)
     means = [float(each.scores.mean()) for each in methods]
     best = choice.best if choice else int(np.argmax(means)) if means else None
     weight = weight_of_a_text(about.metric, outcomes(results).label, len(results.labels)) if measured else 0.0
@@ -159,12 +164,15 @@ def choose_among(
         Standing(
             cell=cell,
             place="not learned" if i >= len(able) else "highest" if i == best else _place(choice, i),
-            score=score(about.metric, measured[cell.name], weight),
+            score=score_of(about.metric, measured[cell.name], weight, groups),
             below=_below(choice, i) if choice and i < len(able) else None,
             could_be_best=i < len(able) and (choice is None or choice.compared.methods[i].could_be_best),
             still_improving=training.still(cell),
             lost=_lost(results, cell),
             deciding=about,
+            best_takes=times_as_long(results, able[best], cell)
+            if best is not None and cell is not able[best]
+            else None,
         )
         for i, cell in enumerate([*able, *lost])
     ]
@@ -236,15 +244,13 @@ def _lost_seeds(taken: Standing) -> str:
 
 
 def _cheaper(taken: Standing, best: Standing) -> str:
-    """ ", in half the time and a third of the memory": what taking it saves."""
-    parts = [
-        f"{_part(ours / theirs)} the {what}"
-        for what, ours, theirs in (
-            ("time", taken.cell.seconds, best.cell.seconds),
-            ("memory", taken.cell.memory, best.cell.memory),
-        )
-        if ours and theirs and theirs / ours >= WORTH
-    ]
+    """ ", in half the time and a third of the memory": what taking it saves; times beyond the machine's noise."""
+    parts = []
+    if taken.best_takes is not None and taken.best_takes.faster == "second":
+        parts.append(f"{_part(1 / taken.best_takes.value)} the time")
+    ours, theirs = taken.cell.memory, best.cell.memory
+    if ours and theirs and theirs / ours >= WORTH:
+        parts.append(f"{_part(ours / theirs)} the memory")
     return f", in {' and '.join(parts)}" if parts else ""
 
 
@@ -258,21 +264,20 @@ def _part(ratio: float) -> str:
 def _rival(decision: Decision) -> str:
     """The fastest method that could be the best too, and what keeps it from being taken."""
     best = decision.best
-    if best is None or not best.cell.seconds:
+    if best is None:
         return ""
     rivals = [
-        (seconds, each)
+        (each.best_takes, each)
         for each in decision.standings
-        if each.could_be_best and each is not best and (seconds := each.cell.seconds)
+        if each.could_be_best and each.best_takes is not None and each.best_takes.faster == "second"
     ]
-    faster = [(seconds, each) for seconds, each in rivals if best.cell.seconds / seconds >= WORTH]
-    if not faster:
+    if not rivals:
         return ""
-    seconds, rival = min(faster, key=lambda each: each[0])
+    longer, rival = max(rivals, key=lambda each: each[0].value)
     about = decision.deciding
     return (
-        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast and is "
-        f"not told apart from it, but may lie up to {about.apart(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains about {times(longer.value)} as fast "
+        f"({span(longer, ' to ')}), but may lie up to {about.apart(rival.at_most)} below."
     )
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
-from thriftune.analysis.statistics.metric_intervals import Counts, Metric, values
+from thriftune.analysis.statistics.metric_intervals import Counts, Metric, Score, transformed, values
 
 CHUNK = 4_000_000
 """Numbers of one batch of replicates."""
@@ -109,6 +109,41 @@ def clustered_difference(
     parts = {each.name: getattr(plain, each.name) for each in fields(Difference)}
     parts |= {"centre": centre, "text_part": max(plain.text_part, variance - plain.noise)}
     return ClusteredDifference(**parts, groups=int(groups.max()) + 1)
+
+
+def clustered_score(metric: Metric, method: Measured, weight: float, groups: Ints, level: float = 0.95) -> Score:
+    """A score's interval as `metric_intervals.score` has it, over other groups of texts and other seeds.
+
+    One run's accuracy has the interval of `accuracy`. Of several runs the seeds' part stays; the texts' part is that of
+    whole groups, at least that of single texts, with groups minus one degrees of freedom.
+    """
+    value, number = float(method.scores.mean()), int(groups.max()) + 1
+    if metric == "accuracy" and method.seeds == 1:
+        found = accuracy(method.contributions, groups, level)
+        return Score(value, found.low, found.high)
+    plain = float(method.contributions.var()) / len(groups)
+    text_part = plain * design_effect(method.contributions, groups) + weight**2 / 4
+    seed_part = 0.0
+    if method.seeds > 1:
+        text_part = max(0.0, text_part - method.floor / method.seeds)
+        seed_part = max(method.spread, method.floor) / method.seeds
+    parts = text_part**2 / max(1, number - 1)
+    if seed_part:
+        parts += seed_part**2 / (method.seeds - 1)
+    freedom = (text_part + seed_part) ** 2 / parts if parts else math.inf
+    reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(text_part + seed_part)
+    return transformed(metric, value, reach, weight / 2)
+
+
+def clustered_mcnemar(first: Floats, second: Floats, groups: Ints) -> float:
+    """The two-sided p value that two models are equally often right alone, where whole groups are drawn.
+
+    `first` and `second` have shape (texts,), 1 where right. The squared sum of the groups' differences over the sum of
+    their squares, chi-squared with one degree of freedom (Yang, Sun and Hardin, 2010).
+    """
+    by_group = np.bincount(groups, weights=first - second)
+    squares = float(by_group @ by_group)
+    return float(stats.chi2.sf(by_group.sum() ** 2 / squares, 1)) if squares else 1.0
 
 
 def bootstrap(

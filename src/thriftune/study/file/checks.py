@@ -197,6 +197,8 @@ def _text(study: StudySettings) -> Problems:
     for index, column in enumerate(data.keep):
         if column in (*data.text, data.label):
             yield f"data.keep.{index}", f'"{column}" has no effect; test.parquet holds it anyway'
+    if data.group is not None and data.group == data.label:
+        yield "data.group", f'"{data.group}" is the label column; texts of one label do not belong together by that'
     if data.pair == "one_segment" and len(data.text) == 1:
         yield "data.pair", "has no effect with one text column"
     if isinstance(data.source, dict):

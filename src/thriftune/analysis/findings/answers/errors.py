@@ -1,85 +1,89 @@
-"""How the runs err, in words: on other texts than each other or not, on which label most, and what they take it for."""
+"""Where the methods err, in a few words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from thriftune import wording as f
-from thriftune.analysis.findings.errors import overlap
+from thriftune.analysis.findings.answers.answer import Answer, fitted
+from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import comparable, correct, errors
-from thriftune.results.record import RunRecord
+from thriftune.analysis.findings.predictions import outcomes
+from thriftune.analysis.statistics.basics import Floats
 from thriftune.results.store import Results
 
-HARDEST_NAMED = 5
-"""Labels that the sentence on errors names at most."""
-
-
 FEWEST_ERRORS = 10
-"""With fewer, a share of a run's errors says next to nothing."""
+"""With fewer, a share of a method's errors says next to nothing."""
+FEWEST_TEXTS = 10
+"""Of a label, for its error rate to be named."""
 
 
 @once
-def error_behaviour(results: Results) -> str:
-    """Whether methods err on other texts than seeds do, on which label the runs err most, and what for."""
-    runs = [run for run in comparable(results) if run.test and correct(run.test) < run.test.texts]
-    if not runs:
-        return "No fine-tuned run that learned made errors to compare."
-    return " ".join([*overlap.brief(results), _labels(results, runs)])
+def errors(results: Results) -> Answer:
+    """The label that is missed most, and on how many texts the two best methods give different answers."""
+    return Answer("Errors", fitted(_sentences(results, decide(results))), "labels", "errors")
 
 
-def _labels(results: Results, learners: list[RunRecord]) -> str:
-    runs = [run for run in learners if run.test and errors(run.test) >= FEWEST_ERRORS]
-    if not runs:
-        return f"No run that learned made {FEWEST_ERRORS} errors: too few to say on which label most are."
-    hardest: dict[str, list[float]] = {}
-    names: dict[str, list[str]] = {}
-    for run in runs:
-        label, share = _hardest(run, results.labels)
-        hardest.setdefault(label, []).append(share)
-        names.setdefault(label, []).append(run.name)
-    if len(hardest) == 1:
-        label, shares = next(iter(hardest.items()))
-        which = "that learned" if len(runs) == len(learners) else f"with {FEWEST_ERRORS} errors or more"
-        who = f"{runs[0].name} errs" if len(runs) == 1 else f"All {len(runs)} runs {which} err"
-        whose = "its" if len(runs) == 1 else "their"
-        base = f.percent(_support(runs[0], results.labels, label))
-        text = f"{who} most on texts labelled {label}: {_span(shares)} of {whose} errors"
-        text += f" ({base} of the test texts)."
+def _sentences(results: Results, decision: Decision) -> Iterator[str]:
+    found = [each for each in decision.tuned if each.place != "not learned"]
+    found = found or [each for each in decision.standings if each.place != "not learned"]
+    if not found:
+        yield "No method learned, so no errors are compared."
+        return
+    texts = len(outcomes(results).label)
+    missed = _missed(results, found[0])
+    if missed * texts < FEWEST_ERRORS:
+        number = round(missed * texts)
+        yield f"{found[0].name} made {f.plural(number, 'error')} in {f.count(texts)} texts."
     else:
-        most = sorted(hardest, key=lambda label: -len(names[label]))
-        each = [f"{f.listing(names[label], 4)} on {label} ({_span(hardest[label])} of errors)" for label in most]
-        if len(each) > HARDEST_NAMED:
-            left = len(each) - HARDEST_NAMED + 1
-            each = [*each[: HARDEST_NAMED - 1], f"the others on {left} further labels"]
-        text = f"The runs err most on texts of different labels: {'; '.join(each)}."
-    return f"{text} {_confusion(runs, results.labels)}"
+        yield from _labels(results, found)
+    if len(found) > 1:
+        yield f"The two best disagree on {f.share(_disagreement(results, *found[:2]))} of texts."
 
 
-def _span(shares: list[float]) -> str:
-    return f.percent_range(min(shares), max(shares), 0)
+def _labels(results: Results, found: list[Standing]) -> Iterator[str]:
+    """The label with the highest share of wrong texts, of all methods or of the best one."""
+    label = outcomes(results).label
+    support = np.bincount(label, minlength=len(results.labels))
+    enough = np.flatnonzero(support >= FEWEST_TEXTS)
+    if len(enough) < 2:
+        return
+    rates = np.stack([_rates(results, each) for each in found])[:, enough]
+    worst = rates.argmax(axis=1)
+    shared = len(found) > 1 and bool((worst == worst[0]).all())
+    means = rates.mean(axis=0) if shared else rates[0]
+    top = int(worst[0])
+    rest = np.delete(means, top)
+    who = "All err" if shared else f"{found[0].name} errs"
+    others = f.percent_range(float(rest.min()), float(rest.max()), 0)
+    name = results.labels[int(enough[top])]
+    yield f"{who} most on {name} ({f.percent(float(means[top]), 0)} wrong; others {others})."
 
 
-def _hardest(run: RunRecord, labels: list[str]) -> tuple[str, float]:
-    confusion = run.test.confusion if run.test else []
-    wrong = [sum(row) - row[i] for i, row in enumerate(confusion)]
-    top = max(range(len(wrong)), key=lambda i: wrong[i])
-    return labels[top], wrong[top] / max(1, sum(wrong))
+def _rates(results: Results, standing: Standing) -> Floats:
+    """The share of each label's texts that were classified wrongly, the mean over seeds, shape (labels,)."""
+    known = outcomes(results)
+    support = np.bincount(known.label, minlength=len(results.labels))
+    wrong = np.mean(
+        [
+            np.bincount(known.label[known.predicted[run.run_id] != known.label], minlength=len(support))
+            for run in standing.cell.runs
+        ],
+        axis=0,
+    )
+    return np.asarray(wrong / np.maximum(support, 1), dtype=np.float64)
 
 
-def _support(run: RunRecord, labels: list[str], label: str) -> float:
-    confusion = run.test.confusion if run.test else []
-    return sum(confusion[labels.index(label)]) / max(1, sum(map(sum, confusion)))
+def _missed(results: Results, standing: Standing) -> float:
+    """The share of all texts that were classified wrongly, the mean over seeds."""
+    known = outcomes(results)
+    return float(np.mean([(known.predicted[run.run_id] != known.label).mean() for run in standing.cell.runs]))
 
 
-def _confusion(runs: list[RunRecord], labels: list[str]) -> str:
-    pairs: dict[tuple[str, str], int] = {}
-    for run in runs:
-        confusion = run.test.confusion if run.test else []
-        _, i, j = max((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j)
-        pairs[labels[i], labels[j]] = pairs.get((labels[i], labels[j]), 0) + 1
-    (true, predicted), number = max(pairs.items(), key=lambda item: item[1])
-    if len(runs) == 1:
-        return f"Its most frequent confusion: {true} taken for {predicted}."
-    if number == 1:
-        return "Their most frequent confusions all differ."
-    share = f"all {len(runs)}" if number == len(runs) else f"{number} of {len(runs)}"
-    return f"The most frequent confusion in {share}: {true} taken for {predicted}."
+def _disagreement(results: Results, first: Standing, second: Standing) -> float:
+    """The share of texts that two methods' runs label differently, the mean over their pairs of seeds."""
+    known = outcomes(results).predicted
+    pairs = [(known[a.run_id] != known[b.run_id]).mean() for a in first.cell.runs for b in second.cell.runs]
+    return float(np.mean(pairs))

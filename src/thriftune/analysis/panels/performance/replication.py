@@ -6,6 +6,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.groups import cell_interval
 from thriftune.analysis.findings.published_costs import (
     Matches,
     Published,
@@ -58,9 +59,9 @@ def build(results: Results) -> Panel | NotApplicable:
         tables.append(Table("published-f1", "F1 by class", columns, rows))
     if ratios:
         tables.insert(0, ratio_table(ratios))
-    sentences = [*_accuracy_sentences(published, matches), *_chance_sentences(results, published)]
+    sentences = [*_accuracy_sentences(results, published, matches), *_chance_sentences(results, published)]
     sentences += ratio_sentences(ratios)
-    statistics = {"ratios": [vars(ratio) for ratio in ratios], "entries": _entries(published, matches)}
+    statistics = {"ratios": [vars(ratio) for ratio in ratios], "entries": _entries(results, published, matches)}
     return Panel(sentences, tables, notes=_notes(published, matches), statistics=statistics)
 
 
@@ -112,21 +113,21 @@ def _class_rows(published: Published, matches: Matches) -> list[dict[str, Any]]:
     return rows
 
 
-def _entries(published: Published, matches: Matches) -> list[dict[str, Any]]:
+def _entries(results: Results, published: Published, matches: Matches) -> list[dict[str, Any]]:
     """Each published accuracy with the measured 95% interval and whether it lies inside; None where none is."""
     rows = []
     for name, numbers in published.items():
         if numbers.get("accuracy") is None:
             continue
         tested = [run for run in matches[name] if run.test is not None]
-        low, high = Cell(name, tested).interval if tested else (None, None)
+        low, high = cell_interval(results, Cell(name, tested)) if tested else (None, None)
         inside = None if low is None or high is None else low <= numbers["accuracy"] <= high
         rows.append({"run": name, "published": numbers["accuracy"], "interval_95": [low, high], "inside": inside})
     return rows
 
 
-def _accuracy_sentences(published: Published, matches: Matches) -> list[str]:
-    known = [entry for entry in _entries(published, matches) if entry["inside"] is not None]
+def _accuracy_sentences(results: Results, published: Published, matches: Matches) -> list[str]:
+    known = [entry for entry in _entries(results, published, matches) if entry["inside"] is not None]
     if not known:
         return ["No measured accuracy stands beside a published one."]
     inside = [entry["run"] for entry in known if entry["inside"]]
