@@ -148,8 +148,8 @@ def dependence_of(scores: Scores) -> Dependence:
 def _dependence(confusion: list[list[int]]) -> Dependence:
     """The order of the texts does not matter, so the matrix is all that the test needs."""
     table = np.array(confusion, dtype=np.int64)
-    label, predicted = (each[table > 0] for each in np.indices(table.shape))
-    texts = table[table > 0]
+    label, predicted = np.nonzero(table)
+    texts = table[label, predicted]
     return dependence(np.repeat(label, texts), np.repeat(predicted, texts), len(table))
 
 

@@ -69,8 +69,8 @@ def _notes(results: Results, left: int) -> list[str]:
     few = no_macro_f1_interval(results)
     notes = [
         "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind; of several seeds from the "
-        "lowest to the highest end. They do not cover another seed's training. Macro F1's are normal on the logit, over "
-        "texts and seeds.",
+        "lowest to the highest end. They do not cover another seed's training. Macro F1's are normal on the logit, "
+        "over texts and seeds.",
         "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
         "that every class counts alike." + (f" It has no interval: {few}." if few else ""),
     ]
