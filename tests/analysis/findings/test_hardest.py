@@ -1,4 +1,4 @@
-"""What is said of the labels that are got wrong: the hardest first, in at most thirty words, and nothing without content."""
+"""What is said of the labels got wrong: the hardest first, in at most thirty words, nothing without content."""
 
 from __future__ import annotations
 
