@@ -8,7 +8,7 @@ from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, Panel, Table, metric
 from thriftune.analysis.findings.groups import interval
 from thriftune.analysis.findings.groups import sentence as counting
-from thriftune.analysis.findings.profile import unusable, warnings
+from thriftune.analysis.findings.profile import unusable
 from thriftune.analysis.findings.runs import (
     by_model,
     cells,
@@ -19,6 +19,8 @@ from thriftune.analysis.findings.runs import (
     learned,
     training_seconds,
 )
+from thriftune.analysis.findings.threats import statistics as of_threats
+from thriftune.analysis.findings.threats import threats
 from thriftune.analysis.findings.training import losses, others, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -26,8 +28,6 @@ from thriftune.results.store import Results
 TITLE = "All runs"
 QUESTION = "What did each run score and cost?"
 
-MOST_WARNINGS = 4
-"""Remarks on the data that stand on the first screen; all stand with the data."""
 COSTS = ("peak_memory_bytes", "seconds", "samples_per_second", "trained_parameters", "stored_bytes")
 COLUMNS = [
     Column("run", "Run"),
@@ -39,11 +39,12 @@ COLUMNS = [
 
 
 def build(results: Results) -> Panel:
-    """What the data needs, how training ended, and all runs."""
-    sentences = [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
+    """What threatens the study, how training ended, and all runs."""
+    sentences = [*(threat.words for threat in threats(results)), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
     rows = [_row(results, run) for run in results.runs]
-    return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results))
+    found = {"threats": of_threats(results)}
+    return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results), statistics=found)
 
 
 def _row(results: Results, run: RunRecord) -> dict[str, Any]:

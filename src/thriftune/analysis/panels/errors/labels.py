@@ -190,7 +190,7 @@ def _chart(labels: list[str], wrong: list[Wrong], by: str) -> Chart:
     share = ("error rate" if by == "true" else "share of its errors", ".1%")
     tooltip = chart.tips(column="method", name=f"{by} label", share=share, count=("errors", ","))
     across, down = [each.name for each in wrong[:METHODS]], [labels[i] for i in shown]
-    spec = matrix(rows, down=down, across=across, tooltip=tooltip, fitted=True)
+    spec = matrix(rows, down=down, across=across, tooltip=tooltip)
     title = "Error rate by true label" if by == "true" else "Errors by predicted label"
     description = f"Matrix: {CAPTIONS[by][0].lower()}{CAPTIONS[by][1:-1]}, the most errors first; darker is more."
     return Chart(f"errors-by-{by}", title, description, spec)

@@ -110,10 +110,10 @@ def _chart(results: Results, found: Overlap) -> Chart | None:
     if len(names) < 2:
         return None
     tooltip = chart.tips(name="method", column="and", share=("only one of the two is right", ".1%"), pair="of")
-    spec = matrix(rows, down=names, across=names, tooltip=tooltip, fitted=True)
+    spec = matrix(rows, down=names, across=names, tooltip=tooltip)
     description = (
         "Matrix: the share of test texts that exactly one of two methods got right, the best method first; on the "
-        "diagonal two seeds of one method, where there are several. Darker is more."
+        "diagonal two seeds of one method, where there are several. The stronger the colour, the more."
     )
     if left := sum(bool(runs) for runs in methods.values()) - len(names):
         description += f" {left} methods that scored lower are left out."

@@ -56,7 +56,8 @@ def build(results: Results) -> Panel | NotApplicable:
     listed = classes.fitting(classes.LISTED, len(shown))
     tables += [scores_table(i, cell, listed) for i, cell in enumerate(shown)]
     drawn = classes.confusable(len(shown))
-    charts = there([error_rates(results, methods)])
+    learnt = [each.cell for each in decide(results).standings if each.place != "not learned"]
+    charts = there([error_rates(results, learnt or methods)])
     charts += [confusion(i, cell, results.labels, drawn) for i, cell in enumerate(shown)]
     return Panel(_sentences(results), tables, charts, _notes(results, len(methods) - len(shown)), open_charts=1)
 
