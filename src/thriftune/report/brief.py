@@ -10,6 +10,7 @@ from thriftune.analysis.findings.answers.cost import cost
 from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.findings.decision import Decision, Standing, decide, headline
+from thriftune.analysis.findings.training import AT
 from thriftune.metrics import METRICS
 from thriftune.results.store import Results
 
@@ -83,7 +84,10 @@ def lines(results: Results) -> list[Line]:
     """What to take, what to be careful of, costs, errors and the next command; the report's path is the sixth."""
     decision = decide(results)
     taken, careful = headline(decision), caution(results)
-    out = [Line("Take", taken.removeprefix("Take "))]
+    budget = f"{AT.capitalize()}, take "
+    at_this = taken.startswith(budget)
+    name = f"Take, {AT}" if at_this else "Take"
+    out = [Line(name, taken.removeprefix(budget).removeprefix("Take "))]
     if careful:
         out.append(Line("Careful", careful.words))
     if decision.taken is not None:

@@ -8,7 +8,11 @@ from thriftune.analysis.findings.memo import once
 from thriftune.results.store import Results
 
 
+SHORT = 20
+"""Words, so that the first screen stays within its 250."""
+
+
 @once
 def errors(results: Results) -> Answer:
     """The label that is missed most, and on how many texts exactly one of the two best methods is right."""
-    return Answer("Errors", hardest(results), "labels", "errors")
+    return Answer("Errors", hardest(results, SHORT), "labels", "errors")
