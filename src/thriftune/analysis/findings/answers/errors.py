@@ -7,7 +7,6 @@ from thriftune.analysis.findings.errors.hardest import hardest
 from thriftune.analysis.findings.memo import once
 from thriftune.results.store import Results
 
-
 SHORT = 20
 """Words, so that the first screen stays within its 250."""
 
