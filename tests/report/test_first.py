@@ -85,7 +85,7 @@ def test_nothing_is_said_that_the_decision_does_not_hold(results: Results) -> No
     assert "not beaten" not in text.lower()
     if decision.one_seed:
         assert "better" not in text.replace("shown to be better than", "")
-    assert said[0].startswith(f"Take {taken.name}: " if taken else "Take none")
+    assert re.match(rf"(T|At this budget, t)ake {re.escape(taken.name)}: " if taken else "Take none", said[0])
     for name in re.findall(r"(?:^|\. |, )([\w ]+?)(?:, without fine-tuning,)? scored higher than all", said[-3]):
         assert best is not None
         assert name == best.name
@@ -121,7 +121,7 @@ def test_the_table_has_a_row_for_every_method(results: Results) -> None:
 def test_the_terminal_has_six_lines_at_most(results: Results) -> None:
     found = lines(results)
     assert len(found) <= 5, "the report's path is the sixth"
-    assert found[0].name == "Take"
+    assert found[0].name in ("Take", "Take, at this budget")
     assert len(board(results)) == min(12, len(decide(results).standings))
     assert sum(each.command for each in found) <= 1
 
@@ -161,6 +161,21 @@ def test_lost_seeds_and_methods_are_named(tmp_path: Path) -> None:
     assert found is not None
     assert found.words.startswith("full lost 1 of its 3 seeds.")
     assert "Without a result: full on xxl (out of memory)." in found.words
+
+
+def test_where_nothing_learned_the_labels_come_first(tmp_path: Path) -> None:
+    found = caution(write_board(tmp_path, STUDIES["nothing learned"]["methods"], texts=600).load())
+    assert found is not None
+    assert found.bold == "No fine-tuned method learned."
+    assert found.options == "--set protocol.epochs=4"
+
+
+def test_different_protocols_are_named(tmp_path: Path) -> None:
+    results = write_board(tmp_path, DEMO, seeds=3, texts=600).load()
+    runs = [replace(r, protocol=r.protocol | {"batch_size": 8}) if r.cell == "full" else r for r in results.runs]
+    found = caution(Results(results.store, replace(results.study, runs=runs)))
+    assert found is not None
+    assert found.words == "These methods ran under different protocols. They differ in batch size 32 and 8."
 
 
 def test_facts(demo: Results) -> None:

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from thriftune.cli.options import Only, Overrides, StudyFile, Verbose, Without, slug
-from thriftune.cli.output import say_interrupted
-from thriftune.cli.summary import print_summary
+from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import from_unread
 
 EXAMPLES = [

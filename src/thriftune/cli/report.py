@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from thriftune.cli.options import Verbose
-from thriftune.cli.summary import print_summary
+from thriftune.cli.output import print_summary
 
 EXAMPLES = ["thriftune report results", "thriftune report results --verbose"]
 

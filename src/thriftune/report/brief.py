@@ -10,6 +10,7 @@ from thriftune.analysis.findings.answers.cost import cost
 from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.findings.decision import Decision, Standing, decide, headline
+from thriftune.analysis.findings.training import AT
 from thriftune.metrics import METRICS
 from thriftune.results.store import Results
 
@@ -70,18 +71,27 @@ def _below(decision: Decision, each: Standing) -> str:
     lag = decision.best.score.value - each.score.value
     if each.below is None:
         return f.signed_points(lag)
-    return f"{f.signed_points(lag)} ({f.points_range(*each.below)})"
+    least, most = (f.signed_points(end) for end in each.below)
+    return f"{f.signed_points(lag)} ({least}…{most})"
+
+
+def _first(text: str) -> str:
+    """The first of some sentences; all stand on the page."""
+    return text.partition(". ")[0].removesuffix(".") + "."
 
 
 def lines(results: Results) -> list[Line]:
     """What to take, what to be careful of, costs, errors and the next command; the report's path is the sixth."""
     decision = decide(results)
     taken, careful = headline(decision), caution(results)
-    out = [Line("Take", taken.removeprefix("Take "))]
+    budget = f"{AT.capitalize()}, take "
+    at_this = taken.startswith(budget)
+    name = f"Take, {AT}" if at_this else "Take"
+    out = [Line(name, taken.removeprefix(budget).removeprefix("Take "))]
     if careful:
         out.append(Line("Careful", careful.words))
     if decision.taken is not None:
-        out += [Line("Cost", cost(results).text), Line("Errors", errors(results).text)]
+        out += [Line("Cost", _first(cost(results).text)), Line("Errors", _first(errors(results).text))]
     if careful and careful.command:
         out.append(Line(f"Next ({careful.time})" if careful.time else "Next", careful.command, command=True))
     elif len(decision.standings) > 1 and decision.taken is not None:

@@ -63,7 +63,9 @@ def _merged(columns: list[Column], rows: list[Row], spreads: dict[str, tuple[str
         if not known and (reason := next(reasons, None)):
             out[f"{column.name}_reason"] = reason
         if column.name in spreads:
-            out[f"{column.name}_spread"] = spreads[column.name][1](min(known), max(known)) if len(known) > 1 else ""
+            write = spreads[column.name][1]
+            low, high = min(known, default=0), max(known, default=0)
+            out[f"{column.name}_spread"] = "" if write(low, low) == write(high, high) else write(low, high)
     return out
 
 

@@ -88,7 +88,7 @@ def _settling(results: Results, decision: Decision, one_seed: bool) -> More | No
     training = trained(results)
     still = [each.run for each in training.improving]
     if decision.tuned and all(each.place == "not learned" for each in decision.tuned):
-        still = [run for each in decision.tuned for run in each.cell.runs]
+        return more(results, [run for each in decision.tuned for run in each.cell.runs], [])
     if not still and not one_seed:
         return None
     limited = [each.run for each in training.runs if each.state == "limit"]

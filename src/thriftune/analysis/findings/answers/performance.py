@@ -66,7 +66,7 @@ def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
     score = f.percent(top.score.value)
     if top.could_be_best:
         yield f"{top.name} ({score}) is not told apart from the best."
-    elif below:
+    elif below and not any(each.still_improving for each in decision.tuned):  # else the caution takes its room
         verb = "is" if len(below) == 1 else "are"
         yield naming(below, ROOM, lambda names: f"{names} {verb} below {top.name}.")
 

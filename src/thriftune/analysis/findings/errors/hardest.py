@@ -20,13 +20,13 @@ LONGEST = 40
 """Characters of a label, beyond which it is cut."""
 
 
-def hardest(results: Results) -> str:
-    """The label that is wrong most often and how far the two best methods differ; at most MOST_WORDS words."""
+def hardest(results: Results, most: int = MOST_WORDS) -> str:
+    """The label that is wrong most often and how far the two best methods differ; at most so many words."""
     text = ""
     for forms in sentences(results):
         for form in forms:
             longer = f"{text} {form}".strip()
-            if len(longer.split()) <= MOST_WORDS:
+            if len(longer.split()) <= most:
                 text = longer
                 break
     return text

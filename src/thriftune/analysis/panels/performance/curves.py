@@ -167,6 +167,9 @@ def _of_method(
     description = (
         f"Lines: validation {what} of {cell.name} by epoch{seeds}; training in grey. All methods share the axes."
     )
+    low, high = ends[1]
+    if any(not low <= point.y <= high for point in points if point.split == "validation"):
+        description += " It did not learn, and lies outside them."
     return Chart(f"{what}-{f.slug(index, cell.name)}", f"{cell.name}: {what}", description, spec, small=True)
 
 
