@@ -12,7 +12,7 @@ from rich.text import Text
 from thriftune import errors
 from thriftune import wording as f
 
-DROPPED = ("Samples/s", "F1 %", "Stored", "Trained", "95%")
+DROPPED = ("Samples/s", "F1 %", "Stored", "Trained", "95%", "Memory", "Time")
 """Columns of the final table that a narrow terminal does without, the first of them first."""
 NAME_WIDTH = 16
 """Of the longest run's name, what must fit on one line."""

@@ -8,8 +8,6 @@ from typing import Any
 
 from thriftune.metrics import METRICS
 
-UNKNOWN = "not known"
-
 
 def percent(share: float, digits: int = 1) -> str:
     """A share from 0 to 1 as "77.2%"."""
@@ -145,6 +143,22 @@ def seconds(value: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(round(value / 60), 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def short_seconds(value: float) -> str:
+    """A duration in two digits or three: "0.4 s", "86 s", "3.5 min", "2.1 h"."""
+    if value < 0.0995:
+        return seconds(value)
+    unit, amount = next(((u, n) for u, n in (("h", 3600), ("min", 60)) if value >= 2 * n), ("s", 1))
+    number = value / amount
+    return f"{round(number, 1 if number < 9.95 else 0):g} {unit}"
+
+
+def short_size(value: float) -> str:
+    """Bytes in two or three digits: "0.9 MB", "91 MB"; 1 MB is 1e6 bytes."""
+    amount, unit = size(value).split(" ")
+    number = float(amount.replace("−", "-"))
+    return f"{amount if unit == 'B' else f'{number:.0f}' if abs(number) >= 9.95 else f'{number:.1f}'} {unit}"
 
 
 def ratio(value: float) -> str:

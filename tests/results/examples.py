@@ -10,6 +10,7 @@ from thriftune.results.profile import (
     DataProfile,
     DataWarning,
     Dropped,
+    Groups,
     Histogram,
     Lengths,
     RobustnessProfile,
@@ -58,6 +59,9 @@ COST = Cost(
     train_cpu_seconds=2.5,
     train_waited_seconds=0.1,
     load_at_start=0.5,
+    fit_memory_bytes=70,
+    threads=2,
+    search_seconds=0.5,
 )
 PREDICTION = Prediction(
     peak_memory_bytes=20,
@@ -119,7 +123,8 @@ STUDY = StudyResults(
         dropped=[Dropped("train", "no label", 2)],
         shared=[SharedText("train", "test", 1, None, 4)],
         notes=["a note"],
-        warnings=[DataWarning("few_rows", "Few rows.", "Get more.")],
+        warnings=[DataWarning("few_rows", "Few rows.", "Get more.", 0.02)],
+        groups=Groups("user", "user", 40, 100, None),
     ),
     runs=[RUN],
     margin=0.5,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from thriftune.analysis import panels
+from thriftune.analysis.display.colours import coloured, colours
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import training
 from thriftune.results.record import StudyResults
@@ -32,6 +33,8 @@ class Skipped:
     group: str
     title: str
     reason: str
+    quiet: bool = False
+    """Whether the page does not say so either."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,14 @@ class Analysis:
 
 def analyse(results: Results) -> Analysis:
     """Asks every panel, once."""
-    sections, skipped = [], []
+    sections, skipped, hues = [], [], colours(results)
     for place in panels.places():
         answer = place.panel.build(results)
         if isinstance(answer, NotApplicable):
-            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason))
+            skipped.append(Skipped(place.name, place.group, place.panel.TITLE, answer.reason, answer.quiet))
         else:
-            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, answer))
+            panel = coloured(answer, hues)
+            sections.append(Section(place.name, place.group, place.panel.TITLE, place.panel.QUESTION, panel))
     return Analysis(results, sections, skipped)
 
 

@@ -1,20 +1,16 @@
-"""`thriftune compare`: runs a study, writes its report, prints what it says."""
+"""`thriftune compare`: runs a study, writes its report, prints what to take."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from thriftune.cli.options import Only, Overrides, StudyFile, Without, slug
-from thriftune.cli.output import print_training, say_interrupted
+from thriftune.cli.options import Only, Overrides, StudyFile, Verbose, Without, slug
+from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import from_unread
-from thriftune.errors import printable
-
-if TYPE_CHECKING:
-    from thriftune.analysis.analyse import Analysis
 
 EXAMPLES = [
     "thriftune compare",
@@ -32,8 +28,9 @@ def compare(
     only: Only = None,
     without: Without = None,
     overrides: Overrides = None,
+    verbose: Verbose = False,
 ) -> None:
-    """Run every model and method of a study, write the report and print the verdicts.
+    """Run every model and method of a study, write the report and print what to take.
 
     Runs that are done already are taken from the folder; the same command resumes an interrupted study.
     """
@@ -58,40 +55,10 @@ def compare(
             raise
         raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
-        _print_summary(analysis, report_path)
+        print_summary(analysis, report_path, verbose)
         sys.stdout.flush()
     except OSError as error:
         if not from_unread(error, sys.stdout, sys.stderr):
             raise  # else nobody reads what is printed: the results are on disk
     if any(run.status != "done" for run in analysis.results.runs):
         raise typer.Exit(1)
-
-
-def _print_summary(analysis: Analysis, report_path: Path) -> None:
-    from thriftune.report.table import (
-        search_lines,
-        summary_notes,
-        summary_remarks,
-        summary_rows,
-        summary_sentences,
-        summary_training,
-        verdict_sentences,
-    )
-    from thriftune.terminal import print_table, print_text
-
-    print_table(summary_rows(analysis))
-    for remark in summary_remarks(analysis):
-        print_text(remark)
-    print_training(*summary_training(analysis.results))
-    for sentence in [*summary_sentences(analysis), *summary_notes(analysis)]:
-        print_text(f"\n{sentence}")
-    for number, line in enumerate(search_lines(analysis)):
-        print_text(line if number else f"\nSearch:\n{line}")
-    for number, sentence in enumerate(verdict_sentences(analysis)):
-        print_text(sentence if number else f"\nVerdicts:\n{sentence}")
-    for run in analysis.results.runs:
-        if run.status != "done":
-            typer.echo(
-                f"\n{run.name}: {run.status.replace('_', ' ')}. {printable(run.message or '')}".rstrip(), err=True
-            )
-    typer.echo(f"\nReport: {report_path}")

@@ -19,6 +19,7 @@ Only = Annotated[
 Without = Annotated[
     list[str] | None, typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print every run, verdict and note as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from thriftune.errors import printable
+
+if TYPE_CHECKING:
+    from thriftune.analysis.analyse import Analysis
 
 
 def print_json(document: Any) -> None:
@@ -35,3 +39,54 @@ def print_training(sentences: list[str], command: str | None) -> None:
         print_text(sentence if number else f"\n{sentence}")
     if command is not None:
         typer.echo(f"  {printable(command)}")
+
+
+def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) -> None:
+    """The methods, the best first, and at most six lines, the last of them the report's path."""
+    from thriftune.report.brief import board, left_out, lines
+    from thriftune.terminal import print_table, print_text
+
+    if verbose:
+        _print_details(analysis)
+    results = analysis.results
+    rows = board(results)
+    if rows:
+        print_table(rows)
+    if more := left_out(results):
+        print_text(more)
+    for each in lines(results):
+        if each.command:
+            typer.echo(f"{each.name}: {printable(each.text)}")
+        else:
+            print_text(f"{each.name}: {each.text}")
+    for run in results.runs:
+        if run.status != "done":
+            typer.echo(
+                f"\n{run.name}: {run.status.replace('_', ' ')}. {printable(run.message or '')}".rstrip(), err=True
+            )
+    typer.echo(f"Report: {report_path}")
+
+
+def _print_details(analysis: Analysis) -> None:
+    """Every run, how its training ended, what the comparison does not say, the search and the verdicts."""
+    from thriftune.report.table import (
+        search_lines,
+        summary_notes,
+        summary_remarks,
+        summary_rows,
+        summary_training,
+        verdict_sentences,
+    )
+    from thriftune.terminal import print_table, print_text
+
+    print_table(summary_rows(analysis))
+    for remark in summary_remarks(analysis):
+        print_text(remark)
+    print_training(*summary_training(analysis.results))
+    for sentence in summary_notes(analysis):
+        print_text(f"\n{sentence}")
+    for number, line in enumerate(search_lines(analysis)):
+        print_text(line if number else f"\nSearch:\n{line}")
+    for number, sentence in enumerate(verdict_sentences(analysis)):
+        print_text(sentence if number else f"\nVerdicts:\n{sentence}")
+    typer.echo("")

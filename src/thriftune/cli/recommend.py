@@ -13,6 +13,7 @@ from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     from thriftune.analysis.findings.choice import Candidate
+    from thriftune.results.store import Results
 
 EXAMPLES = [
     "thriftune recommend results",
@@ -38,7 +39,8 @@ def recommend(
     from dataclasses import asdict
 
     from thriftune.amounts import parse_bytes, parse_seconds
-    from thriftune.analysis.findings.choice import Limits, rank, reasons
+    from thriftune.analysis.findings.choice import Limits, advise, reasons
+    from thriftune.analysis.findings.decision import statistics
 
     if not 1 <= tasks <= MOST_TASKS:
         raise InputError(f"There is at least one task, and at most {MOST_TASKS:,}; {tasks} were given.")
@@ -47,9 +49,9 @@ def recommend(
         seconds=None if time is None else parse_seconds(time),
         tasks=tasks,
     )
-    candidates, training = _candidates(source)
-    ranked = rank(candidates, limits)
-    sentences = reasons(ranked, limits)
+    candidates, training, results = _candidates(source)
+    advice = advise(candidates, limits, results)
+    ranked, sentences = advice.ranked, reasons(advice)
     if as_json:
         cells = [asdict(each) | {"storage_bytes": each.candidate.storage(tasks)} for each in ranked]
         careful, command = training
@@ -58,6 +60,7 @@ def recommend(
             "reasons": [*sentences, *careful],
             "at_this_budget": bool(careful),
             "command": command,
+            "decision": None if advice.decision is None else statistics(advice.decision),
             "cells": cells,
         }
         print_json(document)
@@ -71,10 +74,10 @@ def recommend(
     print_training(*training)
 
 
-def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | None]]:
-    """What can be chosen from: a folder's measured cells and those only estimated, or a study file's estimates.
+def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | None], Results | None]:
+    """What can be chosen from: a folder's measured methods and those only estimated, or a study file's estimates.
 
-    Beside them what must be said of runs that were still improving (`summary_training`).
+    Beside them what must be said of runs that were still improving (`summary_training`), and the folder's results.
     """
     import stat
 
@@ -91,9 +94,9 @@ def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | N
         check_results(results)
         from thriftune.report.table import summary_training
 
-        return [*measured(results), *unmeasured(results)], summary_training(results)
+        return [*measured(results), *unmeasured(results)], summary_training(results), results
     from thriftune.study.file.config import load_study
     from thriftune.study.forecast.estimate import Question, estimate
 
     cells = estimate(load_study(source), Question(), working)
-    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], ([], None)
+    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], ([], None), None

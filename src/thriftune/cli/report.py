@@ -1,4 +1,4 @@
-"""`thriftune report`: the report anew."""
+"""`thriftune report`: the report anew, and what it says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-EXAMPLES = ["thriftune report results"]
+from thriftune.cli.options import Verbose
+from thriftune.cli.output import print_summary
+
+EXAMPLES = ["thriftune report results", "thriftune report results --verbose"]
 
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder that `thriftune compare --out` wrote.")],
+    verbose: Verbose = False,
 ) -> None:
-    """Rebuild the report of a finished study; needs no model."""
-    from thriftune.report.render import write_report
+    """Rebuild the report of a finished study and print what to take; needs no model."""
+    from thriftune.report.render import rewritten
 
-    typer.echo(f"Report: {write_report(folder)}")
+    print_summary(*rewritten(folder), verbose)

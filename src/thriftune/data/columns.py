@@ -20,7 +20,7 @@ def wanted_columns(settings: DataSettings) -> tuple[str, ...]:
     """The columns to read, in the user's names: texts, label, kept, grouping and split, each once."""
     split = settings.split
     further = [split.group_by, split.column] if isinstance(split, SplitSettings) else []
-    names = [*settings.text, settings.label, *settings.keep, *further]
+    names = [*settings.text, settings.label, *settings.carried, *further]
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thriftune.results.profile import Dropped
+from thriftune.results.profile import Dropped, Groups
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +54,8 @@ class Dataset:
     """SHA-256 over the used rows and labels of all splits."""
     padded_labels: tuple[str, ...] = ()
     """Labels as the source writes them with blanks around, which are removed."""
+    group: Groups | None = None
+    """Which test texts belong together; None where single texts count."""
     robustness: dict[str, RobustnessSet] = field(default_factory=dict)
     """Robustness sets by name; no part of the fingerprint."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
+from thriftune.data.groups import find_groups
 from thriftune.data.labels import canonical_names, order_labels
 from thriftune.data.relabel import relabel
 from thriftune.data.rows import Names, UsableRows, usable_rows
@@ -69,6 +70,7 @@ def from_tables(
         _check_seen(frames, labels, " after data.deduplicate")
     frames = _limit(frames, settings.limit, notes)
     _check_seen(frames, labels, " after data.limit; raise data.limit.train")
+    group = find_groups(settings.grouping, names, frames, notes)
     return Dataset(
         name=source_name(settings.source),
         labels=labels,
@@ -79,6 +81,7 @@ def from_tables(
         notes=tuple(notes),
         fingerprint=fingerprint(frames, labels, names.text_out),
         padded_labels=padded,
+        group=group,
     )
 
 
@@ -92,12 +95,13 @@ def _usable(
 ) -> tuple[dict[str, UsableRows], Names]:
     """The usable rows by split, in the order train, validation, test."""
     group = settings.split.group_by if isinstance(settings.split, SplitSettings) else None
-    names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=group)
+    names = Names(text=settings.text, label=settings.label, keep=settings.carried, group=group)
     carried = "test" if "test" in tables else "train"
     problems = []
     for split, table in tables.items():
         needed = [*settings.text, settings.label]
         needed += settings.keep if split == carried else ()
+        needed += [settings.group] if settings.group is not None and split == carried else []
         needed += [group] if group is not None and split == "train" else []
         problems += column_problems(table, dict.fromkeys(needed))
     _raise(problems)

@@ -48,6 +48,7 @@ def profile_dataset(
         shared=[_shared(dataset, first, second) for first, second in combinations(splits, 2)],
         notes=list(dataset.notes),
         warnings=find_warnings(dataset),
+        groups=dataset.group,
     )
 
 

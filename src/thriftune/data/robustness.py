@@ -54,12 +54,12 @@ def load_set(
     source that is not there, columns that it lacks, and labels that the study does not have.
     """
     columns = (*settings.text, settings.label)
-    tables, notes = read_source(source, base, spellings([*columns, *settings.keep]))
+    tables, notes = read_source(source, base, spellings([*columns, *settings.carried]))
     table = pick_split(tables, "test", source)
     if problems := column_problems(table, columns):
         raise InputError(" ".join(problems))
-    names = Names(text=settings.text, label=settings.label, keep=settings.keep, group=None)
-    rows = usable_rows(table, name, names, resolve(table, [*columns, *settings.keep]))
+    names = Names(text=settings.text, label=settings.label, keep=settings.carried, group=None)
+    rows = usable_rows(table, name, names, resolve(table, [*columns, *settings.carried]))
     if settings.labels:
         new = new_names(rows.frame["label"].unique().to_list(), written(settings.labels))
         rows = applied(rows, name, new)

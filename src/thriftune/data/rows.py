@@ -39,6 +39,10 @@ class Names:
         """The kept columns of the dataset, clear of the others."""
         return _clear(self.keep, {"example", "label", GROUP, *self.text_out}, "_kept")
 
+    def out(self, name: str) -> str:
+        """What the dataset calls a text or kept column of the user's."""
+        return dict(zip((*self.text, *self.keep), (*self.text_out, *self.keep_out), strict=True))[name]
+
 
 def _clear(names: tuple[str, ...], taken: set[str], suffix: str) -> tuple[str, ...]:
     """The names, with the suffix (as often as it takes) on those that are taken."""

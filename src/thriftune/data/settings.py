@@ -45,6 +45,11 @@ class DataSettings(Settings):
         "segments", help="pairs as the model was pretrained (segments), or one text joined by the separator token"
     )
     keep: tuple[str, ...] = setting((), help="further columns to carry into test.parquet")
+    group: str | None = setting(
+        None,
+        help="column whose equal values belong together (premise, author): intervals count them, not single texts; "
+        "null: the split's group_by",
+    )
     split: Literal["given"] | SplitSettings = setting(
         "given", help="use the source's splits, or how to make those that it lacks"
     )
@@ -59,6 +64,19 @@ class DataSettings(Settings):
         help="leave out of train what test or validation holds and repeated texts, out of validation what test holds",
     )
     limit: dict[str, int] = setting(factory=dict, help="at most so many rows per split, drawn at random: {train: 3000}")
+
+    @property
+    def grouping(self) -> str | None:
+        """The column whose equal values belong together; None where single texts count."""
+        if self.group is not None:
+            return self.group
+        return self.split.group_by if isinstance(self.split, SplitSettings) else None
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The further columns that every split carries where it has them: `keep`, and the grouping column."""
+        there = (None, *self.text, *self.keep)
+        return self.keep if self.grouping in there else (*self.keep, str(self.grouping))
 
     def problems(self) -> list[tuple[str, str]]:
         """One or two text columns, labels that are no blanks, positive limits of known splits, a known encoding."""

@@ -22,6 +22,8 @@ DOMINANT = 0.8
 """Share of train from which one class is said to dominate."""
 REPEATED = 0.01
 """Share of train from which repeated texts are said; fewer cannot move a score by a point."""
+GROUPED = 1.25
+"""Test rows to a different text from which it is said that they belong together."""
 NUMERIC_CLASSES = 20
 """More classes than these, all whole numbers with gaps, may be numbers to predict."""
 _SHOWN = 5
@@ -33,7 +35,10 @@ def find_warnings(dataset: Dataset) -> list[DataWarning]:
     """All that is to be said, in the order of what to settle first; the same data gives the same warnings."""
     return [
         warning
-        for find in (_variants, _missing, _numeric, _shared, _conflicting, _repeated, _few_rows, _absent, _dominant)
+        for find in (
+            *(_variants, _missing, _numeric, _shared, _conflicting, _repeated, _grouped, _few_rows, _absent),
+            _dominant,
+        )
         for warning in find(dataset)
     ]
 
@@ -82,6 +87,7 @@ def _missing(dataset: Dataset) -> Iterator[DataWarning]:
             f"{_listed(found)} {what} here ({rows:,} row{'s' * (rows != 1)}), but such words often mean that a label "
             "is missing.",
             f"If so, data.labels: {flow(dict.fromkeys(found))} leaves these rows out.",
+            rows / sum(frame.height for frame in dataset.splits.values()),
         )
 
 
@@ -112,6 +118,7 @@ def _shared(dataset: Dataset) -> Iterator[DataWarning]:
                 "shared_texts",
                 f"{count:,} of {rows.height:,} {second} {what} in {first} too, word for word{flatter}.",
                 f"data.deduplicate: true leaves {them} out of {first if second == 'test' else 'train'}.",
+                count / rows.height,
             )
 
 
@@ -137,6 +144,7 @@ def _conflicting(dataset: Dataset) -> Iterator[DataWarning]:
         f"{count:,} rows hold {texts} under different labels, for example {quoted(first['0'])} as "
         f"{_listed(labels)}: no method can get all of them right.",
         "Correct their labels; data.deduplicate: true keeps the first of such rows in train.",
+        count / rows.height,
     )
 
 
@@ -148,6 +156,24 @@ def _repeated(dataset: Dataset) -> Iterator[DataWarning]:
             "repeated_texts",
             f"{count:,} of {train.height:,} training rows repeat the text of another: they weigh more than others.",
             "data.deduplicate: true keeps the first of each.",
+            count / train.height,
+        )
+
+
+def _grouped(dataset: Dataset) -> Iterator[DataWarning]:
+    """Test texts that repeat, or share one text of a pair, where the study does not say that they belong together."""
+    test = dataset.splits["test"]
+    different = {name: test[name].n_unique() for name in dataset.text_columns}
+    name = min(different, key=lambda each: different[each])
+    if dataset.group is None and test.height >= GROUPED * different[name]:
+        pair = len(dataset.text_columns) > 1
+        yield DataWarning(
+            "grouped_texts",
+            f"The {test.height:,} test {'pairs' if pair else 'rows'} have {different[name]:,} different values of "
+            f"{quoted(name)}: those that share one tend to be right or wrong together, so that intervals which count "
+            "each are too narrow.",
+            f"data.group: {_word(name)} counts the values instead.",
+            1 - different[name] / test.height,
         )
 
 
@@ -162,6 +188,7 @@ def _few_rows(dataset: Dataset) -> Iterator[DataWarning]:
             f"{len(few)} {which} fewer than {FEWEST_ROWS} training rows: {shown}. They are hardly learned, and count "
             "in macro F1 as much as any other.",
             "Add rows, merge classes (data.labels: {RARE: OTHER}), or leave theirs out (data.labels: {RARE: null}).",
+            sum(few.values()) / dataset.splits["train"].height,
         )
 
 
@@ -188,7 +215,8 @@ def _dominant(dataset: Dataset) -> Iterator[DataWarning]:
         yield DataWarning(
             "dominant_label",
             f"{share:.0%} of the training rows are {quoted(label)}: always answering it is about as accurate.",
-            "Read macro F1 beside accuracy; protocol.select: macro_f1 picks weights by it.",
+            "decide_by: macro_f1 weighs every class alike, in the verdicts and in the choice of weights.",
+            share,
         )
 
 

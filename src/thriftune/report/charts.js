@@ -24,6 +24,7 @@
     views.get(element)?.finalize();
     views.set(element, await vegaEmbed(element, spec, { actions: false, renderer: "svg", tooltip: { theme } }));
     element.setAttribute("role", "img");
+    element.dataset.theme = theme; // for the print: its paper is the page's
     element.style.minHeight = "";
   }
 
@@ -62,16 +63,31 @@
   dark.addEventListener("change", drawAgain);
   document.addEventListener("toggle", work, true);
 
+  // A box that scrolls can be reached by keyboard and has a name; one that does not is no stop.
+  function stops() {
+    for (const box of document.querySelectorAll(".scroll[data-label]")) {
+      const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      const now = scrolls ? { tabindex: "0", role: "region", "aria-label": box.dataset.label } : {};
+      for (const name of ["tabindex", "role", "aria-label"]) {
+        if (name in now) box.setAttribute(name, now[name]);
+        else box.removeAttribute(name);
+      }
+    }
+  }
+  window.addEventListener("resize", stops);
+  document.addEventListener("toggle", stops, true);
+  stops();
+
   const panels = [...document.querySelectorAll("details.panel")];
   const button = document.getElementById("fold-all");
   button.addEventListener("click", () => {
-    const close = panels.some((panel) => panel.open);
-    for (const panel of panels) panel.open = !close;
+    const open = panels.some((panel) => !panel.open);
+    for (const panel of panels) panel.open = open;
   });
   document.addEventListener(
     "toggle",
     () => {
-      button.textContent = panels.some((panel) => panel.open) ? "Close all panels" : "Open all panels";
+      button.textContent = panels.some((panel) => !panel.open) ? "Open all panels" : "Close all panels";
     },
     true,
   );
@@ -81,10 +97,18 @@
   narrow.addEventListener("change", fit);
   fit();
   contents.addEventListener("click", (event) => {
-    const target = event.target.closest("a")?.getAttribute("href").slice(1);
-    if (!target) return;
-    document.getElementById(target).querySelector(":scope > details.panel")?.setAttribute("open", "");
-    if (narrow.matches) contents.open = false;
+    if (event.target.closest("a") && narrow.matches) contents.open = false;
   });
+
+  // A link to a panel opens it.
+  document.addEventListener("click", (event) => {
+    const href = event.target.closest?.("a[href^='#']")?.getAttribute("href");
+    if (href) unfold(href);
+  });
+  function unfold(hash) {
+    const target = hash.length > 1 ? document.getElementById(decodeURIComponent(hash.slice(1))) : null;
+    target?.querySelector(":scope > details.panel")?.setAttribute("open", "");
+  }
+  unfold(location.hash);
   work();
 })();

@@ -198,6 +198,10 @@
     const [found, all] = [texts.rows.length, texts.all.length].map((count) => number.format(count));
     id("status").textContent = found === all ? `${all} texts` : `${found} of ${all} texts`;
     id("download").disabled = texts.rows.length === 0;
+    const opening = agreement.value === "best";
+    id("all").hidden = !opening;
+    id("all").textContent = `See all ${all} texts`;
+    if (opening) id("status").textContent += ` on which ${texts.best.map(({ name }) => name).join(" and ")} disagree`;
     table.page(0).draw(false);
   }
 
@@ -222,6 +226,10 @@
     texts = found;
     form.elements.label.append(...options([["", "any"], ...texts.labels.map((name, i) => [i, name])]));
     form.elements.agreement.append(...options(AGREEMENTS));
+    if (texts.best.length) {
+      form.elements.agreement.append(...options([["best", "two best disagree"]]));
+      form.elements.agreement.value = "best"; // where the reader begins; a reset shows all
+    }
     id("runs").append(...texts.runs.map(check));
     addCondition();
     let timer = 0;
@@ -236,6 +244,11 @@
       setTimeout(filter);
     });
     id("add").addEventListener("click", addCondition);
+    id("all").addEventListener("click", () => {
+      form.elements.agreement.value = "";
+      filter();
+      form.elements.agreement.focus();
+    });
     id("download").addEventListener("click", download);
     form.hidden = id("download").hidden = false;
     choose();

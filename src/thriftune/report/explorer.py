@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from thriftune import wording as f
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.predictions import Predictions
 from thriftune.analysis.findings.runs import comparable
 from thriftune.results.record import RunRecord
@@ -30,7 +31,7 @@ BYTES_SHOWN = 12_000_000
 CHARACTERS_SHOWN = 5_000
 """Longer texts are cut."""
 RUNS_CHOSEN = 8
-"""Runs that the page compares before the reader chooses."""
+"""Runs that the page compares before the reader chooses; with more, the first run of each of the best methods."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,22 @@ def _chosen(results: Results) -> list[RunRecord]:
     return comparable(results) or results.done
 
 
+def two_best(results: Results) -> list[RunRecord]:
+    """The first runs of the two methods that scored highest; empty where fewer than two can be compared."""
+    able = [each for each in decide(results).standings if each.place != "not learned"]
+    return [each.cell.runs[0] for each in able[:2]] if len(able) > 1 else []
+
+
+def _shown_runs(results: Results, best: list[RunRecord]) -> set[str]:
+    """The ids of the runs that the page compares at first."""
+    runs = _chosen(results)
+    if len(runs) > RUNS_CHOSEN:
+        able = {run.run_id for run in runs}
+        firsts = [each.cell.runs[0] for each in decide(results).standings]
+        runs = [run for run in firsts if run.run_id in able]
+    return {run.run_id for run in [*best, *runs][:RUNS_CHOSEN]}
+
+
 def _missed(results: Results, read: list[Predictions]) -> NDArray[np.bool_]:
     """Which texts a run that comparisons rest on got wrong, shape (texts,)."""
     chosen = {run.run_id for run in _chosen(results)}
@@ -83,13 +100,16 @@ def _order(missed: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _columns(results: Results, read: list[Predictions], rows: NDArray[np.int64]) -> dict[str, Any]:
     frame = results.test[rows]
     profile = results.study.profile
-    chosen = [run.run_id for run in _chosen(results)][:RUNS_CHOSEN]
+    best = two_best(results)
+    chosen = _shown_runs(results, best)
+    ids = [run.run_id for run in results.done]
     return {
         "study": results.study.name,
         "example": frame["example"].to_list(),
         "texts": [{"name": name, "values": _texts(frame[name])} for name in profile.text_columns],
         "labels": [f.plain(label) for label in results.labels],
         "label": read[0].label[rows].tolist(),
+        "best": [ids.index(run.run_id) for run in best],
         "runs": [
             {
                 "name": f.plain(run.name),

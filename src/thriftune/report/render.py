@@ -14,14 +14,13 @@ import vl_convert
 from markupsafe import Markup
 
 from thriftune import wording as f
-from thriftune.analysis import panels
 from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
-from thriftune.analysis.findings import training
 from thriftune.paths import check_folder
 from thriftune.report import explorer
+from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
-from thriftune.report.section import evidence
+from thriftune.report.section import evidence, folded_words, questions
 from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
@@ -30,16 +29,14 @@ from thriftune.results.store import Store
 log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-ROWS_OPEN = 24
+ROWS_OPEN = 15
 """Longer tables scroll within a box of their own."""
+ROWS_PRINTED = 15
+"""Of a longer table, the rows that are printed; page.css counts the same."""
 TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
 DATA_ROWS = 60
 """Rows of a chart's data that its text alternative lists."""
-LEAD = "recommendation"
-"""The panel whose first sentence heads the page."""
-ANSWERS = ("performance", "cost", "errors")
-"""What the summary's first sentences answer, in their order."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,14 @@ def write_report(out: Path) -> Path:
     `results.json` then also holds what the panels computed, unless another process is writing to the folder. Raises
     `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
+    return rewritten(out)[1]
+
+
+def rewritten(out: Path) -> tuple[Analysis, Path]:
+    """The analysis of a study's output folder and its report, as `write_report` leaves it."""
     check_folder(out, "the folder that `thriftune compare --out` wrote")
-    return write_page(analysed(Store(out).load()))
+    analysis = analysed(Store(out).load())
+    return analysis, write_page(analysis)
 
 
 def write_page(analysis: Analysis) -> Path:
@@ -93,7 +96,6 @@ def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
 def page(analysis: Analysis) -> str:
     """The HTML of the report."""
     results, sections = analysis.results, analysis.sections
-    titles = {group: panels.group(group).TITLE for group in panels.GROUPS}
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -106,8 +108,10 @@ def page(analysis: Analysis) -> str:
         cells=cells,
         data_table=data_table,
         evidence=evidence,
+        folded_words=folded_words,
         height=_height,
         rows_open=ROWS_OPEN,
+        rows_printed=ROWS_PRINTED,
         table_rows=TABLE_ROWS,
         trimmed=trimmed,
     )
@@ -119,20 +123,21 @@ def page(analysis: Analysis) -> str:
         scripts += [_own("vendor/dataTables.min.js"), _own("texts.js"), _own("explorer.js")]
     return environment.get_template("page.html.jinja").render(
         study=results.study,
-        runs=results.runs,
         sections=sections,
-        groups=[(group, title, [s for s in sections if s.group == group]) for group, title in titles.items()],
-        answers=[(group, titles[group]) for group in ANSWERS],
-        lead=next((s.panel.sentences[0] for s in sections if s.id == LEAD and s.panel.sentences), None),
-        lead_panel=LEAD,
-        careful=training.careful(results),
-        more=training.trained(results).more,
+        questions=questions(sections),
+        first=first(results),
+        ids={section.id for section in sections},
+        parts={section.group for section in sections},
         explorer=found,
-        skipped=[(each.title, each.reason) for each in analysis.skipped],
-        css=Markup(_own("page.css")),  # noqa: S704 - our own file
+        skipped=[(each.title, each.reason) for each in analysis.skipped if not each.quiet],
+        css=Markup(_own("page.css") + _own("first.css") + _colours()),  # noqa: S704 - our own files
         scripts=[_inline(script) for script in scripts],
         data=embedded_json({"charts": charts, "themes": themes}),
     )
+
+
+def _colours() -> str:
+    return f"{LIGHT.classes()}\n@media (prefers-color-scheme: dark) {{ {DARK.classes()} }}\n"
 
 
 def _own(name: str) -> str:
@@ -159,13 +164,14 @@ def embedded_json(data: Any) -> Markup:
 
 
 def trimmed(table: Table) -> Table:
-    """The table without columns that hold no word in any row, such as remarks where there are none."""
-    kept = [
-        column
-        for i, column in enumerate(table.columns)
-        if i == 0 or column.kind != "text" or any(row.get(column.name) != "" for row in table.rows)
-    ]
+    """The table without columns that say nothing in any row: no remark anywhere, a number that applies to none."""
+    kept = [column for i, column in enumerate(table.columns) if i == 0 or any(_says(column, row) for row in table.rows)]
     return replace(table, columns=kept)
+
+
+def _says(column: Column, row: dict[str, Any]) -> bool:
+    value = row.get(column.name)
+    return row.get(f"{column.name}_reason") is not None if value is None else value != ""
 
 
 def cells(table: Table) -> Iterator[list[TableCell]]:

@@ -11,7 +11,7 @@ from thriftune.analysis.display.panel import Column, Panel, Table
 from thriftune.analysis.findings import search
 from thriftune.analysis.findings.answers import verdicts
 from thriftune.analysis.findings.choice import Ranked, table_rows
-from thriftune.analysis.findings.profile import warnings
+from thriftune.analysis.findings.threats import threats
 from thriftune.analysis.findings.training import AT, MARK, careful, losses, others, trained
 from thriftune.metrics import METRICS, Kind
 from thriftune.results.store import Results
@@ -28,8 +28,6 @@ WRITERS: dict[Kind, Callable[[float], str]] = {
     "epochs": f.epochs,
 }
 SHORT_WRITERS: dict[Kind, Callable[[float], str]] = WRITERS | {"percent": f.bare_percent, "int": f.short_count}
-ANSWERS = 3
-"""The summary's first sentences: performance, cost, errors."""
 
 
 def _summary(analysis: Analysis) -> Panel:
@@ -62,12 +60,14 @@ def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
 
 def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, str]]:
     """One dict per candidate, in order of choice: short heading to value; what is not known is a dash."""
+    metric = next((each.candidate.metric for each in ranked if each.candidate.measured), "accuracy")
     return [
         {
             "Rank": "–" if row["rank"] is None else f.count(row["rank"]),
             "Method": row["name"],
             "Numbers": row["numbers"],
-            "Acc. %": f"{f'{MARK} ' if row['training'] else ''}{_short('accuracy', row)}",
+            METRICS[metric].short: f"{f'{MARK} ' if row['training'] else ''}{_short(metric, row, 'score')}",
+            "Below best": row["below"] or "–",
             "Memory": _short("peak_memory_bytes", row, "memory"),
             "Time": _short("seconds", row),
             f"Stored, {f.plural(tasks, 'task')}": _short("stored_bytes", row, "storage"),
@@ -108,14 +108,9 @@ def summary_training(results: Results) -> tuple[list[str], str | None]:
     return [f.plain(text) for text in careful(results)], more.command if more else None
 
 
-def summary_sentences(analysis: Analysis) -> list[str]:
-    """The three answers: performance, cost, errors."""
-    return [f.plain(answer) for answer in _summary(analysis).sentences[:ANSWERS]]
-
-
 def summary_notes(analysis: Analysis) -> list[str]:
-    """What the data needs, and what the comparison does not say: seeds, protocols, how the intervals are computed."""
-    return [*map(f.plain, warnings(analysis.results.study.profile)), *_summary(analysis).notes]
+    """What threatens the study, and what it does not say: seeds, protocols, how the intervals are computed."""
+    return [*(f.plain(threat.words) for threat in threats(analysis.results)), *_summary(analysis).notes]
 
 
 def verdict_sentences(analysis: Analysis) -> list[str]:
@@ -133,11 +128,11 @@ SHORT = 16
 
 
 def cell(column: Column, row: dict[str, Any]) -> str:
-    """One value as text; for an unknown number its reason, or "not known" where that is long, or a dash without one."""
+    """One value as text; for an unknown number its reason where that is short, else a dash."""
     value = row.get(column.name)
     if value is None:
         reason = row.get(f"{column.name}_reason")
-        return "–" if reason is None else reason if len(reason) <= SHORT else f.UNKNOWN
+        return reason if reason is not None and len(reason) <= SHORT else "–"
     if column.kind == "text":
         return str(value)
     return WRITERS[column.kind](value)

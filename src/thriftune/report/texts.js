@@ -21,6 +21,8 @@ class TestTexts {
         ? Uint16Array.from(confidence)
         : new Uint16Array(this.label.length).fill(TestTexts.UNKNOWN),
     }));
+    // The runs of the two best methods; none where fewer than two can be compared.
+    this.best = data.best.map((number) => this.runs[number]);
     this.rows = this.all;
     this.ranks = new Map();
     this.compare();
@@ -55,7 +57,9 @@ class TestTexts {
   #agrees(kind) {
     const { wrong, differ } = this;
     const count = this.chosen.length;
+    const [first, second] = this.best;
     return {
+      best: (row) => first.predicted[row] !== second.predicted[row],
       right: (row) => wrong[row] === 0,
       wrong: (row) => wrong[row] === count,
       split: (row) => wrong[row] > 0 && wrong[row] < count,

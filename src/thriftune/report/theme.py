@@ -1,7 +1,7 @@
 """Colours and fonts of the charts, light and dark.
 
-The series colours are those of Okabe and Ito (2008), made lighter on a dark page; they can be told apart with
-the common kinds of colour blindness.
+The series colours start from those of Okabe and Ito (2008), which can be told apart with the common kinds of colour
+blindness; they are made darker on a light page and lighter on a dark one, so that text in them has a contrast of 4.5.
 """
 
 from __future__ import annotations
@@ -22,18 +22,30 @@ class Theme:
     grid: str
     paper: str
     series: tuple[str, ...]
+    neutral: tuple[str, ...]
+    """Greys, for what is no method of fine-tuning."""
     heat: tuple[str, str]
     """The heat map's colours for 0 and 1."""
     ink_on_low: str
     ink_on_high: str
+    turn: float
+    """From this value on `ink_on_high` is written on the heat map; both inks have a contrast of 4.5 or more there."""
 
-    def params(self) -> list[dict[str, str]]:
+    def params(self) -> list[dict[str, str | float]]:
         """The parameters that chart specifications refer to by name."""
-        return [
-            {"name": "ink", "value": self.ink},
-            {"name": "ink_on_low", "value": self.ink_on_low},
-            {"name": "ink_on_high", "value": self.ink_on_high},
-        ]
+        values: dict[str, str | float] = {
+            "ink": self.ink,
+            "ink_on_low": self.ink_on_low,
+            "ink_on_high": self.ink_on_high,
+            "ink_turn": self.turn,
+            "muted": self.muted,
+        }
+        values |= {f"series{i}": colour for i, colour in enumerate((*self.series, *self.neutral))}
+        return [{"name": name, "value": value} for name, value in values.items()]
+
+    def classes(self) -> str:
+        """Style sheet rules that give the page's own drawings the methods' colours: `.c0`, `.c1` and so on."""
+        return "".join(f".c{i} {{ --colour: {value}; }}" for i, value in enumerate((*self.series, *self.neutral)))
 
     def config(self) -> dict[str, Any]:
         """The Vega-Lite config."""
@@ -73,20 +85,24 @@ LIGHT = Theme(
     muted="#4d5766",
     grid="#dfe3e8",
     paper="#ffffff",
-    series=("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#7a6a00", "#5b4b9a"),
+    series=("#0072b2", "#c24a00", "#00795a", "#a8467f", "#946200", "#5b4b9a", "#1f2d50", "#7d2a2a"),
+    neutral=("#4d5766", "#6b7480"),
     heat=("#f3f6fa", "#0b4f85"),
-    ink_on_low="#1c2330",
+    ink_on_low="#000000",
     ink_on_high="#ffffff",
+    turn=0.74,
 )
 DARK = Theme(
     ink="#e8ebf0",
     muted="#aab3c0",
     grid="#333c49",
     paper="#14181f",
-    series=("#4aa8e0", "#f0b429", "#2cc295", "#e39ac4", "#f08a4b", "#8fd0f5", "#c8b640", "#a99be6"),
+    series=("#4aa8e0", "#f08a4b", "#2cc295", "#e39ac4", "#f0b429", "#a99be6", "#cfe3ff", "#f7b7a8"),
+    neutral=("#aab3c0", "#828d9b"),
     heat=("#1d2530", "#6cb8ef"),
-    ink_on_low="#e8ebf0",
-    ink_on_high="#0c1118",
+    ink_on_low="#ffffff",
+    ink_on_high="#000000",
+    turn=0.58,
 )
 
 

@@ -73,6 +73,22 @@ class SharedText:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """Which texts belong together: those with one value of a column (premise, author)."""
+
+    column: str
+    """As the study file names it."""
+    stored_as: str
+    """What test.parquet calls it."""
+    groups: int
+    """Different groups among the test texts; a text without a value is a group of its own."""
+    texts: int
+    """Test texts."""
+    in_train: int | None
+    """Test texts whose group has training texts too; None where train has no such column."""
+
+
+@dataclass(frozen=True)
 class DataWarning:
     """Something in the data that makes scores say less than they seem to, and what to do about it."""
 
@@ -85,6 +101,7 @@ class DataWarning:
         "numeric_labels",
         "shared_texts",
         "repeated_texts",
+        "grouped_texts",
         "conflicting_labels",
         "truncation",
     ]
@@ -92,6 +109,8 @@ class DataWarning:
     """What was found, in a sentence."""
     remedy: str
     """What to do, in a sentence; settings are written as in the study file."""
+    share: float | None = None
+    """Of the rows that it concerns among those looked at; None where it is about labels."""
 
     @property
     def text(self) -> str:
@@ -122,6 +141,8 @@ class DataProfile:
     shared: list[SharedText]
     notes: list[str]
     warnings: list[DataWarning] = field(default_factory=list)
+    groups: Groups | None = None
+    """None where single texts count."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from thriftune.analysis.findings.choice import Limits, measured, rank
+from thriftune.analysis.findings.decision import decide
 from thriftune.errors import InputError, unknown_name
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -18,14 +18,13 @@ def recommended(results: Results) -> RunRecord:
 
     Raises `InputError` where no run learned anything.
     """
-    ranked = rank(measured(results), Limits())
-    if not ranked:
+    taken = decide(results).taken
+    if taken is None:
         raise InputError(
-            f"No run in {results.store.path} is better than the most frequent label, so none is recommended. Name one: "
+            f"No run in {results.store.path} learned anything, so none is recommended. Name one: "
             f'"{results.store.path}:NAME", NAME being {_listed(results.done)}.'
         )
-    name = ranked[0].candidate.name
-    return _best([run for run in results.done if name in (run.cell, run.name)])
+    return _best(taken.cell.runs)
 
 
 def named(results: Results, name: str) -> RunRecord:
@@ -53,8 +52,14 @@ def named(results: Results, name: str) -> RunRecord:
 
 
 def _best(runs: Sequence[RunRecord]) -> RunRecord:
-    """The run with the best validation accuracy; the first of equals, and where there is no validation."""
-    return max(runs, key=lambda run: run.validation.accuracy if run.validation is not None else 0.0)
+    """The run with the best validation score; the first of equals, and where there is no validation."""
+    return max(runs, key=_score)
+
+
+def _score(run: RunRecord) -> float:
+    if run.validation is None:
+        return 0.0
+    return run.validation.macro_f1 if run.protocol.get("select") == "macro_f1" else run.validation.accuracy
 
 
 def _listed(runs: Sequence[RunRecord]) -> str:

@@ -16,7 +16,6 @@ from tests.analysis.statistics.simulated import answers, claims, outcomes
 from thriftune.analysis.findings.judgement import decide
 from thriftune.analysis.statistics import inference
 from thriftune.analysis.statistics.inference import Difference, difference, measured
-from thriftune.analysis.statistics.planning import needed
 
 
 def predictions(seed: int, texts: int, classes: int, accuracy: float = 0.8) -> tuple[np.ndarray, ...]:
@@ -223,29 +222,3 @@ def test_a_difference_of_the_margin_is_seldom_called_equivalent(seeds: int) -> N
     spread = 0.002 if seeds > 1 else 0.0
     found = [outcomes(answers(rng, [0.85, 0.83], seeds, 4000, spread)[0], margin=0.02)[0] for _ in range(200)]
     assert sum(each == ["equivalent"] for each in found) / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)
-
-
-def test_planned_sizes_settle_it() -> None:
-    """At the texts that are said to be needed, four of five studies find the difference."""
-    rng = np.random.default_rng(9)
-    right, _ = answers(rng, [0.86, 0.85], 1, 3000, 0.0)
-    found = difference(*(measured(each.astype(float)) for each in right))
-    planned = Difference(0.01, 0.01, found.texts, found.text_part, 0.0, 0.0, 0.0, math.inf, False)
-    need = needed(planned, 0.0, 0.95, 1)
-    assert need.seeds is None
-    assert need.texts is not None
-    assert claims(200, [0.86, 0.85], 1, need.texts, 0.0) == pytest.approx(0.8, abs=0.1)
-
-
-def test_texts_cannot_replace_seeds() -> None:
-    loud = Difference(0.002, 0.002, 1000, 1e-6, 4e-5, 0.0, 1.2e-4, 4.0, False)
-    need = needed(loud, 0.008, 0.95, 3)
-    assert need.texts is None
-    assert need.seeds is not None
-    assert need.seeds > 3
-    quiet = Difference(0.02, 0.02, 1000, 1e-4, 1e-7, 0.0, 3e-7, 4.0, False)
-    need = needed(quiet, 0.005, 0.95, 3)
-    assert need.texts is not None
-    assert need.texts > 1000
-    assert need.seeds is None
-    assert needed(Difference(0.0, 0.0, 1000, 1e-4, 0.0, 0.0, 0.0, math.inf, False), 0.0, 0.95, 1).texts is None

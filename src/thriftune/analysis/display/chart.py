@@ -1,7 +1,7 @@
 """What every Vega-Lite specification shares: data, colours, tooltips and units.
 
 User text is only ever a value in the data, a scale's domain or a title: never a field name or an expression.
-Names starting with `ink` are parameters that the report's theme defines.
+Names starting with `ink` and `series` are parameters that the report's theme defines.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ Spec = dict[str, Any]
 
 PALETTE_SIZE = 8
 """Colours in the theme's palette; more series than that repeat them with another shape and dash."""
+NEUTRAL_SIZE = 2
+"""Greys behind them, for what is no method of fine-tuning."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 PERCENT_AXIS = {"format": ".0%", "tickCount": 6}
 
@@ -58,7 +60,7 @@ def by_name(order: list[str], **more: Any) -> Spec:
 
 
 def colour(series: list[str]) -> Spec:
-    """The colour channel by `series`, stable across charts that name the same series."""
+    """The colour channel by `series`; where all of them are methods, `colours` gives each its own."""
     return _by_series(series) | {"scale": {"domain": series}, "legend": {"symbolLimit": 60}}
 
 

@@ -79,6 +79,8 @@ class Panel:
     """How the numbers came about and what they do not say."""
     statistics: dict[str, Any] = field(default_factory=dict)
     """What `results.json` keeps under the panel's name: plain values, fractions rather than points or percent."""
+    open_charts: int = 0
+    """So many of the first charts stand open on the page, instead of the first table: small multiples are several."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class NotApplicable:
     """The question does not arise for these results."""
 
     reason: str
+    quiet: bool = False
+    """Whether the page is not to say so either: the question is of a kind of study that this is none of."""
 
 
 def there(items: Iterable[T | None]) -> list[T]:

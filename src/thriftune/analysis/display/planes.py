@@ -8,6 +8,8 @@ from typing import Any
 from thriftune.analysis.display.categories import INK, tens
 from thriftune.analysis.display.chart import PALETTE_SIZE, SHAPES, Row, Spec, base, colour, quantity, repeated, shapes
 
+DIRECT = 6
+"""Lines that are named beside their ends, without a legend."""
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 2, 2, 2])
 
 
@@ -39,7 +41,12 @@ def lines(
     usual = {"format": ".0%"} if share else {"tickCount": 5, "format": "~g"}
     x, y = quantity("x", x_title, axis=x_axis or _whole(rows)), quantity("y", y_title, axis=y_axis or usual)
     y["scale"] = {"zero": False}
-    encoding: Spec = {"x": x, "y": y, "tooltip": tooltip, "color": colour(series)}
+    hue = colour(series)
+    direct = len(series) <= DIRECT
+    if direct:
+        hue["legend"] = None
+        x["scale"] = {"range": [0, {"expr": f"max(60, width - {_width(series)})"}]}
+    encoding: Spec = {"x": x, "y": y, "tooltip": tooltip, "color": hue}
     many = len(series) > PALETTE_SIZE
     dash = {"strokeDash": repeated(series, DASHES)} if many else {}
     shape = {"shape": repeated(series, SHAPES)} if many else {}
@@ -50,7 +57,59 @@ def lines(
     layers.append({"mark": {"type": "line"}, "encoding": encoding | dash})
     if points:
         layers.append({"mark": {"type": "point", "filled": True, "size": 40}, "encoding": encoding | shape})
+    if direct:
+        mark = {"type": "text", "align": "left", "dx": 8, "fontSize": 11, "limit": 150, "tooltip": None}
+        text = {"x": x, "y": y, "color": hue, "text": {"field": "series", "type": "nominal"}}
+        layers.append({"data": {"values": _ends(rows, series, height)}, "mark": mark, "encoding": text})
     return base(rows, height) | {"layer": layers}
+
+
+def _width(series: list[str]) -> int:
+    """Pixels for the names beside the lines."""
+    return min(150, 16 + 7 * max(map(len, series), default=0))
+
+
+def _ends(rows: list[Row], series: list[str], height: int) -> list[Row]:
+    """Where the lines' names stand: at their last points, moved apart where they would lie on one another."""
+    last: dict[str, Row] = {}
+    for row in rows:
+        if row["series"] not in last or row["x"] >= last[row["series"]]["x"]:
+            last[row["series"]] = row
+    values = [row["y"] for row in rows]
+    gap = 14 * (max(values) - min(values)) / height
+    out: list[Row] = []
+    for name in sorted((name for name in series if name in last), key=lambda name: last[name]["y"]):
+        low = out[-1]["y"] + gap if out else -math.inf
+        out.append({"series": name, "x": last[name]["x"], "y": max(last[name]["y"], low)})
+    high = max(values)  # the names stay within the chart
+    for row in reversed(out):
+        row["y"] = min(row["y"], high)
+        high = row["y"] - gap
+    return out
+
+
+def multiple(
+    rows: list[Row], what: str, ends: list[list[float]], colour: int, *, tooltip: list[Row], share: bool, thin: bool
+) -> Spec:
+    """One of several small charts on the same axes: a line for each `line`, validation in the colour, training grey.
+
+    `ends` are the axes' ends; `thin` is for many lines.
+    """
+    y_axis = {"format": ".0%", "tickCount": 4} if share else {"format": "~g", "tickCount": 4}
+    ends = [[low - 0.5, high + 0.5] if low == high else [low, high] for low, high in ends]
+    x_axis = _whole([{"x": end} for end in ends[0]])
+    on_validation = {"test": "datum.split === 'validation'", "value": {"expr": f"series{colour}"}}
+    encoding: Spec = {
+        "x": quantity("x", "epoch", axis=x_axis, scale={"domain": ends[0], "nice": False}),
+        "y": quantity("y", what, axis=y_axis, scale={"domain": ends[1], "zero": False, "nice": True}),
+        "detail": {"field": "line", "type": "nominal"},
+        "color": {"condition": on_validation, "value": {"expr": "muted"}},
+        "opacity": {"condition": {"test": "datum.split === 'validation'", "value": 0.9}, "value": 0.35},
+    }
+    line = {"mark": {"type": "line", "strokeWidth": 1 if thin else 2, "clip": True}, "encoding": encoding}
+    dots = {"mark": {"type": "point", "filled": True, "size": 10 if thin else 30, "clip": True}, "encoding": encoding}
+    dots["encoding"] = encoding | {"tooltip": tooltip}
+    return base(rows, 150) | {"layer": [line, dots]}
 
 
 def _whole(rows: list[Row]) -> Spec:

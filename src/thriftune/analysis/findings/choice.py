@@ -1,19 +1,33 @@
-"""Which method to take under limits: the ranking, the Pareto sets and the reason."""
+"""Which method to take under limits: the decision among those that fit, the Pareto sets and the reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune import wording as f
-from thriftune.analysis.findings.runs import Cell, above_majority, cells, comparable
-from thriftune.analysis.findings.training import AT, at, trained
-from thriftune.results.record import RunRecord
+from thriftune.analysis.findings.deciding import UNMEASURED, Deciding, deciding, metric_of, usable
+from thriftune.analysis.findings.decision import (
+    UNKNOWN,
+    Decision,
+    Place,
+    Standing,
+    choose_among,
+    costs,
+    decide,
+    headline,
+    tolerance_of,
+)
+from thriftune.analysis.findings.runs import Cell
+from thriftune.analysis.findings.training import at
+from thriftune.analysis.statistics.metric_intervals import Metric
 from thriftune.results.store import Results
 
 if TYPE_CHECKING:
     from thriftune.results.prediction import Prediction
+
+NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +39,34 @@ class Limits:
     """Of training one run."""
     tasks: int = 1
 
+    @property
+    def given(self) -> bool:
+        """Whether something may not fit."""
+        return self.memory_bytes is not None or self.seconds is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A cell that could be taken; all of its numbers are measured, or all are predicted."""
+    """A method that could be taken, or a baseline; all of its numbers are measured, or all are predicted."""
 
     name: str
     model: str
     measured: bool
+    baseline: bool = False
     accuracy: float | None
-    """None where it is predicted: accuracy is not."""
+    """The mean over seeds; None where it is predicted: accuracy is not."""
+    metric: Metric = "accuracy"
+    score: float | None = None
+    """By the deciding metric; None where it is predicted."""
     interval: tuple[float, float] | None
+    """Of the score, at 95%."""
+    place: Place | None = None
+    """Among all measured methods."""
+    below: tuple[float, float] | None = None
+    """How far its score lies below the best, from the least to the most; None for the best."""
     memory: float | None
+    memory_reason: str | None = None
+    """Why it is None."""
     seconds: float | None
     """Of training, prefix included; the mean over seeds."""
     stored_bytes: float | None
@@ -54,12 +84,12 @@ class Candidate:
     def misfit(self, limits: Limits) -> str | None:
         """Why it does not fit, an unknown number included; None where it does."""
         found = []
-        for limit, value, write, what in (
-            (limits.memory_bytes, self.memory, f.size, "memory"),
-            (limits.seconds, self.seconds, f.seconds, "training time"),
+        for limit, value, write, what, why in (
+            (limits.memory_bytes, self.memory, f.size, "memory", self.memory_reason),
+            (limits.seconds, self.seconds, f.seconds, "training time", None),
         ):
             if limit is not None and value is None:
-                found.append(f"{what} is not known")
+                found.append(f"{what} is not known" + (f": {why}" if why else ""))
             elif limit is not None and value is not None and value > limit:
                 found.append(f"{write(value)} {what}")
         return ", ".join(found) or None
@@ -74,45 +104,60 @@ class Ranked:
     """From 1; None where it does not fit."""
     misfit: str | None
     on_memory_front: bool
-    """No other measured candidate is as accurate with less memory, or more accurate with as little."""
+    """No other measured candidate has as high a score with less memory, or a higher one with as little."""
     on_time_front: bool
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What to take under limits."""
+
+    ranked: list[Ranked]
+    """In order of choice."""
+    limits: Limits
+    decision: Decision | None
+    """Among the measured methods that fit; None where there are none."""
+    results: Results | None
+    """Of the measured methods."""
+
+
 def measured(results: Results) -> list[Candidate]:
-    """The cells that learned, fine-tuned and baselines, with means over their seeds."""
-    found, training = [], trained(results)
-    chosen = {run.run_id for run in comparable(results)}
-    for cell in cells(run for run in results.done if run.run_id in chosen or _baseline_choice(run)):
-        cost = cell.runs[0].cost
-        shared = None if cell.runs[0].model is not None else 0
-        if cost is not None and cost.adapter is not None and cost.pretrained_bytes is not None:
-            shared = cost.pretrained_bytes if cost.adapter else 0
-        found.append(
-            Candidate(
-                name=cell.name,
-                model=str(cell.runs[0].model or ""),
-                measured=True,
-                accuracy=cell.accuracy,
-                interval=cell.interval,
-                memory=_memory(cell),
-                seconds=cell.seconds,
-                stored_bytes=cell.stored,
-                shared_bytes=shared,
-                still_improving=training.still(cell),
-            )
-        )
-    return found
+    """The methods that learned, fine-tuned and baselines, with means over their seeds."""
+    return [_measured(each, results) for each in decide(results).standings if each.place != "not learned"]
 
 
-def _memory(cell: Cell) -> float | None:
-    """Bytes that a training step needs at most; a frozen encoder's single pass, where there are no steps."""
+def _measured(standing: Standing, results: Results) -> Candidate:
+    cell = standing.cell
     cost = cell.runs[0].cost
-    return cell.memory if cost is None or not cell.runs[0].baseline else cost.prefix_peak_memory_bytes
+    shared = None if cell.runs[0].model is not None else 0
+    if cost is not None and cost.adapter is not None and cost.pretrained_bytes is not None:
+        shared = cost.pretrained_bytes if cost.adapter else 0
+    return Candidate(
+        name=cell.name,
+        model=str(cell.runs[0].model or ""),
+        measured=True,
+        baseline=standing.baseline,
+        accuracy=cell.accuracy,
+        metric=metric_of(results),
+        score=standing.score.value,
+        interval=standing.interval,
+        place=standing.place,
+        below=standing.below,
+        memory=cell.memory,
+        memory_reason=_no_memory(standing),
+        seconds=cell.seconds,
+        stored_bytes=cell.stored,
+        shared_bytes=shared,
+        still_improving=standing.still_improving,
+    )
 
 
-def _baseline_choice(run: RunRecord) -> bool:
-    """Whether a run that fine-tuned nothing is better than the majority class: then it can be taken too."""
-    return run.baseline and run.test is not None and above_majority(run.test)
+def _no_memory(standing: Standing) -> str | None:
+    """Why a baseline's memory is not known."""
+    cost = standing.cell.runs[0].cost
+    if standing.cell.memory is not None or not standing.baseline or cost is None:
+        return None
+    return cost.reasons.get("fit_memory_bytes", UNMEASURED)
 
 
 def predicted(name: str, model: str, found: Prediction) -> Candidate:
@@ -143,118 +188,119 @@ def unmeasured(results: Results) -> list[Candidate]:
 
 
 def front(candidates: Sequence[Candidate], cost: Callable[[Candidate], float | None]) -> list[Candidate]:
-    """The Pareto set of accuracy against a cost, cheapest first; without either number a candidate is not in it."""
-    known = [(c, c.accuracy, cost(c)) for c in candidates]
+    """The Pareto set of the score against a cost, cheapest first; without either number a candidate is not in it."""
+    known = [(c, c.score, cost(c)) for c in candidates]
     rated = sorted(((c, a, x) for c, a, x in known if a is not None and x is not None), key=lambda each: each[2])
     return [
         candidate
-        for candidate, accuracy, amount in rated
-        if not any(a >= accuracy and x <= amount and (a > accuracy or x < amount) for _, a, x in rated)
+        for candidate, score, amount in rated
+        if not any(a >= score and x <= amount and (a > score or x < amount) for _, a, x in rated)
     ]
 
 
-def rank(candidates: Sequence[Candidate], limits: Limits) -> list[Ranked]:
-    """Every candidate in order of choice.
+def advise(candidates: Sequence[Candidate], limits: Limits, results: Results | None = None) -> Advice:
+    """Every candidate in order of choice; `results` are those of the measured ones.
 
-    First those that fit and whose accuracy's 95% interval overlaps the best one's, cheapest first (storage of all
-    tasks where there are several, then training time); then the others that fit, by accuracy; then those whose
-    accuracy is not known, by training time or memory; last those that do not fit.
+    First the measured ones that fit and are close to the best that fits, the cheapest first (storage of all tasks where
+    there are several, then training time): the first of them is the decision's. Then the others that fit, by their
+    score; then those whose score is not known, by training time or memory; last those that do not fit.
     """
-    fitting = [c for c in candidates if c.misfit(limits) is None]
-    close = near(fitting)
-    rest = sorted((c for c in fitting if c not in close and c.accuracy is not None), key=lambda c: -(c.accuracy or 0))
-    unknown = sorted((c for c in fitting if c.accuracy is None), key=_cheap)
-    ordered = [*sorted(close, key=lambda c: _key(c, limits)), *rest, *unknown]
-    ordered += [c for c in candidates if c not in fitting]
+    fitting = {c.name: c for c in candidates if c.misfit(limits) is None}
+    decision, ordered = None, []
+    if results is not None and any(c.measured for c in fitting.values()):
+        by = _storage_first(fitting, limits.tasks) if limits.tasks > 1 else costs
+        decision = _decision(results, fitting, by, limits.given)
+        close = [each for each in decision.standings if each.place in ("highest", "close")]
+        rest = [each for each in decision.standings if each not in close]
+        ordered = [fitting[each.name] for each in (*sorted(close, key=lambda each: by(each.cell)), *rest)]
+    ordered += sorted((c for c in fitting.values() if not c.measured), key=_cheap)
+    places = {c.name: place for place, c in enumerate(ordered, start=1)}
+    ordered += [c for c in candidates if c.name not in fitting]
+    tolerance = tolerance_of(results) if results is not None else 0.0
     fronts = [front(candidates, cost) for cost in (lambda c: c.memory, lambda c: c.seconds)]
-    return [
-        Ranked(
-            candidate=c,
-            rank=place if c in fitting else None,
-            misfit=c.misfit(limits),
-            on_memory_front=c in fronts[0],
-            on_time_front=c in fronts[1],
-        )
-        for place, c in enumerate(ordered, start=1)
+    fronts = [[c for c in each if not _far_below_a_baseline(c, candidates, tolerance)] for each in fronts]
+    ranked = [
+        Ranked(c, places.get(c.name), c.misfit(limits), on_memory_front=c in fronts[0], on_time_front=c in fronts[1])
+        for c in ordered
     ]
+    return Advice(ranked, limits, decision, results)
 
 
-def near(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that the measurements do not tell apart from the most accurate one."""
-    rated = [c for c in candidates if c.accuracy is not None and c.interval is not None]
-    if not rated:
-        return []
-    best = max(rated, key=lambda c: c.accuracy or 0)
-    return [c for c in rated if c.interval and best.interval and c.interval[1] >= best.interval[0]]
+def _decision(
+    results: Results, fitting: dict[str, Candidate], by: Callable[[Cell], tuple[float, ...]], limited: bool
+) -> Decision:
+    """That of the whole study, where nothing is asked for; else that among those that fit."""
+    able = [cell for cell in usable(results) if cell.name in fitting]
+    if by is costs and not limited:
+        return replace(decide(results), standings=[s for s in decide(results).standings if s.name in fitting])
+    return choose_among(results, able, by=by, limited=limited)
 
 
-def _key(candidate: Candidate, limits: Limits) -> tuple[float, float]:
-    storage = candidate.storage(limits.tasks) if limits.tasks > 1 else None
-    unknown = float("inf")
-    many = unknown if storage is None and limits.tasks > 1 else storage or 0.0
-    return many, unknown if candidate.seconds is None else candidate.seconds
+def _storage_first(fitting: dict[str, Candidate], tasks: int) -> Callable[[Cell], tuple[float, ...]]:
+    def by(cell: Cell) -> tuple[float, ...]:
+        stored = fitting[cell.name].storage(tasks)
+        return (UNKNOWN if stored is None else stored, *costs(cell))
+
+    return by
+
+
+def _far_below_a_baseline(candidate: Candidate, candidates: Sequence[Candidate], tolerance: float) -> bool:
+    """Whether it is shown to be lower, and a baseline's score lies further above it than the tolerance."""
+    if candidate.baseline or candidate.place != "lower" or candidate.score is None:
+        return False
+    least = candidate.score + tolerance
+    return any(c.baseline and c.score is not None and c.score > least for c in candidates)
 
 
 def _cheap(candidate: Candidate) -> tuple[float, float]:
-    unknown = float("inf")
-    return tuple(unknown if x is None else x for x in (candidate.seconds, candidate.memory))  # type: ignore[return-value]
+    return tuple(UNKNOWN if x is None else x for x in (candidate.seconds, candidate.memory))  # type: ignore[return-value]
 
 
-def reasons(ranked: Sequence[Ranked], limits: Limits) -> list[str]:
+def reasons(advice: Advice) -> list[str]:
     """What to take and why, what is left out, and the Pareto sets."""
+    ranked, limits, results = advice.ranked, advice.limits, advice.results
     fitting = [each for each in ranked if each.rank is not None]
-    still = any(each.candidate.still_improving for each in ranked)
-    sentences = [_choice(fitting, limits) if fitting else _nothing(ranked, limits)]
-    lost = [f"{each.candidate.name} ({each.misfit})" for each in ranked if each.rank is None]
+    sentences = _choice(advice, fitting) if fitting else [_nothing(ranked, limits)]
+    about = None if results is None else deciding(results)
+    lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
         sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {f.listing(lost)}.")
-    for what, chosen in (
+    still = any(each.candidate.still_improving for each in ranked)
+    what = "accuracy" if about is None else about.name
+    for cost, chosen in (
         ("memory", [each.candidate.name for each in ranked if each.on_memory_front]),
         ("time", [each.candidate.name for each in ranked if each.on_time_front]),
     ):
         if chosen:
-            sentences.append(f"Not beaten in both accuracy and {what}{at(still)}: {f.listing(chosen, 8)}.")
+            sentences.append(f"Not beaten in both {what} and {cost}{at(still)}: {f.listing(chosen, NAMED)}.")
     return sentences
 
 
-def _choice(fitting: Sequence[Ranked], limits: Limits) -> str:
-    first = fitting[0].candidate
-    if first.accuracy is None:
+def _choice(advice: Advice, fitting: Sequence[Ranked]) -> list[str]:
+    if advice.decision is None or advice.decision.taken is None:
+        first = fitting[0].candidate
         cheap = "trains fastest" if first.seconds is not None else "needs least memory"
-        return f"By prediction {first.name} fits and {cheap}; accuracy is known only after a run, so measure it."
-    close = near([each.candidate for each in fitting])
-    best = max(close, key=lambda c: c.accuracy or 0)
-    text = f"{_opening(fitting)}ake {first.name}: {f.percent(first.accuracy)} accuracy{_costs(first)}"
-    if best is first:
-        others = len(close) > 1
-        return (
-            f"{text}. It is the most accurate that fits{', and the cheapest of those close to it' if others else ''}."
-        )
-    text += f". {best.name} reaches {f.percent(best.accuracy or 0)}{_costs(best)}"
-    why = "stores least" if limits.tasks > 1 else "trains fastest"
-    return f"{text}, but their 95% intervals overlap, and {first.name} {why} of those that do."
+        return [f"By prediction {first.name} fits and {cheap}; accuracy is known only after a run, so measure it."]
+    taken = advice.decision.taken.name
+    return [headline(advice.decision), *_costs(next(c.candidate for c in fitting if c.candidate.name == taken), advice)]
 
 
-def _opening(fitting: Sequence[Ranked]) -> str:
-    """How a choice begins, up to the first letter of "take": at this budget, where accuracies would still rise."""
-    measured = [each.candidate for each in fitting if each.candidate.accuracy is not None]
-    still = [candidate for candidate in measured if candidate.still_improving]
-    if not still:
-        return "T"
-    if len(still) == len(measured) > 1:
-        return f"Every fine-tuned method was still improving; {AT}, t"
-    return f"{AT.capitalize()}, t"
+def _score(candidate: Candidate, about: Deciding | None) -> str:
+    return "" if about is None or candidate.score is None else f"{about.said(candidate.score)}; "
 
 
-def _costs(candidate: Candidate) -> str:
-    parts = [] if candidate.seconds is None else [f"in {f.seconds(candidate.seconds)}"]
-    parts += [] if candidate.memory is None else [f"with {f.size(candidate.memory)}"]
-    return f" {' '.join(parts)}" if parts else ""
+def _costs(taken: Candidate, advice: Advice) -> list[str]:
+    tasks = advice.limits.tasks
+    stored = taken.storage(tasks)
+    parts = [] if taken.seconds is None else [f"trained in {f.seconds(taken.seconds)}"]
+    parts += [] if taken.memory is None else [f"needed {f.size(taken.memory)} of memory"]
+    parts += [] if stored is None or tasks == 1 else [f"stores {f.size(stored)} for {tasks:,} tasks"]
+    return [f"{taken.name} {f.listing(parts)}."] if parts else []
 
 
 def _nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
     if not ranked:
-        return "No fine-tuned run learned and nothing is predicted, so nothing can be recommended."
+        return "No method learned and nothing is predicted, so nothing can be recommended."
     text = "Nothing fits"
     for limit, value, write, what in (
         (limits.memory_bytes, "memory", f.size, "memory"),
@@ -275,7 +321,10 @@ def table_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, Any]]:
             "rank": each.rank,
             "name": each.candidate.name,
             "accuracy": each.candidate.accuracy,
+            "score": each.candidate.score,
+            "below": None if each.candidate.below is None else f.points_range(*each.candidate.below),
             "memory": each.candidate.memory,
+            "memory_reason": each.candidate.memory_reason,
             "seconds": each.candidate.seconds,
             "storage": each.candidate.storage(tasks),
             "best_for": ", ".join(

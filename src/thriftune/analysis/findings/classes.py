@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from thriftune.analysis.findings.runs import comparable
-from thriftune.results.record import RunRecord
+from thriftune.analysis.findings.runs import Cell, comparable
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
 
@@ -30,19 +29,28 @@ def confusable(runs: int) -> int:
     return max(FEWEST, min(DRAWN, math.isqrt(CELLS // max(1, runs))))
 
 
-def hardest(results: Results, count: int) -> list[str]:
+def most_wrong(results: Results, methods: list[Cell], count: int) -> list[str]:
+    """At most `count` labels of the test texts, by the methods' mean error rate, the highest first.
+
+    The mean is over the fine-tuned methods that learned, or over all where there are none. Classes without test texts
+    are left out.
+    """
+    able = {run.run_id for run in comparable(results)}
+    tuned = [cell for cell in methods if cell.runs[0].run_id in able] or methods
+    found = [run.test for cell in tuned for run in cell.runs if run.test is not None]
+    if not found:
+        return []
+    labels = [label for label in results.labels if found[0].per_class[label].support]
+    rates = {label: sum(1 - test.per_class[label].recall for test in found) for label in labels}
+    return sorted(labels, key=lambda label: -rates[label])[:count]
+
+
+def lowest(found: list[Scores], count: int) -> list[str]:
     """All labels where they are no more than `count`; else those with the lowest mean F1, in label order.
 
-    The mean is over the fine-tuned runs that learned (over all with scores where none did). Classes without test
-    texts, whose F1 says nothing, come last.
+    Classes without test texts, whose F1 says nothing, come last.
     """
-    found = [run.test for run in comparable(results) or results.done if run.test is not None]
-    return _lowest(results.labels, found, count)
-
-
-def run_hardest(test: Scores, count: int) -> list[str]:
-    """The same of one run, by its own F1."""
-    return _lowest(list(test.per_class), [test], count)
+    return _lowest(list(found[0].per_class), found, count)
 
 
 def _lowest(labels: list[str], found: list[Scores], count: int) -> list[str]:
@@ -57,9 +65,8 @@ def _lowest(labels: list[str], found: list[Scores], count: int) -> list[str]:
     return [labels[i] for i in sorted(sorted(range(len(labels)), key=place)[:count])]
 
 
-def most_confused(run: RunRecord, count: int) -> list[int]:
-    """All label ids where they are no more than `count`; else those of the run's most frequent confusions, in order."""
-    confusion = run.test.confusion if run.test else []
+def most_confused(confusion: list[list[int]], count: int) -> list[int]:
+    """All label ids where they are no more than `count`; else those of the most frequent confusions, in order."""
     if len(confusion) <= count:
         return list(range(len(confusion)))
     pairs = [(-n, i, j) for i, row in enumerate(confusion) if any(row) for j, n in enumerate(row) if n and i != j]

@@ -5,23 +5,27 @@ First screen, terminal, `recommend` and every sentence that compares draw on it,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
+from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
-from thriftune.analysis.findings.runs import Cell, cells, is_baseline, lacks, learned
-from thriftune.analysis.findings.training import at, trained
+from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
+from thriftune.analysis.findings.times import span, times, times_as_long
+from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
-from thriftune.analysis.statistics.inference import Measured
-from thriftune.analysis.statistics.metric_intervals import Metric, Score, measure, score, weight_of_a_text
+from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.store import Results
 
-FLOOR = "majority"
-"""The method that is no choice: it stands in no leaderboard."""
+__all__ = ["Decision", "Standing", "choose_among", "costs", "decide", "headline", "scored", "statistics"]
+
 Place = Literal["highest", "close", "open", "lower", "not learned"]
 """highest: the best score. close: at most the tolerance below it. lower: below it beyond chance. open: neither can be
 said."""
@@ -45,7 +49,10 @@ class Standing:
     """Whether no other method is shown to be better."""
     still_improving: bool
     lost: int
-    """Seeds of it without a usable result."""
+    """Seeds of it that ended without a usable result."""
+    deciding: Deciding
+    best_takes: TimeRatio | None = None
+    """How many times longer the best trained; None for the best itself, and where a time is not known."""
 
     @property
     def name(self) -> str:
@@ -63,11 +70,16 @@ class Standing:
         return 0.0 if self.below is None else max(0.0, self.below[1])
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Of its score, at 95%; None where too few texts of a class are there to tell (`Deciding.no_interval`)."""
+        return None if self.deciding.no_interval else (self.score.low, self.score.high)
+
+    @property
     def words(self) -> str:
         """Its place in a few words."""
         told = {
             "highest": "highest score",
-            "close": f"at most {f.points(self.at_most).removesuffix(' points')} below",
+            "close": f"at most {self.deciding.apart(self.at_most).removesuffix(' points')} below",
             "open": "not told apart",
             "lower": "lower",
             "not learned": "did not learn",
@@ -86,6 +98,9 @@ class Decision:
     """A fraction: 0.01 is one point."""
     taken: Standing | None
     """The cheapest that lies at most `tolerance` below the best, beyond chance; else the best. None: none learned."""
+    deciding: Deciding
+    limited: bool = False
+    """Whether it was made among those alone that fit a user's limits."""
 
     @property
     def best(self) -> Standing | None:
@@ -112,46 +127,13 @@ class Decision:
         return next((each for each in self.standings if each.name == name), None)
 
 
+Costs = Callable[[Cell], tuple[float, ...]]
+
+
 @once
 def decide(results: Results) -> Decision:
     """Compares every method and baseline with the best one, by paired intervals that hold together at 95%."""
-    study = results.study.study
-    metric: Metric = study.get("decide_by") or "accuracy"
-    found = cells(run for run in results.done if run.method.get("name") != FLOOR)
-    able = [cell for cell in found if all(learned(run) for run in cell.runs)]
-    lost = [cell for cell in found if cell not in able]
-    return choose_among(results, able, lost, metric, float(study.get("tolerance", 100 * TOLERANCE)) / 100)
-
-
-def choose_among(results: Results, able: list[Cell], lost: list[Cell], metric: Metric, tolerance: float) -> Decision:
-    """The decision among these cells alone; `lost` are shown and not compared."""
-    answers, classes = outcomes(results), len(results.labels)
-    weight = weight_of_a_text(metric, answers.label, classes) if results.done else 0.0
-
-    def measured(cell: Cell) -> Measured:
-        predicted = np.stack([answers.predicted[run.run_id] for run in cell.runs])
-        return measure(metric, answers.label, predicted, classes, is_baseline(cell.runs[0]))
-
-    methods = [measured(cell) for cell in able]
-    choice = choose(methods, [costs(cell) for cell in able], tolerance) if able else None
-    training = trained(results)
-    standings = [
-        Standing(
-            cell=cell,
-            place=_place(choice, i) if choice and i < len(able) else "not learned",
-            score=score(metric, methods[i] if i < len(able) else measured(cell), weight),
-            below=_below(choice, i) if choice and i < len(able) else None,
-            could_be_best=bool(choice and i < len(able) and choice.compared.methods[i].could_be_best),
-            still_improving=training.still(cell),
-            lost=sum(run.cell == cell.runs[0].cell for run in results.runs) - len(cell.runs),
-        )
-        for i, cell in enumerate([*able, *lost])
-    ]
-    taken = standings[choice.chosen] if choice else None
-    order = sorted(
-        standings, key=lambda each: (each.place == "not learned", each.place != "highest", -each.score.value)
-    )
-    return Decision(metric=metric, standings=order, tolerance=tolerance, taken=taken)
+    return choose_among(results, usable(results), without_use(results))
 
 
 def costs(cell: Cell) -> tuple[float, ...]:
@@ -159,9 +141,60 @@ def costs(cell: Cell) -> tuple[float, ...]:
     return tuple(UNKNOWN if cost is None else cost for cost in (cell.seconds, cell.memory))
 
 
-def _place(choice: Choice, i: int) -> Place:
-    if i == choice.best:
-        return "highest"
+def tolerance_of(results: Results) -> float:
+    """The study's tolerance as a fraction; the default in results of earlier versions."""
+    return float(results.study.study.get("tolerance", 100 * TOLERANCE)) / 100
+
+
+def choose_among(
+    results: Results, able: Sequence[Cell], lost: Sequence[Cell] = (), by: Costs = costs, *, limited: bool = False
+) -> Decision:
+    """The decision among these cells alone, `by` their costs; `lost` are shown and not compared."""
+    about, measured, training, groups = deciding(results), scored(results), trained(results), groups_of(results)
+    tolerance = tolerance_of(results)
+    methods = [measured[cell.name] for cell in able]
+    choice = None
+    if able and about.no_interval is None:
+        margin = results.study.margin / 100
+        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, groups=groups, weight=about.weight)
+    means = [float(each.scores.mean()) for each in methods]
+    best = choice.best if choice else int(np.argmax(means)) if means else None
+    weight = weight_of_a_text(about.metric, outcomes(results).label, len(results.labels)) if measured else 0.0
+    standings = [
+        Standing(
+            cell=cell,
+            place="not learned" if i >= len(able) else "highest" if i == best else _place(choice, i),
+            score=score_of(about.metric, measured[cell.name], weight, groups),
+            below=_below(choice, i) if choice and i < len(able) else None,
+            could_be_best=i < len(able) and (choice is None or choice.compared.methods[i].could_be_best),
+            still_improving=training.still(cell),
+            lost=_lost(results, cell),
+            deciding=about,
+            best_takes=times_as_long(results, able[best], cell)
+            if best is not None and cell is not able[best]
+            else None,
+        )
+        for i, cell in enumerate([*able, *lost])
+    ]
+    taken = None if best is None else standings[choice.chosen if choice else best]
+    order = sorted(
+        standings, key=lambda each: (each.place == "not learned", each.place != "highest", -each.score.value)
+    )
+    return Decision(
+        metric=about.metric, standings=order, tolerance=tolerance, taken=taken, deciding=about, limited=limited
+    )
+
+
+def _lost(results: Results, cell: Cell) -> int:
+    """Runs of the same method that ended and are not among these."""
+    same = [run for run in results.runs if run.cell == cell.runs[0].cell and run.status != "interrupted"]
+    return len(same) - len(cell.runs)
+
+
+def _place(choice: Choice | None, i: int) -> Place:
+    """Of another than the highest."""
+    if choice is None:
+        return "open"
     if i in choice.close:
         return "close"
     return "open" if choice.compared.methods[i].could_be_best else "lower"
@@ -177,31 +210,47 @@ def _below(choice: Choice, i: int) -> tuple[float, float] | None:
 
 
 def headline(decision: Decision) -> str:
-    """What to take, in one sentence."""
-    taken, best = decision.taken, decision.best
+    """What to take, in one sentence; a second one where seeds were lost, or a faster method may be as good."""
+    taken, best, about = decision.taken, decision.best, decision.deciding
     if taken is None or best is None:
         return "Take none of these: no method learned."
-    budget = at(any(each.still_improving for each in decision.standings), ", ")
-    text = f"Take {taken.name}: {f.percent(taken.score.value)}"
+    still = any(each.still_improving for each in decision.standings)
+    text = f"{f'{AT.capitalize()}, take' if still else 'Take'} {taken.name}: {about.named(taken.score.value)}"
+    lost = _lost_seeds(taken)
     if taken is not best:
-        than = f"at most {f.points(taken.at_most)} below the best ({best.name}, {f.percent(best.score.value)})"
-        return f"{text}, {than}{_cheaper(taken, best)}{budget}."
+        the_best = "the best that fits" if decision.limited else "the best"
+        than = f"at most {about.apart(taken.at_most)} below {the_best} ({best.name}, {about.said(best.score.value)})"
+        return f"{text}, {than}{_cheaper(taken, best)}.{lost}"
+    if decision.limited:
+        alone = len([each for each in decision.standings if each.place != "not learned"]) == 1
+        text += ". It is the only one that fits" if alone else f". It is {_most(about)} that fits"
+    elif len(decision.standings) > 1:
+        text += ", the highest score" + (" in this run" if decision.one_seed else "")
     rest = [each for each in decision.standings if each is not best and each.score.value == best.score.value]
     if rest:
-        return f"{text}, the highest score, as {f.listing([each.name for each in rest], 3)}{budget}."
-    return f"{text}, the highest score{budget}.{_rival(decision)}"
+        text += f", as {f.listing([each.name for each in rest], 3)}"
+    if about.no_interval and len(decision.standings) > 1:
+        return f"{text}; how far the methods lie apart is not known: {about.no_interval}.{lost}"
+    return f"{text}.{lost}{_rival(decision)}"
+
+
+def _most(about: Deciding) -> str:
+    return "the most accurate" if about.metric == "accuracy" else f"that with the highest {about.name}"
+
+
+def _lost_seeds(taken: Standing) -> str:
+    total = taken.lost + len(taken.cell.runs)
+    return f" Of its {total} seeds {taken.lost} gave no usable result." if taken.lost else ""
 
 
 def _cheaper(taken: Standing, best: Standing) -> str:
-    """ ", in half the time and a third of the memory": what taking it saves."""
-    parts = [
-        f"{_part(ours / theirs)} the {what}"
-        for what, ours, theirs in (
-            ("time", taken.cell.seconds, best.cell.seconds),
-            ("memory", taken.cell.memory, best.cell.memory),
-        )
-        if ours and theirs and theirs / ours >= WORTH
-    ]
+    """ ", in half the time and a third of the memory": what taking it saves; times beyond the machine's noise."""
+    parts = []
+    if taken.best_takes is not None and taken.best_takes.faster == "second":
+        parts.append(f"{_part(1 / taken.best_takes.value)} the time")
+    ours, theirs = taken.cell.memory, best.cell.memory
+    if ours and theirs and theirs / ours >= WORTH:
+        parts.append(f"{_part(ours / theirs)} the memory")
     return f", in {' and '.join(parts)}" if parts else ""
 
 
@@ -213,16 +262,57 @@ def _part(ratio: float) -> str:
 
 
 def _rival(decision: Decision) -> str:
-    """The cheapest method that could be the best too, and what keeps it from being taken."""
+    """The fastest method that could be the best too, and what keeps it from being taken."""
     best = decision.best
-    rivals = [each for each in decision.standings if each.could_be_best and each is not best and best is not None]
-    faster = [each for each in rivals if best and best.cell.seconds and each.cell.seconds]
-    faster = [each for each in faster if (best.cell.seconds or 0) / (each.cell.seconds or 1) >= WORTH]  # type: ignore[union-attr]
-    if not faster or best is None:
+    if best is None:
         return ""
-    rival = min(faster, key=lambda each: each.cell.seconds or 0)
-    ratio = f.ratio((best.cell.seconds or 0) / (rival.cell.seconds or 1))
+    rivals = [
+        (each.best_takes, each)
+        for each in decision.standings
+        if each.could_be_best and each.best_takes is not None and each.best_takes.faster == "second"
+    ]
+    if not rivals:
+        return ""
+    longer, rival = max(rivals, key=lambda each: each[0].value)
+    about = decision.deciding
     return (
-        f" {rival.name} ({f.percent(rival.score.value)}) trains {ratio} as fast and is not told apart from it, "
-        f"but may lie up to {f.points(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains about {times(longer.value)} as fast "
+        f"({span(longer, ' to ')}), but may lie up to {about.apart(rival.at_most)} below."
     )
+
+
+def statistics(decision: Decision) -> dict[str, Any]:
+    """What `results.json` keeps under `recommendation`."""
+    about = decision.deciding
+    none = "no method learned"
+    out: dict[str, Any] = {
+        "metric": decision.metric,
+        "tolerance": decision.tolerance,
+        "taken": decision.taken.name if decision.taken else None,
+        "best": decision.best.name if decision.best else None,
+        "one_seed": decision.one_seed,
+        "standings": [_figures(each) for each in decision.standings],
+    }
+    out |= {f"{name}_reason": none for name in ("taken", "best") if out[name] is None}
+    return out | ({"interval_reason": about.no_interval} if about.no_interval else {})
+
+
+def _figures(each: Standing) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "name": each.name,
+        "runs": [run.run_id for run in each.cell.runs],
+        "baseline": each.baseline,
+        "place": each.place,
+        "score": each.score.value,
+        "interval": list(each.interval) if each.interval else None,
+        "below": list(each.below) if each.below else None,
+        "could_be_best": each.could_be_best,
+        "still_improving": each.still_improving,
+        "lost_seeds": each.lost,
+        "seconds": each.cell.seconds,
+        "memory_bytes": each.cell.memory,
+    }
+    few = each.deciding.no_interval
+    below = {"highest": "it is the best", "not learned": "it did not learn"}.get(each.place, few or "not compared")
+    reasons = {"interval": few, "below": below, "seconds": "not measured", "memory_bytes": "not measured"}
+    return out | {f"{name}_reason": reason for name, reason in reasons.items() if out[name] is None}

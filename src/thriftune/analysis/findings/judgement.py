@@ -5,111 +5,56 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.deciding import FLOOR, Deciding, deciding
+from thriftune.analysis.findings.groups import groups_of
+from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import Outcomes, outcomes
-from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, differing, is_baseline, learned
+from thriftune.analysis.findings.runs import CHANCE, Cell, by_model, cells, comparable, differing, is_baseline, learned
 from thriftune.analysis.findings.training import AT, trained
-from thriftune.analysis.statistics import inference
-from thriftune.analysis.statistics.inference import Difference, Measured
-from thriftune.analysis.statistics.planning import Needed, needed
-from thriftune.results.record import RunRecord
+from thriftune.analysis.findings.tried import unequal
+from thriftune.analysis.findings.verdict import Apart, Discordant, Interval, Outcome, Spread, Unsupported, Verdict
+from thriftune.analysis.statistics import clustered, inference
+from thriftune.analysis.statistics.detectable import detectable_after
+from thriftune.analysis.statistics.inference import Difference, Ints, Measured
+from thriftune.analysis.statistics.metric_intervals import (
+    BY_CLASS,
+    Metric,
+    measure,
+    weight_of_a_text,
+    why_no_interval,
+    with_weight,
+)
 from thriftune.results.store import Results
 
 ALPHA = 0.05
-Outcome = Literal["better", "worse", "equivalent", "undecided"]
-Claim = Literal["methods", "trained models"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The 95% interval over test texts by the paired bootstrap, for each measure."""
-
-    accuracy: tuple[float, float]
-    macro_f1: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Discordant:
-    """Exact McNemar: texts that only one of two models got right."""
-
-    only_first: int
-    only_second: int
-    p: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What can be said of two methods on one model, the first against the second."""
-
-    model: str
-    first: Cell
-    second: Cell
-    claim: Claim
-    """Methods: other texts and other seeds. Trained models: other texts, these models."""
-    outcome: Outcome
-    accuracy: Difference
-    macro_f1: Difference
-    adjusted_p: float
-    """Holm's, over the pairs of the model."""
-    adjusted_level: float
-    """The confidence level of the interval that decides better or worse."""
-    needed: Needed | None
-    """What would settle it; None unless undecided."""
-    discordant: Discordant | None
-    """None where a method has several seeds."""
-    bootstrap: Interval | None
-    """None where a method has several seeds."""
-    at_this_budget: bool = False
-    """Whether a run of either method was still improving when its training ended."""
-
-    @property
-    def baseline(self) -> bool:
-        """Whether the second is a baseline."""
-        return is_baseline(self.second.runs[0])
-
-    @property
-    def higher(self) -> tuple[Cell, Cell]:
-        """Both methods, that with the higher accuracy first."""
-        return (self.first, self.second) if self.accuracy.estimate >= 0 else (self.second, self.first)
-
-    def against(self, name: str) -> Outcome:
-        """The outcome as seen from the method of that name."""
-        mirrored: dict[Outcome, Outcome] = {"better": "worse", "worse": "better"}
-        return self.outcome if name == self.first.name else mirrored.get(self.outcome, self.outcome)
-
-
-@dataclass(frozen=True)
-class Unsupported:
-    """Runs or pairs of methods that no verdict can rest on."""
-
-    names: list[str]
-    reason: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How far the scores of one method lie apart with its seeds."""
-
-    model: str
-    cell: Cell
-    accuracy: Measured
-    macro_f1: Measured
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """All verdicts of a study, each model's most accurate method first, and what supports none."""
+    """All verdicts of a study, each model's best method first, and what supports none."""
 
     verdicts: list[Verdict]
     unsupported: list[Unsupported]
     spreads: list[Spread]
+    """Of the fine-tuned methods."""
+    baselines: list[Spread]
+    """Those of the baselines, once for each model that they are compared on."""
     margin: float
     """As a fraction: 0.005 is half a point."""
+    deciding: Deciding
+    """The measure that decides, and why nothing can be decided by it."""
+    no_f1_interval: str | None = None
+    """Why macro F1 has no interval; None where it has."""
+
+    def score(self, cell: Cell) -> float:
+        """A fine-tuned method's mean by the measure that decides; its accuracy where it is not compared."""
+        found = next((spread for spread in self.spreads if spread.cell.name == cell.name), None)
+        return cell.accuracy if found is None else float(found.score.scores.mean())
 
     def between(self, first: Cell, second: Cell) -> Verdict | None:
         """The verdict on two methods, whichever stands first; None where there is none."""
@@ -117,28 +62,90 @@ class Judgement:
         return next((v for v in self.verdicts if {v.first.name, v.second.name} == names), None)
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """What comparisons need beside the methods' scores."""
+
+    found: Outcomes
+    classes: int
+    about: Deciding
+    margin: float
+    groups: Ints | None
+    """Of the test texts, where they belong together."""
+
+    def difference(self, pair: tuple[Cell, Cell], known: dict[str, Spread], name: Metric) -> Difference:
+        """First minus second; every other method's seeds may help to estimate the spread."""
+        names = [cell.name for cell in pair]
+        first, second = (known[each].of(name) for each in names)
+        others = [spread.of(name) for each, spread in known.items() if each not in names]
+        if self.groups is None:
+            found = inference.difference(first, second, others)
+        else:
+            found = clustered.clustered_difference(first, second, self.groups, others)
+        if name not in BY_CLASS:
+            return found
+        return with_weight(found, weight_of_a_text(name, self.found.label, self.classes))
+
+
 @once
 def judge(results: Results) -> Judgement:
     """Compares all methods of each model with one another, and with the baselines: its own and those without one."""
     found, training = outcomes(results), trained(results)
-    margin = results.study.margin / 100
+    about, labels = deciding(results), results.labels
+    scale = _Scale(found, len(labels), about, results.study.margin / 100, groups_of(results))
     verdicts: list[Verdict] = []
     unsupported = _runs_without_support(results)
     spreads: list[Spread] = []
-    found_baselines = [run for run in results.done if is_baseline(run) and run.method.get("name") != "majority"]
-    for model, runs in by_model(comparable(results)).items():
-        group = cells(runs)
-        baselines = cells(run for run in found_baselines if run.model in (None, model))
-        known = {cell.name: _spread(model, cell, found, len(results.labels)) for cell in (*group, *baselines)}
+    others: list[Spread] = []
+    for model, group, baselines in _groups(results):
+        known = {cell.name: _spread(model, cell, scale) for cell in (*group, *baselines)}
         spreads += [known[cell.name] for cell in group]
-        ranked = sorted(group, key=lambda cell: -cell.accuracy)
+        others += [known[cell.name] for cell in baselines]
+        ranked = sorted(group, key=lambda cell: -float(known[cell.name].score.scores.mean()))
         pairs, lost = _pairs(ranked)
         unsupported += lost
         families = [pairs, [(cell, baseline) for baseline in baselines for cell in ranked]]
         for family in families:
-            for verdict in _family(model, family, known, found, margin, len(results.labels)):
-                verdicts.append(replace(verdict, at_this_budget=training.still(verdict.first, verdict.second)))
-    return Judgement(verdicts, unsupported, spreads, margin)
+            for verdict in _family(model, family, known, scale):
+                verdicts.append(
+                    replace(
+                        verdict,
+                        at_this_budget=training.still(verdict.first, verdict.second),
+                        lost=(len(lost_seeds(results, verdict.first)), len(lost_seeds(results, verdict.second))),
+                        unequal=unequal(verdict.first, verdict.second),
+                    )
+                )
+    no_f1 = why_no_interval("macro_f1", found.label, labels)
+    return Judgement(verdicts, unsupported, spreads, others, scale.margin, about, no_f1)
+
+
+def _groups(results: Results) -> Iterator[tuple[str, list[Cell], list[Cell]]]:
+    """Each model with its fine-tuned methods and the baselines that they are compared with."""
+    found = [run for run in results.done if is_baseline(run) and run.method.get("name") != FLOOR]
+    for model, runs in by_model(comparable(results)).items():
+        yield model, cells(runs), cells(run for run in found if run.model in (None, model))
+
+
+@once
+def told_apart(results: Results) -> list[Apart]:
+    """Which differences this study tells apart on each model, from the errors that it measured: of its methods, or of
+    a single one and the baselines.
+    """
+    judgement = judge(results)
+    families = {verdict.model: verdict.baseline for verdict in reversed(judgement.verdicts)}
+    if judgement.deciding.no_interval:
+        return []
+    out = []
+    for model, against in reversed(families.items()):
+        own = [v for v in judgement.verdicts if (v.model, v.baseline) == (model, against)]
+        spreads = [s for s in (*judgement.spreads, *judgement.baselines) if s.model == model]
+        middle = sorted(own, key=lambda verdict: verdict.score.error)[len(own) // 2]
+        known = {spread.cell.name: spread.score for spread in spreads}
+        first, second = (known.pop(cell.name) for cell in (middle.first, middle.second))
+        level = 1 - ALPHA / len(own)
+        size = detectable_after(first, second, list(known.values()), level, groups=groups_of(results))
+        out.append(Apart(model, against, size, level, len(own)))
+    return out
 
 
 def _runs_without_support(results: Results) -> list[Unsupported]:
@@ -149,7 +156,7 @@ def _runs_without_support(results: Results) -> list[Unsupported]:
         elif not learned(run):
             found = trained(results).of(run)
             still = f" {AT}" if found is not None and found.improving else ""
-            reasons.setdefault(f"did not learn{still}: not above the majority class", []).append(run.name)
+            reasons.setdefault(f"did not learn{still}: {CHANCE}", []).append(run.name)
     return [Unsupported(names, reason) for reason, names in reasons.items()]
 
 
@@ -172,35 +179,35 @@ def _size(value: str) -> tuple[int, str]:
     return len(value), value
 
 
-def _spread(model: str, cell: Cell, found: Outcomes, classes: int) -> Spread:
+def _spread(model: str, cell: Cell, scale: _Scale) -> Spread:
     deterministic = is_baseline(cell.runs[0])
-    predicted = [found.predicted[run.run_id] for run in cell.runs]
-    right = np.stack([each == found.label for each in predicted]).astype(np.float64)
-    f1 = np.stack([inference.f1_contributions(found.label, each, classes) for each in predicted])
-    return Spread(model, cell, inference.measured(right, deterministic), inference.measured(f1, deterministic))
+    predicted = np.stack([scale.found.predicted[run.run_id] for run in cell.runs])
+
+    def by(metric: Metric) -> Measured:
+        return measure(metric, scale.found.label, predicted, scale.classes, deterministic)
+
+    accuracy, f1 = by("accuracy"), by("macro_f1")
+    score = {"accuracy": accuracy, "macro_f1": f1}.get(scale.about.metric) or by(scale.about.metric)
+    return Spread(model, cell, accuracy, f1, score)
 
 
-def _family(
-    model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], found: Outcomes, margin: float, classes: int
-) -> Iterator[Verdict]:
-    differences = [_difference(pair, known, "accuracy") for pair in pairs]
+def _family(model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], scale: _Scale) -> Iterator[Verdict]:
+    differences = [scale.difference(pair, known, scale.about.metric) for pair in pairs]
     adjusted, levels = inference.holm([each.p for each in differences], ALPHA)
-    for pair, accuracy, p, level in zip(pairs, differences, adjusted, levels, strict=True):
+    for pair, score, p, level in zip(pairs, differences, adjusted, levels, strict=True):
         first, second = pair
-        outcome = decide(accuracy, level, margin)
-        seeds = min(len(cell.runs) for cell in pair if not is_baseline(cell.runs[0]))
-        single = _single(first, second, found, classes)
+        single = _single(first, second, scale)
         yield Verdict(
             model=model,
             first=first,
             second=second,
-            claim="methods" if accuracy.repeated else "trained models",
-            outcome=outcome,
-            accuracy=accuracy,
-            macro_f1=_difference(pair, known, "macro_f1"),
+            claim="methods" if score.repeated else "trained models",
+            outcome="undecided" if scale.about.no_interval else decide(score, level, scale.margin),
+            score=score,
+            accuracy=scale.difference(pair, known, "accuracy"),
+            macro_f1=scale.difference(pair, known, "macro_f1"),
             adjusted_p=p,
             adjusted_level=level,
-            needed=needed(accuracy, margin, level, seeds) if outcome == "undecided" else None,
             discordant=single[0] if single else None,
             bootstrap=single[1] if single else None,
         )
@@ -219,25 +226,21 @@ def decide(difference: Difference, level: float, margin: float) -> Outcome:
     return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
-def _difference(pair: tuple[Cell, Cell], known: dict[str, Spread], measure: str) -> Difference:
-    names = [cell.name for cell in pair]
-    first, second = (getattr(known[name], measure) for name in names)
-    others = [getattr(spread, measure) for name, spread in known.items() if name not in names]
-    return inference.difference(first, second, others)
-
-
-def _single(first: Cell, second: Cell, found: Outcomes, classes: int) -> tuple[Discordant, Interval] | None:
+def _single(first: Cell, second: Cell, scale: _Scale) -> tuple[Discordant, Interval] | None:
     if len(first.runs) > 1 or len(second.runs) > 1:
         return None
-    a, b = (found.predicted[cell.runs[0].run_id] for cell in (first, second))
-    only_first = int(((a == found.label) & (b != found.label)).sum())
-    only_second = int(((b == found.label) & (a != found.label)).sum())
-    drawn = inference.bootstrap(found.label, a, b, classes)
+    label, classes = scale.found.label, scale.classes
+    a, b = (scale.found.predicted[cell.runs[0].run_id] for cell in (first, second))
+    only_first = int(((a == label) & (b != label)).sum())
+    only_second = int(((b == label) & (a != label)).sum())
+    if scale.groups is None:
+        p, drawn = inference.mcnemar(only_first, only_second), inference.bootstrap(label, a, b, classes)
+    else:
+        first_right, second_right = ((each == label).astype(np.float64) for each in (a, b))
+        p = clustered.clustered_mcnemar(first_right, second_right, scale.groups)
+        drawn = (
+            clustered.metric_bootstrap("accuracy", label, a, b, classes, scale.groups),
+            clustered.metric_bootstrap("macro_f1", label, a, b, classes, scale.groups),
+        )
     accuracy, f1 = ((float(low), float(high)) for low, high in (np.quantile(each, [0.025, 0.975]) for each in drawn))
-    return Discordant(only_first, only_second, inference.mcnemar(only_first, only_second)), Interval(accuracy, f1)
-
-
-def lost_seeds(results: Results, cell: Cell) -> list[RunRecord]:
-    """Runs of the same method that support no verdict."""
-    used = {run.run_id for run in cell.runs}
-    return [run for run in results.runs if run.cell == cell.runs[0].cell and run.run_id not in used]
+    return Discordant(only_first, only_second, p), Interval(accuracy, f1)

@@ -1,4 +1,4 @@
-"""The command that trains a study for longer, and how long it would take by the runs' own measured costs."""
+"""The command that trains a study for longer or with more seeds, and its time by the runs' own measured costs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from thriftune.results.store import Results
 TIMES = 2
 """So many times the budget is proposed."""
 MOST_EPOCHS = 100_000
+SEEDS = 3
+"""So many seeds are proposed where there was one."""
 
 
 @dataclass(frozen=True)
 class More:
-    """A command that gives every method a larger budget."""
+    """A command that gives every method a larger budget, more seeds, or both."""
 
     command: str
     seconds: float | None
@@ -30,6 +32,8 @@ class More:
     """Whether `seconds` is a bound, because training may end earlier."""
     what: str
     """What the command raises: "6 epochs"."""
+    options: str
+    """The command's `--set` options alone."""
 
     @property
     def time(self) -> str:
@@ -39,36 +43,72 @@ class More:
         return f"predicted {'at most' if self.most else 'about'} {_rounded_up(self.seconds)} by these runs' own times"
 
     @property
+    def short_time(self) -> str | None:
+        """The predicted time alone: "about 30 min"; None where it is not known."""
+        if self.seconds is None:
+            return None
+        return f"{'at most' if self.most else 'about'} {_rounded_up(self.seconds)}"
+
+    @property
     def sentence(self) -> str:
         """What the command does; the command itself stands apart, so that it can be copied."""
         return f"{self.what} for every method would tell ({self.time}):"
 
 
-def more(results: Results, still: list[RunRecord], limited: list[RunRecord]) -> More | None:
-    """The command for the runs that were still improving; None where their budget cannot be raised.
+def more(results: Results, still: list[RunRecord], limited: list[RunRecord], repeats: bool = False) -> More | None:
+    """The command for the runs that were still improving, with `repeats` for more seeds too; None where neither can be.
 
     A study of a grid shares one protocol; in a list of runs each has its own, and those of the same models as the runs
     that were still improving are raised, so that they stay comparable.
     """
-    listed = results.study.study.get("runs") or []
-    models = {run.model for run in still}
-    if listed:
-        keys = {f"runs.{i}.": entry for i, entry in enumerate(listed) if entry.get("model") in models}
-        changes: dict[str, float] = {}
-        for prefix, entry in keys.items():
-            changes |= _raised(f"{prefix}protocol.", dict(entry.get("protocol") or {}), still)
-        again = [run for run in results.runs if run.model in models and not is_baseline(run)]
-    else:
-        changes = _raised("protocol.", still[0].protocol, still)
-        again = [run for run in results.runs if not is_baseline(run)]
-    if not changes:
+    tuned = [run for run in results.runs if not is_baseline(run)]
+    changes, again = _longer(results, tuned, still) if still else ({}, [])
+    seeds = _more_seeds(results, tuned) if repeats else []
+    if not changes and not seeds:
         return None
     out = str(results.store.path)
-    sets = " ".join(f"--set {key}={_plain(value)}" for key, value in changes.items())
-    command = f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {sets}"
+    sets = [f"--set {key}={_plain(value)}" for key, value in changes.items()]
+    sets += [f"--set {shlex.quote(f'seeds={seeds}')}"] if seeds else []
+    command = (
+        f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
+    )
     auto = any(key.rsplit(".", 1)[-1] != "epochs" for key in changes)
     longer = {run.run_id for run in (*still, *limited)} if auto else {run.run_id for run in again}
-    return More(command, _seconds(again, longer), auto, _what(changes))
+    first = _seconds(again, longer)
+    further = _seconds(tuned, longer if changes else set())
+    rounds = len(seeds) / len(_seeds(results, tuned)) - 1 if seeds else 0.0
+    seconds = None if first is None or further is None else first + rounds * further
+    parts = ([_what(changes)] if changes else []) + ([f"{len(seeds)} seeds"] if seeds else [])
+    return More(command, seconds, auto, f.listing(parts), " ".join(sets))
+
+
+def _longer(
+    results: Results, tuned: list[RunRecord], still: list[RunRecord]
+) -> tuple[dict[str, float], list[RunRecord]]:
+    """The keys that raise the budget, with their values, and the runs that they train again."""
+    listed = results.study.study.get("runs") or []
+    if not listed:
+        return _raised("protocol.", still[0].protocol, still), tuned
+    models = {run.model for run in still}
+    changes: dict[str, float] = {}
+    for i, entry in enumerate(listed):
+        if entry.get("model") in models:
+            changes |= _raised(f"runs.{i}.protocol.", dict(entry.get("protocol") or {}), still)
+    return changes, [run for run in tuned if run.model in models]
+
+
+def _seeds(results: Results, tuned: list[RunRecord]) -> list[int]:
+    return [int(seed) for seed in results.study.study.get("seeds") or sorted({run.seed for run in tuned})]
+
+
+def _more_seeds(results: Results, tuned: list[RunRecord]) -> list[int]:
+    """The study's seeds and further ones; empty where it has enough, or every run of a list has its own."""
+    listed = results.study.study.get("runs") or []
+    seeds = _seeds(results, tuned)
+    if len(seeds) >= SEEDS or (listed and all(entry.get("seed") is not None for entry in listed)):
+        return []
+    further = [seed for seed in range(SEEDS + len(seeds)) if seed not in seeds]
+    return [*seeds, *further[: SEEDS - len(seeds)]]
 
 
 def _raised(prefix: str, protocol: dict[str, Any], still: Iterable[RunRecord]) -> dict[str, float]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from weakref import ref
+
+import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.statistics.basics import above_share, wilson
+from thriftune.analysis.statistics.dependence import LEVEL, Dependence, dependence
 from thriftune.processors import BUSY
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
 from thriftune.results.store import Results
-
-LEARNED_LEVEL = 0.05
-"""A run learned when its accuracy is above the majority class at this level (exact binomial test)."""
 
 PROTOCOL_NAMES = {
     "batch_size": "batch size",
@@ -28,6 +29,9 @@ PROTOCOL_NAMES = {
     "select": "selected by",
     "early_stopping": "early stopping",
 }
+
+CHANCE = "predictions do not depend on the labels"
+"""What is said of a run that did not learn."""
 
 MACHINE_KEYS = ("device", "gpu", "processor", "threads", "torch", "transformers")
 """Entries of a run's environment that its cost depends on."""
@@ -58,8 +62,8 @@ class Cell:
 
     @property
     def memory(self) -> float | None:
-        """Mean peak memory in bytes."""
-        return _mean_known([run.cost.peak_memory_bytes if run.cost else None for run in self.runs])
+        """Mean peak memory in bytes: of training steps, or of what a baseline does instead."""
+        return _mean_known([training_memory(run) for run in self.runs])
 
     @property
     def parameters(self) -> float | None:
@@ -119,17 +123,39 @@ def majority_share(scores: Scores) -> float:
 
 
 def learned(run: RunRecord) -> bool:
-    """Whether the accuracy is above the majority class share; baselines are exempt."""
-    if run.test is None:
-        return False
-    if is_baseline(run):
-        return True
-    return above_majority(run.test)
+    """Whether the run's predictions depend on the labels of the test texts; baselines are exempt."""
+    return run.test is not None and (is_baseline(run) or depends(run))
+
+
+def depends(run: RunRecord) -> bool:
+    """Whether predictions depend on labels beyond chance, at 5%: of baselines too."""
+    return run.test is not None and dependence_of(run.test).learned
+
+
+_KNOWN: dict[int, tuple[ref[Scores], Dependence]] = {}
+
+
+def dependence_of(scores: Scores) -> Dependence:
+    """What the confusion matrix says against predictions that know nothing of the labels; computed once."""
+    kept = _KNOWN.get(id(scores))
+    if kept is None or kept[0]() is not scores:
+        key = id(scores)
+        kept = ref(scores, lambda _: _KNOWN.pop(key, None)), _dependence(scores.confusion)
+        _KNOWN[key] = kept
+    return kept[1]
+
+
+def _dependence(confusion: list[list[int]]) -> Dependence:
+    """The order of the texts does not matter, so the matrix is all that the test needs."""
+    table = np.array(confusion, dtype=np.int64)
+    label, predicted = np.nonzero(table)
+    texts = table[label, predicted]
+    return dependence(np.repeat(label, texts), np.repeat(predicted, texts), len(table))
 
 
 def above_majority(scores: Scores) -> bool:
     """Whether the accuracy is above the majority class share, by an exact one-sided binomial test at 5%."""
-    return above_share(correct(scores), scores.texts, majority_share(scores)) < LEARNED_LEVEL
+    return above_share(correct(scores), scores.texts, majority_share(scores)) < LEVEL
 
 
 def comparable(results: Results) -> list[RunRecord]:
@@ -160,6 +186,16 @@ def by_model(runs: Iterable[RunRecord]) -> dict[str, list[RunRecord]]:
 def training_seconds(run: RunRecord) -> float | None:
     """Optimisation and prefix seconds together: what training cost."""
     return run.cost.train_seconds + run.cost.prefix_seconds if run.cost else None
+
+
+def training_memory(run: RunRecord) -> float | None:
+    """Bytes that training needed: tensors at the peak of a training step; of a baseline, which has no steps, what its
+    process needed to fit it, or the encoder's pass where that needed more. None where it was not measured."""
+    cost = run.cost
+    if cost is None or not is_baseline(run):
+        return cost.peak_memory_bytes if cost else None
+    known = [each for each in (cost.prefix_peak_memory_bytes, cost.fit_memory_bytes) if each is not None]
+    return max(known, default=None)
 
 
 def protocol(run: RunRecord, machine: bool = True) -> dict[str, str]:

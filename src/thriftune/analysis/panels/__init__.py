@@ -31,7 +31,7 @@ class PanelModule(Protocol):
 
 
 def group(name: str) -> ModuleType:
-    """A part of the page: its TITLE, and its PANELS by name."""
+    """A part of the page: its TITLE in the contents, its QUESTION, and its PANELS by name."""
     return importlib.import_module(f"{__name__}.{name}")
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.clustered import clustered_difference
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
+from thriftune.analysis.statistics.metric_intervals import with_weight
 
 DRAWS = 20_000
 """Normal draws from which the multiplicity is read; always the same ones."""
@@ -60,13 +61,16 @@ class Compared:
         return all(each.repeated for each in self.differences.values())
 
 
-def compare(methods: Sequence[Measured], level: float = 0.95, groups: Ints | None = None) -> Compared:
+def compare(
+    methods: Sequence[Measured], level: float = 0.95, groups: Ints | None = None, weight: float = 0.0
+) -> Compared:
     """The methods that could be the best, and how far each lies below the best at most.
 
     All of it holds at once with the given confidence, whichever method is looked at: the best is among those that
     could be (Gupta, 1965), and each method's score minus the best of the others' lies in its interval (Hsu's
     constrained intervals). Methods of several models are compared alike, if they classify the same texts. `groups`
-    holds the group of each text where texts belong together. Raises ValueError without a method.
+    holds the group of each text where texts belong together; `weight` is what a text of the rarest class is worth, of a
+    score that weighs classes alike (`metric_intervals.with_weight`). Raises ValueError without a method.
 
     A method is out where another leads it by more than a one-sided bound allows. The bound's level comes from the
     largest of all its leads under the estimated correlation (as Dunnett's, 1955, for control and treatments), and its
@@ -78,7 +82,7 @@ def compare(methods: Sequence[Measured], level: float = 0.95, groups: Ints | Non
     every = range(len(methods))
     if len(methods) == 1:
         return Compared([AgainstBest(0.0, 0.0, 0.0, True)], {})
-    differences = _differences(methods, groups)
+    differences = _differences(methods, groups, weight)
     alphas = _one_sided_levels(covariance(methods, groups), 1 - level)
     shared = _with_one_spread(methods, differences)
     reach = {(i, j): _reach(each, alphas[i]) for (i, j), each in shared.items()}
@@ -93,7 +97,7 @@ def compare(methods: Sequence[Measured], level: float = 0.95, groups: Ints | Non
     return Compared(found, differences)
 
 
-def _differences(methods: Sequence[Measured], groups: Ints | None) -> Differences:
+def _differences(methods: Sequence[Measured], groups: Ints | None, weight: float) -> Differences:
     found: Differences = {}
     for i, j in combinations(range(len(methods)), 2):
         others = [each for k, each in enumerate(methods) if k not in (i, j)]
@@ -101,6 +105,8 @@ def _differences(methods: Sequence[Measured], groups: Ints | None) -> Difference
             found[i, j] = difference(methods[i], methods[j], others)
         else:
             found[i, j] = clustered_difference(methods[i], methods[j], groups, others)
+        if weight:
+            found[i, j] = with_weight(found[i, j], weight)
         found[j, i] = replace(found[i, j], estimate=-found[i, j].estimate, centre=-found[i, j].centre)
     return found
 

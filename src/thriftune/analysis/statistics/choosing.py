@@ -43,15 +43,17 @@ def choose(
     margin: float = MARGIN,
     level: float = 0.95,
     groups: Ints | None = None,
+    weight: float = 0.0,
 ) -> Choice:
     """The cheapest method that is close to the best: the lower bound of its lag lies above minus the tolerance.
 
-    `costs` order the methods, the cheapest first; infinity where a cost is not known. The bounds are those against the
-    best of the others (Hsu, 1984; `best_set`), which hold for whichever method is taken and whichever is the best: a
-    plain paired interval against the highest score would not. What is shown to be worse than some other method by
-    more than the margin allows is not close, whatever the tolerance, so that no verdict contradicts the choice.
+    `costs` order the methods, the cheapest first; infinity where a cost is not known. `weight` is that of `compare`.
+    The bounds are those against the best of the others (Hsu, 1984; `best_set`), which hold for whichever method is
+    taken and whichever is the best: a plain paired interval against the highest score would not. What is shown to be
+    worse than some other method by more than the margin allows is not close, whatever the tolerance, so that no verdict
+    contradicts the choice.
     """
-    compared = compare(methods, level, groups)
+    compared = compare(methods, level, groups, weight)
     every = range(len(methods))
     best = max(every, key=lambda i: (methods[i].scores.mean(), -i))
     close = [

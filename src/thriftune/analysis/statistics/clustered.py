@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
-from thriftune.analysis.statistics.metric_intervals import Counts, Metric, values
+from thriftune.analysis.statistics.metric_intervals import Counts, Metric, Score, transformed, values
 
 CHUNK = 4_000_000
 """Numbers of one batch of replicates."""
@@ -111,6 +111,41 @@ def clustered_difference(
     return ClusteredDifference(**parts, groups=int(groups.max()) + 1)
 
 
+def clustered_score(metric: Metric, method: Measured, weight: float, groups: Ints, level: float = 0.95) -> Score:
+    """A score's interval as `metric_intervals.score` has it, over other groups of texts and other seeds.
+
+    One run's accuracy has the interval of `accuracy`. Of several runs the seeds' part stays; the texts' part is that of
+    whole groups, at least that of single texts, with groups minus one degrees of freedom.
+    """
+    value, number = float(method.scores.mean()), int(groups.max()) + 1
+    if metric == "accuracy" and method.seeds == 1:
+        found = accuracy(method.contributions, groups, level)
+        return Score(value, found.low, found.high)
+    plain = float(method.contributions.var()) / len(groups)
+    text_part = plain * design_effect(method.contributions, groups) + weight**2 / 4
+    seed_part = 0.0
+    if method.seeds > 1:
+        text_part = max(0.0, text_part - method.floor / method.seeds)
+        seed_part = max(method.spread, method.floor) / method.seeds
+    parts = text_part**2 / max(1, number - 1)
+    if seed_part:
+        parts += seed_part**2 / (method.seeds - 1)
+    freedom = (text_part + seed_part) ** 2 / parts if parts else math.inf
+    reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(text_part + seed_part)
+    return transformed(metric, value, reach, weight / 2)
+
+
+def clustered_mcnemar(first: Floats, second: Floats, groups: Ints) -> float:
+    """The two-sided p value that two models are equally often right alone, where whole groups are drawn.
+
+    `first` and `second` have shape (texts,), 1 where right. The squared sum of the groups' differences over the sum of
+    their squares, chi-squared with one degree of freedom (Yang, Sun and Hardin, 2010).
+    """
+    by_group = np.bincount(groups, weights=first - second)
+    squares = float(by_group @ by_group)
+    return float(stats.chi2.sf(by_group.sum() ** 2 / squares, 1)) if squares else 1.0
+
+
 def bootstrap(
     table: Floats, groups: Ints, statistic: Callable[[Floats], Floats], replicates: int = 2000, seed: int = 0
 ) -> Floats:
@@ -138,18 +173,24 @@ def metric_bootstrap(
     replicates: int = 2000,
     seed: int = 0,
 ) -> Floats:
-    """The difference of two runs' metric on groups drawn with replacement, shape (replicates,); classes all occur."""
-    runs = np.stack([first, second])
-    table = np.zeros((5, len(label), classes))
-    at = np.arange(len(label))
-    table[0, at, label] = 1
-    for place, run in enumerate(runs, start=1):
-        table[place, at, run] = run == label
-        table[place + 2, at, run] = 1
+    """The difference of two runs' metric on groups drawn with replacement, shape (replicates,)."""
+    texts, number = len(label), int(groups.max()) + 1
+    rows = np.arange(texts)
 
-    def statistic(sums: Floats) -> Floats:
-        support, *parts = np.split(sums, 5, axis=1)
-        a, b = (values(metric, Counts(parts[i], parts[i + 2], support)) for i in (0, 1))
-        return a - b
+    def indicator(at: Ints, counts: Floats) -> sparse.csr_array:
+        return sparse.csr_array((counts, (rows, at)), shape=(texts, classes))
 
-    return bootstrap(table.transpose(1, 0, 2).reshape(len(label), -1), groups, statistic, replicates, seed)
+    ones = np.ones(texts)
+    columns = [indicator(label, ones)]
+    for run in (first, second):
+        columns += [indicator(run, (run == label).astype(np.float64)), indicator(run, ones)]
+    members = sparse.csr_array((ones, (groups, rows)), shape=(number, texts))
+    sums = sparse.csr_array(members @ sparse.hstack(columns, format="csr"))
+    rng = np.random.default_rng(seed)
+    share, found = np.full(number, 1 / number), []
+    for part in np.array_split(np.arange(replicates), max(1, replicates * number // CHUNK)):
+        drawn = rng.multinomial(number, share, size=len(part)).astype(np.float64) @ sums
+        support, *runs = np.split(np.asarray(drawn), 5, axis=1)
+        one, other = (values(metric, Counts(runs[i], runs[i + 1], support)) for i in (0, 2))
+        found.append(one - other)
+    return np.concatenate(found)

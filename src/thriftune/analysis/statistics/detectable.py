@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from thriftune.analysis.statistics.clustered import clustered_difference
 from thriftune.analysis.statistics.inference import (
     PSEUDO_TEXTS,
     Difference,
+    Ints,
     Measured,
     difference,
     seed_spreads,
@@ -68,10 +70,20 @@ def detectable(plan: Plan, level: float = LEVEL, power: float = POWER) -> float:
 
 
 def detectable_after(
-    first: Measured, second: Measured, others: Sequence[Measured] = (), level: float = LEVEL, power: float = POWER
+    first: Measured,
+    second: Measured,
+    others: Sequence[Measured] = (),
+    level: float = LEVEL,
+    power: float = POWER,
+    groups: Ints | None = None,
 ) -> float:
-    """The same from what a study measured: it tells apart true differences from about this size on."""
+    """The same from what a study measured: it tells apart true differences from about this size on.
+
+    `groups` holds the group of each text where texts belong together.
+    """
     found = difference(first, second, others)
+    if groups is not None:
+        found = clustered_difference(first, second, groups, others)
     if not found.repeated:
         return _normal(found.error, level, power)
     spreads, _, _ = seed_spreads([first, second], others)

@@ -24,7 +24,7 @@ FEWEST_FAMILIES = 30
 
 @dataclass(frozen=True)
 class Families:
-    """Texts of two sets that belong together, because they share a premise or a hypothesis, by family id."""
+    """Texts of two sets that belong together, because they share a text or are of one group, by family id."""
 
     first: Ids
     """Shape (texts of the first set,)."""
@@ -45,7 +45,7 @@ class Drop:
 
 
 def families(first: Ids, second: Ids) -> Families | None:
-    """Groups the texts of two sets by shared values in any text column; None where the sets do not pair up.
+    """Groups the texts of two sets by shared values in any column; None where the sets do not pair up.
 
     Both are of shape (texts, columns) and hold, from 1 on, one number for each value of a column in either set. A
     family is a connected component: texts linked through others belong to it too.
@@ -94,8 +94,13 @@ def paired_drop(first: Floats, second: Floats, groups: Families) -> Drop:
 
 def independent_drop(first: float, texts: int, second: float, other_texts: int) -> Drop:
     """The drop between two accuracies on unrelated texts with Newcombe's score interval (1998, method 10)."""
-    low, high = wilson(round(first * texts), texts)
-    other_low, other_high = wilson(round(second * other_texts), other_texts)
+    ends, other_ends = wilson(round(first * texts), texts), wilson(round(second * other_texts), other_texts)
+    return drop_between(first, ends, second, other_ends)
+
+
+def drop_between(first: float, ends: tuple[float, float], second: float, other_ends: tuple[float, float]) -> Drop:
+    """The same from the accuracies and their own score intervals, whatever these count (texts, or groups of texts)."""
+    (low, high), (other_low, other_high) = ends, other_ends
     value = first - second
     return Drop(
         value,

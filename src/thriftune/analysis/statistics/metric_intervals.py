@@ -167,10 +167,10 @@ def score(metric: Metric, method: Measured, weight: float, level: float = 0.95) 
         seed_part = max(method.spread, method.floor) / method.seeds
         freedom = (method.seeds - 1) * ((text_part + seed_part) / seed_part) ** 2 if seed_part else math.inf
     reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(text_part + seed_part)
-    return _transformed(metric, value, reach, weight / 2)
+    return transformed(metric, value, reach, weight / 2)
 
 
-def _transformed(metric: Metric, value: float, reach: float, edge: float) -> Score:
+def transformed(metric: Metric, value: float, reach: float, edge: float) -> Score:
     """The interval on the transformed scale; values closer than `edge` to an end of the scale count as that close."""
     least, wide = (-1.0, 2.0) if metric == "mcc" else (0.0, 1.0)
     share = min(max((value - least) / wide, edge / wide), 1 - edge / wide)
@@ -186,6 +186,10 @@ def metric_difference(first: Measured, second: Measured, weight: float, others: 
     `weight` is what such a text is worth (`weight_of_a_text`). Without it the interval of a macro F1 or balanced
     accuracy covers the truth in as few as 63% of samples where hardly a text of a rare class is wrong.
     """
-    found = difference(first, second, others)
+    return with_weight(difference(first, second, others), weight)
+
+
+def with_weight(found: Difference, weight: float) -> Difference:
+    """The difference with the variance of half a text of that weight in favour of either, where that is more."""
     more = max(0.0, weight**2 / 2 - PSEUDO_TEXTS / (found.texts + PSEUDO_TEXTS) ** 2)
     return replace(found, text_part=found.text_part + more)

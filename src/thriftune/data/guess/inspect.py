@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thriftune.data.columns import column_problems, resolve
-from thriftune.data.dataset import Dataset
+from thriftune.data.dataset import Dataset, label_counts
 from thriftune.data.guess.candidates import LabelColumn
+from thriftune.data.guess.group import guess_group
 from thriftune.data.guess.label import given_label, guess_label
+from thriftune.data.guess.names import guess_names
 from thriftune.data.guess.siblings import siblings
 from thriftune.data.guess.split import guess_split
 from thriftune.data.guess.text import guess_text, longest_text
@@ -50,6 +52,12 @@ class Guess:
     """What the data needs before it is compared on."""
     problem: str | None
     """Why `compare` would refuse the data as they are; None where it would not."""
+    test_labels: dict[str, int] = field(default_factory=dict)
+    """Test rows by class; empty where `rows` is."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names of labels that are numbers, where another column has them; else empty."""
+    group: str | None = None
+    """The column whose equal values belong together; None where texts are unrelated."""
 
 
 def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) -> Guess:
@@ -75,16 +83,45 @@ def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) 
         if beside:
             tables = {"train": table, **beside}
             names = {"train": source} | {split: _beside(source, each) for split, each in beside.items()}
-    split = guess_split(tables, found, len(chosen.counts), reasons)
-    dataset, problem = _assembled(names, found, chosen.name, split, tables)
+    named = guess_names(table, chosen, found)
+    if named is not None:
+        shown = ", ".join(f"{number} is {name}" for number, name in list(named[1].items())[:4])
+        more = ", ..." if len(named[1]) > 4 else ""
+        reasons.append(f'The labels are numbers, and "{named[0]}" has their names: {shown}{more}.')
+    group, why_grouped = guess_group(tables, found, chosen.name, (named[0],) if named else ()) or (None, "")
+    split = guess_split(tables, found, len(chosen.counts), reasons, group)
+    settings = DataSettings(
+        source=names,
+        text=found,
+        label=chosen.name,
+        labels=dict(named[1]) if named else {},
+        group=group,
+        split=split or "given",
+    )
+    dataset, problem = _assembled(settings, tables)
+    if problem is not None and split is not None and split.group_by is not None:
+        loose = replace(split, group_by=None)
+        apart, still = _assembled(replace(settings, split=loose), tables)
+        if apart is not None:
+            reasons.append(
+                f"The splits are made of single rows after all, since groups cannot be kept whole: {problem}"
+            )
+            dataset, problem, split = apart, still, loose
+    if dataset is not None and dataset.group is None:
+        group = None  # its values do not repeat among the test texts
+    if group is not None:
+        reasons.append(why_grouped)
     return Guess(
         source=names,
         text=found,
         label=chosen.name,
         labels=chosen.counts,
+        names=named[1] if named else {},
+        group=group,
         splits=tuple(each for each in SPLITS if each in tables),
         split=split,
         rows={name: frame.height for name, frame in dataset.splits.items()} if dataset else {},
+        test_labels=label_counts(dataset.splits["test"], dataset.labels) if dataset else {},
         texts=_texts(table, found),
         reasons=reasons,
         warnings=find_warnings(dataset) if dataset else [],
@@ -124,15 +161,8 @@ def _guess_columns(
     return chosen, guess_text(table, chosen.name, reasons)
 
 
-def _assembled(
-    source: str | dict[str, str],
-    text: tuple[str, ...],
-    label: str,
-    split: SplitSettings | None,
-    tables: dict[str, SourceTable],
-) -> tuple[Dataset | None, str | None]:
+def _assembled(settings: DataSettings, tables: dict[str, SourceTable]) -> tuple[Dataset | None, str | None]:
     """The data as `compare` would have them, or why it would not take them."""
-    settings = DataSettings(source=source, text=text, label=label, split=split or "given")
     try:
         return from_tables(settings, tables, []), None
     except InputError as error:

@@ -14,8 +14,13 @@ _SPLIT_WORDS = {"split", "partition", "fold", "set", "subset", "usage"}
 
 
 def guess_split(
-    tables: dict[str, SourceTable], text: tuple[str, ...], classes: int, reasons: list[str]
+    tables: dict[str, SourceTable],
+    text: tuple[str, ...],
+    classes: int,
+    reasons: list[str],
+    group: str | None = None,
 ) -> SplitSettings | None:
+    """How to find or make the splits that the source lacks, `group` whole; None where it has all."""
     column = _split_column(tables)
     found = set(tables)
     rows = tables["train"].frame.height if "train" in tables else 0
@@ -29,8 +34,9 @@ def guess_split(
     if not missing and column is None:
         reasons.append("The source has train, validation and test.")
         return None
-    group = None
-    if len(text) == 2 and "train" in tables:
+    if group is not None and ("train" not in tables or group not in tables["train"].frame.columns):
+        group = None
+    if group is None and len(text) == 2 and "train" in tables:
         first = tables["train"].frame[text[0]]
         group = text[0] if first.n_unique() < 0.9 * len(first) else None
     if "train" in missing:

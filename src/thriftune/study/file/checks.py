@@ -21,7 +21,7 @@ from thriftune.results.cost import Cost
 from thriftune.study.file.plan import READ_BY_EMBEDDINGS, plan, selects
 from thriftune.study.file.reader import shown
 from thriftune.study.file.search_checks import search_problems
-from thriftune.study.file.settings import StudyProtocol, StudySettings
+from thriftune.study.file.settings import StudyProtocol, StudySettings, selected_with
 
 Problems = Iterator[tuple[str, str]]
 
@@ -109,15 +109,18 @@ def _shared_settings(study: StudySettings) -> Problems:
     methods = tuple(run.method for run in study.runs) or study.methods
     if not methods:
         return
+    usual = StudyProtocol()
+    if study.protocol.select == selected_with(study.decide_by):  # it comes with decide_by, unasked
+        usual = StudyProtocol(select=study.protocol.select)
     if not any(method.NEEDS_MODEL for method in methods):
-        defaults = {"protocol": StudyProtocol(), "head": HeadSettings(), "seeds": (0,)}
+        defaults = {"protocol": usual, "head": HeadSettings(), "seeds": (0,)}
         for key, default in defaults.items():
             if getattr(study, key) != default:
                 yield key, f"has no effect; {_without_model(methods)}"
     elif all(method.BASELINE for method in methods):
         names = list(dict.fromkeys(method.NAME for method in methods))
         why = f"has no effect; {' and '.join(names)} {'trains' if len(names) == 1 else 'train'} no layer"
-        for key in _idle_keys(study.protocol, StudyProtocol()):
+        for key in _idle_keys(study.protocol, usual):
             yield f"protocol.{key}", why
         for key, value in (("head", HeadSettings()), ("seeds", (0,))):
             if getattr(study, key) != value:
@@ -132,19 +135,19 @@ def _shared_settings(study: StudySettings) -> Problems:
 
 def _selection(study: StudySettings) -> Problems:
     """`select` is read where weights or a learning rate are picked by it."""
-    default = Protocol().select
+    default = selected_with(study.decide_by)
     runs = [run for run in plan(study) if run.method.NEEDS_MODEL]
     message = "has no effect with keep last and a single learning rate; remove it, or use keep best"
     if study.search is not None:
         return
     if not any(isinstance(run.method, TransformerMethod) for run in runs):
         message = "has no effect; nothing is chosen on validation"
-    if study.protocol.select != default and runs and not any(selects(run) for run in runs):
+    if study.protocol.select not in (default, Protocol().select) and runs and not any(selects(run) for run in runs):
         yield "protocol.select", message
         return
     if study.runs:
         for index, run in enumerate(study.runs):
-            own = run.protocol.select not in (default, study.protocol.select)
+            own = run.protocol.select not in (default, Protocol().select, study.protocol.select)
             if own and run.method.NEEDS_MODEL and not any(selects(r) for r in runs if r.cell == run.name):
                 yield f"runs.{index}.protocol.select", message
 
@@ -194,6 +197,8 @@ def _text(study: StudySettings) -> Problems:
     for index, column in enumerate(data.keep):
         if column in (*data.text, data.label):
             yield f"data.keep.{index}", f'"{column}" has no effect; test.parquet holds it anyway'
+    if data.group is not None and data.group == data.label:
+        yield "data.group", f'"{data.group}" is the label column; texts of one label do not belong together by that'
     if data.pair == "one_segment" and len(data.text) == 1:
         yield "data.pair", "has no effect with one text column"
     if isinstance(data.source, dict):
@@ -278,8 +283,8 @@ CHECKS = (
     Check(("runs", "models", "methods"), _models),
     Check(("runs", "protocol"), _run_entries),
     Check(("runs", "protocol"), _frozen_entries),
-    Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
-    Check(("runs", "methods", "models", "protocol", "seeds", "search"), _selection),
+    Check(("runs", "methods", "protocol", "head", "seeds", "decide_by"), _shared_settings),
+    Check(("runs", "methods", "models", "protocol", "seeds", "search", "decide_by"), _selection),
     Check(("runs", "methods", "models", "seeds", "head", "search"), _repeats),
     Check(("name", "models", "runs"), _names),
     Check(("data",), _text),

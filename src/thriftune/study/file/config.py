@@ -30,7 +30,7 @@ from thriftune.study.file.reader import (
     too_deep,
     type_hints,
 )
-from thriftune.study.file.settings import RunSettings, StudyProtocol, StudySettings
+from thriftune.study.file.settings import DECIDING, RunSettings, StudyProtocol, StudySettings, selected_with
 from thriftune.study.file.yaml_text import MOST_CHARACTERS, MOST_LEVELS, dump_yaml, parse_yaml
 
 MOST_BYTES = 4 * MOST_CHARACTERS
@@ -78,6 +78,7 @@ def study_from_dict(data: dict[str, Any], folder: Path, title: str = "the study"
         )
     if too_deep(data):
         raise InputError(f"{title} is nested more than {MOST_LEVELS} levels deep.")
+    data = _with_select(data)
     special = {
         "methods": lambda value, path: _list(reader, value, path, partial(_method, folder=folder)),
         "runs": lambda value, path: _list(reader, value, path, partial(_run, base=data.get("protocol"), folder=folder)),
@@ -87,6 +88,14 @@ def study_from_dict(data: dict[str, Any], folder: Path, title: str = "the study"
     if reader.problems:
         raise InputError(problems_text(title, reader.problems))
     return Study(**values, folder=folder)
+
+
+def _with_select(data: dict[str, Any]) -> dict[str, Any]:
+    """The study with `protocol.select` as `decide_by` asks for, unless it is given."""
+    decide_by, protocol = data.get("decide_by"), data.get("protocol", {})
+    if decide_by not in DECIDING[1:] or not isinstance(protocol, dict):
+        return data
+    return data | {"protocol": {"select": selected_with(decide_by), **protocol}}
 
 
 def _check_together(reader: Reader, values: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from thriftune.data.settings import DataSettings
 from thriftune.engine.protocol import MOST_TEXTS, Protocol
@@ -14,6 +14,14 @@ from thriftune.settings import LARGEST_SEED, Settings, setting
 from thriftune.study.file.search_settings import SearchSettings
 
 MOST_RUNS = 10_000
+DecideBy = Literal["accuracy", "macro_f1", "balanced_accuracy", "mcc"]
+DECIDING: tuple[str, ...] = get_args(DecideBy)
+"""The first is the default."""
+
+
+def selected_with(decide_by: str) -> Literal["accuracy", "macro_f1"]:
+    """The validation score by which epochs and rates are selected, where a study decides by this test score."""
+    return "accuracy" if decide_by == "accuracy" else "macro_f1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,17 @@ class StudySettings(Settings):
     )
     margin: float = setting(
         0.5, help="accuracy points within which two methods count as equivalent", minimum=0, maximum=100
+    )
+    tolerance: float = setting(
+        1.0,
+        help="points that a cheaper method may lie below the best, beyond chance, and still be recommended",
+        minimum=0,
+        maximum=100,
+    )
+    decide_by: DecideBy = setting(
+        "accuracy",
+        help="test score that verdicts, leaderboard and recommendation rest on; with another than accuracy, "
+        "protocol.select is macro_f1 unless given",
     )
     search: SearchSettings | None = setting(
         None, help="find settings of every method with one budget of trials, then train the best with all seeds"

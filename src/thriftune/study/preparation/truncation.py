@@ -51,4 +51,4 @@ def truncation_warning(
         remedy = f"protocol.max_tokens: {better} is the most that {model} takes; {still:.0%} would still be cut."
     else:
         remedy = f"protocol.max_tokens: {better} holds nearly all of them (99% have at most {needed:,} tokens)."
-    return DataWarning("truncation", message, remedy)
+    return DataWarning("truncation", message, remedy, cut)

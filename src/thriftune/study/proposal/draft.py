@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thriftune.data.guess.inspect import Guess
+from thriftune.data.guess.names import numbered
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.study.file.yaml_text import inline_yaml
 from thriftune.study.proposal.max_tokens import TokenRoom
@@ -14,6 +15,7 @@ from thriftune.study.proposal.propose import Proposal, ProposedMethod
 from thriftune.wording import one_line
 
 MODEL = "demo:minilm"
+_NAMED = 12
 
 
 def draft(guess: Guess, room: TokenRoom, proposal: Proposal, name: str, folder: Path) -> str:
@@ -29,6 +31,8 @@ def draft(guess: Guess, room: TokenRoom, proposal: Proposal, name: str, folder: 
         f"  source: {inline_yaml(_relative(guess.source, folder))}",
         f"  text: {inline_yaml(list(guess.text))}",
         f"  label: {inline_yaml(guess.label)} # {one_line(labels)}{f' and {more} more' if more > 0 else ''}",
+        *_label_lines(guess),
+        *_group_lines(guess),
         *_split_lines(guess),
         *_setting_lines(guess),
         *_limit_lines(proposal),
@@ -37,6 +41,7 @@ def draft(guess: Guess, room: TokenRoom, proposal: Proposal, name: str, folder: 
         *_head_lines(proposal),
         "methods: # all of them: thriftune methods",
         *(_method_line(entry) for entry in proposal.methods),
+        *_decide_lines(proposal),
         "seeds: [0] # with [0, 1, 2] differences can be told from luck",
     ]
     return "\n".join(lines) + "\n"
@@ -70,6 +75,30 @@ def _method_line(entry: ProposedMethod) -> str:
     name = f"{entry.name}: {inline_yaml(dict(entry.settings))}" if entry.settings else entry.name
     comment = f" # {entry.comment}" if entry.comment else ""
     return f"  {'# ' if entry.off else ''}- {name}{comment}"
+
+
+def _label_lines(guess: Guess) -> list[str]:
+    """Names for labels that are numbers: those that the file has, or the place for them as a comment."""
+    if guess.names:
+        named = {int(number) if str(int(number)) == number else number: name for number, name in guess.names.items()}
+        return [f"  labels: {inline_yaml(named)} # names for the numbers"]
+    if not numbered(guess.labels):
+        return []
+    some = ", ".join(f"{label}: name of {label}" for label in list(guess.labels)[:_NAMED])
+    more = ", ..." if len(guess.labels) > _NAMED else ""
+    return [f"  # labels: {{{some}{more}}} # names for the numbers, used wherever results are shown"]
+
+
+def _group_lines(guess: Guess) -> list[str]:
+    if guess.group is None:
+        return []
+    return [f"  group: {inline_yaml(guess.group)} # its equal values belong together: intervals count them, not texts"]
+
+
+def _decide_lines(proposal: Proposal) -> list[str]:
+    if proposal.decide_by is None:
+        return []
+    return [f"decide_by: {proposal.decide_by} # weighs every class alike, however rare"]
 
 
 def _split_lines(guess: Guess) -> list[str]:

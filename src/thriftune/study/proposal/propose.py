@@ -14,6 +14,7 @@ from thriftune.methods.base import TransformerMethod
 from thriftune.models.head import HeadSettings
 from thriftune.models.pretrained.pooled_by import pooled_by
 from thriftune.study.forecast.duration import Speeds, about, embedding_seconds, ngram_seconds, training_seconds
+from thriftune.study.proposal.deciding import deciding_metric
 from thriftune.study.proposal.max_tokens import TokenRoom, model_folder
 
 BATCHES = ((500, 8), (4_000, 16))
@@ -75,6 +76,8 @@ class Proposal:
     reasons: list[str]
     """A sentence for each choice that is not the same for all data; the time is the last."""
     rows: Mapping[str, int]
+    decide_by: str | None = None
+    """What decides in the place of accuracy; None where accuracy does."""
 
 
 def initial(guess: Guess, room: TokenRoom, model: str, probe: bool, report: Callable[[str], None]) -> Proposal:
@@ -96,7 +99,12 @@ def initial(guess: Guess, room: TokenRoom, model: str, probe: bool, report: Call
             speeds = speeds_here(folder, tuned_methods(head), head, protocol, room, classes, report)
         except InputError as error:
             why = str(error).rstrip(".")
-    return propose(rows, classes, protocol, head, model, speeds, why)
+    proposal = propose(rows, classes, protocol, head, model, speeds, why)
+    decide_by, reason = deciding_metric(
+        {guess.names.get(label, label): count for label, count in guess.labels.items()}, guess.test_labels
+    )
+    reasons = [*([reason] if reason else []), *proposal.reasons]
+    return replace(proposal, decide_by=decide_by, reasons=reasons)
 
 
 def _rows(guess: Guess) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ import time
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
+from thriftune.cost.measured.growth import NOT_TOLD, Growth
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
@@ -37,16 +38,17 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     }
     load_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "training"))
+    growth = Growth.begin()
     started, before = time.perf_counter(), ProcessorTime.now()
     fitted = method.fit(data["train"], len(job.labels), job.planned.seed, data.get("validation"))
     train_seconds = time.perf_counter() - started
-    processors = ProcessorTime.now().since(before)
+    processors, rose = ProcessorTime.now().since(before), growth.end()
     scores, evaluate_seconds = evaluate(
         job, folder, emit, frames, job.evaluated, lambda split: fitted.predict(data[split].texts)
     )
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
-    no_tensors = "a baseline trains without tensors; see peak_process_bytes"
+    no_tensors = "a baseline trains without tensors; see fit_memory_bytes"
     cost = Cost(
         train_seconds=train_seconds,
         prefix_seconds=0.0,
@@ -72,11 +74,14 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
             "prefix_peak_memory_bytes": "no prefix was computed",
             "memory": no_tensors,
             **({"train_waited_seconds": NOT_COUNTED} if processors.waited is None else {}),
+            **({"fit_memory_bytes": NOT_TOLD} if rose is None else {}),
             "energy_joules": "no GPU that reports it",
-            **dict.fromkeys(("step_seconds", "pass_seconds"), "a baseline has no training steps"),
+            **dict.fromkeys(("step_seconds", "pass_seconds", "search_seconds"), "a baseline has no training steps"),
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
+        threads=1,
+        fit_memory_bytes=rose,
     )
     return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])

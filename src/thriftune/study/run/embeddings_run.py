@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
+from thriftune.cost.measured.growth import NOT_TOLD, Growth
 from thriftune.errors import first_line
 from thriftune.methods.embeddings import Embeddings as Method
 from thriftune.methods.linear.regression import Regression, Vectors, fit_regression
@@ -67,9 +68,11 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     )
     values = {split: vectors(part.values, method.normalize) for split, part in embedded.items()}
     emit(RunProgress(planned.name, "training"))
+    growth = Growth.begin()
     started, before = time.perf_counter(), ProcessorTime.now()
     fitted = _fit(job, method, values, examples)
     train_seconds, processors = time.perf_counter() - started, ProcessorTime.now().since(before)
+    rose = growth.end()
     scores, evaluate_seconds = evaluate(
         job, folder, emit, frames, job.evaluated, lambda split: fitted.probabilities(values[split])
     )
@@ -94,13 +97,15 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         stored_bytes=stored,
         delta_bytes=fitted.weight.nbytes + fitted.bias.nbytes,
         energy_joules=None,
-        reasons=dict(_reasons(classifier, processors.waited is None)),
+        reasons=dict(_reasons(classifier, processors.waited is None, rose is None)),
         layers=None if classifier.family.layers is None else len(classifier.layers),
         gradient_layers=None if classifier.family.layers is None else 0,
         pretrained_bytes=sum(path.stat().st_size for path in weight_files(classifier.path)),
         adapter=True,
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
+        threads=torch.get_num_threads(),
+        fit_memory_bytes=rose,
     )
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
     # All costs are known: what comes now is charged to no one.
@@ -182,14 +187,16 @@ def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, 
     )
 
 
-def _reasons(classifier: Classifier, waits_unknown: bool) -> Iterator[tuple[str, str]]:
+def _reasons(classifier: Classifier, waits_unknown: bool, growth_unknown: bool) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
     no_steps = "a baseline has no training steps"
-    no_tensors = "the regression trains without tensors; see prefix_peak_memory_bytes and peak_process_bytes"
-    yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), no_steps).items()
+    no_tensors = "the regression trains without tensors; see prefix_peak_memory_bytes and fit_memory_bytes"
+    yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds", "search_seconds"), no_steps).items()
     yield from dict.fromkeys(("peak_memory_bytes", "peak_reserved_bytes", "memory"), no_tensors).items()
     if classifier.family.layers is None:
         yield from dict.fromkeys(("layers", "gradient_layers"), classifier.family.why_no_layers).items()
     if waits_unknown:
         yield "train_waited_seconds", NOT_COUNTED
+    if growth_unknown:
+        yield "fit_memory_bytes", NOT_TOLD
     yield "energy_joules", "only training steps are metered"

@@ -1,112 +1,115 @@
-"""What accuracy cost: the fastest method against the best, whether fewer parameters were cheaper, storage."""
+"""What the methods cost beside each other, in a few words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import permutations
+
 from thriftune import wording as f
-from thriftune.analysis.findings.judgement import Judgement, judge
+from thriftune.analysis.findings.answers.answer import Answer, fitted
+from thriftune.analysis.findings.decision import WORTH, Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, difference_sentence
-from thriftune.analysis.findings.training import Found, at, trained
+from thriftune.analysis.findings.runs import Cell
+from thriftune.analysis.findings.times import span, times_as_long
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.store import Results
+
+FEWER = 0.5
+"""Trained parameters below this part of another's are fewer."""
+LARGER = 2.0
+"""Files below this ratio are much alike."""
 
 
 @once
-def cost(results: Results) -> str:
-    """For each model the fastest against the best classified; whether fewer parameters were cheaper; storage."""
-    runs = comparable(results)
-    groups = [cells(group) for group in by_model(runs).values()]
-    if not groups:
-        return "No fine-tuned run learned, so no costs are compared."
-    parts = [_cost_of_model(judge(results), group, trained(results)) for group in groups]
-    surprises = [found for group in groups if (found := parameter_surprise(group))]
-    parts += [max(surprises)[1]] if surprises else []
-    parts += _stored([cell for group in groups for cell in group])
-    mixed = [sentence for group in by_model(runs).values() if (sentence := difference_sentence(group))]
-    return " ".join([*parts, *dict.fromkeys(mixed)])
+def cost(results: Results) -> Answer:
+    """Whether fewer parameters were cheaper, what time and memory range from and to, and what is stored."""
+    return Answer("Cost", fitted(_sentences(results, decide(results))), "compute", "cost")
 
 
-def _cost_of_model(judgement: Judgement, group: list[Cell], training: Found) -> str:
-    group = [cell for cell in group if cell.seconds is not None]
-    if not group:
-        return "Training time was not measured."
-    if len(group) == 1:
-        return f"{group[0].name} trained in {f.seconds(group[0].seconds or 0)}{_peak(group[0])}."
-    other = max(group, key=lambda cell: cell.accuracy)
-    near = [cell for cell in group if cell is other or _close(judgement, other, cell)]
-    fast = min(near if len(near) > 1 else group, key=lambda cell: cell.seconds or 0)
-    tied = sum(cell.accuracy == other.accuracy for cell in group) > 1
-    budget = at(training.still(*group))
-    role = f"one of the best classifiers{budget}" if tied else f"the best classifier{budget}"
-    if other is fast:
-        other, role = max(group, key=lambda cell: cell.seconds or 0), "the slowest"
-    if other is fast:
-        return f"All {len(group)} methods trained in {f.seconds(fast.seconds or 0)}."
-    times = f"{f.seconds(fast.seconds or 0)} against {f.seconds(other.seconds or 0)}"
-    close = len(near) > 1 and len(near) < len(group) and role != "the slowest"
-    who = f"Among those close in accuracy{at(training.still(*group))} {fast.name}" if close else fast.name
-    text = f"{who} trained {_faster(fast, other)} {other.name}, {role} ({times})"
-    if fast.memory and other.memory:
-        text += f", and its memory peaked at {f.size(fast.memory)} against {f.size(other.memory)}"
-    return " ".join([f"{text}.", *lightest(group, fast)])
+def _sentences(results: Results, decision: Decision) -> Iterator[str]:
+    tuned = [each for each in decision.tuned if each.place != "not learned"]
+    if not tuned:
+        yield "No fine-tuned method learned, so no costs are compared."
+        return
+    if len(tuned) == 1:
+        yield from _one(tuned[0])
+        return
+    surprise = _surprise(results, tuned)
+    if surprise:
+        yield from surprise
+    else:
+        yield from _range("Training takes", tuned, lambda cell: cell.seconds, f.short_seconds)
+        yield from _range("Peak memory is", tuned, lambda cell: cell.memory, f.short_size)
+        yield from _stored(tuned)
 
 
-def _close(judgement: Judgement, best: Cell, cell: Cell) -> bool:
-    """Whether the best is not found to be better."""
-    verdict = judgement.between(best, cell)
-    return verdict is not None and verdict.against(best.name) != "better"
+def _one(only: Standing) -> Iterator[str]:
+    cell = only.cell
+    parts = [f"trained in {f.short_seconds(cell.seconds)}"] if cell.seconds is not None else []
+    parts += [f"needed {f.short_size(cell.memory)}"] if cell.memory is not None else []
+    parts += [f"stores {f.short_size(cell.stored)}"] if cell.stored is not None else []
+    yield f"{only.name} {f.listing(parts)}." if parts else "Costs were not measured."
 
 
-def _stored(group: list[Cell]) -> list[str]:
-    known = sorted((cell for cell in group if cell.stored is not None), key=lambda cell: cell.stored or 0)
+def _surprise(results: Results, tuned: list[Standing]) -> list[str]:
+    """The pair of one model where far fewer parameters went with the most extra time or memory; empty without one."""
+    worst: float = WORTH
+    said: list[str] = []
+    for few, many in permutations(tuned, 2):
+        a, b = few.cell, many.cell
+        if a.runs[0].model != b.runs[0].model or not a.parameters or not b.parameters:
+            continue
+        if a.parameters > FEWER * b.parameters:
+            continue
+        taken = times_as_long(results, a, b)
+        longer = taken if taken is not None and taken.faster == "second" else None
+        time, memory = longer.value if longer else 0.0, _ratio(a.memory, b.memory)
+        if max(time, memory) > worst:
+            worst = max(time, memory)
+            share = f.share(a.parameters / b.parameters)
+            said = [f"{few.name} trains {share} of {many.name}'s parameters, yet takes {_more(longer, memory)}."]
+            if (smaller := _ratio(b.stored, a.stored)) >= LARGER:
+                said.append(f"Its file is {f.ratio(smaller).removesuffix('x')} times smaller.")
+    return said
+
+
+def _more(time: TimeRatio | None, memory: float) -> str:
+    """ "about 1.8 times the time (1.4 to 2.3) and 3 times the memory", or one ratio where both are much alike."""
+    found = [f"about {_times(time.value)} the time ({span(time, ' to ')})"] if time else []
+    if time and time.low <= memory <= time.high and memory >= WORTH:
+        return f"{found[0]} and memory"
+    found += [f"{_times(memory)} the memory"] if memory >= WORTH else []
+    return " and ".join(found)
+
+
+def _ratio(a: float | None, b: float | None) -> float:
+    return a / b if a and b else 0.0
+
+
+def _times(ratio: float) -> str:
+    return "twice" if 1.9 <= ratio <= 2.1 else f"{f.ratio(ratio).removesuffix('x')} times"
+
+
+def _range(
+    what: str, tuned: list[Standing], of: Callable[[Cell], float | None], write: Callable[[float], str]
+) -> Iterator[str]:
+    known = sorted(((value, each.name) for each in tuned if (value := of(each.cell)) is not None), key=lambda x: x[0])
     if len(known) < 2:
-        return []
-    least, most = (f.size(cell.stored or 0) for cell in (known[0], known[-1]))
-    if least == most:
-        return [f"Stored weights: {least} for every method."]
-    ends = [f"{f.size(cell.stored or 0)} ({cell.name})" for cell in (known[0], known[-1])]
-    return [f"Stored weights range from {ends[0]} to {ends[1]}."]
+        return
+    (least, least_name), *_, (most, most_name) = known
+    if most < WORTH * least:
+        yield f"{what} about the same for all ({write(most)})."
+    else:
+        yield f"{what} {write(least)} ({least_name}) to {write(most)} ({most_name})."
 
 
-def _faster(fast: Cell, slow: Cell) -> str:
-    if not fast.seconds:
-        return "faster than"
-    return f"{f.ratio((slow.seconds or 0) / fast.seconds)} as fast as"
-
-
-def lightest(group: list[Cell], fast: Cell) -> list[str]:
-    """Names the cell with the least peak memory where it is not the fastest one."""
-    known = [cell for cell in group if cell.memory is not None]
-    if not known:
-        return ["Peak memory was not measured."]
-    light = min(known, key=lambda cell: cell.memory or 0)
-    if light is fast:
-        return []
-    return [f"{light.name} needed the least memory ({f.size(light.memory or 0)})."]
-
-
-def parameter_surprise(group: list[Cell]) -> tuple[float, str] | None:
-    """The pair where fewer trained parameters (by 10% or more) went with the most extra time or memory.
-
-    Returns the larger of the two ratios and a sentence; None where no pair needs 10% more of either.
-    """
-    worst: tuple[float, str] | None = None
-    for a in group:
-        for b in group:
-            if not (a.parameters and b.parameters and a.parameters < 0.9 * b.parameters):
-                continue
-            time = (a.seconds or 0) / b.seconds if b.seconds else 0.0
-            memory = a.memory / b.memory if a.memory and b.memory else 0.0
-            if max(time, memory) > (worst[0] if worst else 1.1):
-                costs = [f"{f.ratio(time)} the training time"] if time else []
-                costs += [f"{f.ratio(memory)} the memory"] if memory else []
-                text = (
-                    f"Fewer trained parameters did not mean cheaper: {a.name} trains "
-                    f"{f.share(a.parameters / b.parameters)} of the parameters of {b.name}, "
-                    f"with {' and '.join(costs)}."
-                )
-                worst = (max(time, memory), text)
-    return worst
-
-
-def _peak(cell: Cell) -> str:
-    return f" with a peak memory of {f.size(cell.memory)}" if cell.memory is not None else ""
+def _stored(tuned: list[Standing]) -> Iterator[str]:
+    """How much less the smallest file is than the largest."""
+    known = sorted(
+        ((each.cell.stored, each.name) for each in tuned if each.cell.stored is not None), key=lambda x: x[0] or 0
+    )
+    if len(known) < 2:
+        return
+    (least, name), *_, (most, other) = known
+    if least and most and most >= LARGER * least:
+        yield f"{name}'s file is {f.ratio(most / least).removesuffix('x')} times smaller than {other}'s."

@@ -1,120 +1,79 @@
-"""Which method classified best, in words."""
+"""Which methods could be the best, and which are not, in a few words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from thriftune import wording as f
-from thriftune.analysis.findings.judgement import Judgement, judge
+from thriftune.analysis.findings.answers.answer import WORDS, Answer, fitted, naming
+from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import (
-    Cell,
-    cells,
-    is_baseline,
-    lacks,
-    learned,
-    majority_share,
-    not_learned,
-    unfinished,
-)
-from thriftune.analysis.findings.training import Found, at, trained
-from thriftune.analysis.statistics.basics import mean_and_deviation
+from thriftune.analysis.findings.training import AT
 from thriftune.results.store import Results
 
-EVERY = "Every fine-tuned method was still improving when training ended."
+ROOM = 14
+"""Words of the longest sentence."""
 
 
 @once
-def performance(results: Results) -> str:
-    """Which method classified best, and the verdicts on it against the others."""
-    training = trained(results)
-    ranked = sorted(cells(run for run in results.done if learned(run)), key=lambda cell: -cell.accuracy)
-    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
-    parts = []
-    if tuned:
-        parts += _ranking(judge(results), ranked, training)
-    elif results.done:
-        parts.append(f"No fine-tuned run learned{at(bool(training.improving))}, so no method can be compared.")
+def performance(results: Results) -> Answer:
+    """The best set, the methods below it, and where fine-tuning did not beat what needs none."""
+    decision = decide(results)
+    still = decision.best is not None and any(each.still_improving for each in decision.standings)
+    budget = f"{AT.capitalize()}, " if still else ""
+    text = budget + fitted(_sentences(results, decision), WORDS - len(budget.split()))
+    return Answer("Performance", text, "verdicts", "performance")
+
+
+def _sentences(results: Results, decision: Decision) -> Iterator[str]:
+    best = decision.best
+    failed = [each.name for each in decision.tuned if each.place == "not learned"]
+    if best is None:
+        yield "No method learned, so there is nothing to compare." if results.done else "No run finished."
+        return
+    level = [each.name for each in decision.best_set if each is not best]
+    close = [each for each in decision.standings if each.place == "close" and not each.could_be_best]
+    lower = [each.name for each in decision.standings if each.place == "lower" and not each.baseline]
+    if level:
+        yield naming([best.name, *level], ROOM, lambda names: f"{names} are not told apart.")
+    elif any(each.place != "not learned" for each in decision.standings[1:]):
+        how = ", without fine-tuning," if best.baseline else ""
+        yield f"{best.name}{how} scored higher than all others{' in this run' if decision.one_seed else ''}."
     else:
-        parts.append("No run finished, so there is nothing to compare.")
-    parts += _baselines(ranked)
-    if lost := not_learned(results):
-        share = majority_share(lost[0].test) if lost[0].test else 0.0
-        names = [f"{run.name} ({f.percent(run.test.accuracy)})" for run in lost if run.test]
-        verb, budget = "supports" if len(lost) == 1 else "support", at(training.still(*cells(lost)))
-        parts.append(
-            f"{f.listing(names)} did not learn{budget}: not above the majority class ({f.percent(share)}); "
-            f"{'it' if len(lost) == 1 else 'they'} {verb} no comparison."
-        )
-    if failed := unfinished(results):
-        names = [f"{run.name} ({run.status.replace('_', ' ')})" for run in failed]
-        parts.append(f"Without test results: {f.listing(names)}.")
-    return " ".join(parts)
+        yield f"{best.name} reached {f.percent(best.score.value)}; there is nothing to compare it with."
+    if close:
+        most = f.points(max(each.at_most for each in close))
+        yield naming([each.name for each in close], ROOM, lambda names: f"At most {most} below: {names}.")
+    if lower:
+        verb = "scores" if len(lower) == 1 else "score"
+        yield naming(lower, ROOM, lambda names: f"{names} {verb} lower.")
+    yield from _baselines(decision, best)
+    if failed:
+        yield naming(failed, ROOM, lambda names: f"{names} did not learn.")
 
 
-def _ranking(judgement: Judgement, ranked: list[Cell], training: Found) -> list[str]:
-    best, *others = ranked
-    tuned = [cell for cell in ranked if not is_baseline(cell.runs[0])]
-    budget = at(bool(training.improving))  # a run that has not learned yet may still pass the others
-    equal = [cell for cell in others if cell.accuracy == best.accuracy]
-    if equal:
-        names = [cell.name for cell in (best, *equal)]
-        parts = [f"{f.listing(names)} classified best{budget}, with the same accuracy: {_accuracy(best)}."]
-    else:
-        parts = [f"{best.name} classified best{budget}: {_accuracy(best)}."]
-    if is_baseline(best.runs[0]):
-        still = training.names(cells(each.run for each in training.runs))
-        why = f"; still improving: {f.listing(still)}" if still else ""
-        parts.append(f"No fine-tuned model was better than a classifier without {lacks(best.runs[0])}{budget}{why}.")
-    if all(training.still(cell) for cell in tuned):
-        parts.insert(0, EVERY if len(tuned) > 1 else f"{tuned[0].name} was still improving when training ended.")
-    models = dict.fromkeys(cell.runs[0].model for cell in tuned)
-    groups = [[cell for cell in tuned if cell.runs[0].model == model] for model in models]
-    return [*parts, *(standing(judgement, group) for group in groups if len(group) > 1)]
+def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
+    """Where what needs no fine-tuning scored as high as what was fine-tuned."""
+    known = [each for each in decision.standings if each.baseline and each.place != "not learned"]
+    if not known:
+        return
+    top = known[0]
+    if top is best:
+        if any(each.could_be_best for each in decision.tuned):
+            yield f"No fine-tuned method is shown to be better than {best.name}."
+        return
+    below = [each.name for each in decision.tuned if under_baseline(decision, each) is top]
+    score = f.percent(top.score.value)
+    if top.could_be_best:
+        yield f"{top.name} ({score}) is not told apart from the best."
+    elif below and not any(each.still_improving for each in decision.tuned):  # else the caution takes its room
+        verb = "is" if len(below) == 1 else "are"
+        yield naming(below, ROOM, lambda names: f"{names} {verb} below {top.name}.")
 
 
-def standing(judgement: Judgement, group: list[Cell]) -> str:
-    """The verdicts on the most accurate method of one model against its other methods, most accurate first."""
-    top, *others = sorted(group, key=lambda cell: -cell.accuracy)
-    verdicts = {cell.name: judgement.between(top, cell) for cell in others}
-    found: dict[tuple[str, bool], list[str]] = {}
-    for cell in others:
-        verdict = verdicts[cell.name]
-        outcome, apart = "no verdict", ""
-        if verdict:
-            gap = verdict.accuracy.estimate
-            outcome = verdict.against(top.name) if gap or verdict.outcome == "equivalent" else "level"
-            apart = "" if outcome in ("equivalent", "level") else f" (by {f.points(gap)})"
-        still = verdict is not None and verdict.at_this_budget
-        found.setdefault((outcome, still), []).append(cell.name + apart)
-    words = {
-        "better": "better than {}{}",
-        "equivalent": f"equivalent to {{}} within {f.points(judgement.margin)}{{}}",
-        "level": "level with {}{}, though not shown to be equivalent",
-        "undecided": "above {}{}, but not by more than chance allows",
-        "no verdict": "not comparable with {}{}, which ran under another protocol",
-    }
-    parts = [
-        text.format(f.listing(found[outcome, still], 5), at(still))
-        for outcome, text in words.items()
-        for still in (False, True)
-        if (outcome, still) in found
-    ]
-    single = any(verdict and verdict.claim == "trained models" for verdict in verdicts.values())
-    return f"{'Of the models trained here, ' if single else ''}{top.name} is {'; '.join(parts)}."
-
-
-def _accuracy(cell: Cell) -> str:
-    values = [run.test.accuracy for run in cell.runs if run.test]
-    mean, deviation = mean_and_deviation(values)
-    if deviation is not None:
-        return f"{f.percent(mean)} ± {100 * deviation:.1f} (mean ± standard deviation of {len(values)} seeds)"
-    return f"{f.percent(mean)} (95% interval {f.percent_range(*cell.interval)})"
-
-
-def _baselines(ranked: list[Cell]) -> list[str]:
-    found = [cell for cell in ranked if is_baseline(cell.runs[0])]
-    if not found:
-        return []
-    named: dict[str, list[str]] = {}
-    for cell in found:
-        named.setdefault(lacks(cell.runs[0]), []).append(f"{cell.name} {f.percent(cell.accuracy)}")
-    return [f"Without {what}: {f.listing(names)}." for what, names in sorted(named.items())]
+def under_baseline(decision: Decision, each: Standing) -> Standing | None:
+    """The highest baseline, where a fine-tuned method's whole interval lies below it; else None."""
+    top = next((other for other in decision.standings if other.baseline and other.place != "not learned"), None)
+    if top is None or each.baseline or each.below is None or top.below is None:
+        return None
+    return top if each.below[0] > top.below[1] else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from thriftune import wording as f
-from thriftune.analysis.findings.judgement import Judgement, Outcome, Verdict, judge, lost_seeds
+from thriftune.analysis.findings.answers import best_set
+from thriftune.analysis.findings.judgement import Judgement, judge, told_apart
+from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import lacks
+from thriftune.analysis.findings.runs import Cell, lacks
 from thriftune.analysis.findings.training import AT, at, pointer, trained
-from thriftune.analysis.statistics.planning import MOST_TEXTS, Needed
+from thriftune.analysis.findings.tried import unequal
+from thriftune.analysis.findings.verdict import Outcome, Verdict
 from thriftune.results.store import Results
 
 NAMED = 6
@@ -19,18 +22,33 @@ OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "equivalent", "undecided")
 
 @once
 def sentences(results: Results) -> list[str]:
-    """The verdicts in words: for each model what is better, equivalent and undecided; then what supports none."""
+    """The verdicts in words: what could be the best, for each model what is better, equivalent and undecided; then
+    what supports no verdict.
+    """
     judgement = judge(results)
     models = dict.fromkeys(verdict.model for verdict in judgement.verdicts)
-    out = _scope(judgement.verdicts) + _improving(results, judgement.verdicts)
+    out = _scope(judgement.verdicts) + _measure(judgement) + _improving(results, judgement.verdicts)
+    out += best_set.sentences(results) if judgement.verdicts else []
     for model in models:
         own = [verdict for verdict in judgement.verdicts if verdict.model == model]
         where = f"On {model}: " if len(models) > 1 else ""
         pairs = [verdict for verdict in own if not verdict.baseline]
         parts = [*_differences(pairs), *_equivalent(pairs, judgement.margin), *_undecided(pairs)]
         parts += _baselines([verdict for verdict in own if verdict.baseline])
+        parts += _resolution(results, own)
         out += [where + part for part in parts]
     return [*out, *unsupported(results, judgement)]
+
+
+def _measure(judgement: Judgement) -> list[str]:
+    """What decides, where it is not accuracy, and why it cannot."""
+    about = judgement.deciding
+    if not judgement.verdicts or about.metric == "accuracy":
+        return []
+    text = f"{about.name[0].upper()}{about.name[1:]} decides."
+    if about.no_interval:
+        text += f" It has no interval here, so that nothing is decided: {about.no_interval}."
+    return [text]
 
 
 def _improving(results: Results, verdicts: list[Verdict]) -> list[str]:
@@ -63,35 +81,48 @@ def _scope(verdicts: list[Verdict]) -> list[str]:
 
 
 def _differences(pairs: list[Verdict]) -> list[str]:
-    winners: dict[str, list[Verdict]] = {}
+    winners: dict[tuple[str, bool], list[Verdict]] = {}
     for verdict in pairs:
         if verdict.outcome in ("better", "worse"):
-            winners.setdefault(verdict.higher[0].name, []).append(verdict)
+            winners.setdefault((verdict.higher[0].name, verdict.score.repeated), []).append(verdict)
     out = []
-    for name, won in list(winners.items())[:NAMED]:
-        ranked = sorted(won, key=lambda verdict: -abs(verdict.accuracy.estimate))
+    for (name, repeated), won in list(winners.items())[:NAMED]:
+        ranked = sorted(won, key=lambda verdict: -abs(verdict.score.estimate))
         each = [
-            f"{v.higher[1].name}{at(v.at_this_budget)} (by {f.points(v.accuracy.estimate)}, "
-            f"{_range(v, v.adjusted_level)})"
+            f"{v.higher[1].name}{at(v.at_this_budget)} (by {f.points(v.score.estimate)}, "
+            f"{_range(v, v.adjusted_level)}{_search(*v.higher)})"
             for v in ranked
         ]
-        out.append(f"{name} is better than {f.listing(each, NAMED)}.")
+        verb = "is better than" if repeated else "scored higher in this run than"
+        out.append(f"{name}{_lost(ranked[0])} {verb} {f.listing(each, NAMED)}.")
     if (left := len(winners) - NAMED) > 0:
-        verb = "is" if left == 1 else "are"
-        out.append(f"{f.plural(left, 'more method')} {verb} better than others: the report's table has every pair.")
+        out.append(f"{f.plural(left, 'more method')} lead others too: the report's table has every pair.")
     return out
 
 
+def _lost(verdict: Verdict) -> str:
+    """ " (1 of 3 seeds lost)" behind a method that leads; nothing where every seed of it can be used."""
+    lost = verdict.higher_lost
+    return f" ({lost} of {f.plural(lost + len(verdict.higher[0].runs), 'seed')} lost)" if lost else ""
+
+
+def _search(first: Cell, second: Cell) -> str:
+    found = unequal(first, second)
+    return f"; {found}" if found else ""
+
+
 def _equivalent(pairs: list[Verdict], margin: float) -> list[str]:
-    found = [verdict for verdict in pairs if verdict.outcome == "equivalent"]
-    if not found:
-        return []
-    each = [
-        f"{v.first.name} and {v.second.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, "
-        f"90% {_range(v, 0.9)})"
-        for v in found
-    ]
-    return [f"Equivalent within {f.points(margin)}: {f.listing(each, NAMED)}."]
+    out = []
+    for repeated, what in ((True, "Equivalent within"), (False, "Scored alike in this run, within")):
+        each = [
+            f"{v.first.name} and {v.second.name}{at(v.at_this_budget)} ({f.apart(v.score.estimate)}, "
+            f"90% {_range(v, 0.9)}{_search(v.first, v.second)})"
+            for v in pairs
+            if v.outcome == "equivalent" and v.score.repeated == repeated
+        ]
+        if each:
+            out.append(f"{what} {f.points(margin)}: {f.listing(each, NAMED)}.")
+    return out
 
 
 def _undecided(pairs: list[Verdict]) -> list[str]:
@@ -101,40 +132,44 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
     each = []
     for v in found:
         high, low = v.higher
-        text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.accuracy.estimate)}, "
-        each.append(f"{text}{_range(v, v.adjusted_level)}; {needed_text(v)})")
+        text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.score.estimate)}, "
+        each.append(
+            f"{text}{_range(v, v.adjusted_level)}: they differ by at most {f.points(v.at_most)}{_search(*v.higher)})"
+        )
     return [f"Undecided: {f.listing(each, NAMED)}."]
 
 
-def needed_text(verdict: Verdict) -> str:
-    """What would settle an undecided pair."""
-    need = verdict.needed or Needed(None, None)
-    ways = []
-    if need.texts is not None:
-        ways.append(f"about {f.rounded_up(need.texts)} test texts")
-    if need.seeds is not None:
-        ways.append(f"about {need.seeds} seeds of each")
-    if ways:
-        return f"{' or '.join(ways)} would settle it"
-    if verdict.claim == "methods":
-        return "it would take more test texts and more seeds together"
-    return f"{f.count(MOST_TEXTS)} test texts would not settle it"
+def _resolution(results: Results, own: list[Verdict]) -> list[str]:
+    """Which differences the study tells apart on these verdicts' model; said where a pair of its methods is undecided.
+
+    Where one method alone ran on it, that of the comparisons with baselines.
+    """
+    pairs = [verdict for verdict in own if not verdict.baseline] or own
+    if not any(verdict.outcome == "undecided" for verdict in pairs):
+        return []
+    found = [each for each in told_apart(results) if each.model == pairs[0].model]
+    return [f"This study tells apart differences from about {f.points(each.size)} on." for each in found]
 
 
 def _range(verdict: Verdict, level: float) -> str:
-    low, high = verdict.accuracy.interval(level)
-    return f"interval {f.points_range(low, high) if verdict.accuracy.estimate >= 0 else f.points_range(-high, -low)}"
+    low, high = verdict.score.interval(level)
+    return f"interval {f.points_range(low, high) if verdict.score.estimate >= 0 else f.points_range(-high, -low)}"
 
 
 def _baselines(pairs: list[Verdict]) -> list[str]:
     out = []
     for name in dict.fromkeys(verdict.second.name for verdict in pairs):
         own = [verdict for verdict in pairs if verdict.second.name == name]
-        by_outcome: dict[Outcome, list[str]] = {}
+        by_outcome: dict[Outcome, dict[str, list[str]]] = {}
         for verdict in own:
-            text = f"{verdict.first.name}{at(verdict.at_this_budget)} ({f.beside(verdict.accuracy.estimate)})"
-            by_outcome.setdefault(verdict.outcome, []).append(text)
-        parts = [f"{outcome}: {f.listing(by_outcome[outcome])}" for outcome in OUTCOMES if outcome in by_outcome]
+            lost = _lost(verdict) if verdict.outcome == "better" else ""
+            text = f"{verdict.first.name}{lost}{at(verdict.at_this_budget)} ({f.beside(verdict.score.estimate)})"
+            by_outcome.setdefault(verdict.outcome, {}).setdefault(verdict.said, []).append(text)
+        parts = [
+            f"{words}: {f.listing(names)}"
+            for outcome in OUTCOMES
+            for words, names in by_outcome.get(outcome, {}).items()
+        ]
         out.append(f"Against {name}, without {lacks(own[0].second.runs[0])}: {'; '.join(parts)}.")
     return out
 

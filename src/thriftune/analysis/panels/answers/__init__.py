@@ -1,5 +1,6 @@
 """What to conclude."""
 
-TITLE = "Summary"
-PANELS = ["summary", "recommendation", "verdicts", "hypotheses"]
+TITLE = "Differences"
+QUESTION = "Which methods differ, and which should be taken?"
+PANELS = ["verdicts", "recommendation", "hypotheses", "summary"]
 """In reading order."""

@@ -1,5 +1,6 @@
 """What each method costs."""
 
 TITLE = "Cost"
-PANELS = ["parameters", "compute", "breakdown", "depth", "batch_sweep", "storage", "prediction", "crossovers"]
+QUESTION = "What does each method cost?"
+PANELS = ["compute", "breakdown", "parameters", "depth", "batch_sweep", "storage", "prediction", "crossovers"]
 """In reading order."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
+from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
-from thriftune.analysis.findings.runs import Costs, by_model, costs_of, training_seconds
+from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, training_seconds
 from thriftune.metrics import Kind
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
@@ -64,7 +65,7 @@ def _memory_sentence(group: Costs) -> str | None:
     run, cost = max(known, key=lambda pair: pair[1].peak_memory_bytes or 0)
     parts, peak = memory_parts(cost), cost.peak_memory_bytes or 1
     name = max(parts, key=lambda part: parts[part])
-    text = f"Most memory: {run.name}, {f.size(peak)}; {f.percent(parts[name] / peak, 0)} of that is "
+    text = f"Most memory: {run.cell}, {f.size(peak)}; {f.percent(parts[name] / peak, 0)} of that is "
     text += f"{'saved ' if name == 'activations' else ''}{'optimiser state' if name == 'optimizer' else name}"
     text += f" ({_why(name, cost)})."
     return " ".join([text, *_activation_contrast(known)])
@@ -96,8 +97,8 @@ def _activation_contrast(known: Costs) -> list[str]:
         return []
     ratio, (deep, cost), (shallow, other) = max(pairs, key=lambda pair: pair[0])
     return [
-        f"{deep.name} trains fewer parameters than {shallow.name} and saves {f.ratio(ratio)} the activations: its "
-        f"gradients pass {_of_layers(cost)}; those of {shallow.name} pass {_of_layers(other)}."
+        f"{deep.cell} trains fewer parameters than {shallow.cell} and saves {f.ratio(ratio)} the activations: its "
+        f"gradients pass {_of_layers(cost)}; those of {shallow.cell} pass {_of_layers(other)}."
     ]
 
 
@@ -113,7 +114,7 @@ def _time_sentence(group: Costs) -> str | None:
     sparse = [each for each in known if each[1].trained_parameters < 0.1 * each[1].total_parameters]
     run, _, passes, step = max(sparse or known, key=lambda each: each[3])
     reach, own = max(0.0, passes["reach"]), max(0.0, passes["own"])
-    text = f"A step of {run.name} takes {f.seconds(step)}"
+    text = f"A step of {run.cell} takes {f.seconds(step)}"
     if reach + own == 0:
         return f"{text}, all of it for the forward pass, the head and the update."
     text += (
@@ -142,7 +143,8 @@ def _memory_table(costs: Costs) -> Table:
             "layers": depth,
         }
         rows.append(row | memory_parts(cost))
-    return Table("memory-parts", "Memory at the peak, by what it is for.", columns, rows)
+    of_runs = Table("memory-parts", "Memory at the peak, by what it is for.", columns, rows)
+    return by_method(of_runs, [run for run, _ in costs])
 
 
 def _time_tables(costs: Costs) -> list[Table]:
@@ -162,23 +164,25 @@ def _time_tables(costs: Costs) -> list[Table]:
             row |= {f"{name}_reason": cost.reasons.get("pass_seconds", "not measured") for name in PASSES}
         rows.append(row)
     caption = "One step on a typical batch: its phases, then its forward and backward by what they are for."
-    return [Table("time-parts", caption, columns, rows)]
+    return [by_method(Table("time-parts", caption, columns, rows), [run for run, *_ in known])]
 
 
 def _stacked(
     name: str, title: str, description: str, kind: str, costs: list[tuple[RunRecord, dict[str, float]]]
 ) -> Chart | None:
-    divisor, unit, write = chart.unit_of(kind, (sum(parts.values()) for _, parts in costs))
+    of_run = {run.run_id: parts for run, parts in costs}
+    methods = [(cell.name, _mean([of_run[run.run_id] for run in cell.runs])) for cell in cells(run for run, _ in costs)]
+    divisor, unit, write = chart.unit_of(kind, (sum(parts.values()) for _, parts in methods))
     rows = [
         {
-            "name": run.name,
+            "name": method,
             "series": part,
             "series_order": i,
             "value": chart.short(value / divisor),
             "text": write(value),
             "total": write(sum(parts.values())),
         }
-        for run, parts in costs
+        for method, parts in methods
         for i, (part, value) in enumerate(parts.items())
         if value > 0
     ]
@@ -186,10 +190,17 @@ def _stacked(
         return None
     drawn = {row["series"] for row in rows}
     series = list(dict.fromkeys(part for _, parts in costs for part in parts if part in drawn))
-    tooltip = chart.tips(name="run", series="for", text="amount", total="in all")
-    order = [run.name for run, _ in costs]
+    tooltip = chart.tips(name="method", series="for", text="amount", total="in all")
+    order = [method for method, _ in methods]
     spec = categories.bars(rows, x="value", x_title=unit, order=order, tooltip=tooltip, series=series, stacked=True)
-    return Chart(name, title, f"Bars: {description}.", spec)
+    means = ", means over seeds" if len(methods) < len(costs) else ""
+    return Chart(name, title, f"Bars: {description}, a bar for each method{means}.", spec)
+
+
+def _mean(runs: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each part over a method's runs; a part that one lacks counts nothing there."""
+    names = dict.fromkeys(name for parts in runs for name in parts)
+    return {name: sum(parts.get(name, 0.0) for parts in runs) / len(runs) for name in names}
 
 
 def _memory_chart(costs: Costs) -> Chart | None:

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from thriftune import wording as f
+from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.results.cost import Cost
 from thriftune.results.prediction import Prediction
@@ -22,6 +23,8 @@ COLUMNS = [
     *of_kind("seconds", predicted_seconds="Training, predicted", measured_seconds="Training, measured"),
     Column("seconds_error", "Error", "percent"),
 ]
+SEEN = 0.0005
+"""An error below it reads as 0.0%."""
 EXACT = {
     "trained_parameters": "trained parameters",
     "total_parameters": "all parameters",
@@ -48,7 +51,18 @@ def build(results: Results) -> Panel | NotApplicable:
             "Where validation decided when training ended (epochs auto), the time is predicted for as many training "
             "texts as were seen: how many there would be was a guess."
         )
-    return Panel(_sentences(rows, both), [Table("prediction", "Predicted and measured.", COLUMNS, rows)], notes=notes)
+    columns = [column for column in COLUMNS if not any(what in column.name for what in _met(rows))]
+    tables = []
+    if len(columns) > 1:
+        of_runs = Table("prediction", "Predicted and measured.", columns, rows)
+        tables = [by_method(of_runs, [run for run, _, _ in both])]
+    return Panel(_sentences(rows, both), tables, notes=notes)
+
+
+def _met(rows: list[dict[str, Any]]) -> list[str]:
+    """The costs that need no columns: predicted to within what the columns would show, or not at all."""
+    errors = {what: [row[f"{what}_error"] for row in rows] for what in ("memory", "seconds")}
+    return [what for what, found in errors.items() if all(each is None or abs(each) < SEEN for each in found)]
 
 
 def _row(run: RunRecord, predicted: Prediction, cost: Cost) -> dict[str, Any]:
@@ -112,4 +126,6 @@ def _spread(what: str, column: str, rows: list[dict[str, Any]]) -> str:
     if len(errors) == 1:
         return f"{what} of {run} was predicted to within {f.percent(worst)}."
     middle = f.percent(median(error for error, _ in errors))
+    if worst < SEEN:
+        return f"{what} was predicted as measured in all {len(errors)} runs."
     return f"{what} was predicted to within {f.percent(worst)} in all {len(errors)} runs (median error {middle})."

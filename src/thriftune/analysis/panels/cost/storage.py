@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric
+from thriftune.analysis.display.methods import by_method
+from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, metric
 from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, is_baseline
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
@@ -15,13 +15,14 @@ from thriftune.results.store import Results
 TITLE = "Storage"
 QUESTION = "How much must be stored for each trained model, and for many tasks on one pretrained model?"
 
-STORED, DELTA = "stored weights", "trained tensors alone"
 TASKS = (1, 5, 20, 100)
 COLUMNS = [
     Column("run", "Run"),
-    metric("stored_bytes", "Stored weights"),
+    metric("stored_bytes", "Stored per task"),
+    Column("beside", "Beside it"),
+    Column("first", "First task, all in all", "bytes"),
     metric("delta_bytes"),
-    Column("ratio", "Stored, times the least", "ratio"),
+    Column("ratio", "Stored per task, times the least", "ratio"),
 ]
 
 
@@ -35,6 +36,9 @@ def build(results: Results) -> Panel | NotApplicable:
         {
             "run": run.name,
             "stored_bytes": cost.stored_bytes,
+            "beside": _beside(cost),
+            "first": tasks_bytes(cost, 1),
+            "first_reason": "size of the pretrained model unknown",
             "delta_bytes": cost.delta_bytes,
             "ratio": cost.stored_bytes / least if least else None,
             "unranked": is_baseline(run),
@@ -42,10 +46,11 @@ def build(results: Results) -> Panel | NotApplicable:
         for run, cost in costs
     ]
     notes = [
-        "Stored weights: the weight files in the run's model folder. An adapter needs its pretrained model "
-        "beside it, once for all adapters. Best values are marked among the fine-tuned runs."
+        "Stored per task: the weight files in the run's model folder. An adapter needs its pretrained model beside it, "
+        "once for all tasks. Best values are marked among the fine-tuned methods."
     ]
-    tables = [Table("storage", "Bytes on disk.", COLUMNS, rows)]
+    of_runs = Table("storage", "Bytes on disk, for each task and with the pretrained model.", COLUMNS, rows)
+    tables = [by_method(of_runs, [run for run, _ in costs])]
     sentences = _sentences(costs)
     models = by_model(run for run, _ in costs)
     for index, (model, runs) in enumerate(models.items()):
@@ -59,7 +64,23 @@ def build(results: Results) -> Panel | NotApplicable:
             "So many tasks: model folders as they are, and the pretrained model once where they are adapters. "
             "Or the pretrained model once and each task's trained tensors alone, which a loader must put in place."
         )
-    return Panel(sentences, tables, [_chart(costs)], notes)
+    return Panel(sentences, tables, notes=notes)
+
+
+def _with_model(cost: Cost) -> str:
+    """ ", beside its model of 90.9 MB" where it needs that."""
+    if not cost.adapter or cost.pretrained_bytes is None:
+        return ""
+    return f", beside its pretrained model of {f.size(cost.pretrained_bytes)}"
+
+
+def _beside(cost: Cost) -> str:
+    """What a stored model needs beside it."""
+    if cost.adapter is None:
+        return ""
+    if not cost.adapter:
+        return "nothing"
+    return "its pretrained model" if cost.pretrained_bytes is None else f"its model, {f.size(cost.pretrained_bytes)}"
 
 
 def tasks_bytes(cost: Cost, tasks: int) -> int | None:
@@ -111,22 +132,9 @@ def _sentences(costs: Costs) -> list[str]:
     ranked = sorted(tuned, key=lambda pair: pair[1].stored_bytes)
     (low, least), (high, most) = ranked[0], ranked[-1]
     if len(tuned) == 1:
-        return [f"{low.name} stores {f.size(least.stored_bytes)}."]
-    text = f"{low.name} stores least, {f.size(least.stored_bytes)}; "
-    text += f"{high.name} most, {f.size(most.stored_bytes)}"
+        return [f"{low.cell} stores {f.size(least.stored_bytes)} per task{_with_model(least)}."]
+    text = f"{low.cell} stores least per task, {f.size(least.stored_bytes)}{_with_model(least)}; "
+    text += f"{high.cell} most, {f.size(most.stored_bytes)}"
     if least.stored_bytes:
         text += f", {f.ratio(most.stored_bytes / least.stored_bytes)} as much"
     return [f"{text}."]
-
-
-def _chart(costs: Costs) -> Chart:
-    divisor, unit, write = chart.unit_of("bytes", (max(cost.stored_bytes, cost.delta_bytes) for _, cost in costs))
-    rows = [
-        {"name": run.name, "series": series, "value": chart.short(value / divisor), "text": write(value)}
-        for run, cost in costs
-        for series, value in ((STORED, cost.stored_bytes), (DELTA, cost.delta_bytes))
-    ]
-    tooltip = chart.tips(name="run", series="what", text="size")
-    order = [run.name for run, _ in costs]
-    spec = categories.bars(rows, x="value", x_title=unit, order=order, series=[STORED, DELTA], tooltip=tooltip)
-    return Chart("storage", "Storage", "Bars: stored weights and trained tensors of each run.", spec)

@@ -13,8 +13,9 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.groups import groups_of, share
 from thriftune.analysis.findings.runs import comparable
-from thriftune.analysis.statistics.basics import wilson
+from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -60,7 +61,8 @@ def build(results: Results) -> Panel | NotApplicable:
     wrong = np.stack([each.wrong for each in read.values()])
     predicted = np.stack([each.predicted for each in read.values()])
     supported = (votes.ids[None] == predicted[:, :, None]).any(axis=2)
-    table = _table(runs, groups, wrong)
+    together = groups_of(results)
+    table = _table(runs, groups, wrong, together)
     kept = ", ".join(votes.columns)
     notes = [
         f"Annotators' labels: {kept}. Agreement counts those who gave the text's label, out of those who gave any; "
@@ -70,19 +72,26 @@ def build(results: Results) -> Panel | NotApplicable:
     errors = int((wrong & known).sum())
     statistics: dict[str, Any] = {
         "columns": votes.columns,
-        "error_rates": [_statistics(runs, name, texts, wrong) for name, texts in groups.items()],
+        "error_rates": [_statistics(runs, name, texts, wrong, together) for name, texts in groups.items()],
         "errors_that_an_annotator_gave": int((supported & wrong & known).sum()) / errors if errors else None,
     }
     if not errors:
         statistics["errors_that_an_annotator_gave_reason"] = "there are no errors"
-    sentences = _sentences(groups, wrong, supported & wrong, known)
+    sentences = _sentences(groups, wrong, supported & wrong, known, together)
     return Panel(sentences, [table], [_chart(runs, groups, wrong)], notes, statistics)
 
 
-def _statistics(runs: list[RunRecord], name: str, texts: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> dict[str, Any]:
+def _interval(wrong: NDArray[np.bool_], texts: NDArray[np.bool_], together: Ints | None) -> tuple[float, float]:
+    """Of the runs' mean error rate on some texts."""
+    return share(wrong[:, texts].mean(axis=0), None if together is None else together[texts])
+
+
+def _statistics(
+    runs: list[RunRecord], name: str, texts: NDArray[np.bool_], wrong: NDArray[np.bool_], together: Ints | None
+) -> dict[str, Any]:
     rates = {run.run_id: float(rate) for run, rate in zip(runs, wrong[:, texts].mean(axis=1), strict=True)}
     total, rate = int(texts.sum()), float(wrong[:, texts].mean())
-    interval = list(wilson(round(rate * total), total))
+    interval = list(_interval(wrong, texts, together))
     return {"agreement": name, "texts": total, "error_rate": rate, "interval_95": interval, "by_run": rates}
 
 
@@ -131,14 +140,15 @@ def _sentences(
     wrong: NDArray[np.bool_],
     supported: NDArray[np.bool_],
     known: NDArray[np.bool_],
+    together: Ints | None,
 ) -> list[str]:
     rates = {name: float(wrong[:, texts].mean()) for name, texts in groups.items() if texts.sum() >= SMALL}
     out = []
     if len(rates) > 1:
         ranked = list(rates.items())
         (first, low), (last, high) = ranked[0], ranked[-1]
-        size = {name: int(groups[name].sum()) for name in (first, last)}
-        separate = wilson(round(low * size[first]), size[first])[1] < wilson(round(high * size[last]), size[last])[0]
+        least, most = (_interval(wrong, groups[name], together) for name in (first, last))
+        separate = least[1] < most[0]
         out.append(
             f"Where {first} annotators gave the label, {f.percent(low)} of the texts are classified wrongly; where "
             f"{last} did, {f.percent(high)}"
@@ -153,7 +163,9 @@ def _sentences(
     return out
 
 
-def _table(runs: list[RunRecord], groups: dict[str, NDArray[np.bool_]], wrong: NDArray[np.bool_]) -> Table:
+def _table(
+    runs: list[RunRecord], groups: dict[str, NDArray[np.bool_]], wrong: NDArray[np.bool_], together: Ints | None
+) -> Table:
     columns = [
         Column("agreement", "Annotators who gave the label"),
         Column("texts", "Texts", "int"),
@@ -168,7 +180,7 @@ def _table(runs: list[RunRecord], groups: dict[str, NDArray[np.bool_]], wrong: N
             "agreement": name,
             "texts": total,
             "rate": rate,
-            "interval": f.percent_range(*wilson(round(rate * total), total)),
+            "interval": f.percent_range(*_interval(wrong, texts, together)),
         }
         rows.append(row | {f"r{i}": float(wrong[i, texts].mean()) for i in range(len(runs))})
     return Table("annotators", "Error rate by agreement.", columns, rows)

@@ -167,6 +167,7 @@ def _notes(runs: list[RunRecord]) -> list[str]:
         "below the best). No run trained on these texts. A text is flagged where cleanlab's confident learning "
         "(low self-confidence) flags it for at least three quarters of them; models of one kind share errors, so that "
         "hard but rightly labelled texts are flagged too.",
-        "How good such a list can be: with 5% of SNLI's test labels changed on purpose, the list from three MiniLM "
-        "runs held 72% of them, and 32% of the list were changed ones (benchmarks/results/label_errors.json).",
+        "How good such a list can be: with 5% of the labels of sentence pairs changed on purpose, the list from three "
+        "small encoders held 72% of them, and 32% of the list were changed ones "
+        "(benchmarks/results/label_errors.json).",
     ]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
-from thriftune.analysis.findings.runs import above_majority, interval, is_baseline, majority_share
-from thriftune.analysis.statistics.basics import wilson
+from thriftune.analysis.findings.groups import groups_of, interval, share
+from thriftune.analysis.findings.runs import above_majority, is_baseline, majority_share
+from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -31,8 +32,8 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable(
             "No method sees one text column alone; tfidf with text: COLUMN would say how far that column goes."
         )
-    sentences = [sentence for run in parts for sentence in _sentences(run, partial[run.run_id], whole, columns)]
-    tables = [_scores(parts, partial, whole)]
+    sentences = [sentence for run in parts for sentence in _sentences(results, run, partial[run.run_id], whole)]
+    tables = [_scores(results, parts, partial, whole)]
     split = [run for run in parts if whole and above_majority(_test(run))]
     tables += [_split(results, i, run, whole) for i, run in enumerate(split)]
     notes = [
@@ -57,7 +58,8 @@ def _above(run: RunRecord) -> float:
 
 
 def _split_statistics(results: Results, part: RunRecord, run: RunRecord) -> dict[str, Any]:
-    row = _split_row(run, predictions.read(results, run).wrong, predictions.read(results, part).wrong)
+    hard = predictions.read(results, part).wrong
+    row = _split_row(run, predictions.read(results, run).wrong, hard, groups_of(results))
     out: dict[str, Any] = {"run": run.run_id, "where_right": row["easy"], "where_wrong": row["hard"]}
     return out | {f"{name}_reason": "no such text" for name in ("where_right", "where_wrong") if out[name] is None}
 
@@ -73,8 +75,8 @@ def _test(run: RunRecord) -> Any:
     return run.test
 
 
-def _sentences(run: RunRecord, seen: list[str], whole: list[RunRecord], columns: list[str]) -> list[str]:
-    test = _test(run)
+def _sentences(results: Results, run: RunRecord, seen: list[str], whole: list[RunRecord]) -> list[str]:
+    test, columns = _test(run), results.study.profile.text_columns
     floor, accuracy = majority_share(test), test.accuracy
     unseen = f.listing([column for column in columns if column not in seen])
     text = (
@@ -82,7 +84,9 @@ def _sentences(run: RunRecord, seen: list[str], whole: list[RunRecord], columns:
     )
     if not above_majority(test):
         return [f"{text}, which is not above the majority class ({f.percent(floor)}): the {unseen} is needed."]
-    out = [f"{text} (95% interval {f.percent_range(*interval(test))}; the majority class has {f.percent(floor)})."]
+    out = [
+        f"{text} (95% interval {f.percent_range(*interval(results, run))}; the majority class has {f.percent(floor)})."
+    ]
     best = max(whole, key=lambda other: _test(other).accuracy, default=None)
     others = [other for other in (_counterpart(run, whole), best) if other is not None and other is not run]
     for other in dict.fromkeys(other.run_id for other in others):
@@ -109,7 +113,7 @@ def _counterpart(run: RunRecord, whole: list[RunRecord]) -> RunRecord | None:
     return same[0] if same else None
 
 
-def _scores(parts: list[RunRecord], partial: dict[str, list[str]], whole: list[RunRecord]) -> Table:
+def _scores(results: Results, parts: list[RunRecord], partial: dict[str, list[str]], whole: list[RunRecord]) -> Table:
     columns = [
         *of_kind("text", run="Run", sees="Sees"),
         Column("accuracy", "Accuracy", "percent", higher_is_better=True),
@@ -121,7 +125,7 @@ def _scores(parts: list[RunRecord], partial: dict[str, list[str]], whole: list[R
             "run": run.name,
             "sees": ", ".join(partial.get(run.run_id, ["all"])),
             "accuracy": _test(run).accuracy,
-            "interval": f.percent_range(*interval(_test(run))),
+            "interval": f.percent_range(*interval(results, run)),
             "above": _above(run),
         }
         for run in [*parts, *whole]
@@ -137,7 +141,7 @@ def _split(results: Results, index: int, part: RunRecord, whole: list[RunRecord]
         Column("hard", "Accuracy where it is wrong", "percent", higher_is_better=True),
         Column("interval", "95% interval where it is wrong"),
     ]
-    rows = [_split_row(run, predictions.read(results, run).wrong, wrong) for run in whole]
+    rows = [_split_row(run, predictions.read(results, run).wrong, wrong, groups_of(results)) for run in whole]
     caption = (
         f"{f.count(int((~wrong).sum()))} test texts that {part.name} classifies correctly, and "
         f"{f.count(int(wrong.sum()))} that it does not."
@@ -145,12 +149,14 @@ def _split(results: Results, index: int, part: RunRecord, whole: list[RunRecord]
     return Table(f"without-{f.slug(index, part.name)}", caption, columns, rows)
 
 
-def _split_row(run: RunRecord, wrong: NDArray[np.bool_], hard: NDArray[np.bool_]) -> dict[str, Any]:
+def _split_row(
+    run: RunRecord, wrong: NDArray[np.bool_], hard: NDArray[np.bool_], groups: Ints | None
+) -> dict[str, Any]:
     right = ~wrong
     return {
         "run": run.name,
         "easy": float(right[~hard].mean()) if (~hard).any() else None,
         "hard": float(right[hard].mean()) if hard.any() else None,
-        "interval": f.percent_range(*wilson(int(right[hard].sum()), int(hard.sum()))),
+        "interval": f.percent_range(*share(right[hard], None if groups is None else groups[hard])),
         "unranked": is_baseline(run),
     }

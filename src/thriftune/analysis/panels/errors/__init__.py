@@ -1,5 +1,6 @@
 """Whether the errors differ, and where they are."""
 
 TITLE = "Errors"
-PANELS = ["overlap", "words", "error_words", "slices", "labels", "surest", "error_map", "confidence", "calibration"]
+QUESTION = "Where do they err, and on the same texts?"
+PANELS = ["overlap", "labels", "slices", "error_words", "words", "surest", "error_map", "confidence", "calibration"]
 """In reading order."""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune import wording as f
+from thriftune.analysis.display import chart
+from thriftune.analysis.display.matrices import matrix
+from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.errors.overlap import KINDS, Kind, Overlap, overlap, sentences
+from thriftune.analysis.findings.runs import errors
 from thriftune.results.store import Results
 
 TITLE = "Overlap of errors"
 QUESTION = "Do methods err on different texts, more than repeats of one method do?"
 
 SHARES = ("both_right", "only_first", "only_second", "same_wrong", "other_wrong")
+METHODS = 16
+"""Of the matrix: those that scored highest."""
 LISTED = 200
 """Pairs of runs that the table lists; results.json holds all."""
 
@@ -25,6 +32,8 @@ def build(results: Results) -> Panel | NotApplicable:
     found = overlap(results)
     if found is None:
         return NotApplicable("Fewer than two fine-tuned runs learned.")
+    if all(run.test is None or not errors(run.test) for run in found.runs):
+        return NotApplicable("No run that learned made an error.")
     kinds = [kind for kind in KINDS if found.pairs(kind)]
     tables = [_summary(found, kinds), _table(found)]
     notes = [
@@ -34,7 +43,8 @@ def build(results: Results) -> Panel | NotApplicable:
     ]
     if len(found.kinds) > LISTED:
         notes.append(f"The first {LISTED} of {len(found.kinds):,} pairs of runs are listed; results.json holds all.")
-    return Panel(sentences(results), tables, [_chart(found, kinds)], notes, _statistics(found))
+    charts = there([_chart(results, found)])
+    return Panel(sentences(results), tables, charts, notes, _statistics(found), open_charts=1)
 
 
 def _summary(found: Overlap, kinds: Sequence[Kind]) -> Table:
@@ -80,23 +90,34 @@ def _table(found: Overlap) -> Table:
     return Table("overlap-pairs", "Every pair of runs, as shares of the test texts.", columns, rows)
 
 
-def _chart(found: Overlap, kinds: Sequence[Kind]) -> Chart:
+def _chart(results: Results, found: Overlap) -> Chart | None:
+    """The mean disagreement of every two methods, and of one method's seeds on the diagonal."""
+    places = {run.run_id: i for i, run in enumerate(found.runs)}
+    ranked = [each.cell for each in decide(results).standings]
+    methods = {cell.name: [places[run.run_id] for run in cell.runs if run.run_id in places] for cell in ranked}
+    names = [name for name, runs in methods.items() if runs][:METHODS]
+    shares = found.agreement.disagreement
     rows = []
-    for kind in kinds:
-        for pair in found.pairs(kind)[:LISTED]:
-            row = _row(found, pair)
-            if row["kappa"] is not None:
-                rows.append(
-                    {"name": row["kind"], "series": row["kind"], "value": chart.short(row["kappa"])}
-                    | {"first": row["first"], "second": row["second"]}
-                )
-    tooltip = chart.tips(first="first run", second="second run", value=("kappa", ".3f"))
-    order = [KINDS[kind] for kind in kinds]
-    spec = categories.dots(rows, x_title="kappa of the errors", order=order, series=order, tooltip=tooltip)
-    spec["encoding"]["color"]["legend"] = None  # the axis names them
-    spec["encoding"]["shape"]["legend"] = None
-    description = "Points: agreement of two runs on which texts are wrong, by what the two differ in."
-    return Chart("overlap", "Agreement on errors", description, spec)
+    for name, other in product(names, names):
+        pairs = [(a, b) for a in methods[name] for b in methods[other] if a != b]
+        if not pairs:
+            continue
+        share = float(np.mean([shares[pair] for pair in pairs]))
+        what = "two seeds of it" if name == other else "a run of each"
+        rows.append(
+            {"name": name, "column": other, "share": chart.short(share), "text": f.percent(share, 0), "pair": what}
+        )
+    if len(names) < 2:
+        return None
+    tooltip = chart.tips(name="method", column="and", share=("only one of the two is right", ".1%"), pair="of")
+    spec = matrix(rows, down=names, across=names, tooltip=tooltip)
+    description = (
+        "Matrix: the share of test texts that exactly one of two methods got right, the best method first; on the "
+        "diagonal two seeds of one method, where there are several. The stronger the colour, the more."
+    )
+    if left := sum(bool(runs) for runs in methods.values()) - len(names):
+        description += f" {left} methods that scored lower are left out."
+    return Chart("overlap", "Disagreement of methods", description, spec)
 
 
 def _statistics(found: Overlap) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Counts:
 
 def build(results: Results) -> Panel | NotApplicable:
     """The most frequent words of the errors over all runs, with their base rate and rank agreement."""
+    if not results.study.published:
+        return NotApplicable("No published study is named to compare its lists of words with.", quiet=True)
     runs = comparable(results) or results.done
     if not runs:
         return NotApplicable("No run has test predictions.")

@@ -1,5 +1,6 @@
 """How well each method classifies."""
 
 TITLE = "Performance"
+QUESTION = "How well does each method classify?"
 PANELS = ["classification", "seeds", "search", "curves", "replication", "robustness_drops"]
 """In reading order."""

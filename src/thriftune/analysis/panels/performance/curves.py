@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
+from thriftune.analysis.display.colours import colours
+from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings import ended
+from thriftune.analysis.findings.runs import Cell, cells, depends
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.record import RunRecord
@@ -25,6 +29,9 @@ FEWEST_POINTS = 20
 """Steps of a run are averaged down to so many points before they are drawn."""
 MARKS = 4_000
 """Points of all lines of one chart."""
+SPREADS = {"gain": ("Over seeds", lambda low, high: f"{f.signed_points(low)} to {f.signed_points(high)}")}
+MULTIPLES = 16
+"""Methods with a chart of their own."""
 LOOKS = 40
 FEWEST_LOOKS = 6
 ROWS = 480
@@ -36,52 +43,66 @@ Rows = list[dict[str, Any]]
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Curves of all runs together, then of each run."""
+    """Curves of each method, its seeds as thin lines, on axes that all methods share."""
     histories = [(run, *results.history(run)) for run in results.runs]
     histories = [history for history in histories if history[1] or history[2]]
     if not histories:
         return NotApplicable("No run has a training history.")
-    charts = [_overlay("loss", histories), _overlay("accuracy", histories), _rates(histories)]
-    charts += [_of_run(i, history, what) for i, history in enumerate(histories) for what in ("loss", "accuracy")]
+    accuracy, loss = (multiples(results, histories, what) for what in ("accuracy", "loss"))
+    charts = [*accuracy, *loss, *there([_rates(results, histories)])]
     training = trained(results)
-    tables = [*([ended.table(training)] if training.runs else []), _epochs(histories)]
+    endings = [by_method(ended.table(training), [each.run for each in training.runs], SPREADS)] if training.runs else []
+    tables = [*endings, _epochs(histories)]
     if any(run.search for run in results.runs):
         tables.append(_search(results.runs))
     notes = [
-        "Training scores are running means between two looks at validation, while weights change; the thin line is the "
-        "step loss.",
+        "Grey: training. Its scores are running means between two looks at validation, while weights change.",
         "Still improving: validation accuracy rose over the last epoch by more than the margin of "
         f"{f.points(results.study.margin / 100)} and by more than 2 sqrt(d / n), where the share d of the n validation "
         "texts changed its answer. Plateau: it did not.",
     ]
-    return Panel([*ended.sentences(results), *_sentences(histories, training)], tables, there(charts), notes)
+    if (methods := len(cells(run for run, _, _ in histories))) > MULTIPLES:
+        notes.append(f"The first {MULTIPLES} of {methods} methods have charts; every run has its history.jsonl.")
+    sentences = [*ended.sentences(results), *_sentences(histories, training)]
+    return Panel(sentences, tables, charts, notes, open_charts=len(accuracy or loss))
 
 
 def _sentences(histories: list[History], training: Found) -> list[str]:
-    rising, last = [], []
-    for run, _, epochs in histories:
-        losses = [(p.validation_loss, p.epoch) for p in epochs if p.validation_loss is not None]
-        if len(losses) < 2:
+    losses = {
+        run.run_id: [(p.validation_loss, p.epoch) for p in epochs if p.validation_loss is not None]
+        for run, _, epochs in histories
+    }
+    rising: dict[bool, list[str]] = {True: [], False: []}
+    last: dict[bool, list[str]] = {True: [], False: []}
+    methods = cells(run for run, _, _ in histories if len(losses[run.run_id]) > 1)
+    for cell in methods:
+        rises = {run.run_id: losses[run.run_id][-1][0] - min(losses[run.run_id])[0] for run in cell.runs}
+        risen = [run for run in cell.runs if rises[run.run_id] > 0]
+        better = any(_improving(training, run) for run in cell.runs)
+        if not risen:
+            last[better].append(cell.name)
             continue
-        best = min(losses)
-        if best[0] < losses[-1][0]:
-            rising.append((run, f"{run.name} (+{f.number(losses[-1][0] - best[0])} since epoch {f.epochs(best[1])})"))
+        least, most = (f.number(each(rises[run.run_id] for run in risen)) for each in (min, max))
+        by = f"+{least}" if least == most else f"+{least} to +{most}"
+        if len(cell.runs) == 1:
+            by += f" since epoch {f.epochs(min(losses[risen[0].run_id])[1])}"
         else:
-            last.append((run, run.name))
+            by += f" in {len(risen)} of {len(cell.runs)} seeds"
+        rising[better].append(f"{cell.name} ({by})")
     out = []
     for better, text in (
         (False, "Validation loss rose again before the end, a sign of overfitting: {}."),
         (True, "Validation loss rose again before the end, though accuracy still improved: {}."),
     ):
-        if names := [name for run, name in rising if _improving(training, run) == better]:
-            out.append(text.format(f.listing(names)))
+        if rising[better]:
+            out.append(text.format(f.listing(rising[better])))
     for better, text in (
         (False, "Validation loss was lowest at the end of training {}."),
         (True, "Validation loss was lowest at the end of training {}: more epochs might help."),
     ):
-        if names := [name for run, name in last if _improving(training, run) == better]:
-            every = len(names) == len(last) > 1 and not rising
-            out.append(text.format(f"in all {len(names)} runs" if every else f"for {f.listing(names)}"))
+        if names := last[better]:
+            every = len(names) == len(methods) > 1
+            out.append(text.format(f"with all {len(names)} methods" if every else f"with {f.listing(names)}"))
     return out or ["Too few epochs to say how the validation loss moved."]
 
 
@@ -91,31 +112,79 @@ def _improving(training: Found, run: RunRecord) -> bool:
     return found is not None and found.improving
 
 
-def _overlay(what: str, histories: list[History]) -> Chart | None:
+def multiples(results: Results, histories: list[History], what: str) -> list[Chart]:
+    """A small chart of accuracy or loss for each method: a line for each seed, and training in grey behind it."""
+    looks = _points(2 * len(histories))
+    lines: dict[str, dict[str, list[Line]]] = {}
+    for run, _, epochs in histories:
+        for split in ("train", "validation"):
+            points = [(p.epoch, y) for p in spread(epochs, looks) if (y := getattr(p, f"{split}_{what}")) is not None]
+            if points:
+                lines.setdefault(run.run_id, {})[split] = [Line(run, split, x, y) for x, y in points]
+    known = [point for of_run in lines.values() for points in of_run.values() for point in points]
+    if not any(point.split == "validation" for point in known):
+        return []
+    framed = [
+        point for point in known if depends(point.run)
+    ] or known  # one that did not learn would flatten the others
+    ends = [[min(values), max(values)] for values in ([p.x for p in framed], [p.y for p in framed])]
+    hues = colours(results)
+    charts = []
+    for i, cell in enumerate(cells(run for run, _, _ in histories)):
+        own = [point for run in cell.runs for points in lines.get(run.run_id, {}).values() for point in points]
+        if own and len(charts) < MULTIPLES:
+            charts.append(_of_method(i, cell, what, own, ends, hues))
+    return charts
+
+
+@dataclass(frozen=True)
+class Line:
+    """A point of one run's line."""
+
+    run: RunRecord
+    split: str
+    x: float
+    y: float
+
+
+def _of_method(
+    index: int, cell: Cell, what: str, points: list[Line], ends: list[list[float]], hues: dict[str, int]
+) -> Chart:
     rows = [
-        {"series": run.name, "x": point.epoch, "y": chart.short(y)}
-        for run, _, epochs in histories
-        for point in spread(epochs, _points(len(histories)))
-        if (y := getattr(point, f"validation_{what}")) is not None
+        {
+            "line": f"{point.split} {point.run.run_id}",
+            "split": "training" if point.split == "train" else "validation",
+            "run": point.run.name,
+            "x": point.x,
+            "y": chart.short(point.y),
+        }
+        for point in points
     ]
-    if not rows:
-        return None
-    share, title = what == "accuracy", f"Validation {what}"
-    tooltip = chart.tips(series="run", x=("epoch", EPOCH), y=(what, ".1%" if share else ".4f"))
-    series = [run.name for run, _, _ in histories]
-    spec = planes.lines(rows, x_title="epoch", y_title=title.lower(), series=series, tooltip=tooltip, share=share)
-    return Chart(f"validation-{what}", title, f"Lines: {title.lower()} of each run at each look at it.", spec)
+    share = what == "accuracy"
+    tooltip = chart.tips(run="run", split="split", x=("epoch", EPOCH), y=(what, ".1%" if share else ".4f"))
+    spec = planes.multiple(rows, what, ends, hues[cell.name], tooltip=tooltip, share=share, thin=len(cell.runs) > 1)
+    seeds = f"; one line for each of its {len(cell.runs)} seeds" if len(cell.runs) > 1 else ""
+    description = (
+        f"Lines: validation {what} of {cell.name} by epoch{seeds}; training in grey. All methods share the axes."
+    )
+    low, high = ends[1]
+    if any(not low <= point.y <= high for point in points if point.split == "validation"):
+        description += " It did not learn, and lies outside them."
+    return Chart(f"{what}-{f.slug(index, cell.name)}", f"{cell.name}: {what}", description, spec, small=True)
 
 
-def _rates(histories: list[History]) -> Chart | None:
-    rows = []
-    for run, steps, _ in histories:
-        xs, ys = thin([p.epoch for p in steps], [p.learning_rate for p in steps], _points(len(histories)))
-        rows += [{"series": run.name, "x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
+def _rates(results: Results, histories: list[History]) -> Chart | None:
+    """The learning rate of each method, of its first seed."""
+    firsts = [cell.runs[0].run_id for cell in cells(run for run, _, _ in histories)]
+    of_run = {run.run_id: (run, steps) for run, steps, _ in histories}
+    rows, series = [], []
+    for run, steps in (of_run[run_id] for run_id in firsts):
+        xs, ys = thin([p.epoch for p in steps], [p.learning_rate for p in steps], _points(len(firsts)))
+        rows += [{"series": run.cell, "x": x, "y": y} for x, y in zip(xs, ys, strict=True)]
+        series.append(run.cell)
     if not rows:
         return None
-    tooltip = chart.tips(series="run", x=("epoch", ".2f"), y=("learning rate", ".2e"))
-    series = [run.name for run, _, _ in histories]
+    tooltip = chart.tips(series="method", x=("epoch", ".2f"), y=("learning rate", ".2e"))
     spec = planes.lines(
         rows,
         x_title="epoch",
@@ -126,35 +195,7 @@ def _rates(histories: list[History]) -> Chart | None:
         height=180,
         y_axis={"format": ".1e", "tickCount": 4},
     )
-    return Chart("learning-rate", "Learning rate", "Lines: the learning rate of each run over training.", spec)
-
-
-def _of_run(index: int, history: History, what: str) -> Chart | None:
-    """Training and validation loss or accuracy of one run, the step loss behind the one."""
-    run, steps, epochs = history
-    rows = [
-        {"series": series, "x": point.epoch, "y": chart.short(value)}
-        for point in spread(epochs, POINTS_DRAWN)
-        for series, key in (("training", f"train_{what}"), ("validation", f"validation_{what}"))
-        if (value := getattr(point, key)) is not None
-    ]
-    if not rows:
-        return None
-    loss = what == "loss"
-    xs, ys = thin([p.epoch for p in steps], [p.loss for p in steps]) if loss else ([], [])
-    spec = planes.lines(
-        rows,
-        x_title="epoch",
-        y_title=what,
-        series=["training", "validation"],
-        tooltip=chart.tips(series="split", x=("epoch", EPOCH), y=(what, ".4f" if loss else ".1%")),
-        share=not loss,
-        faint=[{"x": x, "y": y} for x, y in zip(xs, ys, strict=True)],
-        height=150,
-    )
-    behind = ", with the step loss behind" if loss else ""
-    description = f"Lines: training and validation {what} of {run.name} by epoch{behind}."
-    return Chart(f"{what}-{f.slug(index, run.name)}", f"{run.name}: {what}", description, spec, small=True)
+    return Chart("learning-rate", "Learning rate", "Lines: the learning rate of each method over training.", spec)
 
 
 def spread(epochs: list[EpochPoint], limit: int) -> list[EpochPoint]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.groups import cell_interval
 from thriftune.analysis.findings.published_costs import (
     Matches,
     Published,
@@ -14,8 +15,9 @@ from thriftune.analysis.findings.published_costs import (
     ratio_sentences,
     ratio_table,
 )
-from thriftune.analysis.findings.runs import LEARNED_LEVEL, Cell
+from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.statistics.basics import above_share
+from thriftune.analysis.statistics.dependence import LEVEL
 from thriftune.metrics import Kind
 from thriftune.results.store import Results
 
@@ -40,7 +42,7 @@ def build(results: Results) -> Panel | NotApplicable:
     """One table for each published quantity, one of F1 by class, and one of what LoRA costs over its peers."""
     published = results.study.published
     if not published:
-        return NotApplicable("The study file holds no published numbers.")
+        return NotApplicable("The study file holds no published numbers.", quiet=True)
     matches = {name: [run for run in results.runs if name in (run.name, run.cell)] for name in published}
     ratios = cost_ratios(results, published, matches)
     tables = []
@@ -57,10 +59,19 @@ def build(results: Results) -> Panel | NotApplicable:
         tables.append(Table("published-f1", "F1 by class", columns, rows))
     if ratios:
         tables.insert(0, ratio_table(ratios))
-    sentences = [*_accuracy_sentences(published, matches), *_chance_sentences(results, published)]
+    sentences = [*_accuracy_sentences(results, published, matches), *_chance_sentences(results, published)]
     sentences += ratio_sentences(ratios)
-    statistics = {"ratios": [vars(ratio) for ratio in ratios], "entries": _entries(published, matches)}
+    statistics = {
+        "ratios": [_explained(vars(ratio)) for ratio in ratios],
+        "entries": _entries(results, published, matches),
+    }
     return Panel(sentences, tables, notes=_notes(published, matches), statistics=statistics)
+
+
+def _explained(ratio: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a ratio, with the reason beside each that is not known."""
+    missing = {f"{key}_reason": "not published or not measured" for key, value in ratio.items() if value is None}
+    return ratio | missing
 
 
 def _notes(published: Published, matches: Matches) -> list[str]:
@@ -111,21 +122,25 @@ def _class_rows(published: Published, matches: Matches) -> list[dict[str, Any]]:
     return rows
 
 
-def _entries(published: Published, matches: Matches) -> list[dict[str, Any]]:
+def _entries(results: Results, published: Published, matches: Matches) -> list[dict[str, Any]]:
     """Each published accuracy with the measured 95% interval and whether it lies inside; None where none is."""
     rows = []
     for name, numbers in published.items():
         if numbers.get("accuracy") is None:
             continue
         tested = [run for run in matches[name] if run.test is not None]
-        low, high = Cell(name, tested).interval if tested else (None, None)
-        inside = None if low is None or high is None else low <= numbers["accuracy"] <= high
-        rows.append({"run": name, "published": numbers["accuracy"], "interval_95": [low, high], "inside": inside})
+        entry: dict[str, Any] = {"run": name, "published": numbers["accuracy"], "interval_95": None, "inside": None}
+        if tested:
+            low, high = cell_interval(results, Cell(name, tested))
+            entry |= {"interval_95": [low, high], "inside": low <= numbers["accuracy"] <= high}
+        else:
+            entry |= dict.fromkeys(("interval_95_reason", "inside_reason"), "no run of this study has the name")
+        rows.append(entry)
     return rows
 
 
-def _accuracy_sentences(published: Published, matches: Matches) -> list[str]:
-    known = [entry for entry in _entries(published, matches) if entry["inside"] is not None]
+def _accuracy_sentences(results: Results, published: Published, matches: Matches) -> list[str]:
+    known = [entry for entry in _entries(results, published, matches) if entry["inside"] is not None]
     if not known:
         return ["No measured accuracy stands beside a published one."]
     inside = [entry["run"] for entry in known if entry["inside"]]
@@ -148,7 +163,7 @@ def _accuracy_sentences(published: Published, matches: Matches) -> list[str]:
 
 
 def _chance_sentences(results: Results, published: Published) -> list[str]:
-    """Names the published accuracies that are not above the majority class, by the test that runs here are put to."""
+    """Names the published accuracies that are not above the majority class (exact binomial test)."""
     share = _majority(results)
     lost = []
     for name, numbers in published.items():
@@ -156,7 +171,7 @@ def _chance_sentences(results: Results, published: Published) -> list[str]:
         if accuracy is None or share is None:
             continue
         texts = _published_texts(numbers) or results.study.profile.rows.get("test", 0)
-        if above_share(round(accuracy * texts), texts, share) >= LEARNED_LEVEL:
+        if above_share(round(accuracy * texts), texts, share) >= LEVEL:
             lost.append(f"{name} ({f.percent(accuracy)})")
     if not lost:
         return []

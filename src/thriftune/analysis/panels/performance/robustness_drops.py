@@ -11,10 +11,12 @@ import polars as pl
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.groups import groups_of, set_groups, share
 from thriftune.analysis.findings.runs import Cell, above_majority, cells, is_baseline, learned
 from thriftune.analysis.findings.training import AT, still
-from thriftune.analysis.statistics.basics import Floats, wilson
-from thriftune.analysis.statistics.drops import Drop, Families, Ids, families, independent_drop, paired_drop
+from thriftune.analysis.statistics.basics import Floats
+from thriftune.analysis.statistics.drops import Drop, Families, Ids, drop_between, families, paired_drop
+from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -29,6 +31,7 @@ class Line:
 
     cell: Cell
     accuracy: float
+    interval: tuple[float, float]
     macro_f1: float
     reference: float
     """Accuracy on the set that it is compared with."""
@@ -98,10 +101,23 @@ def _reference(results: Results, name: str, earlier: list[str]) -> tuple[str, Fa
     best: tuple[str, Families | None] = TEST, None
     for other in [TEST, *earlier]:
         frame = results.test if other == TEST else results.robustness(other)
-        groups = families(*coded(frame, texts, results.study.profile.text_columns))
+        groups = families(*coded(frame, texts, _linking(results, frame, texts)))
         if groups is not None and (best[1] is None or groups.shared_texts > best[1].shared_texts):
             best = other, groups
     return best
+
+
+def _linking(results: Results, *frames: pl.DataFrame) -> list[str]:
+    """The columns whose equal values make texts belong together: texts, and groups where both sets have them."""
+    found, columns = results.study.profile.groups, results.study.profile.text_columns
+    grouped = found is not None and all(
+        found.stored_as in frame.columns and not frame[found.stored_as].null_count() for frame in frames
+    )
+    return [*dict.fromkeys([*columns, found.stored_as])] if found is not None and grouped else columns
+
+
+def _groups(results: Results, name: str) -> Ints | None:
+    return groups_of(results) if name == TEST else set_groups(results, name)
 
 
 def coded(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> tuple[Ids, Ids]:
@@ -113,12 +129,14 @@ def coded(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> tupl
 
 def _line(results: Results, cell: Cell, name: str, reference: str, groups: Families | None) -> Line:
     right, before = (_right(results, cell.runs, each) for each in (name, reference))
+    ends = share(right, _groups(results, name))
     if groups is None:
-        drop = independent_drop(float(before.mean()), len(before), float(right.mean()), len(right))
+        before_ends = share(before, _groups(results, reference))
+        drop = drop_between(float(before.mean()), before_ends, float(right.mean()), ends)
     else:
         drop = paired_drop(before, right, groups)
     macro_f1 = float(np.mean([run.robustness[name].macro_f1 for run in cell.runs]))
-    return Line(cell, float(right.mean()), macro_f1, float(before.mean()), drop)
+    return Line(cell, float(right.mean()), ends, macro_f1, float(before.mean()), drop)
 
 
 def _right(results: Results, runs: list[RunRecord], name: str) -> Floats:
@@ -206,7 +224,7 @@ def _row(line: Line, compared: Comparison) -> dict[str, Any]:
     return {
         "cell": line.cell.name,
         "accuracy": line.accuracy,
-        "interval": f.percent_range(*wilson(round(line.accuracy * compared.texts), compared.texts)),
+        "interval": f.percent_range(*line.interval),
         "macro_f1": line.macro_f1,
         "reference": line.reference,
         "drop": line.drop.value,

@@ -11,7 +11,9 @@ from scipy.stats import chi2
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
-from thriftune.analysis.findings.judgement import Spread, judge, lost_seeds
+from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.lost import collapse_sentences, collapses, lost_seeds
+from thriftune.analysis.findings.verdict import Spread
 from thriftune.results.store import Results
 
 TITLE = "Seeds"
@@ -66,9 +68,20 @@ def build(results: Results) -> Panel | NotApplicable:
             }
             for each in pooled
         ],
+        "failures": [
+            {
+                "method": each.name,
+                "seeds": each.seeds,
+                "failed": each.failures,
+                "rate_at_least": each.at_least,
+                "rate_at_most": each.at_most,
+            }
+            for each in collapses(results)
+        ],
     }
     tables = [Table("seeds", "Every method over its seeds.", COLUMNS, rows)] if pooled else []
-    return Panel(_sentences(judgement.spreads, pooled), tables, charts, notes, statistics)
+    sentences = [*_sentences(judgement.spreads, pooled), *collapse_sentences(results)]
+    return Panel(sentences, tables, charts, notes, statistics)
 
 
 def pool(spreads: list[Spread]) -> list[Pooled]:

@@ -1,0 +1,60 @@
+"""One colour for each method, the same in every chart of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from thriftune.analysis.display.chart import NEUTRAL_SIZE, PALETTE_SIZE
+from thriftune.analysis.display.panel import Panel
+from thriftune.analysis.findings.memo import once
+from thriftune.analysis.findings.runs import cells, is_baseline
+from thriftune.results.store import Results
+
+
+@once
+def colours(results: Results) -> dict[str, int]:
+    """Each method's place in the theme's palette, by every name that charts call it or a run of it.
+
+    Fine-tuned methods take the colours in the study's order, from the first again where there are more of them;
+    baselines take the greys behind the colours. A method has one colour on all models.
+    """
+    places: dict[str, int] = {}
+    tuned, baselines = 0, 0
+    seen: dict[tuple[str, str | None], int] = {}
+    found: dict[str, int] = {}
+    for cell in cells(results.runs):
+        first = cell.runs[0]
+        settings = json.dumps(first.method, sort_keys=True, default=str)
+        times = seen[settings, first.model] = seen.get((settings, first.model), 0) + 1  # of runs that differ otherwise
+        key = f"{settings} {times}"
+        if key not in places:
+            if is_baseline(first):
+                places[key] = PALETTE_SIZE + baselines % NEUTRAL_SIZE
+                baselines += 1
+            else:
+                places[key] = tuned % PALETTE_SIZE
+                tuned += 1
+        found |= dict.fromkeys((first.cell, cell.name, *(run.name for run in cell.runs)), places[key])
+    return found
+
+
+def coloured(panel: Panel, hues: Mapping[str, int]) -> Panel:
+    """The panel with every chart's methods in their own colours; other series keep the theme's."""
+    return replace(panel, charts=[replace(chart, spec=_coloured(chart.spec, hues)) for chart in panel.charts])
+
+
+def _coloured(part: Any, hues: Mapping[str, int]) -> Any:
+    if isinstance(part, list):
+        return [_coloured(each, hues) for each in part]
+    if not isinstance(part, dict):
+        return part
+    out = {key: value if key == "values" else _coloured(value, hues) for key, value in part.items()}
+    scale = part.get("color", {}).get("scale") if isinstance(part.get("color"), dict) else None
+    domain = scale.get("domain") if isinstance(scale, dict) else None
+    if domain and "range" not in scale and all(isinstance(name, str) and name in hues for name in domain):
+        taken = [{"expr": f"series{hues[name]}"} for name in domain]
+        out["color"] = part["color"] | {"scale": scale | {"range": taken}}
+    return out

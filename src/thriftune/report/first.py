@@ -1,0 +1,105 @@
+"""The page's first screen: facts, the decision, what to be careful of, the methods side by side, three answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import Answer
+from thriftune.analysis.findings.answers.cost import cost
+from thriftune.analysis.findings.answers.errors import errors
+from thriftune.analysis.findings.answers.performance import performance
+from thriftune.analysis.findings.caution import Caution, caution
+from thriftune.analysis.findings.decision import decide, headline
+from thriftune.analysis.findings.groups import counted
+from thriftune.analysis.findings.runs import is_baseline
+from thriftune.metrics import METRICS
+from thriftune.report.leaderboard import Row, Scale, rows, split
+from thriftune.report.scatter import Plane, planes
+from thriftune.results.record import RunRecord
+from thriftune.results.store import Results
+
+MODELS = 2
+
+
+@dataclass(frozen=True)
+class First:
+    """What the template writes."""
+
+    name: str
+    facts: list[str]
+    before: str
+    """The headline, in three parts: the middle one, a method's name, is bold."""
+    taken: str
+    after: str
+    caution: Caution | None
+    metric: str
+    intervals: bool
+    scale: Scale
+    open: list[Row]
+    folded: list[Row]
+    planes: list[Plane]
+    answers: list[Answer]
+
+
+def first(results: Results) -> First:
+    """The first screen of a study."""
+    decision = decide(results)
+    scale, found = rows(results, decision)
+    shown, folded = split(found)
+    said = headline(decision)
+    name = decision.taken.name if decision.taken else ""
+    before, taken, after = said.partition(name) if name and name in said else (said, "", "")
+    metric = METRICS[decision.metric].label
+    return First(
+        name=results.study.name,
+        facts=facts(results),
+        before=before,
+        taken=taken,
+        after=after,
+        caution=caution(results),
+        metric=metric,
+        intervals=decision.deciding.no_interval is None,
+        scale=scale,
+        open=shown,
+        folded=folded,
+        planes=planes(results, decision, metric),
+        answers=[performance(results), cost(results), errors(results)] if decision.best else [],
+    )
+
+
+def facts(results: Results) -> list[str]:
+    """Model, texts, epochs, seeds and machine, each in a few words; what is not known is left out."""
+    tuned = [run for run in results.runs if not is_baseline(run)]
+    models = list(dict.fromkeys(run.model for run in results.runs if run.model is not None))
+    found = [f.listing(models) if len(models) <= MODELS else f"{len(models)} models"] if models else []
+    profile = results.study.profile
+    noun = "pairs" if len(profile.text_columns) > 1 else "texts"
+    of = f" of {counted(profile.groups.column, profile.groups.groups)}" if profile.groups is not None else ""
+    found.append(
+        f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}{of}"
+    )
+    found += _epochs(tuned)
+    if tuned:
+        found.append(f.plural(len({run.seed for run in tuned}), "seed"))
+    return [*found, *_machine(results.done)]
+
+
+def _epochs(tuned: list[RunRecord]) -> list[str]:
+    asked = {run.protocol.get("epochs") for run in tuned} - {None}
+    numbers = sorted(each for each in asked if isinstance(each, int))
+    if len(numbers) != len(asked) or not asked:
+        return ["until validation stops improving"] if asked else []
+    if len(numbers) == 1:
+        return [f.plural(numbers[0], "epoch")]
+    return [f"{numbers[0]} to {numbers[-1]} epochs"]
+
+
+def _machine(done: list[RunRecord]) -> list[str]:
+    """The GPU, or the threads of the processor; several where runs differ."""
+    found = dict.fromkeys(
+        str(gpu) if (gpu := run.environment.get("gpu")) else f.plural(int(run.environment["threads"]), "CPU thread")
+        for run in done
+        if run.environment.get("gpu") or run.environment.get("threads")
+    )
+    return [" and ".join(found)] if found else []
