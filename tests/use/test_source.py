@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.analysis.findings.planted import Planted, study_of
 from tests.use.trained import study
 
 from thriftune.analysis.findings.decision import decide
 from thriftune.errors import InputError
+from thriftune.use.choose import recommended
 from thriftune.use.source import find
 
 
@@ -38,6 +41,13 @@ def test_the_recommended_run() -> None:
     taken = decide(results).taken
     assert taken is not None
     assert find(results.store.path).name in [run.name for run in taken.cell.runs]
+
+
+def test_none_is_recommended_where_none_learned() -> None:
+    label = np.arange(100) % 2
+    results = study_of(label, {"full": Planted(np.zeros((1, 100), dtype=np.int64))})
+    with pytest.raises(InputError, match='learned anything, so none is recommended. Name one: "nowhere:NAME"'):
+        recommended(results)
 
 
 def test_a_folder_with_a_colon_in_its_name(tmp_path: Path) -> None:

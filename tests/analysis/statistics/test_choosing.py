@@ -48,6 +48,15 @@ def test_a_wide_tolerance_takes_nothing_that_a_verdict_calls_worse() -> None:
     assert choose(methods, [(1.0,), (2.0,)], tolerance=0.05, margin=0.03).chosen == 0
 
 
+def test_a_heavy_text_widens_what_is_said() -> None:
+    methods = [constant(0.849), constant(0.85)]
+    costs = [(1.0,), (2.0,)]
+    assert choose(methods, costs).chosen == 0
+    heavy = choose(methods, costs, weight=0.05)
+    assert (heavy.chosen, heavy.best) == (1, 1)
+    assert heavy.compared.methods[0].low < choose(methods, costs).compared.methods[0].low - 0.03
+
+
 def test_one_method() -> None:
     found = choose([measured(np.ones((1, 50)))], [(1.0,)])
     assert (found.chosen, found.below_at_most) == (0, 0.0)

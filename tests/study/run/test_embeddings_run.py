@@ -63,6 +63,9 @@ def test_it_runs_once_and_shares_its_pass(mixed: Results) -> None:
     assert run.cost.prefix_peak_memory_bytes == head_only.cost.prefix_peak_memory_bytes
     assert (run.cost.adapter, run.cost.pretrained_bytes) == (True, head_only.cost.pretrained_bytes)
     assert run.cost.trained_parameters == run.cost.head_parameters == 3 * 33
+    assert run.cost.fit_memory_bytes is not None or run.cost.reasons["fit_memory_bytes"]
+    assert head_only.cost.fit_memory_bytes is None
+    assert "steps" in head_only.cost.reasons["fit_memory_bytes"]
     assert run.cost.total_parameters == head_only.cost.total_parameters
     assert run.cost.delta_bytes == 4 * 3 * 33 < run.cost.stored_bytes < 1000
     assert (run.cost.layers, run.cost.gradient_layers) == (3, 0)
