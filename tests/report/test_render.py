@@ -108,7 +108,7 @@ def test_best_values() -> None:
     last = list(cells(Table("t", "", columns, rows)))[-1]
     assert [(c.text, c.title) for c in last[1:]] == [("no test", "no test"), ("–", None)]
     rows[-1]["a_reason"] = "the validation split is empty"
-    assert list(cells(Table("t", "", columns, rows)))[-1][1].text == "not known"
+    assert list(cells(Table("t", "", columns, rows)))[-1][1].text == "–"
 
 
 def test_columns_without_a_word_are_left_out() -> None:

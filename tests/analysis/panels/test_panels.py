@@ -23,7 +23,7 @@ from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
 from thriftune.analysis.findings.answers.cost import cost
-from thriftune.analysis.findings.answers.errors import errors
+from thriftune.analysis.findings.answers.errors import errors as errors_in_words
 from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.panels import PanelModule, discover, flaw
@@ -157,7 +157,7 @@ def test_the_first_screen_names_what_must_not_be_compared(studies: dict[str, Res
     results = studies["plain"]
     text = performance(results).text
     assert "lora r64 did not learn" in text
-    assert "lora r64" not in cost(results).text + errors(results).text
+    assert "lora r64" not in cost(results).text + errors_in_words(results).text
     found = caution(results)
     assert found is not None
     assert found.bold == "Do not read this as a ranking of the methods."
