@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tests.report.synthetic import Variant, write
 
-from thriftune.analysis.display import class_views
-from thriftune.analysis.display.class_views import HARDEST
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings.decision import decide
+from thriftune.analysis.findings.views import classes as class_views
+from thriftune.analysis.findings.views.classes import HARDEST
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.errors import overlap, words
 from thriftune.analysis.panels.performance import classification, curves

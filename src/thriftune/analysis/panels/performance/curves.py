@@ -12,11 +12,11 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.colours import colours
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings import ended
 from thriftune.analysis.findings.runs import Cell, cells, depends
 from thriftune.analysis.findings.training import Found, trained
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -102,7 +102,7 @@ def _sentences(histories: list[History], training: Found) -> list[str]:
     ):
         if names := last[better]:
             every = len(names) == len(methods) > 1
-            out.append(text.format(f"with all {len(names)} methods" if every else f"with {f.listing(names)}"))
+            out.append(text.format(f"for all {len(names)} methods" if every else f"for {f.listing(names)}"))
     return out or ["Too few epochs to say how the validation loss moved."]
 
 
