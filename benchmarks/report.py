@@ -1,6 +1,8 @@
-"""The report of 10 runs: seconds, peak memory and page size by number of test texts; and how quick the page is.
+"""The report of 10 runs by number of test texts, and of 32 runs on 77 classes: seconds, peak memory, page size.
 
-    python benchmarks/report.py
+    python benchmarks/report.py                     # or --texts without a number for the 77 classes alone
+
+And how quick and how long the page is: screens of 900 pixels at a width of 1,280 as opened, and printed pages.
 
 Predictions are synthetic: three methods with three seeds, a run that did not learn, and a baseline that sees the
 hypothesis alone, with single annotators' labels, robustness sets, training dynamics of as many texts and vectors of 384
@@ -12,18 +14,21 @@ what was asked for is shown.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from compare import save, table
+from compare import merge, table
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -31,6 +36,9 @@ from tests.report.browser import CHROMIUM, Page  # noqa: E402
 from tests.report.synthetic import Variant, write  # noqa: E402
 
 BARS = {"seconds": 90, "peak_mb": 2000, "page_mb": 25}
+BARS_OF_CLASSES = {"seconds": 60, "page_mb": 8, "screens": 15}
+CLASSES, CLASS_TEXTS, SEEDS = 77, 5_000, 10
+SCREEN = 900
 SNLI = ROOT / "src" / "thriftune" / "data" / "demo" / "snli"
 ACTIONS = {
     "sort_seconds": "document.querySelector('#explorer thead th:nth-child(2)').click()",
@@ -69,6 +77,12 @@ def study(out: Path, texts: int) -> None:
     store.write_test(results.test.with_columns(**columns))
 
 
+def classes_study(out: Path) -> None:
+    """Writes the output folder of 32 runs (three methods with ten seeds, one that did not learn, one that failed)."""
+    labels = tuple(f"intent number {i}" for i in range(CLASSES))
+    write(out, Variant(labels=labels, columns=("text",), texts=CLASS_TEXTS, seeds=SEEDS, baselines=False))
+
+
 def write_report(out: Path) -> dict[str, Any]:
     """Writes the report, as the command does, and then times each panel; runs in a process of its own."""
     started = time.perf_counter()
@@ -100,6 +114,9 @@ def browse(page: Path) -> dict[str, float]:
         browser.open(page, 1280)
         assert browser.wait("document.documentElement.dataset.drawn === 'true'"), browser.problems
         out["open_seconds"] = time.perf_counter() - started
+        out["screens"] = browser.evaluate("document.documentElement.scrollHeight") / SCREEN
+        pdf = base64.b64decode(browser.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+        out["printed_pages"] = len(re.findall(rb"/Type\s*/Page\b", pdf))
         started = time.perf_counter()
         browser.evaluate("document.getElementById('explorer').scrollIntoView()")
         assert browser.wait("document.getElementById('explorer').dataset.ready === 'true'"), browser.problems
@@ -127,19 +144,23 @@ def main() -> None:
     if args.write:
         print(json.dumps(write_report(args.write)))
         return
+    cases = [(texts, 3, 10, partial(study, texts=texts)) for texts in args.texts]
+    cases.append((CLASS_TEXTS, CLASSES, 32, classes_study))
     rows: list[dict[str, Any]] = []
-    for texts in args.texts:
+    for texts, classes, runs, make in cases:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
-            study(out, texts)
+            make(out)
             command = [sys.executable, __file__, "--write", folder]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            row = {"texts": texts, "runs": 10, **json.loads(done.stdout)}
+            row = {"texts": texts, "classes": classes, "runs": runs, **json.loads(done.stdout)}
             rows.append(row | (browse(out / "report.html") if CHROMIUM else {}))
-    columns = {"texts": ",", "runs": "", "seconds": ".1f", "peak_mb": ".0f", "page_mb": ".1f"}
+    columns = {"texts": ",", "classes": "", "runs": "", "seconds": ".1f", "peak_mb": ".0f", "page_mb": ".1f"}
+    columns |= {name: ".1f" for name in ("screens", "printed_pages") if name in rows[0]}
     columns |= {name: ".2f" for name in ("open_seconds", "explorer_seconds", *ACTIONS) if name in rows[0]}
     print(table(rows, columns))
-    print(save("report", {"texts": args.texts, "bars_at_100000_texts": BARS}, rows))
+    settings = {"bars_at_100000_texts": BARS, "bars_at_77_classes": BARS_OF_CLASSES}
+    print(merge("report", settings, rows, ("texts", "classes", "runs")))
 
 
 if __name__ == "__main__":

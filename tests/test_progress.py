@@ -197,3 +197,8 @@ def test_display_on_a_terminal_takes_every_event() -> None:
     with display(console) as listener:
         for event in EVENTS:
             listener(event)
+
+
+def test_a_search_is_told_apart_from_training() -> None:
+    searched = replace(record("full"), cost=replace(COST, search_seconds=4.0))
+    assert outcome(searched, False) == "done, accuracy 77.2%, 12.3 s of training (4.00 s of it search)"

@@ -231,7 +231,9 @@ def outcome(record: RunRecord, reused: bool) -> str:
     if record.training is not None and record.training.state == "improving":
         parts.append("still improving")
     if record.cost is not None:
-        parts.append(f"{f.seconds(record.cost.train_seconds + record.cost.prefix_seconds)} of training")
+        text = f"{f.seconds(record.cost.train_seconds + record.cost.prefix_seconds)} of training"
+        searched = record.cost.search_seconds
+        parts.append(f"{text} ({f.seconds(searched)} of it search)" if searched else text)
     if record.message:
         parts.append(record.message)
     return ", ".join(parts)

@@ -8,8 +8,6 @@ from typing import Any
 
 from thriftune.metrics import METRICS
 
-UNKNOWN = "not known"
-
 
 def percent(share: float, digits: int = 1) -> str:
     """A share from 0 to 1 as "77.2%"."""

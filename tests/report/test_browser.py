@@ -60,14 +60,24 @@ def test_charts_have_text_alternatives(browser: Page, report: Path) -> None:
 def test_panels_fold(browser: Page, report: Path) -> None:
     browser.open(report, 1280)
     opened = "document.querySelectorAll('details.panel[open]').length"
-    panels = browser.evaluate(opened)
-    assert panels > 8
+    panels = browser.evaluate("document.querySelectorAll('details.panel').length")
+    assert browser.evaluate(opened) == 5, "one for each question"
+    browser.click("#fold-all")
+    assert browser.evaluate(opened) == panels > 8
+    assert browser.wait("document.getElementById('fold-all').textContent === 'Close all panels'")
     browser.click("#fold-all")
     assert browser.evaluate(opened) == 0
     assert browser.wait("document.getElementById('fold-all').textContent === 'Open all panels'")
-    browser.click("nav a[href='#compute']")
-    assert browser.evaluate("document.querySelector('#compute > details').open")
-    assert browser.evaluate(opened) == 1
+
+
+def test_a_link_opens_its_panel(browser: Page, report: Path) -> None:
+    browser.open(report, 1280)
+    opened = "document.querySelector('#storage > details').open"
+    assert not browser.evaluate(opened)
+    link = "Object.assign(document.createElement('a'), { href: '#storage', id: 'to-storage' })"
+    browser.evaluate(f"document.querySelector('main').append({link})")
+    browser.click("#to-storage")
+    assert browser.evaluate(opened)
 
 
 def test_contents_fold_away_on_a_phone(browser: Page, report: Path) -> None:
@@ -76,7 +86,7 @@ def test_contents_fold_away_on_a_phone(browser: Page, report: Path) -> None:
     assert not browser.evaluate(shown)
     browser.click("nav summary")
     assert browser.evaluate(shown)
-    browser.click("nav a[href='#storage']")
+    browser.click("nav a[href='#group-cost']")
     assert not browser.evaluate(shown)
 
 

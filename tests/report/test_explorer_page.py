@@ -17,6 +17,7 @@ from tests.report.synthetic import ODD, Variant, write
 
 from thriftune.analysis.analyse import analyse
 from thriftune.analysis.findings import predictions
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.runs import comparable
 from thriftune.report.render import page
 from thriftune.results.files import write_text
@@ -47,8 +48,11 @@ def answers(nasty: Results) -> pl.DataFrame:
 
 @pytest.fixture
 def explorer(browser: Page, results: Results) -> Page:
+    """The explorer with all texts."""
     browser.open(results.store.report_path, 1280)
-    return ready(browser)
+    ready(browser)
+    browser.click("#explorer-all")
+    return browser
 
 
 def ready(browser: Page) -> Page:
@@ -80,6 +84,25 @@ def finds(browser: Page, count: int, total: int = 600) -> None:
 def condition(browser: Page, number: int = 1, **values: str) -> None:
     for name, value in values.items():
         browser.fill(f"#explorer-conditions .condition:nth-child({number}) [name={name}]", value)
+
+
+def test_it_opens_where_the_two_best_methods_disagree(browser: Page, results: Results, answers: pl.DataFrame) -> None:
+    browser.open(results.store.report_path, 1280)
+    ready(browser)
+    best = decide(results).standings[:2]
+    names = [run.name for run in comparable(results)]
+    first, second = (names.index(each.cell.runs[0].name) for each in best)
+    count = len(answers.filter(pl.col(f"answer{first}") != pl.col(f"answer{second}")))
+    assert 0 < count < 600
+    assert status(browser).startswith(f"{count} of 600 texts on which ")
+    assert status(browser).endswith(" disagree")
+    browser.click("#explorer-all")
+    finds(browser, 600)
+    assert browser.evaluate("document.getElementById('explorer-all').hidden")
+    browser.fill("[name=agreement]", "best")
+    assert browser.wait(f"document.getElementById('explorer-status').textContent.startsWith('{count} of')", 5)
+    browser.click("#explorer-form [type=reset]")
+    finds(browser, 600)
 
 
 def test_search(explorer: Page, answers: pl.DataFrame) -> None:

@@ -163,6 +163,21 @@ def test_lost_seeds_and_methods_are_named(tmp_path: Path) -> None:
     assert "Without a result: full on xxl (out of memory)." in found.words
 
 
+def test_where_nothing_learned_the_labels_come_first(tmp_path: Path) -> None:
+    found = caution(write_board(tmp_path, STUDIES["nothing learned"]["methods"], texts=600).load())
+    assert found is not None
+    assert found.bold == "No fine-tuned method learned."
+    assert found.options == "--set protocol.epochs=4"
+
+
+def test_different_protocols_are_named(tmp_path: Path) -> None:
+    results = write_board(tmp_path, DEMO, seeds=3, texts=600).load()
+    runs = [replace(r, protocol=r.protocol | {"batch_size": 8}) if r.cell == "full" else r for r in results.runs]
+    found = caution(Results(results.store, replace(results.study, runs=runs)))
+    assert found is not None
+    assert found.words == "These methods ran under different protocols. They differ in batch size 32 and 8."
+
+
 def test_facts(demo: Results) -> None:
     assert facts(demo) == [
         "demo:minilm", "3,000 training, 3,000 test pairs", "2 epochs", "1 seed", "2 CPU threads",

@@ -108,7 +108,7 @@ def test_best_values() -> None:
     last = list(cells(Table("t", "", columns, rows)))[-1]
     assert [(c.text, c.title) for c in last[1:]] == [("no test", "no test"), ("–", None)]
     rows[-1]["a_reason"] = "the validation split is empty"
-    assert list(cells(Table("t", "", columns, rows)))[-1][1].text == "not known"
+    assert list(cells(Table("t", "", columns, rows)))[-1][1].text == "–"
 
 
 def test_columns_without_a_word_are_left_out() -> None:
@@ -136,7 +136,7 @@ def test_report_and_figures_are_written(written: Path) -> None:
     figures = sorted(each.name for each in (written / "figures").iterdir())
     assert "peak-memory.svg" in figures
     assert all(re.fullmatch(r"[a-z0-9-]+\.svg", name) for name in figures)
-    assert (written / "figures" / "storage.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (written / "figures" / "errors-by-class.svg").read_text(encoding="utf-8").startswith("<svg")
     again = path.read_bytes()
     (written / "figures" / "of-an-earlier-study.svg").touch()
     write_report(written)

@@ -59,6 +59,9 @@ COST = Cost(
     train_cpu_seconds=2.5,
     train_waited_seconds=0.1,
     load_at_start=0.5,
+    fit_memory_bytes=70,
+    threads=2,
+    search_seconds=0.5,
 )
 PREDICTION = Prediction(
     peak_memory_bytes=20,

@@ -390,6 +390,9 @@ class TestWhatStudiesAsk:
         assert searched.test in [run.test for run in alone if run.learning_rate == best.learning_rate]
         assert searched.cost is not None
         assert searched.cost.train_seconds >= sum(point.train_seconds for point in searched.search) > 0
+        assert searched.cost.search_seconds is not None
+        assert searched.cost.train_seconds > searched.cost.search_seconds > 0
+        assert all(run.cost is not None and run.cost.search_seconds == 0 for run in alone if run.status == "done")
         assert {p.name for p in (tmp_path / "out" / "runs" / searched.run_id).iterdir()} == {
             "run.json",
             "history.jsonl",

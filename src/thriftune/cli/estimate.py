@@ -38,7 +38,10 @@ def estimate(
     without: Without = None,
     overrides: Overrides = None,
 ) -> None:
-    """Predict what every model and method of a study will cost, before any weight is loaded."""
+    """Predict what every model and method of a study will cost, and which differences it will tell apart.
+
+    No weight is loaded.
+    """
     from thriftune.amounts import parse_bytes
     from thriftune.study.file.config import load_study
     from thriftune.study.forecast import estimate as forecast
@@ -55,8 +58,11 @@ def estimate(
     )
     loaded = load_study(study, overrides or ())
     cells = forecast.estimate(loaded, question, working)
+    from thriftune.analysis.findings import planned
+
+    apart = planned.planned(cells)
     if as_json:
-        print_json(forecast.document(loaded, question, cells))
+        print_json(forecast.document(loaded, question, cells) | planned.document(apart))
         return
     from thriftune.report.forecast import remarks, rows, search_remark
     from thriftune.terminal import print_table, print_text
@@ -66,4 +72,6 @@ def estimate(
         print_text(remark)
     trials = None if loaded.search is None else loaded.search.trials
     if sentence := search_remark(forecast.search_seconds(loaded, cells), trials):
+        print_text(sentence)
+    for sentence in planned.sentences(apart, loaded.data.grouping is not None):
         print_text(sentence)

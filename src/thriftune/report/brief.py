@@ -70,7 +70,13 @@ def _below(decision: Decision, each: Standing) -> str:
     lag = decision.best.score.value - each.score.value
     if each.below is None:
         return f.signed_points(lag)
-    return f"{f.signed_points(lag)} ({f.points_range(*each.below)})"
+    least, most = (f.signed_points(end) for end in each.below)
+    return f"{f.signed_points(lag)} ({least}…{most})"
+
+
+def _first(text: str) -> str:
+    """The first of some sentences; all stand on the page."""
+    return text.partition(". ")[0].removesuffix(".") + "."
 
 
 def lines(results: Results) -> list[Line]:
@@ -81,7 +87,7 @@ def lines(results: Results) -> list[Line]:
     if careful:
         out.append(Line("Careful", careful.words))
     if decision.taken is not None:
-        out += [Line("Cost", cost(results).text), Line("Errors", errors(results).text)]
+        out += [Line("Cost", _first(cost(results).text)), Line("Errors", _first(errors(results).text))]
     if careful and careful.command:
         out.append(Line(f"Next ({careful.time})" if careful.time else "Next", careful.command, command=True))
     elif len(decision.standings) > 1 and decision.taken is not None:

@@ -11,6 +11,7 @@ from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import Caution, caution
 from thriftune.analysis.findings.decision import decide, headline
+from thriftune.analysis.findings.groups import counted
 from thriftune.analysis.findings.runs import is_baseline
 from thriftune.metrics import METRICS
 from thriftune.report.leaderboard import Row, Scale, rows, split
@@ -74,8 +75,9 @@ def facts(results: Results) -> list[str]:
     found = [f.listing(models) if len(models) <= MODELS else f"{len(models)} models"] if models else []
     profile = results.study.profile
     noun = "pairs" if len(profile.text_columns) > 1 else "texts"
+    of = f" of {counted(profile.groups.column, profile.groups.groups)}" if profile.groups is not None else ""
     found.append(
-        f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}"
+        f"{f.count(profile.rows.get('train', 0))} training, {f.count(profile.rows.get('test', 0))} test {noun}{of}"
     )
     found += _epochs(tuned)
     if tuned:

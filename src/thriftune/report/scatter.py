@@ -126,7 +126,7 @@ def _plane(
             (y(value), decision.deciding.said(value).replace(".0%", "%"))
             for value in _nice(lowest - room, highest + room)
         ],
-        axis=f"{axis}{', logarithmic' if log else ''}",
+        axis=f"{axis}{' (log)' if log else ''}",
         description=f"{title}. {'; '.join(point.text for point in bare)}. Not beaten in both: "
         f"{f.listing([known[i][0].name for i in front], 12)}.",
         log=log,

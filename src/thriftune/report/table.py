@@ -128,11 +128,11 @@ SHORT = 16
 
 
 def cell(column: Column, row: dict[str, Any]) -> str:
-    """One value as text; for an unknown number its reason, or "not known" where that is long, or a dash without one."""
+    """One value as text; for an unknown number its reason where that is short, else a dash."""
     value = row.get(column.name)
     if value is None:
         reason = row.get(f"{column.name}_reason")
-        return "–" if reason is None else reason if len(reason) <= SHORT else f.UNKNOWN
+        return reason if reason is not None and len(reason) <= SHORT else "–"
     if column.kind == "text":
         return str(value)
     return WRITERS[column.kind](value)

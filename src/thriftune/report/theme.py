@@ -33,14 +33,15 @@ class Theme:
 
     def params(self) -> list[dict[str, str | float]]:
         """The parameters that chart specifications refer to by name."""
-        return [
-            {"name": "ink", "value": self.ink},
-            {"name": "ink_on_low", "value": self.ink_on_low},
-            {"name": "ink_on_high", "value": self.ink_on_high},
-            {"name": "ink_turn", "value": self.turn},
-            {"name": "muted", "value": self.muted},
-            *({"name": f"series{i}", "value": value} for i, value in enumerate((*self.series, *self.neutral))),
-        ]
+        values: dict[str, str | float] = {
+            "ink": self.ink,
+            "ink_on_low": self.ink_on_low,
+            "ink_on_high": self.ink_on_high,
+            "ink_turn": self.turn,
+            "muted": self.muted,
+        }
+        values |= {f"series{i}": colour for i, colour in enumerate((*self.series, *self.neutral))}
+        return [{"name": name, "value": value} for name, value in values.items()]
 
     def classes(self) -> str:
         """Style sheet rules that give the page's own drawings the methods' colours: `.c0`, `.c1` and so on."""
@@ -89,7 +90,7 @@ LIGHT = Theme(
     heat=("#f3f6fa", "#0b4f85"),
     ink_on_low="#000000",
     ink_on_high="#ffffff",
-    turn=0.75,
+    turn=0.74,
 )
 DARK = Theme(
     ink="#e8ebf0",

@@ -110,3 +110,8 @@ class Cost(Footprint):
     """The machine's load average over the minute before the run began."""
     fit_memory_bytes: int | None = None
     """Baselines: how far the process's resident memory rose while the method was fitted, over what it held before."""
+    threads: int | None = None
+    """Threads that trained; None in results of earlier versions."""
+    search_seconds: float | None = None
+    """Of train_seconds, those of learning rates that were tried beside the training whose weights were kept; None where
+    there are no steps, and in results of earlier versions."""

@@ -46,6 +46,10 @@ class Forecast:
     largest_batch_size: int | None
     guessed_epochs: float | None = None
     """Epochs that the time is predicted for where validation decides when training ends; None where it does not."""
+    seeds: int = 1
+    """Runs of it that the study makes."""
+    test_texts: int | None = None
+    """Texts that it will be tested on; None without data."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from thriftune.analysis.findings import training
 from thriftune.analysis.findings.answers import verdicts as said
 from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import caution
-from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
+from thriftune.analysis.findings.choice import Limits, advise, measured, reasons
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.training import AT, earlier_state, trained
 from thriftune.analysis.panels.answers import hypotheses, recommendation, summary, verdicts
@@ -201,8 +201,7 @@ def test_no_claim_rests_on_a_run_that_was_still_improving_without_the_words(
     text = " ".join(_said(results))
     assert (AT in text.lower()) == bool(still)
     lead = _panel(recommendation, results).sentences[0]
-    headline = "Every fine-tuned method was still improving; at this budget, take "
-    assert lead.startswith(headline if len(still) == 3 else "At this budget, take " if still else "Take ")
+    assert lead.startswith("At this budget, take " if still else "Take ")
     found = caution(results)
     assert performance(results).text.startswith("At this budget, ") == bool(still)
     assert bool(found and "still improving" in found.text) == bool(still)
@@ -253,11 +252,12 @@ def test_equivalence_and_batch_sizes_say_so_too(tmp_path: Path, plain: Results) 
 
 
 def test_recommendation_with_limits_rests_on_what_fits(plain: Results) -> None:
-    candidates = measured(_with(plain, {"full": RISING}))
-    assert [each.still_improving for each in candidates] == [True, False, False]
-    assert reasons(rank(candidates, Limits()), Limits())[0].startswith("At this budget, take")
+    results = _with(plain, {"full": RISING})
+    candidates = measured(results)
+    assert [each.name for each in candidates if each.still_improving] == ["full"]
+    assert reasons(advise(candidates, Limits(), results))[0].startswith("At this budget, take")
     tight = Limits(memory_bytes=1.7e9)  # full does not fit, whatever its accuracy
-    assert reasons(rank(candidates, tight), tight)[0].startswith("Take")
+    assert reasons(advise(candidates, tight, results))[0].startswith("Take")
 
 
 def test_recommend_prints_the_words_and_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

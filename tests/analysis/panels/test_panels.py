@@ -18,11 +18,12 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from tests.report.swept import write_swept
 from tests.report.synthetic import VARIANTS, Variant, write
 
+from thriftune import wording as f
 from thriftune.analysis import panels
 from thriftune.analysis.display.panel import Chart, NotApplicable, Panel
 from thriftune.analysis.findings import runs
 from thriftune.analysis.findings.answers.cost import cost
-from thriftune.analysis.findings.answers.errors import errors
+from thriftune.analysis.findings.answers.errors import errors as errors_in_words
 from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.panels import PanelModule, discover, flaw
@@ -32,7 +33,6 @@ from thriftune.analysis.panels.errors import confidence, words
 from thriftune.analysis.panels.performance import classification, curves, replication, seeds
 from thriftune.metrics import METRICS
 from thriftune.report.theme import figure
-from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
 from thriftune.testing.panels import check_answer
 
@@ -122,18 +122,26 @@ def _charts(results: Results) -> list[Chart]:
 def test_classification_matches_scikit_learn(studies: dict[str, Results]) -> None:
     results = studies["seeds"]
     panel = _applies(classification, results)
-    rows = {row["run"]: row for row in panel.tables[0].rows}
+    methods, runs = panel.tables[:2]
+    rows = {row["run"]: row for row in runs.rows}
     for run in results.done:
         frame = results.predictions(run)
         true, predicted = frame["label"].to_list(), frame["predicted"].to_list()
         assert rows[run.name]["accuracy"] == pytest.approx(accuracy_score(true, predicted))
         assert rows[run.name]["macro_f1"] == pytest.approx(f1_score(true, predicted, average="macro"))
         assert rows[run.name]["errors"] == sum(a != b for a, b in zip(true, predicted, strict=True))
-    table = next(table for table in panel.tables if table.caption == f"{results.done[0].name}, by class")
-    frame = results.predictions(results.done[0])
-    expected = precision_recall_fscore_support(frame["label"], frame["predicted"], labels=results.labels)
+    first = methods.rows[0]
+    scores = [rows[run.name]["accuracy"] for run in results.done if run.cell == first["run"]]
+    assert first["seeds"] == len(scores) == 2
+    assert first["accuracy"] == pytest.approx(np.mean(scores))
+    assert first["accuracy_spread"] == f.percent_range(min(scores), max(scores))
+    table = next(table for table in panel.tables if table.caption == f"{first['run']}, by class, means over seeds")
+    frames = [results.predictions(run) for run in results.done if run.cell == first["run"]]
+    expected = [
+        precision_recall_fscore_support(frame["label"], frame["predicted"], labels=results.labels) for frame in frames
+    ]
     found = [[row["precision"], row["recall"], row["f1"], row["support"]] for row in table.rows]
-    assert np.allclose(found, np.array(expected).T)
+    assert np.allclose(found, np.mean(expected, axis=0).T)
 
 
 def test_seeds_are_averaged(studies: dict[str, Results]) -> None:
@@ -149,7 +157,7 @@ def test_the_first_screen_names_what_must_not_be_compared(studies: dict[str, Res
     results = studies["plain"]
     text = performance(results).text
     assert "lora r64 did not learn" in text
-    assert "lora r64" not in cost(results).text + errors(results).text
+    assert "lora r64" not in cost(results).text + errors_in_words(results).text
     found = caution(results)
     assert found is not None
     assert found.bold == "Do not read this as a ranking of the methods."

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 from tests.analysis.summarised import asking
-from tests.report.synthetic import VARIANTS, Variant, write
+from tests.report.synthetic import VARIANTS, Variant, write, write_runs
 
+from thriftune import wording as f
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings.answers import verdicts as said
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.errors import overlap as overlaps
-from thriftune.analysis.findings.judgement import judge
+from thriftune.analysis.findings.judgement import judge, told_apart
 from thriftune.analysis.findings.runs import cells
 from thriftune.analysis.panels.answers import hypotheses, verdicts
 from thriftune.analysis.panels.answers.hypotheses import Pair, less_computation, median_interval
@@ -181,7 +183,8 @@ def test_hypotheses_are_about_lora(repeated: Results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "memory", "answer"), [(0.5, 0.5, "supported"), (0.95, 0.5, "undecided"), (0.5, 1.5, "refuted")]
+    ("time", "memory", "answer"),
+    [(0.5, 0.5, "supported"), (0.85, 0.5, "undecided"), (0.5, 1.5, "refuted"), (2, 0.5, "refuted")],
 )
 def test_less_computation_needs_less_of_both(repeated: Results, time: float, memory: float, answer: str) -> None:
     by_cell = {cell.name: cell for cell in cells(run for run in repeated.done if run.model)}
@@ -198,7 +201,7 @@ def test_less_computation_needs_less_of_both(repeated: Results, time: float, mem
         )
         for run in heavy.runs
     ]
-    found = less_computation([Pair(dataclasses.replace(heavy, name="light", runs=light), heavy)])
+    found = less_computation(repeated, [Pair(dataclasses.replace(heavy, name="light", runs=light), heavy)])
     assert found.answer == answer
 
 
@@ -213,6 +216,130 @@ def test_a_panel_cannot_take_a_fields_place(plain: Results) -> None:
     broken = dataclasses.replace(plain.study, statistics={"runs": {}})
     with pytest.raises(ValueError, match="runs"):
         StudyResults.to_json(broken)
+
+
+def apart(folder: Path, texts: int = 1500, shares: tuple[float, ...] = (0.9, 0.8, 0.8)) -> Results:
+    """One seed each of methods of which the first is right far more often."""
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 2, texts)
+    runs = {}
+    for number, share in enumerate(shares):
+        given = np.where(rng.random(texts) < share, truth, 1 - truth)
+        runs[f"method {number}"] = np.eye(2)[given] * 0.8 + 0.1
+    return write_runs(folder, {"text": ["words"] * texts, "label": truth}, ("no", "yes"), runs).load()
+
+
+def test_one_seed_never_says_better(tmp_path: Path) -> None:
+    results = asking(apart(tmp_path))
+    first = judge(results).verdicts[0]
+    assert (first.outcome, first.said) == ("better", "scored higher in this run")
+    panel = _panel(verdicts.build(results))
+    said_ = [*panel.sentences, *(row["outcome"] for row in panel.tables[0].rows)]
+    said_ += _panel(hypotheses.build(results)).sentences
+    said_ += [row["said"] for row in panel.charts[0].spec["data"]["values"]]
+    assert not [text for text in said_ if "better" in text or "worse" in text or "more accurate" in text]
+    assert any(text.startswith("method 0 scored higher in this run than method") for text in said_)
+    pair = panel.statistics["pairs"][0]
+    assert (pair["outcome"], pair["said"]) == ("better", "scored higher in this run")
+
+
+def test_hypotheses_stay_undecided_with_one_seed(tmp_path: Path) -> None:
+    found = _panel(hypotheses.build(asking(apart(tmp_path)))).statistics["hypotheses"]
+    (accuracy,) = [each for each in found if each["name"] == "Similar accuracy"]
+    assert accuracy["answer"] == "undecided"
+    assert "several seeds of each would tell" in accuracy["sentence"]
+
+
+def test_undecided_says_what_the_study_tells_apart(plain: Results, repeated: Results) -> None:
+    for results in (plain, repeated):
+        text = " ".join(said.sentences(results))
+        assert "would settle" not in text
+        (apart_,) = told_apart(results)
+        assert f"This study tells apart differences from about {f.points(apart_.size)} on." in text
+        verdict = next(v for v in judge(results).verdicts if v.outcome == "undecided")
+        low, high = verdict.score.interval(verdict.adjusted_level)
+        assert verdict.at_most == max(-low, high)
+        assert f"they differ by at most {f.points(verdict.at_most)}" in text
+        statistics = _panel(verdicts.build(results)).statistics
+        assert statistics["told_apart"][0]["difference"] == apart_.size
+        assert all("needed" not in pair for pair in statistics["pairs"])
+        assert statistics["pairs"][0]["differ_by_at_most"] == judge(results).verdicts[0].at_most
+
+
+def test_the_best_set_stands_beside_the_pairs(repeated: Results) -> None:
+    panel = _panel(verdicts.build(repeated))
+    rows = {row["method"]: row for row in panel.tables[1].rows}
+    assert [rows[name]["could"] for name in ("full", "lora r8", "top_layers 2", "tfidf")] == ["yes", "yes", "yes", "no"]
+    assert rows["tfidf"]["below"] > 0
+    decision = decide(repeated)
+    assert [each["could_be_best"] for each in panel.statistics["best_set"]] == [
+        each.could_be_best for each in decision.standings
+    ]
+    assert any(text.startswith("Could be the best of 4 compared: full") for text in panel.sentences)
+
+
+def test_the_best_set_is_one_across_models(tmp_path: Path) -> None:
+    variant = Variant(seeds=2, models=("demo:minilm", "bert"), texts=300, troubled=False, baselines=False)
+    results = write(tmp_path, variant).load()
+    rows = _panel(verdicts.build(results)).tables[1].rows
+    assert {row["model"] for row in rows} == {"demo:minilm", "bert"}
+    assert len(rows) == 6
+    assert any("on 2 models" in text for text in said.sentences(results))
+
+
+def test_a_method_that_lost_a_seed_is_not_called_better_without_that(repeated: Results) -> None:
+    runs = [
+        dataclasses.replace(run, status="diverged", test=None, message="loss is nan") if i == 0 else run
+        for i, run in enumerate(repeated.runs)
+    ]
+    results = _with(repeated, runs)
+    panel = _panel(verdicts.build(results))
+    better = [row for row in panel.tables[0].rows if row["first"] == "full" and row["outcome"].startswith("better")]
+    assert better
+    assert all("(1 of 3 seeds of full lost)" in row["outcome"] for row in better)
+    assert any("full (1 of 3 seeds lost) (" in text for text in panel.sentences if text.startswith("Against tfidf"))
+    assert {tuple(pair["seeds_lost"]) for pair in panel.statistics["pairs"] if pair["first"] == "full"} == {(1, 0)}
+
+
+def test_unequal_search_is_said(plain: Results) -> None:
+    panel = _panel(verdicts.build(plain))
+    assert any("rates tried: 2 and 1)" in text for text in panel.sentences)
+    assert panel.tables[0].rows[0]["tried"] == "2 and 1"
+    assert panel.statistics["pairs"][0]["tried"] == [2, 1]
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "balanced_accuracy", "mcc"])
+def test_another_measure_decides(repeated: Results, metric: str) -> None:
+    study = dataclasses.replace(repeated.study, study=repeated.study.study | {"decide_by": metric})
+    results = Results(repeated.store, study)
+    panel = _panel(verdicts.build(results))
+    assert panel.statistics["decided_by"] == metric
+    assert any(text.endswith(" decides.") for text in panel.sentences)
+    for verdict, pair in zip(judge(results).verdicts, panel.statistics["pairs"], strict=True):
+        assert pair[metric]["adjusted_interval"] == list(verdict.score.interval(verdict.adjusted_level))
+        assert "adjusted_interval" not in pair["accuracy"]
+
+
+def test_too_few_texts_of_a_class_decide_nothing(tmp_path: Path) -> None:
+    rare = rare_class(tmp_path / "rare")
+    panel = _panel(verdicts.build(rare))
+    assert {verdict.outcome for verdict in judge(rare).verdicts} == {"undecided"}
+    assert "fewer than 10 test texts of rare (4)" in panel.sentences[1]
+    assert panel.statistics["pairs"][0]["macro_f1"]["interval_95"] is None
+    assert panel.statistics["pairs"][0]["macro_f1"]["interval_95_reason"]
+
+
+def rare_class(folder: Path) -> Results:
+    """Two methods far apart on texts of which 4 have a third label; macro F1 decides."""
+    rng = np.random.default_rng(2)
+    truth = np.concatenate([rng.integers(0, 2, 296), np.full(4, 2)])
+    runs = {}
+    for name, share in (("good", 0.95), ("bad", 0.6)):
+        given = np.where(rng.random(300) < share, truth, 1 - np.minimum(truth, 1))
+        runs[name] = np.eye(3)[given] * 0.8 + 0.05
+    store = write_runs(folder, {"text": ["words"] * 300, "label": truth}, ("no", "yes", "rare"), runs)
+    results = store.load()
+    return Results(store, dataclasses.replace(results.study, study=results.study.study | {"decide_by": "macro_f1"}))
 
 
 @pytest.mark.slow

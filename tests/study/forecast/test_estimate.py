@@ -143,7 +143,11 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     path.write_text(study_to_yaml(small_study(tmp_path)), encoding="utf-8")
     done = CliRunner().invoke(cli.app, ["estimate", str(path), "--no-probe", "--device", "cpu", "--json"])
     assert done.exit_code == 0
-    (cell,) = json.loads(done.stdout)["cells"]
+    printed = json.loads(done.stdout)
+    (cell,) = printed["cells"]
+    (apart,) = printed["tells_apart"]
+    assert (apart["test_texts"], apart["seeds"]) == (cell["test_texts"], cell["seeds"])
+    assert apart["difference"] > 0
     predicted = cell["predicted"]
     assert sum(predicted["memory"].values()) == predicted["peak_memory_bytes"] > 0
     assert predicted["trained_parameters"] > 0

@@ -47,6 +47,7 @@ def test_a_run_says_what_it_tried_and_trains_with_one_of_them(tmp_path: Path) ->
     assert run.training.ended in ("plateau", "max_epochs")
     assert run.cost is not None
     assert run.cost.train_seconds > sum(point.train_seconds for point in run.search)
+    assert run.cost.search_seconds == pytest.approx(sum(point.train_seconds for point in run.search))
 
 
 def test_a_last_rate_that_diverges_leaves_the_best_ones_model(tmp_path: Path) -> None:

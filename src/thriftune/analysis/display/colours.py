@@ -52,9 +52,11 @@ def _coloured(part: Any, hues: Mapping[str, int]) -> Any:
     if not isinstance(part, dict):
         return part
     out = {key: value if key == "values" else _coloured(value, hues) for key, value in part.items()}
-    scale = part.get("color", {}).get("scale") if isinstance(part.get("color"), dict) else None
-    domain = scale.get("domain") if isinstance(scale, dict) else None
-    if domain and "range" not in scale and all(isinstance(name, str) and name in hues for name in domain):
-        taken = [{"expr": f"series{hues[name]}"} for name in domain]
-        out["color"] = part["color"] | {"scale": scale | {"range": taken}}
+    channel = part.get("color")
+    scale = channel.get("scale") if isinstance(channel, dict) else None
+    if isinstance(channel, dict) and isinstance(scale, dict) and "range" not in scale:
+        domain = scale.get("domain") or []
+        if domain and all(isinstance(name, str) and name in hues for name in domain):
+            taken = [{"expr": f"series{hues[name]}"} for name in domain]
+            out["color"] = channel | {"scale": scale | {"range": taken}}
     return out

@@ -10,7 +10,7 @@ from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
 from thriftune.analysis.findings.runs import by_model, differing
-from thriftune.analysis.findings.threats import OF_RUNS, threats
+from thriftune.analysis.findings.threats import OF_RUNS, Kind, threats
 from thriftune.analysis.findings.training import gain_text, trained
 from thriftune.results.store import Results
 
@@ -39,6 +39,15 @@ class Caution:
     def words(self) -> str:
         """Without the command."""
         return f"{self.bold} {self.text}".strip()
+
+
+_MEANING: dict[Kind, str] = {
+    "few_texts": "The test texts are few.",
+    "few_groups": "The test texts are few.",
+    "rare_in_train": "Some classes have too few training texts.",
+    "grouped": "The intervals are too narrow.",
+}
+"""What a severe threat means, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def _settling(results: Results, decision: Decision, one_seed: bool) -> More | No
     training = trained(results)
     still = [each.run for each in training.improving]
     if decision.tuned and all(each.place == "not learned" for each in decision.tuned):
-        still = [run for each in decision.tuned for run in each.cell.runs]
+        return more(results, [run for each in decision.tuned for run in each.cell.runs], [])
     if not still and not one_seed:
         return None
     limited = [each.run for each in training.runs if each.state == "limit"]
@@ -159,4 +168,4 @@ def _protocols(decision: Decision) -> Iterator[_Reason]:
 def _data(results: Results) -> Iterator[_Reason]:
     for threat in threats(results):
         if threat.severe and threat.kind not in OF_RUNS:
-            yield _Reason("The data may mislead.", threat.words)
+            yield _Reason(_MEANING.get(threat.kind, "The data may mislead."), threat.words)

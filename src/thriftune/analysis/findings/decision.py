@@ -17,9 +17,11 @@ from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
-from thriftune.analysis.findings.training import at, trained
+from thriftune.analysis.findings.times import span, times, times_as_long
+from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
 from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.store import Results
 
 __all__ = ["Decision", "Standing", "choose_among", "costs", "decide", "headline", "scored", "statistics"]
@@ -49,6 +51,8 @@ class Standing:
     lost: int
     """Seeds of it that ended without a usable result."""
     deciding: Deciding
+    best_takes: TimeRatio | None = None
+    """How many times longer the best trained; None for the best itself, and where a time is not known."""
 
     @property
     def name(self) -> str:
@@ -166,6 +170,9 @@ def choose_among(
             still_improving=training.still(cell),
             lost=_lost(results, cell),
             deciding=about,
+            best_takes=times_as_long(results, able[best], cell)
+            if best is not None and cell is not able[best]
+            else None,
         )
         for i, cell in enumerate([*able, *lost])
     ]
@@ -207,13 +214,13 @@ def headline(decision: Decision) -> str:
     taken, best, about = decision.taken, decision.best, decision.deciding
     if taken is None or best is None:
         return "Take none of these: no method learned."
-    budget = at(any(each.still_improving for each in decision.standings), ", ")
-    text = f"Take {taken.name}: {about.named(taken.score.value)}"
+    still = any(each.still_improving for each in decision.standings)
+    text = f"{f'{AT.capitalize()}, take' if still else 'Take'} {taken.name}: {about.named(taken.score.value)}"
     lost = _lost_seeds(taken)
     if taken is not best:
         the_best = "the best that fits" if decision.limited else "the best"
         than = f"at most {about.apart(taken.at_most)} below {the_best} ({best.name}, {about.said(best.score.value)})"
-        return f"{text}, {than}{_cheaper(taken, best)}{budget}.{lost}"
+        return f"{text}, {than}{_cheaper(taken, best)}.{lost}"
     if decision.limited:
         alone = len([each for each in decision.standings if each.place != "not learned"]) == 1
         text += ". It is the only one that fits" if alone else f". It is {_most(about)} that fits"
@@ -223,8 +230,8 @@ def headline(decision: Decision) -> str:
     if rest:
         text += f", as {f.listing([each.name for each in rest], 3)}"
     if about.no_interval and len(decision.standings) > 1:
-        return f"{text}{budget}; how far the methods lie apart is not known: {about.no_interval}.{lost}"
-    return f"{text}{budget}.{lost}{_rival(decision)}"
+        return f"{text}; how far the methods lie apart is not known: {about.no_interval}.{lost}"
+    return f"{text}.{lost}{_rival(decision)}"
 
 
 def _most(about: Deciding) -> str:
@@ -237,15 +244,13 @@ def _lost_seeds(taken: Standing) -> str:
 
 
 def _cheaper(taken: Standing, best: Standing) -> str:
-    """ ", in half the time and a third of the memory": what taking it saves."""
-    parts = [
-        f"{_part(ours / theirs)} the {what}"
-        for what, ours, theirs in (
-            ("time", taken.cell.seconds, best.cell.seconds),
-            ("memory", taken.cell.memory, best.cell.memory),
-        )
-        if ours and theirs and theirs / ours >= WORTH
-    ]
+    """ ", in half the time and a third of the memory": what taking it saves; times beyond the machine's noise."""
+    parts = []
+    if taken.best_takes is not None and taken.best_takes.faster == "second":
+        parts.append(f"{_part(1 / taken.best_takes.value)} the time")
+    ours, theirs = taken.cell.memory, best.cell.memory
+    if ours and theirs and theirs / ours >= WORTH:
+        parts.append(f"{_part(ours / theirs)} the memory")
     return f", in {' and '.join(parts)}" if parts else ""
 
 
@@ -259,21 +264,20 @@ def _part(ratio: float) -> str:
 def _rival(decision: Decision) -> str:
     """The fastest method that could be the best too, and what keeps it from being taken."""
     best = decision.best
-    if best is None or not best.cell.seconds:
+    if best is None:
         return ""
     rivals = [
-        (seconds, each)
+        (each.best_takes, each)
         for each in decision.standings
-        if each.could_be_best and each is not best and (seconds := each.cell.seconds)
+        if each.could_be_best and each.best_takes is not None and each.best_takes.faster == "second"
     ]
-    faster = [(seconds, each) for seconds, each in rivals if best.cell.seconds / seconds >= WORTH]
-    if not faster:
+    if not rivals:
         return ""
-    seconds, rival = min(faster, key=lambda each: each[0])
+    longer, rival = max(rivals, key=lambda each: each[0].value)
     about = decision.deciding
     return (
-        f" {rival.name} ({about.said(rival.score.value)}) trains {f.ratio(best.cell.seconds / seconds)} as fast, "
-        f"but may lie up to {about.apart(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains about {times(longer.value)} as fast "
+        f"({span(longer, ' to ')}), but may lie up to {about.apart(rival.at_most)} below."
     )
 
 

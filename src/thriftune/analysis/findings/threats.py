@@ -186,7 +186,15 @@ def _few(results: Results) -> Iterator[Threat]:
     )
 
 
+def _limited(results: Results, split: str) -> str | None:
+    """The remedy where the study itself took fewer rows than there are."""
+    limit = ((results.study.study.get("data") or {}).get("limit") or {}).get(split)
+    return f"A larger data.limit.{split} gives more of them." if limit else None
+
+
 def _larger_test(results: Results) -> str:
+    if remedy := _limited(results, "test"):
+        return remedy
     split = (results.study.study.get("data") or {}).get("split")
     if isinstance(split, dict) and split.get("test"):
         return "A larger data.split.test gives more of them, and labelling more texts is better still."
@@ -204,18 +212,26 @@ def _rare_in_test(results: Results) -> Iterator[Threat]:
     yield Threat(
         kind="rare_in_test",
         text=f"{text}, {consequence}.",
-        remedy="Give more test texts of them, or merge classes (data.labels: {RARE: OTHER}).",
+        remedy=_limited(results, "test")
+        or "Give more test texts of them, or merge classes (data.labels: {RARE: OTHER}).",
         severe=by_class,
         share=sum(few.values()) / max(1, sum(counts.values())),
     )
 
 
 def _rare_in_train(results: Results) -> Iterator[Threat]:
-    for warning in _warnings(results, "few_rows"):
-        counts = results.study.profile.label_counts["train"]
-        few = sum(0 < count < FEWEST_TEXTS for count in counts.values())
-        severe = decide(results).metric in BY_CLASS or few >= SEVERE_RARE * len(counts)
-        yield _from(warning, "rare_in_train", severe)
+    counts = results.study.profile.label_counts.get("train", {})
+    few = {label: count for label, count in counts.items() if 0 < count < FEWEST_TEXTS}
+    if not few:
+        return
+    yield Threat(
+        kind="rare_in_train",
+        text=f"{_have(few, len(counts))} fewer than {FEWEST_TEXTS} training texts: {_counted(few)}; they are hardly "
+        "learned.",
+        remedy=_limited(results, "train") or "Add texts of them, or merge classes (data.labels: {RARE: OTHER}).",
+        severe=decide(results).metric in BY_CLASS or len(few) >= SEVERE_RARE * len(counts),
+        share=sum(few.values()) / max(1, sum(counts.values())),
+    )
 
 
 def _have(few: dict[str, int], classes: int) -> str:
@@ -270,10 +286,6 @@ def _of_data(results: Results) -> Iterator[Threat]:
                 yield _from(warning, "absent", False)
             case "dominant_label" if accuracy:
                 yield _from(warning, "dominant", share >= SEVERE_DOMINANT)
-
-
-def _warnings(results: Results, kind: str) -> list[DataWarning]:
-    return [warning for warning in results.study.profile.warnings if warning.kind == kind]
 
 
 def _from(warning: DataWarning, kind: Kind, severe: bool) -> Threat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def estimate(
         raise InputError(f"A batch has at least one text; the batch size given is {question.batch_size}.")
     if question.tokens is not None and question.tokens < 4:
         raise InputError(f"A text has at least 4 tokens, special tokens included; {question.tokens} were given.")
-    runs, baselines = _cells(study, question)
+    runs, baselines, seeds = _cells(study, question)
     dataset = None
     if question.tokens is None:
         dataset = read(study, runs, lambda stage: report(getattr(stage, "text", "reading data")))
@@ -78,7 +79,7 @@ def estimate(
     refused: dict[str, str] = {}
     for run in runs:
         try:
-            answers.append(asked.answer(run))
+            answers.append(replace(asked.answer(run), seeds=seeds[run.cell]))
         except InputError as error:
             refused[run.cell] = str(error)
     if not answers:
@@ -88,8 +89,10 @@ def estimate(
     return answers
 
 
-def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str]]:
-    """The first run of every cell that trains a transformer, with what the question changes; and frozen ones' names."""
+def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str], Counter[str]]:
+    """The first run of every cell that trains a transformer, with what the question changes; frozen ones' names; and
+    how many runs each cell has.
+    """
     if question.models and study.runs:
         runs = [replace(run, model=model) for model in question.models for run in study.runs if run.model is not None]
         names = [run.name if len(question.models) == 1 else f"{run.model} {run.name}" for run in runs]
@@ -103,7 +106,8 @@ def _cells(study: Study, question: Question) -> tuple[list[PlannedRun], list[str
             first.setdefault(run.cell, _resized(run, question.batch_size, question.tokens))
     if not first:
         raise InputError(f'The study "{study.name}" trains no transformer, so there is nothing to estimate.')
-    return list(first.values()), list(dict.fromkeys(run.cell for run in selected if run.method.BASELINE))
+    frozen = list(dict.fromkeys(run.cell for run in selected if run.method.BASELINE))
+    return list(first.values()), frozen, Counter(run.cell for run in selected)
 
 
 class _Asked:
@@ -119,6 +123,7 @@ class _Asked:
         self.classes = CLASSES_WITHOUT_DATA if dataset is None else len(dataset.labels)
         self.texts = None if dataset is None else dataset.splits["train"].height
         splits = {} if dataset is None else dataset.splits
+        self.test_texts = splits["test"].height if "test" in splits else None
         self.rows = (self.texts or 0, splits["validation"].height if "validation" in splits else 0)
         self._lengths: dict[str, tuple[np.ndarray, int | None]] = {}
 
@@ -162,6 +167,7 @@ class _Asked:
             fits=None if space is None else space.fits,
             largest_batch_size=None if space is None else space.largest_batch_size,
             guessed_epochs=guessed,
+            test_texts=self.test_texts,
         )
 
     def _folder(self, run: PlannedRun) -> Path:

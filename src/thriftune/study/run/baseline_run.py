@@ -76,11 +76,12 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
             **({"train_waited_seconds": NOT_COUNTED} if processors.waited is None else {}),
             **({"fit_memory_bytes": NOT_TOLD} if rose is None else {}),
             "energy_joules": "no GPU that reports it",
-            **dict.fromkeys(("step_seconds", "pass_seconds"), "a baseline has no training steps"),
+            **dict.fromkeys(("step_seconds", "pass_seconds", "search_seconds"), "a baseline has no training steps"),
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
         },
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
+        threads=1,
         fit_memory_bytes=rose,
     )
     return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])

@@ -104,6 +104,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         adapter=True,
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
+        threads=torch.get_num_threads(),
         fit_memory_bytes=rose,
     )
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
@@ -190,7 +191,7 @@ def _reasons(classifier: Classifier, waits_unknown: bool, growth_unknown: bool) 
     """Why a cost is not known, by its name."""
     no_steps = "a baseline has no training steps"
     no_tensors = "the regression trains without tensors; see prefix_peak_memory_bytes and fit_memory_bytes"
-    yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), no_steps).items()
+    yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds", "search_seconds"), no_steps).items()
     yield from dict.fromkeys(("peak_memory_bytes", "peak_reserved_bytes", "memory"), no_tensors).items()
     if classifier.family.layers is None:
         yield from dict.fromkeys(("layers", "gradient_layers"), classifier.family.why_no_layers).items()

@@ -81,7 +81,7 @@ class _Search:
         from thriftune.engine.predict import score_of
 
         kept = self._trainer.job.out / "best.safetensors"
-        best: tuple[float, float, Fit, np.ndarray] | None = None
+        best: tuple[float, float, Fit, np.ndarray, float] | None = None
         made: Trained | None = None
         for rate in rates:
             made = None  # its weights are gone before the next are loaded
@@ -92,7 +92,7 @@ class _Search:
                 continue
             value = score_of(made.fit.validation, self._trainer.job.planned.protocol.select)
             if best is None or value > best[0]:
-                best = value, rate, made.fit, made.dynamics
+                best = value, rate, made.fit, made.dynamics, made.seconds
                 save_trained(made.classifier, kept)
         if best is None:
             raise self._all_diverged()
@@ -101,7 +101,7 @@ class _Search:
         kept.unlink()
         if (watcher := self._trainer.method.watch(classifier)) is not None:
             watcher.finished()
-        return Trained(best[1], classifier, examples, best[2], best[3])
+        return Trained(best[1], classifier, examples, *best[2:])
 
     def _candidate(self, rate: float, steps: int | None = None) -> Trained | None:
         """A training that is part of the search; None, with a note, where it diverged."""

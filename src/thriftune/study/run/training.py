@@ -41,6 +41,8 @@ class Trained:
     fit: Fit
     dynamics: np.ndarray
     """Probability of each training text's true label, (epochs, texts)."""
+    seconds: float = 0.0
+    """Of its steps."""
 
 
 class Trainer:
@@ -56,7 +58,7 @@ class Trainer:
         assert job.model is not None
         self.job, self.method = job, planned.method
         self.train_texts = len(examples["train"])
-        self.load_seconds, self.texts = 0.0, 0
+        self.load_seconds, self.texts, self.step_seconds = 0.0, 0, 0.0
         """Of all trainings; texts as often as they were seen."""
         self._meter, self._emit = meter, emit
         self._frozen = frozen_layers(job, examples, emit)
@@ -100,10 +102,16 @@ class Trainer:
             head_learning_rate=self.method.head_learning_rate,
             probe_steps=probe_steps,
         )
-        dynamics = Dynamics()
-        found = fit(task, [self._meter, ProgressHook(planned, self._meter, self._emit), dynamics])
+        dynamics, prefix, before = Dynamics(), examples["train"].prefix, self._meter.train_seconds
+        spent = before + (0.0 if prefix is None else prefix.seconds)
+        progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent)
+        try:
+            found = fit(task, [self._meter, progress, dynamics])
+        finally:
+            seconds = self._meter.train_seconds - before
+            self.step_seconds += seconds
         self.texts += found.texts
-        return Trained(rate, classifier, examples, found, dynamics.true_probability)
+        return Trained(rate, classifier, examples, found, dynamics.true_probability, seconds)
 
 
 def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> FrozenLayers:
@@ -144,8 +152,10 @@ def load(job: Job, without: int = 0) -> Classifier:
 class ProgressHook(Hook):
     """Tells a run's listener where training stands, a few times a second."""
 
-    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
+    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit, texts: int, seconds: float) -> None:
         self._planned = planned
+        self._before = texts, seconds
+        """Of what the run has trained already, and of its frozen layers: samples/s counts what the record will."""
         self._meter = meter
         self._emit = emit
         self._open = planned.protocol.epochs == "auto"
@@ -175,6 +185,7 @@ class ProgressHook(Hook):
             self._report(self._seen, self._seconds)
 
     def _report(self, progress: Progress, elapsed: float) -> None:
+        texts, seconds = self._before
         self._emit(
             RunProgress(
                 name=self._planned.name,
@@ -184,7 +195,7 @@ class ProgressHook(Hook):
                 step=progress.step,
                 steps=progress.steps,
                 loss=progress.loss,
-                samples_per_second=progress.texts / elapsed,
+                samples_per_second=(texts + progress.texts) / (seconds + elapsed),
                 memory_bytes=self._meter.peak_memory_bytes or None,
                 seconds_left=None if self._open else elapsed / progress.step * (progress.steps - progress.step),
             )

@@ -195,6 +195,8 @@ def _normalised(logits: np.ndarray) -> np.ndarray:
 def _cost(
     job: Job, trained: Trained, trainer: Trainer, meter: CostMeter, evaluate_seconds: float, stored: int, delta: int
 ) -> Cost:
+    import torch
+
     from thriftune.models.pretrained.sources import weight_files
 
     counts, cut = trained.classifier.counts(), trained.classifier.cut
@@ -233,6 +235,8 @@ def _cost(
         adapter=trained.classifier.peft is not None,
         train_cpu_seconds=meter.processors.used,
         train_waited_seconds=meter.processors.waited,
+        threads=torch.get_num_threads(),
+        search_seconds=trainer.step_seconds - trained.seconds if trainer.texts else None,
     )
 
 
@@ -241,7 +245,8 @@ def _reasons(
 ) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
     if not steps:
-        yield from dict.fromkeys(("samples_per_second", "step_seconds", "pass_seconds"), NO_STEPS).items()
+        unknown = ("samples_per_second", "step_seconds", "pass_seconds", "search_seconds")
+        yield from dict.fromkeys(unknown, NO_STEPS).items()
     if no_layers:
         yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:

@@ -10,6 +10,8 @@ from thriftune.analysis.findings.answers.answer import Answer, fitted
 from thriftune.analysis.findings.decision import WORTH, Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.runs import Cell
+from thriftune.analysis.findings.times import span, times_as_long
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.store import Results
 
 FEWER = 0.5
@@ -21,10 +23,10 @@ LARGER = 2.0
 @once
 def cost(results: Results) -> Answer:
     """Whether fewer parameters were cheaper, what time and memory range from and to, and what is stored."""
-    return Answer("Cost", fitted(_sentences(decide(results))), "compute", "cost")
+    return Answer("Cost", fitted(_sentences(results, decide(results))), "compute", "cost")
 
 
-def _sentences(decision: Decision) -> Iterator[str]:
+def _sentences(results: Results, decision: Decision) -> Iterator[str]:
     tuned = [each for each in decision.tuned if each.place != "not learned"]
     if not tuned:
         yield "No fine-tuned method learned, so no costs are compared."
@@ -32,9 +34,9 @@ def _sentences(decision: Decision) -> Iterator[str]:
     if len(tuned) == 1:
         yield from _one(tuned[0])
         return
-    surprise = _surprise(tuned)
+    surprise = _surprise(results, tuned)
     if surprise:
-        yield surprise
+        yield from surprise
     else:
         yield from _range("Training takes", tuned, lambda cell: cell.seconds, f.short_seconds)
         yield from _range("Peak memory is", tuned, lambda cell: cell.memory, f.short_size)
@@ -49,31 +51,33 @@ def _one(only: Standing) -> Iterator[str]:
     yield f"{only.name} {f.listing(parts)}." if parts else "Costs were not measured."
 
 
-def _surprise(tuned: list[Standing]) -> str | None:
-    """The pair of one model where far fewer parameters went with the most extra time or memory; None without one."""
-    worst, text = WORTH, None
+def _surprise(results: Results, tuned: list[Standing]) -> list[str]:
+    """The pair of one model where far fewer parameters went with the most extra time or memory; empty without one."""
+    worst: float = WORTH
+    said: list[str] = []
     for few, many in permutations(tuned, 2):
         a, b = few.cell, many.cell
         if a.runs[0].model != b.runs[0].model or not a.parameters or not b.parameters:
             continue
         if a.parameters > FEWER * b.parameters:
             continue
-        time, memory = _ratio(a.seconds, b.seconds), _ratio(a.memory, b.memory)
+        taken = times_as_long(results, a, b)
+        longer = taken if taken is not None and taken.faster == "second" else None
+        time, memory = longer.value if longer else 0.0, _ratio(a.memory, b.memory)
         if max(time, memory) > worst:
             worst = max(time, memory)
             share = f.share(a.parameters / b.parameters)
-            text = f"{few.name} trains {share} of {many.name}'s parameters, yet takes {_more(time, memory)}."
+            said = [f"{few.name} trains {share} of {many.name}'s parameters, yet takes {_more(longer, memory)}."]
             if (smaller := _ratio(b.stored, a.stored)) >= LARGER:
-                text += f" Its file is {f.ratio(smaller).removesuffix('x')} times smaller."
-    return text
+                said.append(f"Its file is {f.ratio(smaller).removesuffix('x')} times smaller.")
+    return said
 
 
-def _more(time: float, memory: float) -> str:
-    """ "twice the time and memory", "1.8 times the time and 3 times the memory"."""
-    found = [(_times(value), what) for value, what in ((time, "time"), (memory, "memory")) if value >= WORTH]
-    if len(found) == 2 and max(time, memory) < 1.1 * min(time, memory):
-        return f"about {found[0][0]} the time and memory"
-    return " and ".join(f"{times} the {what}" for times, what in found)
+def _more(time: TimeRatio | None, memory: float) -> str:
+    """ "about 1.8 times the time (1.4 to 2.3) and 3 times the memory"."""
+    found = [f"about {_times(time.value)} the time ({span(time, ' to ')})"] if time else []
+    found += [f"{_times(memory)} the memory"] if memory >= WORTH else []
+    return " and ".join(found)
 
 
 def _ratio(a: float | None, b: float | None) -> float:

@@ -15,9 +15,11 @@ from thriftune.analysis.findings import predictions
 from thriftune.analysis.findings.errors import overlap
 from thriftune.analysis.findings.judgement import Judgement, judge
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, correct, differing
+from thriftune.analysis.findings.times import span, times, times_as_long
 from thriftune.analysis.findings.training import at, still, trained
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.one_seed import Said
+from thriftune.analysis.statistics.ratios import TimeRatio
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -26,7 +28,7 @@ QUESTION = "Is LoRA as accurate, and cheaper, and do methods err differently, as
 
 Answer = Literal["supported", "refuted", "undecided"]
 CHEAPER = 0.9
-"""A cost is less where it is below 90% of the other, and more where the other is below 90% of it."""
+"""Memory and parameters are less where they are below 90% of the other's; the other way round they are more."""
 
 
 FIRST: dict[Said, str] = {
@@ -70,17 +72,17 @@ def build(results: Results) -> Panel | NotApplicable:
         return NotApplicable("No fine-tuned run learned.")
     chosen = pairs(results)
     judgement = judge(results)
-    found = [similar_accuracy(judgement, chosen), less_computation(chosen), distinct_errors(results)]
+    found = [similar_accuracy(judgement, chosen), less_computation(results, chosen), distinct_errors(results)]
     classes, confidence = rank_classes(results, runs), rank_confidence(results, runs)
     sentences = [f"{each.name}: {each.answer}{at(each.at_this_budget)}. {each.sentence}" for each in found]
     sentences += [text for text in (_class_sentence(classes, len(runs)), _confidence_sentence(confidence)) if text]
     sentences += still(results, {cell.name: cell for pair in chosen for cell in (pair.light, pair.heavy)}.values())
-    tables = [_costs(chosen), _classes(classes), _confidence(confidence)]
+    tables = [_costs(results, chosen), _classes(classes), _confidence(confidence)]
     notes = [
         f"Compared: {_who(chosen)}. Pairs under different protocols are left out.",
         f"Expected: {'; '.join(_lower(each.expected) for each in found)}.",
-        "Supported and refuted are about all of these pairs: one pair against it refutes an expectation. Costs count "
-        "as different from 10% on; those of one run are not free of the machine's noise.",
+        "Supported and refuted are about all of these pairs: one pair against it refutes an expectation. Memory and "
+        "parameters count as different from 10% on, times from 1.3x on and beyond the machine's noise.",
     ]
     statistics = {"hypotheses": [vars(each) for each in found], "classes": classes, "overconfidence": confidence}
     return Panel(sentences, [table for table in tables if table.rows], notes=notes, statistics=statistics)
@@ -133,31 +135,52 @@ def similar_accuracy(judgement: Judgement, chosen: list[Pair]) -> Hypothesis:
     return Hypothesis("Similar accuracy", expected, answer, text, budget)
 
 
-def less_computation(chosen: list[Pair]) -> Hypothesis:
-    """Fewer trained parameters with less time and less memory in every pair."""
+def less_computation(results: Results, chosen: list[Pair]) -> Hypothesis:
+    """Fewer trained parameters with less time and less memory in every pair; time beyond the machine's noise."""
     expected = "Fewer trained parameters, less time and less memory"
-    measured = [(pair, ratios) for pair in chosen if (ratios := _ratios(pair)) is not None]
+    measured = [(pair, ratios) for pair in chosen if (ratios := _ratios(results, pair)) is not None]
     if not measured:
         return Hypothesis("Less computation", expected, "undecided", "Time and memory were not both measured.")
-    more = [item for item in measured if max(item[1]) > 1 / CHEAPER]
-    less = [item for item in measured if max(item[1]) < CHEAPER]
+    more = [item for item in measured if item[1].more]
+    less = [item for item in measured if item[1].less]
     answer: Answer = "refuted" if more else "supported" if len(less) == len(measured) else "undecided"
-    pair, (parameters, time, memory) = max(more or measured, key=lambda item: max(item[1][1:]))
+    pair, found = max(more or measured, key=lambda item: max(item[1].time.value, item[1].memory))
     text = (
         f"Less of everything in {len(less)} of {f.plural(len(measured), 'pair')}, more of something in {len(more)}; "
-        f"{pair.light.name} trains {f.share(parameters)} of the parameters of {pair.heavy.name}, with {f.ratio(time)} "
-        f"the training time and {f.ratio(memory)} the peak memory."
+        f"{pair.light.name} trains {f.share(found.parameters)} of the parameters of {pair.heavy.name}, with "
+        f"about {times(found.time.value)} the training time ({span(found.time, ' to ')}) and {times(found.memory)} the "
+        "peak memory."
     )
     return Hypothesis("Less computation", expected, answer, text)
 
 
-def _ratios(pair: Pair) -> tuple[float, float, float] | None:
-    """Parameters, training time and peak memory of the lighter over the other; None where one is not known."""
-    values = [(getattr(pair.light, n), getattr(pair.heavy, n)) for n in ("parameters", "seconds", "memory")]
-    if any(a is None or not b for a, b in values):
+@dataclass(frozen=True)
+class Ratios:
+    """The lighter method's costs over the other's."""
+
+    parameters: float
+    time: TimeRatio
+    memory: float
+
+    @property
+    def less(self) -> bool:
+        """Whether all are less: time beyond noise and 1.3x, what is exact by 10%."""
+        return max(self.parameters, self.memory) < CHEAPER and self.time.faster == "first"
+
+    @property
+    def more(self) -> bool:
+        """Whether any is more."""
+        return max(self.parameters, self.memory) > 1 / CHEAPER or self.time.faster == "second"
+
+
+def _ratios(results: Results, pair: Pair) -> Ratios | None:
+    """None where one is not known."""
+    time = times_as_long(results, pair.light, pair.heavy)
+    values = [(getattr(pair.light, n), getattr(pair.heavy, n)) for n in ("parameters", "memory")]
+    if time is None or any(a is None or not b for a, b in values):
         return None
-    parameters, time, memory = (a / b for a, b in values)
-    return parameters, time, memory
+    parameters, memory = (a / b for a, b in values)
+    return Ratios(parameters, time, memory)
 
 
 def distinct_errors(results: Results) -> Hypothesis:
@@ -264,16 +287,20 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _costs(chosen: list[Pair]) -> Table:
+def _costs(results: Results, chosen: list[Pair]) -> Table:
     columns = [
         *of_kind("text", light="Lighter method", heavy="over"),
-        *of_kind("ratio", parameters="Trained parameters", time="Training time", memory="Peak memory"),
+        *of_kind("ratio", parameters="Trained parameters", time="Training time"),
+        Column("time_interval", "95% interval"),
+        Column("memory", "Peak memory", "ratio"),
     ]
     rows = []
     for pair in chosen:
-        ratios = _ratios(pair) or (None, None, None)
+        found = _ratios(results, pair)
         row: dict[str, Any] = {"light": pair.light.name, "heavy": pair.heavy.name}
-        rows.append(row | dict(zip(("parameters", "time", "memory"), ratios, strict=True)))
+        if found is not None:
+            row |= {"parameters": found.parameters, "time": found.time.value, "memory": found.memory}
+        rows.append(row | {"time_interval": span(found.time) if found else "–"})
     return Table("hypothesis-costs", "The lighter method's cost over the other's.", columns, rows)
 
 

@@ -246,7 +246,7 @@ def _statistics(verdict: Verdict, judgement: Judgement) -> dict[str, Any]:
         "equivalence_p": verdict.score.equivalence_p(judgement.margin),
     }
     if judgement.deciding.no_interval:
-        decided = dict.fromkeys(decided) | {f"{name}_reason": judgement.deciding.no_interval for name in decided}  # type: ignore[assignment]
+        decided = dict.fromkeys(decided) | {f"{name}_reason": judgement.deciding.no_interval for name in decided}
     out: dict[str, Any] = {
         "model": verdict.model,
         "first": verdict.first.name,

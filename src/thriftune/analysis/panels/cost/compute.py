@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from thriftune import wording as f
@@ -14,7 +13,6 @@ from thriftune.analysis.display.panel import (
     Table,
     metric,
     numbered,
-    of_kind,
 )
 from thriftune.analysis.findings.runs import (
     Cell,
@@ -29,6 +27,7 @@ from thriftune.analysis.findings.runs import (
     learned,
     protocol,
 )
+from thriftune.analysis.findings.times import EXACT, ratio_words, span, times, times_as_long
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
@@ -41,15 +40,29 @@ PAIRS_SHOWN = 10
 """Methods of one model up to which every pair is compared."""
 STATED = ("batch size", "max tokens", "epochs", "precision", "device")
 
-OPTIONAL = ("prefix_seconds", "peak_reserved_bytes", "prefix_peak_memory_bytes", "energy_joules", "processors")
+OPTIONAL = (
+    "prefix_seconds",
+    "search_seconds",
+    "peak_reserved_bytes",
+    "prefix_peak_memory_bytes",
+    "energy_joules",
+    "processors",
+    "threads",
+    "load_at_start",
+)
+TIMED = ("train_seconds", "samples_per_second")
+"""Columns without a marked best: what differs by less than 1.3x is no difference, and repeats differ by 10%."""
 MEASURED = (
     "peak_memory_bytes",
     "train_seconds",
+    "search_seconds",
     "prefix_seconds",
     "samples_per_second",
     "evaluate_seconds",
     "load_seconds",
     "processors",
+    "threads",
+    "load_at_start",
     "peak_reserved_bytes",
     "prefix_peak_memory_bytes",
     "peak_process_bytes",
@@ -76,28 +89,54 @@ def build(results: Results) -> Panel | NotApplicable:
 
 
 def _sentences(results: Results) -> list[str]:
-    """For each model the range of training times and of peak memory, with the methods at its ends."""
+    """For each model the range of training times and of peak memory, with the methods at its ends; searches apart."""
     out = []
     groups = by_model(comparable(results))
     for model, runs in groups.items():
         group = cells(runs)
-        ranges = [
-            _range("training time", {c.name: c.seconds for c in group if c.seconds}, f.seconds),
-            _range("peak memory", {c.name: c.memory for c in group if c.memory}, f.size),
-        ]
+        ranges = [_times(results, group), _memory({c.name: c.memory for c in group if c.memory})]
         text = f"{f'on {model}: ' if len(groups) > 1 else ''}{'; '.join(each for each in ranges if each)}."
         out += [f"{text[0].upper()}{text[1:]}"] if any(ranges) else []
+    searched = [
+        f"{cell.name} {f.seconds(seconds)} of {f.seconds(cell.seconds)}"
+        for cell in cells(comparable(results))
+        if (seconds := _searched(cell)) and cell.seconds
+    ]
+    out += [f"Trying learning rates took a part of the training time: {f.listing(searched)}."] if searched else []
     return out or ["No fine-tuned run that learned has costs to compare."]
 
 
-def _range(what: str, values: dict[str, float], write: Callable[[float], str]) -> str:
+def _searched(cell: Cell) -> float:
+    """Mean seconds of the learning rates that were tried beside the training that was kept."""
+    known = [run.cost.search_seconds or 0.0 for run in cell.runs if run.cost is not None]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _times(results: Results, group: list[Cell]) -> str:
+    """The range of training times; a ratio has its interval, and below 1.3x no method is called faster."""
+    known = sorted((cell for cell in group if cell.seconds), key=lambda cell: cell.seconds or 0)
+    if not known:
+        return ""
+    low, high = known[0], known[-1]
+    if low.seconds == high.seconds:
+        return f"training time {f.seconds(low.seconds or 0)}"
+    ends = " to ".join(f"{f.seconds(cell.seconds or 0)} ({cell.name})" for cell in (low, high))
+    found = times_as_long(results, high, low)
+    if found is None:
+        return f"training time from {ends}"
+    if found.faster is None:
+        return f"training time from {ends}: too close to call either faster ({ratio_words(found)})"
+    return f"training time from {ends}, {ratio_words(found)}"
+
+
+def _memory(values: dict[str, float]) -> str:
     if not values:
         return ""
     low, high = min(values, key=lambda name: values[name]), max(values, key=lambda name: values[name])
     if values[low] == values[high]:
-        return f"{what} {write(values[low])}"
-    ends = [f"{write(values[name])} ({name})" for name in (low, high)]
-    return f"{what} from {ends[0]} to {ends[1]}, {f.ratio(values[high] / values[low])} as much"
+        return f"peak memory {f.size(values[low])}"
+    ends = " to ".join(f"{f.size(values[name])} ({name})" for name in (low, high))
+    return f"peak memory from {ends}, {f.ratio(values[high] / values[low])} as much ({EXACT})"
 
 
 def _costs(costs: Costs, training: Found) -> Table:
@@ -107,7 +146,7 @@ def _costs(costs: Costs, training: Found) -> Table:
     differs = differing([run for run, _ in costs])
     columns = [
         Column("run", "Run"),
-        *(metric(name) for name in MEASURED if name not in OPTIONAL or name in known),
+        *(metric(name, ranked=name not in TIMED) for name in MEASURED if name not in OPTIONAL or name in known),
         *numbered((f"{name} (differs)" for name in differs), "text", "protocol"),
         Column("remark", "Remark"),
     ]
@@ -121,7 +160,7 @@ def _costs(costs: Costs, training: Found) -> Table:
         settings = {} if is_baseline(run) else protocol(run)
         row |= {f"protocol{i}": settings.get(name, "–") for i, name in enumerate(differs)}
         rows.append(row)
-    caption = "Costs. Best values are marked among the fine-tuned runs that learned."
+    caption = "Costs. The least memory is marked among the fine-tuned runs that learned."
     return Table("compute", f"{caption}{_shared([run for run, _ in costs], differs)}", columns, rows)
 
 
@@ -144,52 +183,73 @@ def _ratio_tables(results: Results) -> list[Table]:
         group = cells(runs)
         if len(group) < 2:
             continue
-        tables.append(_cheapest(i, model, group))
+        tables.append(_cheapest(results, i, model, group))
         if len(group) <= PAIRS_SHOWN:
-            tables += _pairs(i, model, group)
+            tables += _pairs(results, i, model, group)
     return tables
 
 
-def _cheapest(index: int, model: str, group: list[Cell]) -> Table:
-    time = min((cell.seconds for cell in group if cell.seconds), default=None)
+def _cheapest(results: Results, index: int, model: str, group: list[Cell]) -> Table:
+    fast = min((cell for cell in group if cell.seconds), key=lambda cell: cell.seconds or 0, default=None)
     memory = min((cell.memory for cell in group if cell.memory), default=None)
     columns = [
         Column("cell", "Method"),
-        *of_kind("ratio", time="Training time", memory="Peak memory"),
-        metric("accuracy"),
+        Column("time", "Training time", "ratio"),
+        Column("time_interval", "95% interval"),
+        Column("memory", "Peak memory", "ratio"),
+        metric("accuracy", ranked=False),
     ]
-    rows = [
-        {
-            "cell": cell.name,
-            "time": cell.seconds / time if cell.seconds and time else None,
-            "memory": cell.memory / memory if cell.memory and memory else None,
-            "accuracy": cell.accuracy,
-        }
-        for cell in group
-    ]
+    rows = []
+    for cell in group:
+        found = times_as_long(results, cell, fast) if fast and cell is not fast else None
+        rows.append(
+            {
+                "cell": cell.name,
+                "time": cell.seconds / fast.seconds if cell.seconds and fast and fast.seconds else None,
+                "time_interval": span(found) if found else "–",
+                "memory": cell.memory / memory if cell.memory and memory else None,
+                "accuracy": cell.accuracy,
+            }
+        )
     return Table(f"cheapest-{f.slug(index, model)}", f"{model}: times the cheapest", columns, rows, small=True)
 
 
-def _pairs(index: int, model: str, group: list[Cell]) -> list[Table]:
+def _pairs(results: Results, index: int, model: str, group: list[Cell]) -> list[Table]:
     tables = []
-    for key, title in (("seconds", "training time"), ("memory", "peak memory")):
-        values = [getattr(cell, key) for cell in group]
-        if not any(values):
-            continue
-        columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "ratio", "c")]
+    if any(cell.seconds for cell in group):
+        columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "text", "c")]
         rows = [
+            {"cell": cell.name} | {f"c{j}": _ratio(results, cell, other) for j, other in enumerate(group)}
+            for cell in group
+        ]
+        name = f"pairs-seconds-{f.slug(index, model)}"
+        tables.append(Table(name, f"{model}: training time, row over column (95%)", columns, rows, small=True))
+    values = [cell.memory for cell in group]
+    if any(values):
+        columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "ratio", "c")]
+        exact = [
             {"cell": cell.name} | {f"c{j}": a / b if a and b else None for j, b in enumerate(values)}
             for cell, a in zip(group, values, strict=True)
         ]
-        name = f"pairs-{key}-{f.slug(index, model)}"
-        tables.append(Table(name, f"{model}: {title}, row over column", columns, rows, small=True))
+        name = f"pairs-memory-{f.slug(index, model)}"
+        tables.append(Table(name, f"{model}: peak memory, row over column", columns, exact, small=True))
     return tables
+
+
+def _ratio(results: Results, cell: Cell, other: Cell) -> str:
+    if cell is other:
+        return "1"
+    found = times_as_long(results, cell, other)
+    return "–" if found is None else f"{times(found.value)} ({span(found)})"
 
 
 def _notes(results: Results, costs: Costs) -> list[str]:
     notes = [
         "Training steps: optimisation only, synchronised. Prefix: computing what the frozen layers give, "
-        "charged in full to every run that uses it. Samples/s counts both."
+        "charged in full to every run that uses it. Samples/s counts both.",
+        "Two repeats of one run differ by more than 10% in time in a third of cases. Intervals of ratios of times "
+        "allow for that, for how steady the steps were and for what the threads waited for others; below 1.3x no "
+        "method is called faster. Peak memory is exact.",
     ]
     if differs := differing([run for run, _ in costs]):
         notes.insert(0, f"The rows differ in {f.listing(list(differs), 12)}: compare their costs with care.")

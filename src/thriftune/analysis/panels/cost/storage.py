@@ -36,9 +36,8 @@ def build(results: Results) -> Panel | NotApplicable:
         {
             "run": run.name,
             "stored_bytes": cost.stored_bytes,
-            "beside": _beside(cost),
-            "first": tasks_bytes(cost, 1),
-            "first_reason": "size of the pretrained model unknown",
+            "beside": "nothing" if run.model is None else _beside(cost),
+            "first": cost.stored_bytes if run.model is None else tasks_bytes(cost, 1),
             "delta_bytes": cost.delta_bytes,
             "ratio": cost.stored_bytes / least if least else None,
             "unranked": is_baseline(run),

@@ -192,5 +192,6 @@ def _chart(labels: list[str], wrong: list[Wrong], by: str) -> Chart:
     across, down = [each.name for each in wrong[:METHODS]], [labels[i] for i in shown]
     spec = matrix(rows, down=down, across=across, tooltip=tooltip)
     title = "Error rate by true label" if by == "true" else "Errors by predicted label"
-    description = f"Matrix: {CAPTIONS[by][0].lower()}{CAPTIONS[by][1:-1]}, the most errors first; darker is more."
+    what = f"{CAPTIONS[by][0].lower()}{CAPTIONS[by][1:-1]}"
+    description = f"Matrix: {what}, the most errors first; the stronger the colour, the more."
     return Chart(f"errors-by-{by}", title, description, spec)

@@ -129,7 +129,7 @@ def multiples(results: Results, histories: list[History], what: str) -> list[Cha
     ] or known  # one that did not learn would flatten the others
     ends = [[min(values), max(values)] for values in ([p.x for p in framed], [p.y for p in framed])]
     hues = colours(results)
-    charts = []
+    charts: list[Chart] = []
     for i, cell in enumerate(cells(run for run, _, _ in histories)):
         own = [point for run in cell.runs for points in lines.get(run.run_id, {}).values() for point in points]
         if own and len(charts) < MULTIPLES:
@@ -167,6 +167,9 @@ def _of_method(
     description = (
         f"Lines: validation {what} of {cell.name} by epoch{seeds}; training in grey. All methods share the axes."
     )
+    low, high = ends[1]
+    if any(not low <= point.y <= high for point in points if point.split == "validation"):
+        description += " It did not learn, and lies outside them."
     return Chart(f"{what}-{f.slug(index, cell.name)}", f"{cell.name}: {what}", description, spec, small=True)
 
 
