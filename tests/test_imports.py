@@ -223,6 +223,7 @@ def test_exemptions_are_used() -> None:
         "import thriftune",
         "import thriftune.cli",
         "import thriftune.progress",
+        "import thriftune.comparison",
         "import thriftune.data.settings",
         "import thriftune.engine.protocol",
         "import thriftune.models.head",

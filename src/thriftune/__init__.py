@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from thriftune.results.store import Results
     from thriftune.study.file.config import Study, load_study
     from thriftune.study.forecast.estimate import Question, estimate
+    from thriftune.use.classifier import Classifier
 
-__all__ = ["InputError", "Question", "Study", "compare", "estimate", "load_results", "load_study", "write_report"]
+__all__ = [
+    "Classifier",
+    "InputError",
+    "Question",
+    "Study",
+    "compare",
+    "estimate",
+    "load_results",
+    "load_study",
+    "write_report",
+]
 
 _HOMES = {
+    "Classifier": "thriftune.use.classifier",
     "InputError": "thriftune.errors",
     "Question": "thriftune.study.forecast.estimate",
     "Study": "thriftune.study.file.config",

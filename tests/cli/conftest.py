@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.study.proposal.synthetic_speeds import speeds
 
@@ -51,13 +52,12 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
         monkeypatch.setattr("thriftune.comparison.compare_and_analyse", compare)
         render = SimpleNamespace(
             write_page=lambda analysis: analysis.out / "report.html",
-            write_report=lambda out: out / "report.html",
+            rewritten=lambda out: (SimpleNamespace(results=SimpleNamespace(runs=[])), out / "report.html"),
             write_figures=lambda out, charts: None,
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.render", render)
         table = SimpleNamespace(
             summary_rows=lambda results: [{"Run": "full", "Accuracy": "80.0%"}],
-            summary_sentences=lambda results: ["One sentence."],
             summary_notes=lambda results: [],
             summary_remarks=lambda results: ["Baseline: one."],
             search_lines=lambda results: [],
@@ -67,6 +67,15 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             verdict_sentences=lambda results: ["full is better than lora."],
         )
         monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
+        brief = SimpleNamespace(
+            board=lambda results: [{"Method": "full", "Acc. %": "80.0"}],
+            left_out=lambda results: None,
+            lines=lambda results: [
+                SimpleNamespace(name="Take", text="full: 80.0%.", command=False),
+                SimpleNamespace(name="Next (about 2 min)", text="thriftune compare x --set epochs=6", command=True),
+            ],
+        )
+        monkeypatch.setitem(sys.modules, "thriftune.report.brief", brief)
         monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
 
     return replace
@@ -75,28 +84,35 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 @pytest.fixture
 def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replaces what is chosen from, and what is estimated along an axis, by a few made-up numbers."""
-    from thriftune.analysis.findings.choice import Candidate
+    from tests.analysis.findings.planted import Planted, answers, study_of
+
+    from thriftune.analysis.findings.choice import Candidate, measured
     from thriftune.cost.predicted import crossovers
     from thriftune.results.prediction import AxisPoint
 
-    def cell(name: str, accuracy: float | None, memory: float, seconds: float) -> Candidate:
-        interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)
-        return Candidate(
-            name=name,
-            model="m",
-            measured=accuracy is not None,
-            accuracy=accuracy,
-            interval=interval,
-            memory=memory,
-            seconds=seconds,
-            stored_bytes=9e7,
-            shared_bytes=0,
-        )
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 2000)
+    right = rng.random(2000) < 0.78
+    both = answers(rng, label, np.stack([right, right]))
+    both[1, :10] = 1 - both[1, :10]
+    methods = {"lora": Planted(both[:1], 118.0, 2 * 10**8), "top": Planted(both[1:], 49.0, 9 * 10**7)}
+    results = study_of(label, methods, tolerance=5)
+    guess = Candidate(
+        name="guess",
+        model="m",
+        measured=False,
+        accuracy=None,
+        interval=None,
+        memory=4e8,
+        seconds=150,
+        stored_bytes=9e7,
+        shared_bytes=0,
+    )
 
     def points(axis: str, setting: Any, report: Any) -> list[AxisPoint]:
         lines = {"lora": lambda x: 10 * x, "top": lambda x: 5000.0}
         return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
 
-    cells = [cell("lora", 0.78, 2e8, 118), cell("top", 0.775, 9e7, 49), cell("guess", None, 4e8, 150)]
-    monkeypatch.setattr("thriftune.cli.recommend._candidates", lambda source: (cells, ([], None)))
+    found = [*measured(results), guess], ([], None), results
+    monkeypatch.setattr("thriftune.cli.recommend._candidates", lambda source: found)
     monkeypatch.setattr(crossovers, "axis_points", points)

@@ -19,15 +19,26 @@ class TestCompare:
         assert result.exit_code == 0
         for part in (
             "full",
-            "80.0%",
-            "Still improving: full; 6 epochs would tell:\n  thriftune compare x\n",
-            "One sentence.",
-            "Verdicts:\nfull is better than lora.\n",
+            "Take: full: 80.0%.\n",
+            "Next (about 2 min): thriftune compare x --set epochs=6\n",
             "Report: results-snli-demo/report.html",
         ):
             assert part in result.stdout
+        assert "better than" not in result.stdout
         assert "\x1b" not in result.output
         assert "1 run" in result.stderr
+
+    def test_verbose_says_the_rest(self, here: Path, executed: Callable[[Any], None]) -> None:
+        executed("done")
+        result = run("compare", "--verbose")
+        for part in (
+            "80.0%",
+            "Still improving: full; 6 epochs would tell:\n  thriftune compare x\n",
+            "Verdicts:\nfull is better than lora.\n",
+            "Take: full",
+        ):
+            assert part in result.stdout
+        assert result.stdout.rstrip().splitlines()[-1].startswith("Report: ")
 
     @pytest.mark.parametrize("status", ["failed", "out_of_memory", "diverged"])
     def test_a_failed_run(self, here: Path, executed: Callable[[Any], None], status: str) -> None:

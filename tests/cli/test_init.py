@@ -54,9 +54,9 @@ class TestInit:
         assert result.exit_code == 0, result.output
         study = load_study(here / "train.yaml")
         assert study.data.source == {"train": "data/train.csv", "test": "data/test.csv"}
-        assert study.data.split == SplitSettings(validation=0.2)
+        assert study.data.split == SplitSettings(validation=0.2, group_by="text")
         warned = [line for line in result.stdout.splitlines() if line.startswith("! ")]
-        assert any("120 of 120 test texts stand in train too" in line for line in warned)
+        assert any("of 120 test texts stand in train too" in line for line in warned)
         assert any("data.labels: {X: x} merges them" in line for line in warned)
         text = (here / "train.yaml").read_text(encoding="utf-8")
         assert "# To settle before comparing:" in text

@@ -18,11 +18,6 @@ def report(
     verbose: Verbose = False,
 ) -> None:
     """Rebuild the report of a finished study and print what to take; needs no model."""
-    from thriftune.analysis.analyse import analysed
-    from thriftune.paths import check_folder
-    from thriftune.report.render import write_page
-    from thriftune.results.store import Store
+    from thriftune.report.render import rewritten
 
-    check_folder(folder, "the folder that `thriftune compare --out` wrote")
-    analysis = analysed(Store(folder).load())
-    print_summary(analysis, write_page(analysis), verbose)
+    print_summary(*rewritten(folder), verbose)

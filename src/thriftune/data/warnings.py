@@ -215,7 +215,8 @@ def _dominant(dataset: Dataset) -> Iterator[DataWarning]:
         yield DataWarning(
             "dominant_label",
             f"{share:.0%} of the training rows are {quoted(label)}: always answering it is about as accurate.",
-            "Read macro F1 beside accuracy; protocol.select: macro_f1 picks weights by it.",
+            "decide_by: macro_f1 weighs every class alike, in the verdicts and in the choice of weights.",
+            share,
         )
 
 

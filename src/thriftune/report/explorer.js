@@ -227,7 +227,7 @@
     form.elements.label.append(...options([["", "any"], ...texts.labels.map((name, i) => [i, name])]));
     form.elements.agreement.append(...options(AGREEMENTS));
     if (texts.best.length) {
-      form.elements.agreement.append(...options([["best", "the two best methods disagree"]]));
+      form.elements.agreement.append(...options([["best", "two best disagree"]]));
       form.elements.agreement.value = "best"; // where the reader begins; a reset shows all
     }
     id("runs").append(...texts.runs.map(check));

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 ROWS_OPEN = 15
 """Longer tables scroll within a box of their own."""
-ROWS_PRINTED = 24
+ROWS_PRINTED = 15
 """Of a longer table, the rows that are printed; page.css counts the same."""
 TABLE_ROWS = 500
 """Of a longer table, the rows that the page shows."""
@@ -55,8 +55,14 @@ def write_report(out: Path) -> Path:
     `results.json` then also holds what the panels computed, unless another process is writing to the folder. Raises
     `InputError` where the folder holds no results, and, naming the file, where one of them is damaged.
     """
+    return rewritten(out)[1]
+
+
+def rewritten(out: Path) -> tuple[Analysis, Path]:
+    """The analysis of a study's output folder and its report, as `write_report` leaves it."""
     check_folder(out, "the folder that `thriftune compare --out` wrote")
-    return write_page(analysed(Store(out).load()))
+    analysis = analysed(Store(out).load())
+    return analysis, write_page(analysis)
 
 
 def write_page(analysis: Analysis) -> Path:
@@ -158,13 +164,14 @@ def embedded_json(data: Any) -> Markup:
 
 
 def trimmed(table: Table) -> Table:
-    """The table without columns that hold no word in any row, such as remarks where there are none."""
-    kept = [
-        column
-        for i, column in enumerate(table.columns)
-        if i == 0 or column.kind != "text" or any(row.get(column.name) != "" for row in table.rows)
-    ]
+    """The table without columns that say nothing in any row: no remark anywhere, a number that applies to none."""
+    kept = [column for i, column in enumerate(table.columns) if i == 0 or any(_says(column, row) for row in table.rows)]
     return replace(table, columns=kept)
+
+
+def _says(column: Column, row: dict[str, Any]) -> bool:
+    value = row.get(column.name)
+    return row.get(f"{column.name}_reason") is not None if value is None else value != ""
 
 
 def cells(table: Table) -> Iterator[list[TableCell]]:

@@ -9,8 +9,6 @@ from thriftune.analysis import panels
 from thriftune.analysis.analyse import Section
 from thriftune.analysis.display.panel import Chart, Panel, Table
 
-FIRST_SCREEN = ("summary",)
-"""Panels that the page's head tells."""
 ALL_FOLDED = ("setup",)
 """Parts that hold records, which no reader needs at once."""
 
@@ -31,7 +29,7 @@ def questions(sections: list[Section]) -> list[Question]:
     """The parts that have a panel, in the page's order; the first panel of each stands open."""
     out = []
     for group in panels.GROUPS:
-        members = [each for each in sections if each.group == group and each.id not in FIRST_SCREEN]
+        members = [each for each in sections if each.group == group]
         if members:
             about = panels.group(group)
             split = 0 if group in ALL_FOLDED else 1

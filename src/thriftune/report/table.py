@@ -11,7 +11,7 @@ from thriftune.analysis.display.panel import Column, Panel, Table
 from thriftune.analysis.findings import search
 from thriftune.analysis.findings.answers import verdicts
 from thriftune.analysis.findings.choice import Ranked, table_rows
-from thriftune.analysis.findings.profile import warnings
+from thriftune.analysis.findings.threats import threats
 from thriftune.analysis.findings.training import AT, MARK, careful, losses, others, trained
 from thriftune.metrics import METRICS, Kind
 from thriftune.results.store import Results
@@ -109,8 +109,8 @@ def summary_training(results: Results) -> tuple[list[str], str | None]:
 
 
 def summary_notes(analysis: Analysis) -> list[str]:
-    """What the data needs, and what the comparison does not say: seeds, protocols, how the intervals are computed."""
-    return [*map(f.plain, warnings(analysis.results.study.profile)), *_summary(analysis).notes]
+    """What threatens the study, and what it does not say: seeds, protocols, how the intervals are computed."""
+    return [*(f.plain(threat.words) for threat in threats(analysis.results)), *_summary(analysis).notes]
 
 
 def verdict_sentences(analysis: Analysis) -> list[str]:

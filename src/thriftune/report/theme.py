@@ -28,13 +28,16 @@ class Theme:
     """The heat map's colours for 0 and 1."""
     ink_on_low: str
     ink_on_high: str
+    turn: float
+    """From this value on `ink_on_high` is written on the heat map; both inks have a contrast of 4.5 or more there."""
 
-    def params(self) -> list[dict[str, str]]:
+    def params(self) -> list[dict[str, str | float]]:
         """The parameters that chart specifications refer to by name."""
         return [
             {"name": "ink", "value": self.ink},
             {"name": "ink_on_low", "value": self.ink_on_low},
             {"name": "ink_on_high", "value": self.ink_on_high},
+            {"name": "ink_turn", "value": self.turn},
             {"name": "muted", "value": self.muted},
             *({"name": f"series{i}", "value": value} for i, value in enumerate((*self.series, *self.neutral))),
         ]
@@ -84,8 +87,9 @@ LIGHT = Theme(
     series=("#0072b2", "#c24a00", "#00795a", "#a8467f", "#946200", "#5b4b9a", "#1f2d50", "#7d2a2a"),
     neutral=("#4d5766", "#6b7480"),
     heat=("#f3f6fa", "#0b4f85"),
-    ink_on_low="#1c2330",
+    ink_on_low="#000000",
     ink_on_high="#ffffff",
+    turn=0.75,
 )
 DARK = Theme(
     ink="#e8ebf0",
@@ -95,8 +99,9 @@ DARK = Theme(
     series=("#4aa8e0", "#f08a4b", "#2cc295", "#e39ac4", "#f0b429", "#a99be6", "#cfe3ff", "#f7b7a8"),
     neutral=("#aab3c0", "#828d9b"),
     heat=("#1d2530", "#6cb8ef"),
-    ink_on_low="#e8ebf0",
-    ink_on_high="#0c1118",
+    ink_on_low="#ffffff",
+    ink_on_high="#000000",
+    turn=0.58,
 )
 
 

@@ -124,10 +124,8 @@ class StudyResults:
     def from_json(cls, data: dict[str, Any]) -> StudyResults:
         """Reads what `to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` on a file of another shape."""
         own = {f.name for f in fields(cls)}
-        statistics = {
-            key: value
-            for key, value in data.items()
-            if key not in own and (value is None or isinstance(value, dict) or key.endswith("_reason"))
-        }
+        missing = {key for key in data if key not in own and f"{key}_reason" in data}
+        kept = missing | {f"{key}_reason" for key in missing}
+        statistics = {k: v for k, v in data.items() if k in kept or (k not in own and isinstance(v, dict))}
         runs = [_run_values(run) for run in data["runs"]]
         return record_from(cls, {**data, "statistics": statistics, "runs": runs})

@@ -16,7 +16,8 @@ from thriftune.analysis.findings import classes
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
 from thriftune.report.render import TABLE_ROWS, write_report
-from thriftune.report.table import summary_sentences, verdict_sentences
+from thriftune.report.brief import lines
+from thriftune.report.table import verdict_sentences
 from thriftune.results.store import Results
 
 MARKS = 5_000
@@ -131,6 +132,6 @@ def test_a_run_with_hardly_an_error_still_has_a_matrix(many: Results) -> None:
 
 
 def test_the_terminal_stays_readable(crowded: Results) -> None:
-    sentences = [*summary_sentences(summarised(crowded)), *verdict_sentences(summarised(crowded))]
+    sentences = [*(each.text for each in lines(crowded)), *verdict_sentences(summarised(crowded))]
     assert max(map(len, sentences)) <= SENTENCE
     assert len(sentences) < 30

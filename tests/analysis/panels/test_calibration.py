@@ -91,7 +91,7 @@ def test_overconfidence_interval_covers() -> None:
     claimed = 0
     for seed in range(200):
         logits, label = logits_and_labels(100 + seed)
-        mean, low, high = overconfidence(softmax(logits, axis=1), label)
+        mean, low, high = overconfidence([softmax(logits, axis=1)], label)
         assert low < mean < high
         claimed += not low <= 0 <= high
     assert claimed <= 18
@@ -110,13 +110,13 @@ def test_runs_are_ranked_by_overconfidence(tmp_path: Path) -> None:
     store = write_runs(tmp_path, frame, LABELS, runs)
     panel = built(calibration, store.load())
     rows = panel.tables[0].rows
-    assert [row["run"] for row in rows] == ["bolder", "bold", "shy"]
+    assert [row["method"] for row in rows] == ["bolder", "bold", "shy"]
     assert [row["temperature"] for row in rows] == pytest.approx([4, 2, 0.5], rel=0.1)
     assert all(row["ece_after"] < row["ece"] for row in rows)
     assert panel.sentences[0].startswith("bolder is the most overconfident: ")
     assert "; then bold (" in panel.sentences[0]
     assert "Less sure than right: shy (−" in panel.sentences[0]
-    assert "lowers that of all 3 runs" in panel.sentences[1]
+    assert "lowers that of all 3 methods" in panel.sentences[1]
     assert built(confidence, store.load()).sentences[1].startswith("Errors made with near certainty")
 
 

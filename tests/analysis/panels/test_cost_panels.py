@@ -12,7 +12,6 @@ import vl_convert
 from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
-from thriftune.analysis.findings.choice import Candidate, Limits, front, rank, reasons
 from thriftune.analysis.panels.answers import recommendation
 from thriftune.analysis.panels.cost import breakdown, depth, storage
 from thriftune.report.theme import figure
@@ -138,76 +137,11 @@ def test_many_tasks_count_the_pretrained_model_once_for_adapters(plain: Results,
     assert len(panel_of(storage, Results(store, replace(plain.study, runs=old))).tables) == 1
 
 
-def candidate(name: str, accuracy: float | None, memory: float, seconds: float, stored: float = 90.0) -> Candidate:
-    interval = None if accuracy is None else (accuracy - 0.01, accuracy + 0.01)
-    return Candidate(
-        name=name,
-        model="m",
-        measured=accuracy is not None,
-        accuracy=accuracy,
-        interval=interval,
-        memory=memory,
-        seconds=seconds,
-        stored_bytes=stored,
-        shared_bytes=0 if stored == 90.0 else 90.0,
-    )
-
-
-FULL = candidate("full", 0.80, 1000, 100)
-LORA = candidate("lora", 0.79, 600, 80, stored=1.0)
-TOP = candidate("top", 0.785, 300, 40)
-HEAD = candidate("head", 0.60, 100, 10)
-WORSE = candidate("worse", 0.70, 700, 90)
-ALL = [FULL, LORA, TOP, HEAD, WORSE]
-
-
-def test_the_front_is_what_a_brute_force_finds() -> None:
-    assert [c.name for c in front(ALL, lambda c: c.memory)] == ["head", "top", "lora", "full"]
-    rng = np.random.default_rng(1)
-    many = [candidate(str(i), a, m, 1) for i, (a, m) in enumerate(rng.integers(1, 12, (60, 2)) / 12)]
-    dominated = {
-        a.name
-        for a in many
-        for b in many
-        if (b.accuracy, -(b.memory or 0)) != (a.accuracy, -(a.memory or 0))
-        if (b.accuracy or 0) >= (a.accuracy or 0) and (b.memory or 0) <= (a.memory or 0)
-    }
-    assert {c.name for c in front(many, lambda c: c.memory)} == {c.name for c in many} - dominated
-
-
-def test_the_cheapest_of_those_that_accuracy_does_not_tell_apart_comes_first() -> None:
-    ranked = rank(ALL, Limits())
-    assert [each.candidate.name for each in ranked] == ["top", "lora", "full", "worse", "head"]
-    text = reasons(ranked, Limits())
-    assert text[0].startswith("Take top: 78.5% accuracy in 40.0 s with 300 B. full reaches 80.0%")
-    assert "top trains fastest of those that do" in text[0]
-    assert text[1] == "Not beaten in both accuracy and memory: top, lora, full and head."
-
-
-def test_many_tasks_make_storage_count() -> None:
-    ranked = rank(ALL, Limits(tasks=20))
-    assert ranked[0].candidate is LORA
-    assert "lora stores least" in reasons(ranked, Limits(tasks=20))[0]
-
-
-def test_limits_leave_out_what_does_not_fit_and_say_why() -> None:
-    limits = Limits(memory_bytes=250, seconds=50)
-    ranked = rank(ALL, limits)
-    assert [(each.candidate.name, each.rank) for each in ranked][:2] == [("head", 1), ("full", None)]
-    assert ranked[1].misfit == "1.00 kB memory, 1 min 40 s training time"
-    nothing = reasons(rank(ALL, Limits(memory_bytes=50)), Limits(memory_bytes=50))
-    assert nothing[0] == "Nothing fits; the least memory is 100 B (head)."
-
-
-def test_predictions_rank_behind_measurements_and_are_marked() -> None:
-    ranked = rank([candidate("guess", None, 50, 5), HEAD], Limits())
-    assert [(each.candidate.name, each.candidate.measured) for each in ranked] == [("head", True), ("guess", False)]
-    alone = reasons(rank([candidate("guess", None, 50, 5)], Limits()), Limits())
-    assert alone == ["By prediction guess fits and trains fastest; accuracy is known only after a run, so measure it."]
-
-
 def test_the_panel_ranks_measured_cells(plain: Results) -> None:
     panel = panel_of(recommendation, plain)
     assert panel.sentences[0].startswith("Take ")
-    assert [row["rank"] for row in panel.tables[0].rows] == [1, 2, 3]
+    rows = panel.tables[0].rows
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+    assert [row["name"] for row in rows if row["memory_reason"]] == ["tfidf"]
+    assert panel.statistics["taken"] == rows[0]["name"]
     assert "lora r64" not in {row["name"] for row in panel.tables[0].rows}

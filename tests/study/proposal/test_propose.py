@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.study.proposal.synthetic_speeds import speeds
 
-from thriftune.data.guess.inspect import Guess
+from thriftune.data.guess.inspect import Guess, guess
 from thriftune.data.guess.shares import shares
 from thriftune.data.settings import SplitSettings
 from thriftune.models.head import HeadSettings
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.duration import Speeds, about
 from thriftune.study.proposal import propose as module
+from thriftune.study.proposal.deciding import deciding_metric
 from thriftune.study.proposal.draft import draft
 from thriftune.study.proposal.max_tokens import TokenRoom
 from thriftune.study.proposal.propose import LONG, Proposal, initial, propose, protocol_for
@@ -156,3 +157,27 @@ def test_data_that_compare_refuses_have_a_proposal_too(tmp_path: Path) -> None:
 )
 def test_about(seconds: float, words: str) -> None:
     assert about(seconds) == (words if seconds < 172_800 else "2 days")
+
+
+def test_macro_f1_is_proposed_where_classes_are_of_very_unequal_size() -> None:
+    assert deciding_metric({"a": 100, "b": 10}, {"a": 20, "b": 12}) == (None, None)
+    chosen, why = deciding_metric({"a": 101, "b": 10}, {"a": 20, "b": 12})
+    assert chosen == "macro_f1"
+    assert why is not None
+    assert "a has 101 rows and b 10" in why
+    chosen, why = deciding_metric({"a": 900, "b": 12, "c": 30}, {"a": 180, "b": 2, "c": 6})
+    assert chosen is None
+    assert why is not None
+    assert "2 classes have fewer than 10 test texts (b 2)" in why
+
+
+def test_what_is_found_is_written_and_loads(tmp_path: Path) -> None:
+    rows = "".join(f"text number {i},{int(i % 15 == 0)},{['no', 'yes'][i % 15 == 0]},u{i // 9}\n" for i in range(1800))
+    (tmp_path / "a.csv").write_text(f"text,label,label_text,user\n{rows}", encoding="utf-8")
+    found = guess(tmp_path / "a.csv")
+    room = ROOM
+    text = draft(found, room, initial(found, room, "demo:minilm", False, print), "a", tmp_path)
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    study = load_study(tmp_path / "a.yaml")
+    assert (study.decide_by, study.data.group, study.data.labels) == ("macro_f1", "user", {"0": "no", "1": "yes"})
+    assert "labels: {0: no, 1: yes}" in text.replace("'", "")

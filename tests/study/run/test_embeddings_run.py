@@ -13,7 +13,7 @@ from tests.tiny_models import model_folder
 from typer.testing import CliRunner
 
 from thriftune import cli
-from thriftune.analysis.findings.choice import Limits, measured, rank, reasons
+from thriftune.analysis.findings.choice import Limits, advise, measured, reasons
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.runs import is_baseline
 from thriftune.engine import ENGINE_VERSION
@@ -101,7 +101,7 @@ def test_it_takes_part_in_every_comparison(mixed: Results) -> None:
     candidates = {each.name: each for each in measured(mixed)}
     assert candidates["embeddings"].memory
     assert candidates["embeddings"].shared_bytes
-    assert reasons(rank(list(candidates.values()), Limits(tasks=5)), Limits(tasks=5))
+    assert reasons(advise(list(candidates.values()), Limits(tasks=5), mixed))
     page = write_report(mixed.store.path).read_text(encoding="utf-8")
     assert "without fine-tuning" in page.lower()
     done = CliRunner().invoke(cli.app, ["recommend", str(mixed.store.path)])

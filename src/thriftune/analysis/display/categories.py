@@ -166,7 +166,7 @@ def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
     hue = quantity("share", scale={"domain": [0, 1]}, legend=None)
     layers: list[Spec] = [{"mark": {"type": "rect"}, "encoding": {"color": hue, "tooltip": tooltip}}]
     if len(labels) <= 12:
-        on_high = {"test": "datum.share > 0.5", "value": {"expr": "ink_on_high"}}
+        on_high = {"test": "datum.share > ink_turn", "value": {"expr": "ink_on_high"}}
         ink = {"condition": on_high, "value": {"expr": "ink_on_low"}}
         mark = {"type": "text", "fontSize": 12 if len(labels) <= 6 else 9, "tooltip": None}
         layers.append({"mark": mark, "encoding": {"text": quantity("count", format=",d"), "color": ink}})

@@ -47,11 +47,14 @@ def error_rates(results: Results, methods: list[Cell]) -> Chart | None:
     tooltip = chart.tips(
         column="method", name="class", share=("error rate", ".1%"), seeds="over seeds", support=("texts", ",")
     )
-    spec = matrix(rows, down=labels, across=[cell.name for cell in columns], tooltip=tooltip, fitted=True)
+    spec = matrix(rows, down=labels, across=[cell.name for cell in columns], tooltip=tooltip)
     which = "each class"
     if left := len(results.labels) - len(labels):
         which = f"the {len(labels)} classes with the highest mean error rate ({f.count(left)} others are left out)"
-    description = f"Matrix: the share of each class's texts that each method got wrong, for {which}; darker is more."
+    description = (
+        f"Matrix: the share of each class's texts that each method got wrong, for {which}; the stronger the colour, "
+        "the more."
+    )
     if left := len(methods) - len(columns):
         description += f" {f.count(left)} methods that scored lower are left out."
     title = "Error rate by class and method"

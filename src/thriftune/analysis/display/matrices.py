@@ -10,23 +10,19 @@ STEP = 22
 """Pixels of a row."""
 
 
-def matrix(rows: list[Row], *, down: list[str], across: list[str], tooltip: list[Row], fitted: bool = False) -> Spec:
+def matrix(rows: list[Row], *, down: list[str], across: list[str], tooltip: list[Row]) -> Spec:
     """Rects of `share` at `name` and `column`, in the orders `down` and `across`; `text` is written where it fits.
 
-    Colours go from 0 to 1, or from the least to the largest share where `fitted`.
+    Colours go from 0 to the largest share.
     """
-    shares = [row["share"] for row in rows if row["share"] is not None]
-    low, high = (min(shares, default=0.0), max(shares, default=1.0)) if fitted else (0.0, 1.0)
-    if low == high:
-        low, high = 0.0, 1.0
-    # Columns are named below the chart too where the names are short enough to stand level.
+    high = max((row["share"] for row in rows), default=0.0) or 1.0
     level = len(across) * max(map(len, across), default=0) <= 90
     x_axis = {"orient": "top", "labelAngle": 0 if level else -35, "labelLimit": 150, "labelOverlap": False}
     axes = {"grid": False, "domain": False, "ticks": False, "title": None}
-    hue = quantity("share", scale={"domain": [low, high]}, legend=None)
+    hue = quantity("share", scale={"domain": [0, high]}, legend=None)
     layers: list[Spec] = [{"mark": {"type": "rect", "stroke": None}, "encoding": {"color": hue, "tooltip": tooltip}}]
     if len(across) <= WRITTEN:
-        on_high = {"test": f"datum.share > {(low + high) / 2:.6g}", "value": {"expr": "ink_on_high"}}
+        on_high = {"test": f"datum.share > {high:.6g} * ink_turn", "value": {"expr": "ink_on_high"}}
         ink = {"condition": on_high, "value": {"expr": "ink_on_low"}}
         mark = {"type": "text", "fontSize": 11, "tooltip": None}
         layers.append({"mark": mark, "encoding": {"text": {"field": "text", "type": "nominal"}, "color": ink}})

@@ -101,13 +101,13 @@ def multiple(
     on_validation = {"test": "datum.split === 'validation'", "value": {"expr": f"series{colour}"}}
     encoding: Spec = {
         "x": quantity("x", "epoch", axis=x_axis, scale={"domain": ends[0], "nice": False}),
-        "y": quantity("y", what, axis=y_axis, scale={"domain": ends[1], "zero": False}),
+        "y": quantity("y", what, axis=y_axis, scale={"domain": ends[1], "zero": False, "nice": True}),
         "detail": {"field": "line", "type": "nominal"},
         "color": {"condition": on_validation, "value": {"expr": "muted"}},
         "opacity": {"condition": {"test": "datum.split === 'validation'", "value": 0.9}, "value": 0.35},
     }
-    line = {"mark": {"type": "line", "strokeWidth": 1 if thin else 2}, "encoding": encoding}
-    dots = {"mark": {"type": "point", "filled": True, "size": 14 if thin else 30}, "encoding": encoding}
+    line = {"mark": {"type": "line", "strokeWidth": 1 if thin else 2, "clip": True}, "encoding": encoding}
+    dots = {"mark": {"type": "point", "filled": True, "size": 10 if thin else 30, "clip": True}, "encoding": encoding}
     dots["encoding"] = encoding | {"tooltip": tooltip}
     return base(rows, 150) | {"layer": [line, dots]}
 

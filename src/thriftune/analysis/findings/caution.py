@@ -9,13 +9,13 @@ from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
+from thriftune.analysis.findings.runs import by_model, differing
+from thriftune.analysis.findings.threats import OF_RUNS, threats
 from thriftune.analysis.findings.training import gain_text, trained
 from thriftune.results.store import Results
 
 NO_RANKING = "Do not read this as a ranking of the methods."
 NAMED = 2
-MISLEADING = ("shared_texts", "truncation", "conflicting_labels", "missing_label", "absent_label")
-"""Kinds of what the data needs without which no score says what it seems to."""
 SAID = 2
 """Reasons that are said; the sections below hold all."""
 
@@ -54,7 +54,13 @@ def caution(results: Results) -> Caution | None:
     """What must be said of the decision before it is used: under-training, one seed, lost seeds, data that mislead."""
     decision = decide(results)
     one_seed = _order_is_open(decision)
-    reasons = [*_nothing(decision), *_training(results, decision, one_seed), *_lost(results, decision), *_data(results, decision)]
+    reasons = [
+        *_nothing(decision),
+        *_training(results, decision, one_seed),
+        *_data(results),
+        *_protocols(decision),
+        *_lost(results, decision),
+    ]
     if not reasons:
         return None
     found = _settling(results, decision, one_seed)
@@ -96,7 +102,7 @@ def _nothing(decision: Decision) -> Iterator[_Reason]:
 
 def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[_Reason]:
     still = [each for each in decision.tuned if each.still_improving]
-    one = "One seed each" if decision.one_seed else ""
+    one = "One seed each" if all(len(each.cell.runs) == 1 for each in decision.tuned) else ""
     if still:
         who = _who(still, decision)
         verb = "was" if len(still) == 1 or who.startswith("every") else "were"
@@ -105,9 +111,7 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         yield _Reason(bold, f"{one}; {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
         names = f.listing([each.name for each in decision.best_set if not each.baseline], NAMED + 1)
-        yield _Reason(
-            NO_RANKING, f"One seed each: {names} could each be the best, and another seed may turn them round."
-        )
+        yield _Reason(NO_RANKING, f"One seed: {names} could each be the best; another seed may turn them round.")
 
 
 def _who(still: list[Standing], decision: Decision) -> str:
@@ -142,10 +146,17 @@ def _lost(results: Results, decision: Decision) -> Iterator[_Reason]:
         yield _Reason(f"Without a result: {f.listing(named, NAMED + 1)}.", "")
 
 
-def _data(results: Results, decision: Decision) -> Iterator[_Reason]:
-    few = decision.deciding.no_interval
-    if few:
-        yield _Reason("No interval can be given, so no difference is shown.", f"There are {few}.")
-    for warning in results.study.profile.warnings:
-        if warning.kind in MISLEADING:
-            yield _Reason("The data may mislead.", warning.text)
+def _protocols(decision: Decision) -> Iterator[_Reason]:
+    """What methods of one model differ in besides themselves."""
+    found: dict[str, list[str]] = {}
+    for group in by_model(run for each in decision.tuned for run in each.cell.runs).values():
+        found |= differing(group, machine=False)
+    if found:
+        named = [f"{name} {f.listing(values, NAMED + 1)}" for name, values in found.items()]
+        yield _Reason("These methods ran under different protocols.", f"They differ in {f.listing(named, NAMED + 1)}.")
+
+
+def _data(results: Results) -> Iterator[_Reason]:
+    for threat in threats(results):
+        if threat.severe and threat.kind not in OF_RUNS:
+            yield _Reason("The data may mislead.", threat.words)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune import wording as f
-from thriftune.analysis.findings.deciding import UNMEASURED, metric_of, usable
+from thriftune.analysis.findings.deciding import UNMEASURED, Deciding, deciding, metric_of, usable
 from thriftune.analysis.findings.decision import (
     UNKNOWN,
     Decision,
@@ -117,6 +117,8 @@ class Advice:
     limits: Limits
     decision: Decision | None
     """Among the measured methods that fit; None where there are none."""
+    results: Results | None
+    """Of the measured methods."""
 
 
 def measured(results: Results) -> list[Candidate]:
@@ -142,12 +144,20 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         place=standing.place,
         below=standing.below,
         memory=cell.memory,
-        memory_reason=UNMEASURED if cell.memory is None and standing.baseline else None,
+        memory_reason=_no_memory(standing),
         seconds=cell.seconds,
         stored_bytes=cell.stored,
         shared_bytes=shared,
         still_improving=standing.still_improving,
     )
+
+
+def _no_memory(standing: Standing) -> str | None:
+    """Why a baseline's memory is not known."""
+    cost = standing.cell.runs[0].cost
+    if standing.cell.memory is not None or not standing.baseline or cost is None:
+        return None
+    return cost.reasons.get("fit_memory_bytes", UNMEASURED)
 
 
 def predicted(name: str, model: str, found: Prediction) -> Candidate:
@@ -213,7 +223,7 @@ def advise(candidates: Sequence[Candidate], limits: Limits, results: Results | N
         Ranked(c, places.get(c.name), c.misfit(limits), on_memory_front=c in fronts[0], on_time_front=c in fronts[1])
         for c in ordered
     ]
-    return Advice(ranked, limits, decision)
+    return Advice(ranked, limits, decision, results)
 
 
 def _decision(
@@ -248,14 +258,15 @@ def _cheap(candidate: Candidate) -> tuple[float, float]:
 
 def reasons(advice: Advice) -> list[str]:
     """What to take and why, what is left out, and the Pareto sets."""
-    ranked, limits = advice.ranked, advice.limits
+    ranked, limits, results = advice.ranked, advice.limits, advice.results
     fitting = [each for each in ranked if each.rank is not None]
     sentences = _choice(advice, fitting) if fitting else [_nothing(ranked, limits)]
-    lost = [f"{each.candidate.name} ({each.misfit})" for each in ranked if each.rank is None]
+    about = None if results is None else deciding(results)
+    lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
         sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {f.listing(lost)}.")
     still = any(each.candidate.still_improving for each in ranked)
-    what = "accuracy" if advice.decision is None else advice.decision.deciding.name
+    what = "accuracy" if about is None else about.name
     for cost, chosen in (
         ("memory", [each.candidate.name for each in ranked if each.on_memory_front]),
         ("time", [each.candidate.name for each in ranked if each.on_time_front]),
@@ -272,6 +283,10 @@ def _choice(advice: Advice, fitting: Sequence[Ranked]) -> list[str]:
         return [f"By prediction {first.name} fits and {cheap}; accuracy is known only after a run, so measure it."]
     taken = advice.decision.taken.name
     return [headline(advice.decision), *_costs(next(c.candidate for c in fitting if c.candidate.name == taken), advice)]
+
+
+def _score(candidate: Candidate, about: Deciding | None) -> str:
+    return "" if about is None or candidate.score is None else f"{about.said(candidate.score)}; "
 
 
 def _costs(taken: Candidate, advice: Advice) -> list[str]:

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, cells, depends, is_baseline
 from thriftune.analysis.statistics.inference import Measured
-from thriftune.analysis.statistics.metric_intervals import BY_CLASS, Metric, measure, weight_of_a_text, why_no_interval
+from thriftune.analysis.statistics.metric_intervals import (
+    BY_CLASS,
+    Metric,
+    measure,
+    weight_of_a_text,
+    why_no_interval,
+)
 from thriftune.metrics import METRICS
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -92,3 +99,24 @@ def scored(results: Results) -> dict[str, Measured]:
         return measure(metric, answers.label, predicted, classes, is_baseline(cell.runs[0]))
 
     return {cell.name: measured(cell) for cell in (*usable(results), *without_use(results))}
+
+
+@once
+def no_macro_f1_interval(results: Results) -> str | None:
+    """Why no run's macro F1 has an interval: too few test texts of a class; None where it has."""
+    label = outcomes(results).label
+    return why_no_interval("macro_f1", label, results.labels) if len(label) else "no run has test scores"
+
+
+def macro_f1_interval(results: Results, *runs: RunRecord) -> dict[str, str]:
+    """A table's entry: the 95% interval of a method's macro F1 over other texts, and seeds, or why there is none."""
+    known = outcomes(results).predicted
+    predicted = [known[run.run_id] for run in runs if run.run_id in known]
+    if not predicted:
+        return {}
+    if why := no_macro_f1_interval(results):
+        return {"macro_f1_interval_reason": why}
+    label, classes = outcomes(results).label, len(results.labels)
+    weight = weight_of_a_text("macro_f1", label, classes)
+    found = score_of("macro_f1", measure("macro_f1", label, np.stack(predicted), classes), weight, groups_of(results))
+    return {"macro_f1_interval": f.percent_range(found.low, found.high)}

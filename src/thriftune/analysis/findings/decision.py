@@ -18,7 +18,7 @@ from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
 from thriftune.analysis.findings.times import span, times, times_as_long
-from thriftune.analysis.findings.training import at, trained
+from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
 from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
 from thriftune.analysis.statistics.ratios import TimeRatio
@@ -214,13 +214,13 @@ def headline(decision: Decision) -> str:
     taken, best, about = decision.taken, decision.best, decision.deciding
     if taken is None or best is None:
         return "Take none of these: no method learned."
-    budget = at(any(each.still_improving for each in decision.standings), ", ")
-    text = f"Take {taken.name}: {about.named(taken.score.value)}"
+    still = any(each.still_improving for each in decision.standings)
+    text = f"{f'{AT.capitalize()}, take' if still else 'Take'} {taken.name}: {about.named(taken.score.value)}"
     lost = _lost_seeds(taken)
     if taken is not best:
         the_best = "the best that fits" if decision.limited else "the best"
         than = f"at most {about.apart(taken.at_most)} below {the_best} ({best.name}, {about.said(best.score.value)})"
-        return f"{text}, {than}{_cheaper(taken, best)}{budget}.{lost}"
+        return f"{text}, {than}{_cheaper(taken, best)}.{lost}"
     if decision.limited:
         alone = len([each for each in decision.standings if each.place != "not learned"]) == 1
         text += ". It is the only one that fits" if alone else f". It is {_most(about)} that fits"
@@ -230,8 +230,8 @@ def headline(decision: Decision) -> str:
     if rest:
         text += f", as {f.listing([each.name for each in rest], 3)}"
     if about.no_interval and len(decision.standings) > 1:
-        return f"{text}{budget}; how far the methods lie apart is not known: {about.no_interval}.{lost}"
-    return f"{text}{budget}.{lost}{_rival(decision)}"
+        return f"{text}; how far the methods lie apart is not known: {about.no_interval}.{lost}"
+    return f"{text}.{lost}{_rival(decision)}"
 
 
 def _most(about: Deciding) -> str:

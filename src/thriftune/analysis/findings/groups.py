@@ -27,7 +27,7 @@ _WORD = re.compile(r"[a-z]+[a-z]")
 @once
 def groups_of(results: Results) -> Ints | None:
     """The group of each test text, ids from 0 without gaps; None where single texts count."""
-    return _ids(results, results.test)
+    return None if results.study.profile.groups is None else _ids(results, results.test)
 
 
 def set_groups(results: Results, name: str) -> Ints | None:

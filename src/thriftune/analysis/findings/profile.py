@@ -11,15 +11,6 @@ PANEL = "Dataset"
 """The title of the panel that has all of it."""
 
 
-def warnings(profile: DataProfile, most: int | None = None) -> list[str]:
-    """What the data needs, each with its remedy; of more than `most` the first, and how many more there are."""
-    found = [warning.text for warning in profile.warnings]
-    if most is None or len(found) <= most:
-        return found
-    rest = len(found) - most
-    return [*found[:most], f"{f.plural(rest, 'more such remark')} {'stands' if rest == 1 else 'stand'} under {PANEL}."]
-
-
 def unusable(profile: DataProfile) -> str | None:
     """How many rows of the source could not be used, and why; None where all could."""
     by_reason: Counter[str] = Counter()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -30,7 +30,7 @@ PROTOCOL_NAMES = {
     "early_stopping": "early stopping",
 }
 
-CHANCE = "its predictions do not depend on the labels"
+CHANCE = "predictions do not depend on the labels"
 """What is said of a run that did not learn."""
 
 MACHINE_KEYS = ("device", "gpu", "processor", "threads", "torch", "transformers")
@@ -132,17 +132,25 @@ def depends(run: RunRecord) -> bool:
     return run.test is not None and dependence_of(run.test).learned
 
 
+_KNOWN: dict[int, tuple[ref[Scores], Dependence]] = {}
+
+
 def dependence_of(scores: Scores) -> Dependence:
-    """What the confusion matrix says against predictions that know nothing of the labels."""
-    return _dependence(tuple(map(tuple, scores.confusion)))
+    """What the confusion matrix says against predictions that know nothing of the labels; computed once."""
+    kept = _KNOWN.get(id(scores))
+    if kept is None or kept[0]() is not scores:
+        key = id(scores)
+        kept = ref(scores, lambda _: _KNOWN.pop(key, None)), _dependence(scores.confusion)
+        _KNOWN[key] = kept
+    return kept[1]
 
 
-@lru_cache(maxsize=4096)
-def _dependence(confusion: tuple[tuple[int, ...], ...]) -> Dependence:
-    """Once for each matrix: permutations can take a second. The order of the texts does not matter."""
+def _dependence(confusion: list[list[int]]) -> Dependence:
+    """The order of the texts does not matter, so the matrix is all that the test needs."""
     table = np.array(confusion, dtype=np.int64)
-    label, predicted = np.indices(table.shape)
-    return dependence(np.repeat(label, table.ravel()), np.repeat(predicted, table.ravel()), len(table))
+    label, predicted = np.nonzero(table)
+    texts = table[label, predicted]
+    return dependence(np.repeat(label, texts), np.repeat(predicted, texts), len(table))
 
 
 def above_majority(scores: Scores) -> bool:

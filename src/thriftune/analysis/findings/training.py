@@ -13,7 +13,7 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
-from thriftune.analysis.findings.runs import Cell, cells, comparable, is_baseline, learned
+from thriftune.analysis.findings.runs import CHANCE, Cell, cells, comparable, is_baseline, learned
 from thriftune.results.history import EpochPoint
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -51,7 +51,7 @@ class RunTraining:
     noise: float | None
     """What a gain must exceed to be more than chance: 2 sqrt(d / n)."""
     learned: bool
-    """Whether test accuracy is above the majority class."""
+    """Whether its predictions on the test texts depend on their labels."""
     chance: float
     """ln K, the loss of a guess among K labels."""
     training_at_chance: bool
@@ -81,7 +81,7 @@ class RunTraining:
         """What is said of it in full: "full was still improving (+2.4 points in its last epoch)"."""
         name, gain = self.run.name, gain_text(self.gain)
         if not self.learned:
-            why = f"its loss {self.loss_words}" if self.loss_words else "its accuracy is not above the majority class"
+            why = f"its loss {self.loss_words}" if self.loss_words else f"its {CHANCE}"
             return f"{name} did not learn: {why}" + (f"; it was still improving ({gain})" if self.improving else "")
         if self.state == "improving":
             return f"{name} was still improving ({gain} in its last epoch)"

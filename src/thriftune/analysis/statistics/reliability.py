@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -60,12 +61,19 @@ def brier(probabilities: Floats, label: NDArray[np.int64]) -> float:
     return float(((probabilities**2).sum(axis=1) - 2 * taken + 1).mean())
 
 
-def overconfidence(probabilities: Floats, label: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Mean confidence minus accuracy, from -1 to 1, with the ends of its 95% normal interval over texts."""
-    confidence, right = confidence_of(probabilities, label)
-    difference = confidence - right
+def overconfidence(probabilities: Sequence[Floats], label: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Mean confidence minus accuracy, from -1 to 1, with the ends of its 95% normal interval over texts and seeds.
+
+    `probabilities` holds those of each seed on the same texts, each of shape (texts, labels).
+    """
+    known = [confidence_of(each, label) for each in probabilities]
+    difference = np.stack([confidence - right for confidence, right in known])
+    by_text, by_seed = difference.mean(axis=0), difference.mean(axis=1)
     mean = float(difference.mean())
-    half = NormalDist().inv_cdf(0.975) * float(difference.std()) / np.sqrt(len(difference))
+    variance = float(by_text.var()) / len(by_text)
+    if len(by_seed) > 1:
+        variance += float(by_seed.var(ddof=1)) / len(by_seed)
+    half = NormalDist().inv_cdf(0.975) * float(np.sqrt(variance))
     return mean, mean - half, mean + half
 
 

@@ -18,6 +18,8 @@ ROOM = 5.0
 """The normal distribution serves where the errors could be so many fewer and more (Mantel and Fleiss, 1980)."""
 PLAIN = 0.1
 """A p value above it is left as the normal distribution has it."""
+CHUNK = 1_000_000
+"""Numbers of one array that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Stratified:
         return Stratified(*(np.asarray(getattr(self, name))[index] for name in self.__dataclass_fields__))
 
     @property
+    def elsewhere(self) -> Floats:
+        """The rate of other texts with a group's labels: its own less the difference; nan where that is not defined."""
+        return np.clip(self.rate - self.difference, 0.0, 1.0)
+
+    @property
     def adjusted_p(self) -> Floats:
         """Benjamini and Hochberg's (1995) over all groups, which have to be one-dimensional."""
         return adjusted(self.p)
@@ -57,12 +64,18 @@ class Stratified:
     @property
     def found(self) -> NDArray[np.bool_]:
         """Which have more errors than their labels explain, and a rate above that of all texts."""
-        return np.asarray((self.adjusted_p <= LEVEL) & (self.rate > self.overall))
+        return self.found_at(LEVEL)
+
+    def found_at(self, level: float) -> NDArray[np.bool_]:
+        """The same at another false discovery rate."""
+        return np.asarray((self.adjusted_p <= level) & (self.rate > self.overall))
 
 
-def by_label(
-    masks: NDArray[np.bool_], wrong: NDArray[np.bool_], label: NDArray[np.int64], classes: int
-) -> tuple[NDArray[np.int64], ...]:
+Counted = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Errors and texts of groups, shape (groups, labels), and those of all texts, shape (labels,)."""
+
+
+def by_label(masks: NDArray[np.bool_], wrong: NDArray[np.bool_], label: NDArray[np.int64], classes: int) -> Counted:
     """What `stratified` takes, counted: `masks` has shape (groups, texts), `wrong` and `label` (texts,).
 
     Errors and texts of the groups by label, of shape (groups, classes), and those of all texts, of shape (classes,).
@@ -72,10 +85,26 @@ def by_label(
     of_error = of_label * wrong[:, None]
     inside = masks.astype(np.float32)
     found = inside @ of_error, inside @ of_label, of_error.sum(axis=0), of_label.sum(axis=0)
-    return tuple(np.rint(each).astype(np.int64) for each in found)
+    errors, texts, all_errors, all_texts = (np.rint(each).astype(np.int64) for each in found)
+    return errors, texts, all_errors, all_texts
 
 
-def stratified(errors: Any, texts: Any, all_errors: Any, all_texts: Any) -> Stratified:
+def many(errors: NDArray[np.int64], texts: NDArray[np.int64], all_errors: Any, all_texts: Any) -> Stratified:
+    """As `stratified` of arrays of shape (groups, labels), part by part, for many groups and labels.
+
+    Only p values near a finding are exact where the counts are small.
+    """
+    step = max(1, CHUNK // max(1, errors.shape[-1]))
+    a, n, m, N = (np.broadcast_to(np.asarray(each), errors.shape) for each in (errors, texts, all_errors, all_texts))
+    parts = [
+        stratified(a[at : at + step], n[at : at + step], m[at : at + step], N[at : at + step], plain=LEVEL / 5)
+        for at in range(0, max(1, len(errors)), step)
+    ]
+    names = Stratified.__dataclass_fields__
+    return Stratified(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def stratified(errors: Any, texts: Any, all_errors: Any, all_texts: Any, plain: float = PLAIN) -> Stratified:
     """Compares groups to the other texts, label by label; the last axis of the arrays is the label, they broadcast.
 
     `errors` and `texts` count a group's, `all_errors` and `all_texts` the whole population's, the group included. A
@@ -99,10 +128,11 @@ def stratified(errors: Any, texts: Any, all_errors: Any, all_texts: Any) -> Stra
         risk = _risk(a, b, c, d, n, N - n, own)
         total = n.sum(axis=-1)
         rate, expected = (np.where(total > 0, each.sum(axis=-1) / total, 0.0) for each in (a, mean))
-        overall = np.broadcast_to(m.sum(axis=-1) / N.sum(axis=-1), rate.shape)
+        everything = N.sum(axis=-1)
+        overall = np.broadcast_to(np.where(everything > 0, m.sum(axis=-1) / everything, 0.0), rate.shape)
     sums = mean.sum(axis=-1)
     fewest, most = np.maximum(0, n + m - N).sum(axis=-1), np.minimum(n, m).sum(axis=-1)
-    small = (np.minimum(sums - fewest, most - sums) < ROOM) & (spread > 0) & (p < PLAIN)
+    small = (np.minimum(sums - fewest, most - sums) < ROOM) & (spread > 0) & (p < plain)
     for index in np.argwhere(small):
         at = tuple(index)
         p[at] = _exact(a[at].sum(), *(each[at].astype(np.int64) for each in (n, m, N)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from thriftune.data.columns import column_problems, resolve
@@ -38,18 +38,12 @@ class Guess:
     label: str
     labels: dict[str, int]
     """Rows of train by class, in class order."""
-    names: dict[str, str]
-    """Names of labels that are numbers, where another column has them; else empty."""
-    group: str | None
-    """The column whose equal values belong together; None where texts are unrelated."""
     splits: tuple[str, ...]
     """The splits that the source has."""
     split: SplitSettings | None
     """How to find or make the others; None where all are given."""
     rows: dict[str, int]
     """Rows of every split as `compare` would have them; empty where it would refuse the data."""
-    test_labels: dict[str, int]
-    """Test rows by class; empty where `rows` is."""
     texts: tuple[list[str], ...]
     """At most 2,000 rows of train, evenly spaced: one list per text column."""
     reasons: list[str]
@@ -58,6 +52,12 @@ class Guess:
     """What the data needs before it is compared on."""
     problem: str | None
     """Why `compare` would refuse the data as they are; None where it would not."""
+    test_labels: dict[str, int] = field(default_factory=dict)
+    """Test rows by class; empty where `rows` is."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names of labels that are numbers, where another column has them; else empty."""
+    group: str | None = None
+    """The column whose equal values belong together; None where texts are unrelated."""
 
 
 def guess(path: str | Path, text: Sequence[str] = (), label: str | None = None) -> Guess:

@@ -180,7 +180,8 @@ def _fit(train: Vectors, each: Setting, classes: int, model: Any = None) -> Regr
     weight[seen], bias[seen] = linear.coefficients, linear.intercept
     if len(seen) == 2:  # one row: the log odds of the second class
         weight[seen[0]], bias[seen[0]] = -weight[seen[1]], -bias[seen[1]]
-        weight, bias[seen] = weight / 2, bias[seen] / 2
+        weight /= 2
+        bias[seen] /= 2
     stopped = f"The regression stopped after {STEPS:,} steps, short of its optimum."
     return Regression(weight, bias, each, () if linear.converged else (stopped,))
 

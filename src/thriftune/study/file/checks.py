@@ -109,15 +109,18 @@ def _shared_settings(study: StudySettings) -> Problems:
     methods = tuple(run.method for run in study.runs) or study.methods
     if not methods:
         return
+    usual = StudyProtocol()
+    if study.protocol.select == selected_with(study.decide_by):  # it comes with decide_by, unasked
+        usual = StudyProtocol(select=study.protocol.select)
     if not any(method.NEEDS_MODEL for method in methods):
-        defaults = {"protocol": StudyProtocol(), "head": HeadSettings(), "seeds": (0,)}
+        defaults = {"protocol": usual, "head": HeadSettings(), "seeds": (0,)}
         for key, default in defaults.items():
             if getattr(study, key) != default:
                 yield key, f"has no effect; {_without_model(methods)}"
     elif all(method.BASELINE for method in methods):
         names = list(dict.fromkeys(method.NAME for method in methods))
         why = f"has no effect; {' and '.join(names)} {'trains' if len(names) == 1 else 'train'} no layer"
-        for key in _idle_keys(study.protocol, StudyProtocol()):
+        for key in _idle_keys(study.protocol, usual):
             yield f"protocol.{key}", why
         for key, value in (("head", HeadSettings()), ("seeds", (0,))):
             if getattr(study, key) != value:
@@ -280,7 +283,7 @@ CHECKS = (
     Check(("runs", "models", "methods"), _models),
     Check(("runs", "protocol"), _run_entries),
     Check(("runs", "protocol"), _frozen_entries),
-    Check(("runs", "methods", "protocol", "head", "seeds"), _shared_settings),
+    Check(("runs", "methods", "protocol", "head", "seeds", "decide_by"), _shared_settings),
     Check(("runs", "methods", "models", "protocol", "seeds", "search", "decide_by"), _selection),
     Check(("runs", "methods", "models", "seeds", "head", "search"), _repeats),
     Check(("name", "models", "runs"), _names),

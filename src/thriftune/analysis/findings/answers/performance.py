@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thriftune import wording as f
 from thriftune.analysis.findings.answers.answer import WORDS, Answer, fitted, naming
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
@@ -40,9 +39,9 @@ def _sentences(results: Results, decision: Decision) -> Iterator[str]:
         how = ", without fine-tuning," if best.baseline else ""
         yield f"{best.name}{how} scored higher than all others{' in this run' if decision.one_seed else ''}."
     else:
-        yield f"{best.name} reached {f.percent(best.score.value)}; there is nothing to compare it with."
+        yield f"{best.name} reached {decision.deciding.named(best.score.value)}; there is nothing to compare it with."
     if close:
-        most = f.points(max(each.at_most for each in close))
+        most = decision.deciding.apart(max(each.at_most for each in close))
         yield naming([each.name for each in close], ROOM, lambda names: f"At most {most} below: {names}.")
     if lower:
         verb = "scores" if len(lower) == 1 else "score"
@@ -63,7 +62,7 @@ def _baselines(decision: Decision, best: Standing) -> Iterator[str]:
             yield f"No fine-tuned method is shown to be better than {best.name}."
         return
     below = [each.name for each in decision.tuned if under_baseline(decision, each) is top]
-    score = f.percent(top.score.value)
+    score = decision.deciding.said(top.score.value)
     if top.could_be_best:
         yield f"{top.name} ({score}) is not told apart from the best."
     elif below:

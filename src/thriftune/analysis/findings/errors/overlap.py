@@ -115,7 +115,7 @@ def sentences(results: Results) -> list[str]:
     if found is None:
         return []
     margin = results.study.margin / 100
-    return [text for text in (_seeds_alone(found), _against_seeds(found, margin), _models(found)) if text]
+    return [text for text in (_seeds_alone(found), _against_seeds(found, margin), _models(found, margin)) if text]
 
 
 def brief(results: Results) -> list[str]:
@@ -127,23 +127,39 @@ def brief(results: Results) -> list[str]:
     text = f"Two methods disagree (exactly one is right) on {f.percent(methods)} of the test texts"
     seeds = found.disagreement("seeds")
     if seeds is None or found.methods is None:
-        return [f"{text}; how often two seeds of one method would is not known without repeats."]
+        return [f"{text}; {_unknown(seeds)}."]
+    margin = results.study.margin / 100
+    more = f"by more than {f.points(margin)} of the texts"
     said = {
-        "supported": "methods err differently more than seeds do",
-        "refuted": "methods err as seeds do",
-        "undecided": "whether methods differ more than seeds do is undecided",
+        "supported": f"methods err differently, {more} beyond what seeds do",
+        "refuted": f"methods err as seeds do, within {f.points(margin)} of the texts",
+        "undecided": f"whether methods err differently {more} beyond seeds is undecided",
     }
-    answer = said[distinct(found, results.study.margin / 100)] + at(trained(results).still(*cells(comparable(results))))
+    interval = f"({f.points_range(*found.methods.interval(0.95))})"
+    answer = f"{said[distinct(found, margin)]} {interval}" + at(trained(results).still(*cells(comparable(results))))
     return [f"{text}, two seeds of one method on {f.percent(seeds)}: {answer}."]
 
 
+def _unknown(seeds: float | None) -> str:
+    """What cannot be said where no two methods of a model ran with two seeds each."""
+    if seeds is None:
+        return "how much two seeds of one method would is not known"
+    return (
+        f"two seeds of one method disagree on {f.percent(seeds)}, but only two methods with two seeds each would tell "
+        "how much lies beyond that"
+    )
+
+
 def distinct(found: Overlap, margin: float) -> Literal["supported", "refuted", "undecided"]:
-    """Whether methods disagree more than seeds: refuted where by less than the margin, else by the 95% interval."""
+    """Whether methods disagree more than seeds, by more than the margin.
+
+    Supported where the whole 95% interval lies above the margin, refuted where that of 90% lies below it.
+    """
     if found.methods is None:
         return "undecided"
     if found.methods.interval(0.9)[1] < margin:
         return "refuted"
-    return "supported" if found.methods.interval(0.95)[0] > 0 else "undecided"
+    return "supported" if found.methods.interval(0.95)[0] > margin else "undecided"
 
 
 def _seeds_alone(found: Overlap) -> str:
@@ -161,22 +177,20 @@ def _against_seeds(found: Overlap, margin: float) -> str:
         return ""
     text = f"Two methods on one model disagree on {f.percent(methods)} of the texts{_kappa(found, 'methods')}"
     if seeds is None or found.methods is None:
-        return (
-            f"{text}. Whether two seeds of one method would disagree less is not known: it takes two methods of a "
-            "model with two seeds or more."
-        )
+        return f"{text}; {_unknown(seeds)}."
     text += f", two seeds of one method on {f.percent(seeds)}{_kappa(found, 'seeds')}."
-    amount = f"by {f.signed_points(found.methods.estimate)} points"
-    interval = f"95% interval {f.points_range(*found.methods.interval(0.95))}"
+    amount = f"{f.signed_points(found.methods.estimate)} points beyond what seeds do"
+    amount += f" (95% interval {f.points_range(*found.methods.interval(0.95))}"
+    limit = f.points(margin)
     said = {
-        "supported": f"So methods err differently more than seeds do, {amount} ({interval}).",
-        "refuted": f"So methods err as seeds do, within {f.points(margin)} of the texts: {amount} ({interval}).",
-        "undecided": f"Whether methods err differently more than seeds do is undecided: {amount} ({interval}).",
+        "supported": f"So methods err differently: on {amount}, all of it above the margin of {limit}).",
+        "refuted": f"So methods err as seeds do, within the margin of {limit}: {amount}).",
+        "undecided": f"Whether methods err differently by more than the margin of {limit} is undecided: {amount}).",
     }
     return f"{text} {said[distinct(found, margin)]}"
 
 
-def _models(found: Overlap) -> str:
+def _models(found: Overlap, margin: float) -> str:
     methods = found.disagreement("methods")
     kind: Kind = "models" if found.pairs("models") else "both"
     models = found.disagreement(kind)
@@ -185,16 +199,17 @@ def _models(found: Overlap) -> str:
     pair = "one method on two models" if kind == "models" else "two methods on two models"
     text = f"Runs of {pair} disagree on {f.percent(models)} of the texts{_kappa(found, kind)}"
     if found.models is None:
-        more = "more than" if models > methods else "no more than"
-        return f"{text}, {more} two methods on one model do ({f.percent(methods)}); without repeats that is not tested."
+        return f"{text}, two methods on one model on {f.percent(methods)}; {_unknown(found.disagreement('seeds'))}."
     low, high = found.models.interval(0.95)
-    interval = (
+    amount = (
         f"{f.signed_points(found.models.estimate)} points beyond the seeds, 95% interval {f.points_range(low, high)}"
     )
-    said = "models differ more than methods do" if low > 0 else "models differ less than methods do" if high < 0 else ""
-    if not said:
-        return f"{text}; whether models differ more than methods do is undecided ({interval})."
-    return f"{text}: {said} ({interval})."
+    if low > margin or high < -margin:
+        said = f"models differ {'more' if low > margin else 'less'} than methods do"
+        return f"{text}: {said}, by more than the margin of {f.points(margin)} ({amount})."
+    if max(abs(end) for end in found.models.interval(0.9)) < margin:
+        return f"{text}: models differ as methods do, within the margin of {f.points(margin)} ({amount})."
+    return f"{text}; whether models differ more than methods do is undecided ({amount})."
 
 
 def _kappa(found: Overlap, kind: Kind) -> str:

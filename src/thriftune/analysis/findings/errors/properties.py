@@ -17,6 +17,8 @@ from thriftune.results.store import Results
 
 BINS = 5
 """A number is divided into so many ranges of about as many texts each."""
+LABEL = "label"
+"""The property that is the true label."""
 MAX_VALUES = 20
 """Kept columns with more values than this are divided only if they are numbers."""
 
@@ -45,7 +47,7 @@ def parts(results: Results, known: Vocabulary) -> list[Part]:
         out += ranges(f"overlap with {first}", overlap(known, first, second), f"{{}} of {second}'s words", _rounded)
     for column in columns:
         out += _flags(frame[column].cast(pl.String).fill_null(""), column, known)
-    out += values("label", frame["label"].cast(pl.String), "label {}")
+    out += values(LABEL, frame["label"].cast(pl.String), "label {}")
     for column in frame.columns:
         if column not in (*columns, "example", "label"):
             out += kept(column, frame[column])

@@ -6,9 +6,10 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, Panel, Table, metric
+from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
 from thriftune.analysis.findings.groups import interval
 from thriftune.analysis.findings.groups import sentence as counting
-from thriftune.analysis.findings.profile import unusable, warnings
+from thriftune.analysis.findings.profile import unusable
 from thriftune.analysis.findings.runs import (
     by_model,
     cells,
@@ -19,6 +20,8 @@ from thriftune.analysis.findings.runs import (
     learned,
     training_seconds,
 )
+from thriftune.analysis.findings.threats import statistics as of_threats
+from thriftune.analysis.findings.threats import threats
 from thriftune.analysis.findings.training import losses, others, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -26,24 +29,25 @@ from thriftune.results.store import Results
 TITLE = "All runs"
 QUESTION = "What did each run score and cost?"
 
-MOST_WARNINGS = 4
-"""Remarks on the data that stand on the first screen; all stand with the data."""
 COSTS = ("peak_memory_bytes", "seconds", "samples_per_second", "trained_parameters", "stored_bytes")
 COLUMNS = [
     Column("run", "Run"),
     metric("accuracy"),
     Column("interval", "95% interval"),
-    *map(metric, ("macro_f1", *COSTS)),
+    metric("macro_f1"),
+    Column("macro_f1_interval", "95% interval"),
+    *map(metric, COSTS),
     Column("remark", "Remark"),
 ]
 
 
 def build(results: Results) -> Panel:
-    """What the data needs, how training ended, and all runs."""
-    sentences = [*warnings(results.study.profile, MOST_WARNINGS), *others(results), *losses(results)]
+    """What threatens the study, how training ended, and all runs."""
+    sentences = [*(threat.words for threat in threats(results)), *others(results), *losses(results)]
     caption = "All runs. Best values are marked: scores among all that learned, costs among the fine-tuned."
-    rows = [_row(results, run) for run in results.runs]
-    return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results))
+    rows = [_row(results, run) | macro_f1_interval(results, run) for run in results.runs]
+    found = {"threats": of_threats(results)}
+    return Panel(sentences, [Table("summary", caption, COLUMNS, rows)], notes=_notes(results), statistics=found)
 
 
 def _row(results: Results, run: RunRecord) -> dict[str, Any]:
@@ -80,8 +84,13 @@ def _notes(results: Results) -> list[str]:
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")
     found.append(
-        "Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind. Training time "
-        "includes running frozen layers once, where their output is kept. Did not learn: accuracy not above the "
-        "majority class share (exact one-sided binomial test at 5%)."
+        f"Intervals: Wilson's, at 95%, for one model's accuracy on other texts of the same kind.{_f1_note(results)} "
+        "Training time includes running frozen layers once, where their output is kept. Did not learn: predictions "
+        "that do not depend on the labels of the test texts (chi-square and agreement, or Fisher's exact test, at 5%)."
     )
     return found
+
+
+def _f1_note(results: Results) -> str:
+    why = no_macro_f1_interval(results)
+    return f" Macro F1 has none: {why}." if why else " Macro F1's are of the same kind."

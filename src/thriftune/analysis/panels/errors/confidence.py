@@ -1,4 +1,4 @@
-"""How sure the runs were of their errors: the gap between the predicted and the true label's probability."""
+"""How sure the methods were of their errors: the gap between the predicted and the true label's probability."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings import predictions
-from thriftune.analysis.findings.runs import comparable
+from thriftune.analysis.findings.runs import Cell, cells, comparable
 from thriftune.analysis.statistics.basics import Floats, tukey
 from thriftune.results.store import Results
 
 TITLE = "Confidence of errors"
-QUESTION = "How sure was each run of the answers that it got wrong?"
+QUESTION = "How sure was each method of the answers that it got wrong?"
 
+CERTAIN = 0.9
 LABELS_DRAWN = 8
 ROWS_SHOWN = 300
-"""Of the table by run and label."""
+"""Of the table by method and label."""
 NUMBERS = ("low", "q1", "median", "q3", "high")
 
 Gaps = dict[str, tuple[Floats, NDArray[np.int64]]]
-"""By run: the gaps of its errors and their true label ids, both of shape (errors,)."""
+"""By method or run: the gaps of its errors and their true label ids, both of shape (errors,)."""
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Box plots of the gap over the errors, by run and by true label."""
-    gaps: Gaps = {}
+    """Box plots of the gap over the errors, by method and by true label; a method's seeds count together."""
+    own: Gaps = {}
     silent = []
     for run in results.done:
         read = predictions.read(results, run)
         if read.probabilities is None:
             silent.append(run.name)
         elif read.wrong.any():
-            gaps[run.name] = (read.gap, read.label[read.wrong])
+            own[run.run_id] = (read.gap, read.label[read.wrong])
+    gaps = _together(own, cells(results.done))
     if not gaps:
         return NotApplicable("No run made an error with probabilities to compare.")
     rows = [_row(name, values) for name, (values, _) in gaps.items()]
@@ -53,13 +55,29 @@ def build(results: Results) -> Panel | NotApplicable:
         ),
         _class_table(by_class),
     ]
-    notes = ["The lead is 0 where both labels were equally probable, 1 where the run was certain of a wrong label."]
+    notes = [
+        "The lead is 0 where both labels were equally probable, 1 where a run was certain of a wrong label. "
+        "The errors of a method's seeds count together."
+    ]
     if silent:
         notes.append(f"Without probabilities: {f.listing(silent)}.")
     if len(drawn) < len(results.labels):
         notes.append(f"The {LABELS_DRAWN} labels with the most errors are drawn; results.json holds all.")
-    statistics = {"gaps": [_plain(row) for row in rows], "gaps_by_true_label": [_plain(row) for row in by_class]}
+    statistics = {
+        "gaps": [_plain(_row(name, values)) for name, (values, _) in own.items()],
+        "gaps_by_true_label": [_plain(row) for row in _by_class(own, results.labels)],
+    }
     return Panel(_sentences(results, gaps), tables, charts, notes, statistics)
+
+
+def _together(own: Gaps, methods: list[Cell]) -> Gaps:
+    """The gaps of the runs that differ by seed alone, one after the other."""
+    out: Gaps = {}
+    for method in methods:
+        found = [own[run.run_id] for run in method.runs if run.run_id in own]
+        if found:
+            out[method.name] = (np.concatenate([gap for gap, _ in found]), np.concatenate([true for _, true in found]))
+    return out
 
 
 def _class_table(rows: list[dict[str, Any]]) -> Table:
@@ -83,7 +101,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _row(name: str, values: Floats, series: str | None = None) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name} | {k: chart.short(v) for k, v in tukey(values).items()}
-    row |= {"errors": len(values), "sure": chart.short(float((values > 0.9).mean()))}
+    row |= {"errors": len(values), "sure": chart.short(float((values > CERTAIN).mean()))}
     return row | ({"series": series} if series is not None else {})
 
 
@@ -103,28 +121,35 @@ def _most(gaps: Gaps, labels: list[str]) -> list[str]:
 
 
 def _sentences(results: Results, gaps: Gaps) -> list[str]:
-    learned = {run.name for run in comparable(results)}
-    medians = {name: float(np.median(values)) for name, (values, _) in gaps.items() if name in learned}
-    if not medians:
-        return ["No fine-tuned run that learned made errors with probabilities."]
-    sure = {name: float((gaps[name][0] > 0.9).mean()) for name in medians}
-    if len(medians) == 1:
-        ((name, median),) = medians.items()
-        return [f"{name} gave its wrong answers a median lead of {median:.2f} over the true label.", _certain(sure)]
-    ranked = sorted(medians, key=lambda name: -medians[name])
-    parts = [f"{name} {medians[name]:.2f}" for name in ranked]
-    return [f"Median lead of the wrong label over the true one, the surest first: {f.listing(parts)}.", _certain(sure)]
+    learned = [cell.name for cell in cells(comparable(results))]
+    names = [name for name in learned if name in gaps]
+    if not names:
+        return [
+            "Of fine-tuned methods that learned there are no errors with probabilities; the figures are the others'."
+        ]
+    medians = {name: float(np.median(gaps[name][0])) for name in names}
+    sure = {name: float((gaps[name][0] > CERTAIN).mean()) for name in names}
+    if len(names) == 1:
+        median = f"{names[0]} gave its wrong answers a median lead of {medians[names[0]]:.2f} over the true label"
+        if not sure[names[0]]:
+            return [f"{median}, and none a lead above {CERTAIN}."]
+        return [f"{median}; it was all but certain (a lead above {CERTAIN}) of {f.share(sure[names[0]])} of them."]
+    ranked = sorted(names, key=lambda name: -medians[name])
+    parts = f.listing([f"{name} {medians[name]:.2f}" for name in ranked])
+    return [f"Median lead of the wrong label over the true one, the surest first: {parts}.", _certain(sure)]
 
 
 def _certain(sure: dict[str, float]) -> str:
-    """The runs by the share of their errors in which they were all but certain."""
+    """The methods by the share of their errors in which they were all but certain."""
+    if not any(sure.values()):
+        return f"No error was made with near certainty (a lead above {CERTAIN})."
     ranked = sorted(sure, key=lambda name: -sure[name])
-    parts = [f"{name} {f.percent(sure[name], 0)}" for name in ranked]
-    return f"Errors made with near certainty (a lead above 0.9), the most first: {f.listing(parts)}."
+    parts = [f"{name} {f.share(sure[name])}" for name in ranked]
+    return f"Errors made with near certainty (a lead above {CERTAIN}), the most first: {f.listing(parts)}."
 
 
 def _columns(series: str | None = None) -> list[Column]:
-    columns = [Column("name", "Run"), *([Column(series, "True label")] if series else [])]
+    columns = [Column("name", "Method"), *([Column(series, "True label")] if series else [])]
     columns += [
         Column("errors", "Errors", "int"),
         *of_kind("number", q1="Lower quartile", median="Median", q3="Upper quartile"),
@@ -134,9 +159,9 @@ def _columns(series: str | None = None) -> list[Column]:
 
 
 def _chart(name: str, title: str, rows: list[dict[str, Any]], gaps: Gaps, series: list[str] | None = None) -> Chart:
-    tooltip = chart.tips(name="run") + (chart.tips(series="true label") if series else [])
+    tooltip = chart.tips(name="method") + (chart.tips(series="true label") if series else [])
     tooltip += chart.tips(**{n: (n, ".3f") for n in NUMBERS}, errors=("errors", ","))
     x_title = "predicted minus true label's probability"
     spec = categories.boxes(rows, x_title=x_title, order=list(gaps), series=series, tooltip=tooltip)
     what = "one for each true label" if series else "whiskers end within 1.5 interquartile ranges"
-    return Chart(name, title, f"Box plots over each run's errors{',' if series else ';'} {what}.", spec)
+    return Chart(name, title, f"Box plots over each method's errors{',' if series else ';'} {what}.", spec)

@@ -64,12 +64,18 @@ class Sample:
 
 
 def build(results: Results) -> Panel | NotApplicable:
-    """Regions of each run's vectors with their words, and one map: of the most accurate run with a finding."""
+    """Regions of each method's vectors with their words, and one map: of the most accurate with a finding.
+
+    Vectors of two seeds have nothing in common: of several the one with the middle number of errors stands for all.
+    """
     matrix = error_matrix(results)
     if matrix is None:
         return NotApplicable("No run learned, so its errors have no place of their own.")
+    if not matrix.wrong.any():
+        return NotApplicable("There are no errors.")
     with threadpool_limits(1):  # on a busy machine more threads wait for each other, for minutes in t-SNE
-        samples = [found for i in range(len(matrix.runs)) if (found := _sample(results, matrix, i)) is not None]
+        rows_of = [_middle(matrix, method.rows) for method in matrix.methods]
+        samples = [found for i in rows_of if (found := _sample(results, matrix, i)) is not None]
         if not samples:
             return NotApplicable("No run kept vectors of its test texts.")
         charts = [_chart(results, max(samples, key=_worth))]
@@ -79,6 +85,11 @@ def build(results: Results) -> Panel | NotApplicable:
     tables = [Table("error-regions", _caption(rows), COLUMNS, rows)] if rows else []
     statistics = {"level": LEVEL, "regions": [each for sample in samples for each in _statistics(sample)]}
     return Panel(_sentences(samples, rows), tables, charts, _notes(samples), statistics)
+
+
+def _middle(matrix: ErrorMatrix, rows: list[int]) -> int:
+    """The run with the median number of errors, the better of two in the middle."""
+    return sorted(rows, key=lambda i: int(matrix.wrong[i].sum()))[(len(rows) - 1) // 2]
 
 
 def _worth(sample: Sample) -> tuple[bool, float]:
@@ -156,7 +167,11 @@ def _sentences(samples: list[Sample], rows: list[dict[str, Any]]) -> list[str]:
         text += f"{f.percent(first['rate'])} of the texts are errors ({f.ratio(first['lift'])} the run's rate), "
         text += f"mostly {first['confusion']}"
         out.append(f"{text}, with the words {first['words']}." if "beyond" not in first["words"] else f"{text}.")
-    if none := [sample.run.name for sample in samples if not sample.findings]:
+    untried = [sample.run.name for sample in samples if not len(sample.regions.p)]
+    if untried:
+        who = f.listing(untried) if len(untried) <= 4 else f"{len(untried)} runs"
+        out.append(f"The errors of {who} are too few or lie too far apart to form a region.")
+    if none := [sample.run.name for sample in samples if len(sample.regions.p) and not sample.findings]:
         runs = f"{'the ' if out else ''}{len(none)} {'other ' if out else ''}runs" if len(none) > 4 else f.listing(none)
         out.append(f"In no region of {runs} are errors more frequent than elsewhere beyond chance.")
     return out

@@ -1,4 +1,4 @@
-"""Words that are over-represented in errors, by lift: in all texts, by true label and by confusion."""
+"""Words that go with errors among texts of the same labels: in all texts, by true label and by confusion."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from thriftune import wording as f
-from thriftune.analysis.display import chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table
 from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
-from thriftune.analysis.findings.errors.excess import columns, figures, interval, intervals, run_columns
+from thriftune.analysis.findings.errors.excess import columns, differences, figures, interval, method_columns, plain
 from thriftune.analysis.findings.errors.vocabulary import Vocabulary, vocabulary
-from thriftune.analysis.statistics.enrichment import LEVEL, Enrichment, adjusted, enrichment
+from thriftune.analysis.statistics.enrichment import LEVEL
+from thriftune.analysis.statistics.stratified import Stratified, many
 from thriftune.results.store import Results
 
 TITLE = "Words that go with errors"
-QUESTION = "Which words make an error more likely, beyond how common they are?"
+QUESTION = "Which words do wrong texts hold more often than other texts of the same label?"
 
 MIN_TEXTS = 10
 """A word is tested where so many texts of the population hold it."""
@@ -39,51 +39,67 @@ class Group:
     texts: Mask
     errors: Mask
     """A part of `texts`."""
+    label: NDArray[np.int64] | None = None
+    """The label of each of all texts, which is held fixed, shape (texts,); None where the group has one label."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The words that a family of groups has as findings, by group and then by the lower end of the lift."""
+    """The words that a family of groups has as findings, by group and then by the difference's lower end."""
 
     group: NDArray[np.int64]
     word: NDArray[np.int64]
     """Columns of the matrix that was searched."""
-    numbers: Enrichment
+    numbers: Stratified
     p: NDArray[np.float64]
     """Adjusted for every word in every group of the family."""
     tested: int
 
 
 def search(held: csr_matrix, groups: list[Group]) -> Found:
-    """Words over-represented in the errors of some groups, at a false discovery rate of `LEVEL` over all of them.
+    """Words that go with the errors of some groups, at a false discovery rate of `LEVEL` over all of them.
 
-    `held` has the shape (texts, words) and holds zeros and ones.
+    `held` has the shape (texts, words) and holds zeros and ones. With a word the error rate lies above that of other
+    texts of the same labels, and above that of all texts of the group.
     """
-    texts = np.stack([group.texts for group in groups]).astype(np.float32)
-    errors = np.stack([group.errors for group in groups]).astype(np.float32)
-    with_word, wrong = (np.rint(np.asarray(each @ held)).astype(np.int64) for each in (texts, errors))
-    group, word = np.nonzero(with_word >= MIN_TEXTS)
-    totals = [each.sum(axis=1, dtype=np.int64) for each in (errors, texts)]
-    numbers = enrichment(wrong[group, word], with_word[group, word], totals[0][group], totals[1][group])
-    p = adjusted(numbers.p)
-    kept = np.flatnonzero(p <= LEVEL)
-    kept = kept[np.lexsort((-numbers.low[kept], group[kept]))]
+    found = [_words(held, group) for group in groups]
+    group = np.concatenate([np.full(len(word), i) for i, (word, _) in enumerate(found)])
+    word = np.concatenate([word for word, _ in found])
+    if not len(word):
+        return Found(group, word, found[0][1], np.zeros(0), 0)
+    names = Stratified.__dataclass_fields__
+    numbers = Stratified(*(np.concatenate([getattr(each, name) for _, each in found]) for name in names))
+    p = numbers.adjusted_p
+    kept = np.flatnonzero(numbers.found_at(LEVEL) & np.isfinite(numbers.difference_low))
+    kept = kept[np.lexsort((-numbers.difference_low[kept], group[kept]))]
     return Found(group[kept], word[kept], numbers[kept], p[kept], len(p))
 
 
+def _words(held: csr_matrix, group: Group) -> tuple[NDArray[np.int64], Stratified]:
+    """The words that enough of a group's texts hold, and their texts against the others of the same labels."""
+    label = np.zeros(len(group.texts), dtype=np.int64) if group.label is None else group.label
+    classes = int(label.max(initial=0)) + 1
+    of_label = np.zeros((classes, len(label)), dtype=np.float32)
+    of_label[label, np.arange(len(label))] = 1
+    masks = of_label * group.errors, of_label * group.texts
+    wrong, texts = (np.rint(np.asarray(mask @ held)).astype(np.int64).T for mask in masks)
+    word = np.flatnonzero(texts.sum(axis=1) >= MIN_TEXTS)
+    return word, many(wrong[word], texts[word], *(mask.sum(axis=1, dtype=np.int64) for mask in masks))
+
+
 def build(results: Results) -> Panel | NotApplicable:
-    """Words by lift with its interval, over all texts, by true label and by confusion."""
+    """Words with their error rates, over all texts with the labels fixed, by true label and by confusion."""
     matrix = error_matrix(results)
     if matrix is None:
         return NotApplicable("No run learned, so its errors follow no words.")
     if not matrix.shared.any():
-        return NotApplicable("There are no errors.")
+        return NotApplicable("There are no errors that most runs share." if matrix.wrong.any() else NO_ERRORS)
     known = vocabulary(results)
     names, held = _features(known)
     if not names:
-        return NotApplicable("The test texts hold no words.")
+        return NotApplicable(f"No word stands in {MIN_TEXTS} test texts.")
     whole = np.ones(len(matrix.label), dtype=bool)
-    everything = search(held, [Group("all texts", whole, matrix.shared)])
+    everything = search(held, [Group("all texts", whole, matrix.shared, matrix.label)])
     tables = [_overall(everything, names, held, matrix)] if len(everything.p) else []
     sentences = [_sentence(everything, names)]
     statistics: dict[str, Any] = {"level": LEVEL, "tried": everything.tested}
@@ -109,7 +125,7 @@ def build(results: Results) -> Panel | NotApplicable:
 
 def _plain(found: Found, names: list[tuple[str, str]], i: int) -> dict[str, Any]:
     word, column = names[found.word[i]]
-    return {"word": word, "column": column} | found.numbers.plain(i) | {"adjusted_p": float(found.p[i])}
+    return {"word": word, "column": column} | plain(found.numbers, i) | {"adjusted_p": float(found.p[i])}
 
 
 def by_label(matrix: ErrorMatrix, labels: list[str]) -> list[Group]:
@@ -148,7 +164,7 @@ def _features(known: Vocabulary) -> tuple[list[tuple[str, str]], csr_matrix]:
 def _sentence(found: Found, names: list[tuple[str, str]]) -> str:
     if not len(found.p):
         return (
-            f"No word is over-represented in the errors beyond chance ({found.tested:,} tried, false discovery "
+            f"Within the same label, no word goes with errors beyond chance ({found.tested:,} tried, false discovery "
             f"rate {f.percent(LEVEL, 0)})."
         )
     n = found.numbers
@@ -157,8 +173,8 @@ def _sentence(found: Found, names: list[tuple[str, str]]) -> str:
     others = list(dict.fromkeys(names[i][0] for i in found.word[1:] if names[i][0] != word))[:4]
     text = (
         f"“{word}”{where} goes with errors the most: {f.percent(float(n.rate[0]))} of the "
-        f"{int(n.texts[0]):,} texts with it are errors, {f.ratio(float(n.lift[0]))} the overall rate "
-        f"(95% interval {interval(n, 0)})."
+        f"{int(n.texts[0]):,} texts with it are errors, against {f.percent(float(n.elsewhere[0]))} of other texts with "
+        f"the same labels: {f.signed_points(float(n.difference[0]))} points (95% interval {interval(n, 0)})."
     )
     return text + (f" It is followed by {f.listing([f'“{other}”' for other in others])}." if others else "")
 
@@ -174,22 +190,25 @@ def _row(found: Found, names: list[tuple[str, str]], i: int) -> dict[str, Any]:
     return {"word": word, "column": column} | figures(found.numbers, i) | {"p": float(found.p[i])}
 
 
-def _columns(names: list[tuple[str, str]], rate: str) -> list[Column]:
+def _columns(names: list[tuple[str, str]], rate: str, elsewhere: str) -> list[Column]:
     where = [Column("column", "Where")] if len({column for _, column in names}) > 1 else []
-    return [Column("word", "Word"), *where, *columns("Texts with it", rate), Column("p", "Adjusted p", "p")]
+    return [Column("word", "Word"), *where, *columns("Texts with it", rate, elsewhere), Column("p", "Adjusted p", "p")]
 
 
 def _overall(found: Found, names: list[tuple[str, str]], held: csr_matrix, matrix: ErrorMatrix) -> Table:
     shown = min(SHOWN, len(found.p))
     words = held[:, found.word[:shown]]
-    each = np.asarray(matrix.wrong.astype(np.float32) @ words) / np.maximum(1, found.numbers.texts[:shown])
+    rates = np.asarray(matrix.wrong.astype(np.float32) @ words) / np.maximum(1, found.numbers.texts[:shown])
     rows = [_row(found, names, i) for i in range(shown)]
-    if len(matrix.runs) > 1:
-        rows = [row | {f"r{j}": float(each[j, i]) for j in range(len(matrix.runs))} for i, row in enumerate(rows)]
+    several = len(matrix.methods) > 1
+    if several:
+        own = [rates[method.rows].mean(axis=0) for method in matrix.methods]
+        rows = [row | {f"r{j}": float(rate[i]) for j, rate in enumerate(own)} for i, row in enumerate(rows)]
     more = f" The first {shown} of {len(found.p)}." if shown < len(found.p) else ""
-    runs = " At the right, each run's own error rate on the texts with the word." if len(matrix.runs) > 1 else ""
-    caption = f"Words over-represented in errors, by the lower end of the lift's interval.{more}{runs}"
-    return Table("lift-words", caption, [*_columns(names, "Error rate with it"), *run_columns(matrix)], rows)
+    methods = " At the right, each method's own error rate on the texts with the word." if several else ""
+    caption = f"Words of errors, the labels fixed, by the lower end of the difference's interval.{more}{methods}"
+    of_texts = _columns(names, "Error rate with it", "Without it, same labels")
+    return Table("lift-words", caption, [*of_texts, *method_columns(matrix)], rows)
 
 
 def _grouped(title: str, groups: list[Group], found: Found, names: list[tuple[str, str]]) -> Table:
@@ -197,30 +216,29 @@ def _grouped(title: str, groups: list[Group], found: Found, names: list[tuple[st
     for g, group in enumerate(groups):
         for i in np.flatnonzero(found.group == g)[:SHOWN_PER_GROUP]:
             rows.append({"group": group.name} | _row(found, names, int(i)))
-    grouped = [Column("group", title.capitalize()), *_columns(names, "Share with the error")]
+    grouped = [Column("group", title.capitalize()), *_columns(names, "Share with the error", "Without it")]
     caption = f"The same within each {title}: against other texts of that true label. Up to {SHOWN_PER_GROUP} words."
     return Table(f"lift-words-by-{title.replace(' ', '-')}", caption, grouped, rows)
 
 
 def _chart(found: Found, names: list[tuple[str, str]]) -> Chart:
-    n, shown = found.numbers, min(SHOWN, len(found.p))
+    shown = min(SHOWN, len(found.p))
     parts = 2 if len({column for _, column in names}) > 1 else 1
     words = [" · ".join(names[found.word[i]][:parts]) for i in range(shown)]
-    tooltip = chart.tips(
-        name="word", value=("lift", ".2f"), low=("from", ".2f"), high=("to", ".2f"), texts=("texts with it", ",")
-    )
-    axis = {"x_title": "error rate over that of all texts", "reference": 1.0, "tooltip": tooltip}
-    title = "Words that go with errors"
-    return intervals("lift-words", title, "Lift of each word with its 95% interval.", words, n, n.lift, 1.0, **axis)
+    description = "How many points more errors the texts with each word have than others of their labels."
+    return differences("lift-words", "Words that go with errors, labels fixed", description, words, found.numbers)
 
 
 def _notes(matrix: ErrorMatrix) -> list[str]:
     return [
         matrix.whose,
         f"Words: runs of letters, digits and underscores (\\w+), lower-cased, in at least {MIN_TEXTS} of the texts "
-        "compared; each counts once per text. Lift: the error rate of the texts with the word over that of all texts "
-        "compared.",
-        "One-sided Fisher tests; p values adjusted after Benjamini and Hochberg over all words of a table, shown up to "
-        f"{LEVEL:g}. Over all texts, a word of the harder labels rises with them; the tables by label and by "
-        "confusion hold the true label fixed. A word that goes with errors need not cause them.",
+        "compared; each counts once per text. The texts with a word are compared with the others label by label "
+        "(Mantel and Haenszel), so that a word of the harder labels does not rise with them.",
+        "p values are one-sided and adjusted after Benjamini and Hochberg over all words of a table, shown up to "
+        f"{LEVEL:g} where the error rate also lies above that of all texts. A word that goes with errors need not "
+        "cause them.",
     ]
+
+
+NO_ERRORS = "There are no errors."

@@ -11,136 +11,196 @@ from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.matrices import matrix
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
-from thriftune.analysis.findings.decision import decide
-from thriftune.analysis.findings.runs import cells, comparable
-from thriftune.results.scores import Scores
+from thriftune.analysis.findings.errors import hard_labels
+from thriftune.analysis.findings.runs import Cell, cells, depends
+from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.store import Results
 
 TITLE = "Labels of errors"
-QUESTION = "On which labels do the runs err, and what do they predict instead?"
+QUESTION = "On which labels do the methods err, and what do they predict instead?"
 
-LABELS_SHOWN = 15
-"""Those with the most errors."""
-BY = ("true", "predicted")
+LABELS_SHOWN = 20
+LABELS_DRAWN = 15
 METHODS = 16
-"""Columns of the matrices: the methods that scored highest."""
-
-
-def build(results: Results) -> Panel | NotApplicable:
-    """The errors of every method, by true and by predicted label."""
-    methods = _wrong(results)
-    if not methods:
-        return NotApplicable("No run made an error on the test texts.")
-    tables, charts = [], []
-    for by in BY:
-        labels = _shown(results.labels, methods, by)
-        tables.append(_table(labels, results.labels, methods, by))
-        charts.append(_chart(labels, results.labels, methods, by))
-    notes = []
-    if len(results.labels) > LABELS_SHOWN:
-        notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
-    return Panel([*_rates(results), *_predicted(results, methods)], tables, charts, notes, open_charts=1)
+"""Rows and columns of the matrices."""
+LISTED = 6
+"""Labels whose rates a sentence lists."""
+FEWEST = 10
+"""Errors; with fewer, shares of them say next to nothing."""
+WORTH, PREFERRED = 0.1, 1.2
+"""A label is named where so large a share of the errors is given it, and so many times what an even share would be."""
+NAMED = 4
+"""Labels that the sentence on predictions names."""
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """A method's errors, its seeds added up, by true and by predicted label in label order."""
+    """The predictions of a method, its seeds together."""
 
     name: str
-    true: list[int]
-    predicted: list[int]
+    seeds: int
+    confusion: Ints
+    """Texts by true and by predicted label, summed over the seeds: (labels, labels)."""
 
-    def by(self, what: str) -> list[int]:
-        """By true or by predicted label."""
-        return self.true if what == "true" else self.predicted
+    def counts(self, by: str) -> Ints:
+        """Errors by true or by predicted label, shape (labels,)."""
+        return np.asarray(self.confusion.sum(axis=1 if by == "true" else 0) - np.diag(self.confusion))
 
-
-def _wrong(results: Results) -> list[Wrong]:
-    """The methods that made an error, the best first; where no method learned, all in the study's order."""
-    ranked = [each.cell for each in decide(results).standings] or cells(results.done)
-    out = []
-    for cell in ranked:
-        tests = [run.test for run in cell.runs if run.test is not None]
-        true, predicted = ([sum(each) for each in zip(*(counts(t, by) for t in tests), strict=True)] for by in BY)
-        if sum(true):
-            out.append(Wrong(cell.name, true, predicted))
-    return out
+    @property
+    def errors(self) -> int:
+        """Of all seeds."""
+        return int(self.counts("true").sum())
 
 
-def _rates(results: Results) -> list[str]:
-    """Error rates of the labels, highest first, as means over the fine-tuned runs that learned."""
-    scores = [run.test for run in comparable(results) if run.test]
-    if not scores:
+def build(results: Results) -> Panel | NotApplicable:
+    """The error rate of every method by true label, and its errors by predicted label."""
+    every = [_wrong(cell) for cell in cells(run for run in results.done if depends(run))]
+    wrong = [each for each in every if each.errors]
+    if not every:
+        return NotApplicable("No run learned, so its errors follow no label.")
+    if not wrong:
+        return NotApplicable("No run made an error on the test texts.")
+    shown = _shown(len(results.labels), wrong)
+    tables = [_rates(results.labels, shown, wrong), _given(results.labels, shown, wrong)]
+    charts = [_chart(results.labels, shown, wrong, by) for by in ("true", "predicted")]
+    notes = []
+    if len(shown) < len(results.labels):
+        notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
+    return Panel([*_hardest(results), *_predicted(results.labels, wrong)], tables, charts, notes)
+
+
+def _wrong(cell: Cell) -> Wrong:
+    confusions = [np.array(run.test.confusion, dtype=np.int64) for run in cell.runs if run.test is not None]
+    return Wrong(cell.name, len(confusions), np.sum(confusions, axis=0))
+
+
+def _shown(labels: int, wrong: list[Wrong]) -> list[int]:
+    """Ids of the labels with the most errors, in label order."""
+    totals = np.sum([each.counts("true") for each in wrong], axis=0)
+    return sorted(int(i) for i in np.argsort(-totals, kind="stable")[:LABELS_SHOWN]) if labels else []
+
+
+def _hardest(results: Results) -> list[str]:
+    """Labels far harder than the others, or that there are none; error rates are means over the methods."""
+    found = hard_labels.label_errors(results)
+    if not any(each.rate for each in found):
         return []
-    means = {
-        label: float(np.mean([1 - test.per_class[label].recall for test in scores]))
-        for i, label in enumerate(results.labels)
-        if sum(scores[0].confusion[i])
-    }
-    ranked = sorted(means, key=lambda label: -means[label])
-    parts = [f"{label} {f.percent(means[label])}" for label in ranked]
-    whose = "" if len(scores) == 1 else ", mean of the runs that learned"
-    return [f"Error rate by true label{whose}: {f.listing(parts)}."]
+    hard = hard_labels.sentences(results)
+    if len(found) <= 2 and hard:
+        return hard
+    if len(found) <= LISTED:
+        rates = f"Error rate by true label: {f.listing([f'{each.label} {f.percent(each.rate)}' for each in found])}."
+    else:
+        first, last = found[0], found[-1]
+        rates = f"Error rates of the {len(found)} labels lie between {f.percent(last.rate)} ({last.label}) and "
+        rates += f"{f.percent(first.rate)} ({first.label})."
+    if hard:
+        return [*hard, rates] if len(found) <= LISTED else hard
+    return [f"No label is far harder than the others beyond chance. {rates}"]
 
 
-def counts(scores: Scores, by: str) -> list[int]:
-    """Errors by true or by predicted label, in label order."""
-    matrix = scores.confusion if by == "true" else [list(column) for column in zip(*scores.confusion, strict=True)]
-    return [sum(row) - row[i] for i, row in enumerate(matrix)]
+def _predicted(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """What is predicted instead: the most frequent confusion, and the label that is given by mistake most often."""
+    enough = [each for each in wrong if each.errors >= FEWEST * each.seeds]
+    if not enough or len(labels) == 2:
+        return []
+    return [*_confusion(labels, enough), *_given_most(labels, enough)]
 
 
-def _shown(labels: list[str], methods: list[Wrong], by: str) -> list[str]:
-    """The labels with the most errors, the most first."""
-    totals = [sum(each) for each in zip(*(method.by(by) for method in methods), strict=True)]
-    top = sorted(range(len(labels)), key=lambda i: -totals[i])[:LABELS_SHOWN]
-    return [labels[i] for i in top]
+def _confusion(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """The two labels that are confused in the most texts, averaged over the methods."""
+    whole = np.sum([each.confusion / each.seeds for each in wrong], axis=0) / len(wrong)
+    texts = whole.sum(axis=1)
+    np.fill_diagonal(whole, 0)
+    true, predicted = np.unravel_index(int(whole.argmax()), whole.shape)
+    if whole.max() < FEWEST / 2:
+        return []
+    what = f"{f.share(float(whole.max() / texts[true]))} of the texts labelled {labels[true]} are taken for "
+    average = ", on average over the methods" if len(wrong) > 1 else ""
+    return [f"The most frequent confusion: {what}{labels[predicted]}{average}."]
 
 
-def _predicted(results: Results, methods: list[Wrong]) -> list[str]:
-    """The label that the errors of most methods are given, and those of the others."""
-    able = {cell.name for cell in cells(comparable(results))}
-    tops: dict[str, list[str]] = {}
-    for method in methods:
-        if method.name in able:
-            label = results.labels[max(range(len(method.predicted)), key=lambda i: method.predicted[i])]
-            tops.setdefault(label, []).append(method.name)
+def _given_most(labels: list[str], wrong: list[Wrong]) -> list[str]:
+    """The label that most errors are given, method by method; of a method whose errors prefer none nothing is said."""
+    tops: dict[str, list[tuple[str, float]]] = {}
+    for each in wrong:
+        numbers = each.counts("predicted")
+        share = float(numbers.max() / numbers.sum())
+        if share >= max(WORTH, PREFERRED / len(labels)):
+            tops.setdefault(labels[int(numbers.argmax())], []).append((each.name, share))
     if not tops:
         return []
-    if len(tops) == 1:
-        return [f"Errors are most often predictions of {next(iter(tops))}, with every method that learned."]
-    parts = [f"{label} ({f.listing(names, 4)})" for label, names in tops.items()]
-    return [f"Errors are most often predictions of {f.listing(parts)}."]
+    if len(tops) == 1 and sum(map(len, tops.values())) == len(wrong):
+        ((label, found),) = tops.items()
+        span = f.percent_range(min(share for _, share in found), max(share for _, share in found), 0)
+        who, whose = (f"{found[0][0]} gives", "its") if len(found) == 1 else ("All methods give", "their")
+        return [f"{who} {label} by mistake most often: {span} of {whose} errors."]
+    most = sorted(tops, key=lambda label: -len(tops[label]))
+    parts = [f"{label} ({_shares(tops[label])})" for label in most]
+    return [f"Labels given by mistake most often, as shares of a method's errors: {f.listing(parts, NAMED)}."]
 
 
-def _table(labels: list[str], known: list[str], methods: list[Wrong], by: str) -> Table:
-    columns = [Column("method", "Method"), Column("errors", "Errors", "int"), *numbered(labels, "percent", "l")]
+def _shares(found: list[tuple[str, float]]) -> str:
+    return f.listing([f"{name} {f.percent(share, 0)}" for name, share in found], NAMED)
+
+
+def _columns(labels: list[str], shown: list[int], wrong: list[Wrong]) -> list[Column]:
+    seeds = [Column("seeds", "Seeds", "int")] if any(each.seeds > 1 for each in wrong) else []
+    errors = Column("errors", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
+    return [Column("method", "Method"), *seeds, errors, *numbered([labels[i] for i in shown], "percent", "l")]
+
+
+def _row(each: Wrong) -> dict[str, Any]:
+    whole = each.errors % each.seeds == 0
+    return {
+        "method": each.name,
+        "seeds": each.seeds,
+        "errors": each.errors // each.seeds if whole else each.errors / each.seeds,
+    }
+
+
+def _rates(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
     rows = []
-    for method in methods:
-        numbers = dict(zip(known, method.by(by), strict=True))
-        row: dict[str, Any] = {"method": method.name, "errors": sum(numbers.values())}
-        rows.append(row | {f"l{i}": numbers[label] / row["errors"] for i, label in enumerate(labels)})
-    return Table(f"errors-by-{by}", f"Share of each method's errors by {by} label.", columns, rows)
+    for each in wrong:
+        row, numbers, texts = _row(each), each.counts("true"), each.confusion.sum(axis=1)
+        for place, i in enumerate(shown):
+            row |= {f"l{place}": numbers[i] / texts[i]} if texts[i] else {f"l{place}_reason": "no test texts"}
+        rows.append(row)
+    caption = "Each method's error rate on the texts of each label."
+    return Table("errors-by-true", caption, _columns(labels, shown, wrong), rows)
 
 
-def _chart(labels: list[str], known: list[str], methods: list[Wrong], by: str) -> Chart:
+def _given(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
     rows = []
-    for method in methods[:METHODS]:
-        numbers = dict(zip(known, method.by(by), strict=True))
-        total = sum(numbers.values())
-        rows += [
-            {
-                "name": label,
-                "column": method.name,
-                "share": chart.short(numbers[label] / total),
-                "text": f.percent(numbers[label] / total, 0),
-                "count": numbers[label],
-            }
-            for label in labels
-        ]
+    for each in wrong:
+        numbers = each.counts("predicted")
+        rows.append(_row(each) | {f"l{place}": numbers[i] / each.errors for place, i in enumerate(shown)})
+    caption = "The labels that each method gave by mistake, as shares of its errors."
+    return Table("errors-by-predicted", caption, _columns(labels, shown, wrong), rows)
+
+
+def _chart(labels: list[str], shown: list[int], wrong: list[Wrong], by: str) -> Chart:
+    order = sorted(shown, key=lambda i: -sum(int(each.counts(by)[i]) for each in wrong))[:LABELS_DRAWN]
+    rows = [
+        {
+            "name": labels[i],
+            "column": each.name,
+            "share": chart.short(each.counts(by)[i] / each.errors),
+            "text": f.percent(each.counts(by)[i] / each.errors, 0),
+            "count": int(each.counts(by)[i]),
+        }
+        for each in wrong[:METHODS]
+        for i in order
+    ]
     tooltip = chart.tips(
         column="method", name=f"{by} label", share=("share of its errors", ".1%"), count=("errors", ",")
     )
-    across = [method.name for method in methods[:METHODS]]
-    spec = matrix(rows, down=labels, across=across, tooltip=tooltip, fitted=True)
-    description = f"Matrix: the share of each method's errors by {by} label, the most frequent first; darker is more."
+    across = [each.name for each in wrong[:METHODS]]
+    spec = matrix(rows, down=[labels[i] for i in order], across=across, tooltip=tooltip)
+    description = (
+        f"Matrix: the share of each method's errors by {by} label, the most frequent first; the stronger the colour, "
+        "the more."
+    )
+    if len(wrong) > METHODS:
+        description += f" {len(wrong) - METHODS} methods are left out."
     return Chart(f"errors-by-{by}", f"Errors by {by} label", description, spec)

@@ -14,6 +14,7 @@ from thriftune.analysis.display.matrices import matrix
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.errors.overlap import KINDS, Kind, Overlap, overlap, sentences
+from thriftune.analysis.findings.runs import errors
 from thriftune.results.store import Results
 
 TITLE = "Overlap of errors"
@@ -31,6 +32,8 @@ def build(results: Results) -> Panel | NotApplicable:
     found = overlap(results)
     if found is None:
         return NotApplicable("Fewer than two fine-tuned runs learned.")
+    if all(run.test is None or not errors(run.test) for run in found.runs):
+        return NotApplicable("No run that learned made an error.")
     kinds = [kind for kind in KINDS if found.pairs(kind)]
     tables = [_summary(found, kinds), _table(found)]
     notes = [
@@ -107,10 +110,10 @@ def _chart(results: Results, found: Overlap) -> Chart | None:
     if len(names) < 2:
         return None
     tooltip = chart.tips(name="method", column="and", share=("only one of the two is right", ".1%"), pair="of")
-    spec = matrix(rows, down=names, across=names, tooltip=tooltip, fitted=True)
+    spec = matrix(rows, down=names, across=names, tooltip=tooltip)
     description = (
         "Matrix: the share of test texts that exactly one of two methods got right, the best method first; on the "
-        "diagonal two seeds of one method, where there are several. Darker is more."
+        "diagonal two seeds of one method, where there are several. The stronger the colour, the more."
     )
     if left := sum(bool(runs) for runs in methods.values()) - len(names):
         description += f" {left} methods that scored lower are left out."

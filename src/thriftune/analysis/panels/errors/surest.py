@@ -37,7 +37,7 @@ def build(results: Results) -> Panel | NotApplicable:
     order = np.argsort(-mean, kind="stable")[:SHOWN]
     order = order[mean[order] > 0]
     if not len(order):
-        return NotApplicable("There are no errors.")
+        return NotApplicable("No wrong label leads the true one on any text.")
     rows = [_row(results, matrix, int(i), float(mean[i])) for i in order]
     columns = [
         *numbered(results.study.profile.text_columns, "text", "t"),
@@ -82,7 +82,11 @@ def _cut(text: str) -> str:
 def _sentence(matrix: ErrorMatrix, mean: Floats) -> str:
     certain = int((mean > CERTAIN).sum())
     how = "" if len(matrix.runs) == 1 else f"on average over the {len(matrix.runs)} runs, "
-    texts = f"{f.plural(certain, 'text')} of {len(mean):,}" if certain else "no text"
-    verb = "has" if certain <= 1 else "have"
-    text = f"{how}{texts} {verb} a wrong label that leads the true one by more than {CERTAIN}"
-    return f"{text[0].upper()}{text[1:]}; the widest lead is {float(mean.max()):.2f}."
+    widest = f"the widest lead is {float(mean.max()):.2f}"
+    if not certain:
+        text = f"{how}no wrong label leads the true one by more than {CERTAIN}; {widest}."
+    else:
+        verb = "has" if certain == 1 else "have"
+        texts = f"{f.plural(certain, 'text')} of {len(mean):,}"
+        text = f"{how}{texts} {verb} a wrong label that leads the true one by more than {CERTAIN}; {widest}."
+    return f"{text[0].upper()}{text[1:]}"

@@ -10,6 +10,7 @@ from thriftune.analysis.display.class_views import confusion, error_rates, score
 from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.groups import cell_interval, interval
 from thriftune.analysis.findings.runs import (
@@ -33,6 +34,7 @@ COLUMNS = [
     Column("accuracy", "Accuracy", "percent", higher_is_better=True),
     Column("interval", "95% interval"),
     Column("macro_f1", "Macro F1", "percent", higher_is_better=True),
+    Column("macro_f1_interval", "95% interval"),
     Column("loss", "Loss", "number", higher_is_better=False),
     Column("errors", "Errors", "int", higher_is_better=False),
     Column("validation", "Validation accuracy", "percent", higher_is_better=True),
@@ -47,7 +49,8 @@ def build(results: Results) -> Panel | NotApplicable:
     """Error rates by class and method, scores with intervals, scores by class, and confusion matrices."""
     if not results.done:
         return NotApplicable("No run has test scores.")
-    of_runs = Table("results", "Scores on the test texts.", COLUMNS, [_row(results, run) for run in results.runs])
+    rows = [_row(results, run) | macro_f1_interval(results, run) for run in results.runs]
+    of_runs = Table("results", "Scores on the test texts.", COLUMNS, rows)
     tables = [by_method(of_runs, results.runs, SPREADS, lambda cell: _interval(results, cell))]
     if len(tables[0].rows) < len(of_runs.rows):
         tables.append(replace(of_runs, name="runs", caption="Every run."))
@@ -56,17 +59,20 @@ def build(results: Results) -> Panel | NotApplicable:
     listed = classes.fitting(classes.LISTED, len(shown))
     tables += [scores_table(i, cell, listed) for i, cell in enumerate(shown)]
     drawn = classes.confusable(len(shown))
-    charts = there([error_rates(results, methods)])
+    learnt = [each.cell for each in decide(results).standings if each.place != "not learned"]
+    charts = there([error_rates(results, learnt or methods)])
     charts += [confusion(i, cell, results.labels, drawn) for i, cell in enumerate(shown)]
     return Panel(_sentences(results), tables, charts, _notes(results, len(methods) - len(shown)), open_charts=1)
 
 
 def _notes(results: Results, left: int) -> list[str]:
+    few = no_macro_f1_interval(results)
     notes = [
         "Intervals are Wilson's (1927), for the accuracy on other texts of the same kind; of several seeds from the "
-        "lowest to the highest end. They do not cover another seed's training.",
+        "lowest to the highest end. They do not cover another seed's training. Macro F1's are normal on the logit, "
+        "over texts and seeds.",
         "Loss is the mean cross-entropy in nats: 0 is certain and right. Macro F1 is the mean of the classes' F1, so "
-        "that every class counts alike.",
+        "that every class counts alike." + (f" It has no interval: {few}." if few else ""),
     ]
     if left > 0:
         notes.append(f"Tables and matrices of classes: the {DRAWN} methods that scored highest, of {DRAWN + left}.")
@@ -78,7 +84,7 @@ def _notes(results: Results, left: int) -> list[str]:
 def _interval(results: Results, cell: Cell) -> dict[str, Any]:
     if not any(run.test for run in cell.runs):
         return {}
-    return {"interval": f.percent_range(*cell_interval(results, cell))}
+    return {"interval": f.percent_range(*cell_interval(results, cell))} | macro_f1_interval(results, *cell.runs)
 
 
 def _row(results: Results, run: RunRecord) -> dict[str, Any]:

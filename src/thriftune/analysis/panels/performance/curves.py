@@ -12,9 +12,10 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.colours import colours
+from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings import ended
-from thriftune.analysis.findings.runs import Cell, cells
+from thriftune.analysis.findings.runs import Cell, cells, depends
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.record import RunRecord
@@ -28,6 +29,7 @@ FEWEST_POINTS = 20
 """Steps of a run are averaged down to so many points before they are drawn."""
 MARKS = 4_000
 """Points of all lines of one chart."""
+SPREADS = {"gain": ("Over seeds", lambda low, high: f"{f.signed_points(low)} to {f.signed_points(high)}")}
 MULTIPLES = 16
 """Methods with a chart of their own."""
 LOOKS = 40
@@ -49,7 +51,8 @@ def build(results: Results) -> Panel | NotApplicable:
     accuracy, loss = (multiples(results, histories, what) for what in ("accuracy", "loss"))
     charts = [*accuracy, *loss, *there([_rates(results, histories)])]
     training = trained(results)
-    tables = [*([ended.table(training)] if training.runs else []), _epochs(histories)]
+    endings = [by_method(ended.table(training), [each.run for each in training.runs], SPREADS)] if training.runs else []
+    tables = [*endings, _epochs(histories)]
     if any(run.search for run in results.runs):
         tables.append(_search(results.runs))
     notes = [
@@ -65,30 +68,41 @@ def build(results: Results) -> Panel | NotApplicable:
 
 
 def _sentences(histories: list[History], training: Found) -> list[str]:
-    rising, last = [], []
-    for run, _, epochs in histories:
-        losses = [(p.validation_loss, p.epoch) for p in epochs if p.validation_loss is not None]
-        if len(losses) < 2:
+    losses = {
+        run.run_id: [(p.validation_loss, p.epoch) for p in epochs if p.validation_loss is not None]
+        for run, _, epochs in histories
+    }
+    rising: dict[bool, list[str]] = {True: [], False: []}
+    last: dict[bool, list[str]] = {True: [], False: []}
+    methods = cells(run for run, _, _ in histories if len(losses[run.run_id]) > 1)
+    for cell in methods:
+        rises = {run.run_id: losses[run.run_id][-1][0] - min(losses[run.run_id])[0] for run in cell.runs}
+        risen = [run for run in cell.runs if rises[run.run_id] > 0]
+        better = any(_improving(training, run) for run in cell.runs)
+        if not risen:
+            last[better].append(cell.name)
             continue
-        best = min(losses)
-        if best[0] < losses[-1][0]:
-            rising.append((run, f"{run.name} (+{f.number(losses[-1][0] - best[0])} since epoch {f.epochs(best[1])})"))
+        least, most = (f.number(each(rises[run.run_id] for run in risen)) for each in (min, max))
+        by = f"+{least}" if least == most else f"+{least} to +{most}"
+        if len(cell.runs) == 1:
+            by += f" since epoch {f.epochs(min(losses[risen[0].run_id])[1])}"
         else:
-            last.append((run, run.name))
+            by += f" in {len(risen)} of {len(cell.runs)} seeds"
+        rising[better].append(f"{cell.name} ({by})")
     out = []
     for better, text in (
         (False, "Validation loss rose again before the end, a sign of overfitting: {}."),
         (True, "Validation loss rose again before the end, though accuracy still improved: {}."),
     ):
-        if names := [name for run, name in rising if _improving(training, run) == better]:
-            out.append(text.format(f.listing(names)))
+        if rising[better]:
+            out.append(text.format(f.listing(rising[better])))
     for better, text in (
         (False, "Validation loss was lowest at the end of training {}."),
         (True, "Validation loss was lowest at the end of training {}: more epochs might help."),
     ):
-        if names := [name for run, name in last if _improving(training, run) == better]:
-            every = len(names) == len(last) > 1 and not rising
-            out.append(text.format(f"in all {len(names)} runs" if every else f"for {f.listing(names)}"))
+        if names := last[better]:
+            every = len(names) == len(methods) > 1
+            out.append(text.format(f"with all {len(names)} methods" if every else f"with {f.listing(names)}"))
     return out or ["Too few epochs to say how the validation loss moved."]
 
 
@@ -110,7 +124,10 @@ def multiples(results: Results, histories: list[History], what: str) -> list[Cha
     known = [point for of_run in lines.values() for points in of_run.values() for point in points]
     if not any(point.split == "validation" for point in known):
         return []
-    ends = [[min(values), max(values)] for values in ([p.x for p in known], [p.y for p in known])]
+    framed = [
+        point for point in known if depends(point.run)
+    ] or known  # one that did not learn would flatten the others
+    ends = [[min(values), max(values)] for values in ([p.x for p in framed], [p.y for p in framed])]
     hues = colours(results)
     charts = []
     for i, cell in enumerate(cells(run for run, _, _ in histories)):

@@ -11,16 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-import typer
 from tests.study.small_study import write_pairs
 from tests.use.trained import study
 from typer.testing import CliRunner
 
-from thriftune.errors import InputError
-from thriftune.use.commands import register
-
-app = typer.Typer(rich_markup_mode=None)
-register(app)
+from thriftune.cli.entry import app
 
 
 def test_predict_and_evaluate(tmp_path: Path) -> None:
@@ -39,7 +34,7 @@ def test_predict_and_evaluate(tmp_path: Path) -> None:
     assert json.loads(scored.stdout)["rows"] == 40
     assert "Precision" in runner.invoke(app, ["evaluate", source, str(out)]).stdout
     refused = runner.invoke(app, ["predict", source, str(path), "--out", str(path)])
-    assert isinstance(refused.exception, InputError)
+    assert refused.exit_code == 2
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
@@ -51,7 +46,7 @@ def test_help_ends_in_examples(command: str) -> None:
 @pytest.mark.slow
 def test_killed_at_random_ten_times(tmp_path: Path) -> None:
     path, out = write_pairs(tmp_path / "pairs.csv", 30_000), tmp_path / "out.csv"
-    command = [sys.executable, "-m", "tests.use.command", "predict", f"{study().store.path}:tfidf"]
+    command = [sys.executable, "-m", "thriftune", "predict", f"{study().store.path}:tfidf"]
     command += [str(path), "--out", str(out)]
     started = time.monotonic()
     subprocess.run(command, check=True, capture_output=True)
