@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.sparse import csr_matrix
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from thriftune.analysis.statistics.stratified import _exact, by_label, stratified
+from thriftune.analysis.statistics.stratified import _exact, by_label, design_effects, for_groups, stratified
 
 
 def data(seed: int, texts: int = 2000, labels: int = 4, groups: int = 6) -> tuple[np.ndarray, ...]:
@@ -117,3 +118,46 @@ def test_a_true_effect_is_found_beside_the_labels() -> None:
         hits.append(found.found[0])
         assert found.difference_low[0] < found.difference[0] < found.difference_high[0]
     assert np.mean(hits) >= 0.9
+
+
+def grouped(seed: int, groups: int = 300, size: int = 6) -> tuple[np.ndarray, ...]:
+    """Groups that share words and errors: masks (words, texts), wrong, label, group."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(groups), size)
+    label = rng.integers(0, 3, groups * size)
+    masks = np.repeat(rng.random((30, groups)) < 0.1, size, axis=1)
+    hard = np.repeat(rng.normal(0, 1.5, groups), size)
+    wrong = rng.random(groups * size) < 1 / (1 + np.exp(1.5 - 0.5 * label - hard))
+    return masks, wrong, label, group
+
+
+def test_it_is_the_sum_over_groups() -> None:
+    masks, wrong, label, group = grouped(0, groups=40)
+    x = masks[0].astype(float)
+    means, rates = (np.array([values[label == k].mean() for k in range(3)]) for values in (x, wrong))
+    parts = (x - means[label]) * (wrong - rates[label])
+    expected = sum(parts[group == g].sum() ** 2 for g in range(40)) / (parts**2).sum()
+    for held in (masks.T, csr_matrix(masks.T.astype(np.float32))):
+        assert design_effects(held, wrong, label, group)[0] == pytest.approx(max(1, expected))
+
+
+def test_single_texts_change_nothing() -> None:
+    masks, wrong, label, _ = grouped(1)
+    assert design_effects(masks.T, wrong, label, np.arange(len(label))) == pytest.approx(1)
+    numbers = stratified(*by_label(masks, wrong, label, 3))
+    same = for_groups(numbers, np.ones(30), 10**9)
+    assert same.p == pytest.approx(numbers.p, rel=1e-6)
+    assert same.difference_low == pytest.approx(numbers.difference_low)
+
+
+def test_words_of_a_group_are_no_finding() -> None:
+    """Without regard to groups most studies report a word that has nothing to do with errors."""
+    alone, together = [], []
+    for seed in range(40):
+        masks, wrong, label, group = grouped(10 + seed)
+        numbers = stratified(*by_label(masks, wrong, label, 3))
+        alone.append(numbers.found_at(0.05).any())
+        effects = design_effects(masks.T, wrong, label, group)
+        together.append(for_groups(numbers, effects, 300).found_at(0.05).any())
+    assert np.mean(alone) > 0.5
+    assert np.mean(together) <= 0.15

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.enrichment import adjusted
+from thriftune.analysis.statistics.inference import Ints
 
 LEVEL = 0.05
 ROOM = 5.0
@@ -177,3 +179,46 @@ def _exact(errors: float, n: NDArray[np.int64], m: NDArray[np.int64], whole: NDA
 
 def _log_choose(total: Any, chosen: Any) -> Floats:
     return np.asarray(gammaln(total + 1) - gammaln(chosen + 1) - gammaln(total - chosen + 1))
+
+
+def design_effects(held: Any, wrong: NDArray[np.bool_], label: Ints, groups: Ints) -> Floats:
+    """How many times the variance of each column's excess of errors is that of unrelated texts, at least 1.
+
+    Texts of one group (one premise, one author) are right or wrong together and hold the same words. The variance is
+    that of a sum over groups that are drawn at random (Liang and Zeger, 1986).
+
+    `held` has shape (texts, columns), dense or sparse, zeros and ones; `wrong`, `label` and `groups` (texts,), labels
+    and groups from 0. The excess is the sum of (x - the label's mean x) times (error - the label's error rate).
+    """
+    texts, classes = len(label), int(label.max(initial=0)) + 1
+    x = csr_matrix(held, dtype=np.float64)
+    of_label = csr_matrix((np.ones(texts), (np.arange(texts), label)), shape=(texts, classes))
+    support = np.maximum(np.asarray(of_label.sum(axis=0)).ravel(), 1)
+    means = np.asarray((of_label.T @ x).todense()) / support[:, None]
+    left = wrong - (of_label.T @ wrong / support)[label]
+
+    def variance(rows: csr_matrix) -> Floats:
+        """Of sums over the rows of texts: the squares of what the texts with x have, less what their labels have."""
+        mine, labels = rows @ x.multiply(left[:, None]).tocsr(), rows @ of_label.multiply(left[:, None]).tocsr()
+        across = np.asarray((labels.T @ mine).todense())
+        square = np.asarray((labels.T @ labels).todense())
+        own = np.asarray(mine.multiply(mine).sum(axis=0)).ravel()
+        return np.asarray(own - 2 * (means * across).sum(axis=0) + (means * (square @ means)).sum(axis=0))
+
+    together = csr_matrix((np.ones(texts), (groups, np.arange(texts))))
+    alone = csr_matrix((np.ones(texts), (np.arange(texts), np.arange(texts))))
+    plain = variance(alone)
+    return np.maximum(1.0, np.divide(variance(together), plain, out=np.ones(len(plain)), where=plain > 1e-12))
+
+
+def for_groups(numbers: Stratified, effects: Floats, groups: int) -> Stratified:
+    """The comparisons with p values (Student's t on the groups less one) and intervals as wide as groups make them."""
+    stretch = np.sqrt(effects)
+    z = stats.norm.isf(np.clip(numbers.p, 1e-300, 1.0))
+    p = np.where(z > 0, np.maximum(numbers.p, stats.t.sf(z / stretch, max(1, groups - 1))), numbers.p)
+    low = numbers.difference - (numbers.difference - numbers.difference_low) * stretch
+    high = numbers.difference + (numbers.difference_high - numbers.difference) * stretch
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds_low = numbers.odds_ratio * (numbers.odds_low / numbers.odds_ratio) ** stretch
+        odds_high = numbers.odds_ratio * (numbers.odds_high / numbers.odds_ratio) ** stretch
+    return replace(numbers, p=p, difference_low=low, difference_high=high, odds_low=odds_low, odds_high=odds_high)

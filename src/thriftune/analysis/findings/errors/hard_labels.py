@@ -10,6 +10,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.analysis.findings.errors.error_matrix import Mask, error_matrix
+from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.clustered import accuracy
@@ -51,7 +52,7 @@ def label_errors(results: Results) -> list[LabelErrors]:
     if matrix is None:
         return []
     wrong = np.mean([matrix.wrong[method.rows].mean(axis=0) for method in matrix.methods], axis=0)
-    groups = _groups(results)
+    groups = groups_of(results)
     present = [i for i in range(len(results.labels)) if (matrix.label == i).any()]
     limit = NormalDist().inv_cdf(1 - (1 - LEVEL) / max(1, len(present)))
     out = []
@@ -95,10 +96,6 @@ class _Rate:
         rates = [(each.rate * each.effective + 1) / (each.effective + 2) for each in (self, other)]
         variance = sum(p * (1 - p) / (each.effective + 2) for p, each in zip(rates, (self, other), strict=True))
         return (rates[0] - rates[1]) / math.sqrt(variance)
-
-
-def _groups(results: Results) -> Ints | None:
-    return None
 
 
 def sentences(results: Results) -> list[str]:

@@ -12,7 +12,8 @@ from thriftune.analysis.findings.errors.error_matrix import Mask
 from thriftune.analysis.findings.errors.properties import LABEL, Part
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.enrichment import LEVEL
-from thriftune.analysis.statistics.stratified import Stratified, by_label, many, stratified
+from thriftune.analysis.statistics.inference import Ints
+from thriftune.analysis.statistics.stratified import Stratified, by_label, design_effects, for_groups, many, stratified
 
 MIN_TEXTS = 30
 """Smaller groups are not looked at."""
@@ -46,6 +47,7 @@ class _Texts:
     wrong: Mask
     label: NDArray[np.int64]
     classes: int
+    groups: Ints | None
 
     def all(self, left: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Errors and texts of all that are left, by label."""
@@ -68,18 +70,28 @@ class _Texts:
 
     def compared(self, left: Mask, i: NDArray[np.int64], j: NDArray[np.int64]) -> Stratified:
         """Intersections of two parts (a part itself where both are the same) against all that are left."""
-        return many(*self.pairs(left, i, j), *self.all(left))
+        numbers = many(*self.pairs(left, i, j), *self.all(left))
+        if self.groups is None:
+            return numbers
+        effects, near = np.ones(len(i)), np.flatnonzero(numbers.p <= LEVEL)  # the others are no finding either way
+        if len(near):
+            held = (self.masks[i[near]] * self.masks[j[near]])[:, left].T
+            own = np.unique(self.groups[left], return_inverse=True)[1]
+            effects[near] = design_effects(held, self.wrong[left], self.label[left], own)
+        return for_groups(numbers, effects, int(self.groups.max()) + 1)
 
 
-def search(found: list[Part], wrong: Mask, label: NDArray[np.int64], classes: int) -> tuple[list[Slice], int]:
+def search(
+    found: list[Part], wrong: Mask, label: NDArray[np.int64], classes: int, groups: Ints | None = None
+) -> tuple[list[Slice], int]:
     """Slices with more errors than their labels explain, the clearest first, and how many candidates there were.
 
     A candidate is a part or the intersection of two parts of different properties; an intersection has to beat both
     of its parts as well. Findings are those at a false discovery rate of `LEVEL` whose rate lies above that of all
     texts. The one with the highest lower end of the difference is taken, its texts are left out, and the others are
-    compared again: a slice is never a mere echo of one found before.
+    compared again: a slice is never a mere echo of one found before. `groups` says which texts belong together.
     """
-    texts = _Texts(np.stack([part.texts for part in found]).astype(np.float32), wrong, label, classes)
+    texts = _Texts(np.stack([part.texts for part in found]).astype(np.float32), wrong, label, classes, groups)
     left = np.ones(len(wrong), dtype=bool)
     i, j = _candidates(found, texts.masks)
     if not len(i):

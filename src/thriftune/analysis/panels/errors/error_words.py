@@ -14,8 +14,10 @@ from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel
 from thriftune.analysis.findings.errors.error_matrix import ErrorMatrix, Mask, error_matrix
 from thriftune.analysis.findings.errors.excess import columns, differences, figures, interval, method_columns, plain
 from thriftune.analysis.findings.errors.vocabulary import Vocabulary, vocabulary
+from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.statistics.enrichment import LEVEL
-from thriftune.analysis.statistics.stratified import Stratified, many
+from thriftune.analysis.statistics.inference import Ints
+from thriftune.analysis.statistics.stratified import Stratified, design_effects, for_groups, many
 from thriftune.results.store import Results
 
 TITLE = "Words that go with errors"
@@ -56,13 +58,13 @@ class Found:
     tested: int
 
 
-def search(held: csr_matrix, groups: list[Group]) -> Found:
+def search(held: csr_matrix, groups: list[Group], together: Ints | None = None) -> Found:
     """Words that go with the errors of some groups, at a false discovery rate of `LEVEL` over all of them.
 
     `held` has the shape (texts, words) and holds zeros and ones. With a word the error rate lies above that of other
     texts of the same labels, and above that of all texts of the group.
     """
-    found = [_words(held, group) for group in groups]
+    found = [_words(held, group, together) for group in groups]
     group = np.concatenate([np.full(len(word), i) for i, (word, _) in enumerate(found)])
     word = np.concatenate([word for word, _ in found])
     if not len(word):
@@ -75,7 +77,7 @@ def search(held: csr_matrix, groups: list[Group]) -> Found:
     return Found(group[kept], word[kept], numbers[kept], p[kept], len(p))
 
 
-def _words(held: csr_matrix, group: Group) -> tuple[NDArray[np.int64], Stratified]:
+def _words(held: csr_matrix, group: Group, together: Ints | None) -> tuple[NDArray[np.int64], Stratified]:
     """The words that enough of a group's texts hold, and their texts against the others of the same labels."""
     label = np.zeros(len(group.texts), dtype=np.int64) if group.label is None else group.label
     classes = int(label.max(initial=0)) + 1
@@ -84,7 +86,14 @@ def _words(held: csr_matrix, group: Group) -> tuple[NDArray[np.int64], Stratifie
     masks = of_label * group.errors, of_label * group.texts
     wrong, texts = (np.rint(np.asarray(mask @ held)).astype(np.int64).T for mask in masks)
     word = np.flatnonzero(texts.sum(axis=1) >= MIN_TEXTS)
-    return word, many(wrong[word], texts[word], *(mask.sum(axis=1, dtype=np.int64) for mask in masks))
+    numbers = many(wrong[word], texts[word], *(mask.sum(axis=1, dtype=np.int64) for mask in masks))
+    near = np.flatnonzero(numbers.p <= LEVEL)
+    if together is None or not len(near):
+        return word, numbers
+    rows, effects = np.flatnonzero(group.texts), np.ones(len(word))
+    own = np.unique(together[rows], return_inverse=True)[1]
+    effects[near] = design_effects(held[rows][:, word[near]], group.errors[rows], label[rows], own)
+    return word, for_groups(numbers, effects, int(own.max()) + 1)
 
 
 def build(results: Results) -> Panel | NotApplicable:
@@ -99,14 +108,14 @@ def build(results: Results) -> Panel | NotApplicable:
     if not names:
         return NotApplicable(f"No word stands in {MIN_TEXTS} test texts.")
     whole = np.ones(len(matrix.label), dtype=bool)
-    everything = search(held, [Group("all texts", whole, matrix.shared, matrix.label)])
+    everything = search(held, [Group("all texts", whole, matrix.shared, matrix.label)], groups_of(results))
     tables = [_overall(everything, names, held, matrix)] if len(everything.p) else []
     sentences = [_sentence(everything, names)]
     statistics: dict[str, Any] = {"level": LEVEL, "tried": everything.tested}
     statistics["words"] = [_plain(everything, names, i) for i in range(len(everything.p))]
     for family, title in ((by_label, "true label"), (by_confusion, "confusion")):
         groups = family(matrix, results.labels)
-        found = search(held, groups) if groups else None
+        found = search(held, groups, groups_of(results)) if groups else None
         key = f"words_by_{title.replace(' ', '_')}"
         statistics[key] = (
             []

@@ -11,18 +11,20 @@ from thriftune import wording as f
 from thriftune.analysis.display import chart
 from thriftune.analysis.display.matrices import matrix
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.errors import hard_labels
-from thriftune.analysis.findings.runs import Cell, cells, depends
+from thriftune.analysis.findings.runs import Cell, depends
+from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.store import Results
 
 TITLE = "Labels of errors"
 QUESTION = "On which labels do the methods err, and what do they predict instead?"
 
-LABELS_SHOWN = 20
-LABELS_DRAWN = 15
+LABELS_SHOWN = 15
+"""Those with the most errors."""
 METHODS = 16
-"""Rows and columns of the matrices."""
+"""Columns of the matrices: the methods that scored highest."""
 LISTED = 6
 """Labels whose rates a sentence lists."""
 FEWEST = 10
@@ -46,27 +48,38 @@ class Wrong:
         """Errors by true or by predicted label, shape (labels,)."""
         return np.asarray(self.confusion.sum(axis=1 if by == "true" else 0) - np.diag(self.confusion))
 
+    def shares(self, by: str) -> Floats:
+        """The error rate on each true label's texts, or the share of the errors by predicted label; nan without any."""
+        of = self.confusion.sum(axis=1) if by == "true" else np.full(len(self.confusion), self.errors)
+        return np.asarray(np.where(of > 0, self.counts(by) / np.maximum(of, 1), np.nan), dtype=np.float64)
+
     @property
     def errors(self) -> int:
         """Of all seeds."""
         return int(self.counts("true").sum())
 
 
+CAPTIONS = {
+    "true": "Each method's error rate on the texts of each label.",
+    "predicted": "The labels that each method gave by mistake, as shares of its errors.",
+}
+
+
 def build(results: Results) -> Panel | NotApplicable:
     """The error rate of every method by true label, and its errors by predicted label."""
-    every = [_wrong(cell) for cell in cells(run for run in results.done if depends(run))]
+    ranked = [each.cell for each in decide(results).standings]
+    every = [_wrong(cell) for cell in ranked if any(depends(run) for run in cell.runs)]
     wrong = [each for each in every if each.errors]
     if not every:
         return NotApplicable("No run learned, so its errors follow no label.")
     if not wrong:
         return NotApplicable("No run made an error on the test texts.")
-    shown = _shown(len(results.labels), wrong)
-    tables = [_rates(results.labels, shown, wrong), _given(results.labels, shown, wrong)]
-    charts = [_chart(results.labels, shown, wrong, by) for by in ("true", "predicted")]
+    tables = [_table(results.labels, wrong, by) for by in CAPTIONS]
+    charts = [_chart(results.labels, wrong, by) for by in CAPTIONS]
     notes = []
-    if len(shown) < len(results.labels):
+    if len(results.labels) > LABELS_SHOWN:
         notes.append(f"The {LABELS_SHOWN} labels with the most errors are shown, of {len(results.labels)}.")
-    return Panel([*_hardest(results), *_predicted(results.labels, wrong)], tables, charts, notes)
+    return Panel([*_hardest(results), *_predicted(results.labels, wrong)], tables, charts, notes, open_charts=1)
 
 
 def _wrong(cell: Cell) -> Wrong:
@@ -74,10 +87,10 @@ def _wrong(cell: Cell) -> Wrong:
     return Wrong(cell.name, len(confusions), np.sum(confusions, axis=0))
 
 
-def _shown(labels: int, wrong: list[Wrong]) -> list[int]:
-    """Ids of the labels with the most errors, in label order."""
-    totals = np.sum([each.counts("true") for each in wrong], axis=0)
-    return sorted(int(i) for i in np.argsort(-totals, kind="stable")[:LABELS_SHOWN]) if labels else []
+def _shown(wrong: list[Wrong], by: str) -> list[int]:
+    """Ids of the labels with the most errors, the most first."""
+    totals = np.sum([each.counts(by) for each in wrong], axis=0)
+    return [int(i) for i in np.argsort(-totals, kind="stable")[:LABELS_SHOWN]]
 
 
 def _hardest(results: Results) -> list[str]:
@@ -144,63 +157,40 @@ def _shares(found: list[tuple[str, float]]) -> str:
     return f.listing([f"{name} {f.percent(share, 0)}" for name, share in found], NAMED)
 
 
-def _columns(labels: list[str], shown: list[int], wrong: list[Wrong]) -> list[Column]:
+def _table(labels: list[str], wrong: list[Wrong], by: str) -> Table:
+    shown = _shown(wrong, by)
     seeds = [Column("seeds", "Seeds", "int")] if any(each.seeds > 1 for each in wrong) else []
-    errors = Column("errors", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
-    return [Column("method", "Method"), *seeds, errors, *numbered([labels[i] for i in shown], "percent", "l")]
-
-
-def _row(each: Wrong) -> dict[str, Any]:
-    whole = each.errors % each.seeds == 0
-    return {
-        "method": each.name,
-        "seeds": each.seeds,
-        "errors": each.errors // each.seeds if whole else each.errors / each.seeds,
-    }
-
-
-def _rates(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
+    errors = Column("wrong", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
+    columns = [Column("method", "Method"), *seeds, errors, *numbered([labels[i] for i in shown], "percent", "l")]
     rows = []
     for each in wrong:
-        row, numbers, texts = _row(each), each.counts("true"), each.confusion.sum(axis=1)
-        for place, i in enumerate(shown):
-            row |= {f"l{place}": numbers[i] / texts[i]} if texts[i] else {f"l{place}_reason": "no test texts"}
+        number = each.errors / each.seeds
+        row: dict[str, Any] = {"method": each.name, "seeds": each.seeds}
+        row |= {"wrong": int(number) if number.is_integer() else number}
+        for place, share in enumerate(each.shares(by)[shown]):
+            row |= {f"l{place}_reason": "no test texts"} if np.isnan(share) else {f"l{place}": float(share)}
         rows.append(row)
-    caption = "Each method's error rate on the texts of each label."
-    return Table("errors-by-true", caption, _columns(labels, shown, wrong), rows)
+    return Table(f"errors-by-{by}", CAPTIONS[by], columns, rows)
 
 
-def _given(labels: list[str], shown: list[int], wrong: list[Wrong]) -> Table:
-    rows = []
-    for each in wrong:
-        numbers = each.counts("predicted")
-        rows.append(_row(each) | {f"l{place}": numbers[i] / each.errors for place, i in enumerate(shown)})
-    caption = "The labels that each method gave by mistake, as shares of its errors."
-    return Table("errors-by-predicted", caption, _columns(labels, shown, wrong), rows)
-
-
-def _chart(labels: list[str], shown: list[int], wrong: list[Wrong], by: str) -> Chart:
-    order = sorted(shown, key=lambda i: -sum(int(each.counts(by)[i]) for each in wrong))[:LABELS_DRAWN]
+def _chart(labels: list[str], wrong: list[Wrong], by: str) -> Chart:
+    shown = _shown(wrong, by)
     rows = [
         {
             "name": labels[i],
             "column": each.name,
-            "share": chart.short(each.counts(by)[i] / each.errors),
-            "text": f.percent(each.counts(by)[i] / each.errors, 0),
+            "share": chart.short(float(each.shares(by)[i])),
+            "text": f.percent(float(each.shares(by)[i]), 0),
             "count": int(each.counts(by)[i]),
         }
         for each in wrong[:METHODS]
-        for i in order
+        for i in shown
+        if not np.isnan(each.shares(by)[i])
     ]
-    tooltip = chart.tips(
-        column="method", name=f"{by} label", share=("share of its errors", ".1%"), count=("errors", ",")
-    )
-    across = [each.name for each in wrong[:METHODS]]
-    spec = matrix(rows, down=[labels[i] for i in order], across=across, tooltip=tooltip)
-    description = (
-        f"Matrix: the share of each method's errors by {by} label, the most frequent first; the stronger the colour, "
-        "the more."
-    )
-    if len(wrong) > METHODS:
-        description += f" {len(wrong) - METHODS} methods are left out."
-    return Chart(f"errors-by-{by}", f"Errors by {by} label", description, spec)
+    share = ("error rate" if by == "true" else "share of its errors", ".1%")
+    tooltip = chart.tips(column="method", name=f"{by} label", share=share, count=("errors", ","))
+    across, down = [each.name for each in wrong[:METHODS]], [labels[i] for i in shown]
+    spec = matrix(rows, down=down, across=across, tooltip=tooltip)
+    title = "Error rate by true label" if by == "true" else "Errors by predicted label"
+    description = f"Matrix: {CAPTIONS[by][0].lower()}{CAPTIONS[by][1:-1]}, the most errors first; darker is more."
+    return Chart(f"errors-by-{by}", title, description, spec)

@@ -20,8 +20,10 @@ from thriftune.analysis.findings.errors.excess import (
 from thriftune.analysis.findings.errors.properties import LABEL, Part, parts
 from thriftune.analysis.findings.errors.slicing import MIN_TEXTS, Slice, search
 from thriftune.analysis.findings.errors.vocabulary import vocabulary
+from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.statistics.enrichment import LEVEL
-from thriftune.analysis.statistics.stratified import Stratified, by_label, stratified
+from thriftune.analysis.statistics.inference import Ints
+from thriftune.analysis.statistics.stratified import Stratified, by_label, design_effects, for_groups, stratified
 from thriftune.results.store import Results
 
 TITLE = "Where the errors are"
@@ -36,7 +38,7 @@ def build(results: Results) -> Panel | NotApplicable:
     if not matrix.shared.any():
         return NotApplicable("There are no errors that most runs share." if matrix.wrong.any() else NO_ERRORS)
     every = parts(results, vocabulary(results))
-    found, tried = search(every, matrix.shared, matrix.label, len(results.labels))
+    found, tried = search(every, matrix.shared, matrix.label, len(results.labels), groups_of(results))
     if not tried and all(part.property == LABEL for part in every):
         return NotApplicable("The texts differ in nothing that is looked at here but their labels.")
     if not tried:
@@ -44,7 +46,7 @@ def build(results: Results) -> Panel | NotApplicable:
     finest = [part for part in every if part.finest and part.property != LABEL and part.texts.sum() >= MIN_TEXTS]
     tables = [_found(found, matrix)] if found else []
     charts: list[Chart] = []
-    numbers = _numbers(finest, matrix, len(results.labels))
+    numbers = _numbers(finest, matrix, len(results.labels), groups_of(results))
     if numbers is not None:
         tables.append(_by_property(finest, numbers, matrix))
         charts += _chart(finest, numbers)
@@ -94,11 +96,14 @@ def _found(found: list[Slice], matrix: ErrorMatrix) -> Table:
     return Table("slices", caption, [*COLUMNS, Column("p", "Adjusted p", "p"), *method_columns(matrix)], rows)
 
 
-def _numbers(finest: list[Part], matrix: ErrorMatrix, classes: int) -> Stratified | None:
+def _numbers(finest: list[Part], matrix: ErrorMatrix, classes: int, groups: Ints | None) -> Stratified | None:
     if not finest:
         return None
     masks: Mask = np.stack([part.texts for part in finest])
-    return stratified(*by_label(masks, matrix.shared, matrix.label, classes))
+    numbers = stratified(*by_label(masks, matrix.shared, matrix.label, classes))
+    if groups is None:
+        return numbers
+    return for_groups(numbers, design_effects(masks.T, matrix.shared, matrix.label, groups), int(groups.max()) + 1)
 
 
 def _by_property(finest: list[Part], numbers: Stratified, matrix: ErrorMatrix) -> Table:

@@ -61,8 +61,17 @@ def build(results: Results) -> Panel | NotApplicable:
         tables.insert(0, ratio_table(ratios))
     sentences = [*_accuracy_sentences(results, published, matches), *_chance_sentences(results, published)]
     sentences += ratio_sentences(ratios)
-    statistics = {"ratios": [vars(ratio) for ratio in ratios], "entries": _entries(results, published, matches)}
+    statistics = {
+        "ratios": [_explained(vars(ratio)) for ratio in ratios],
+        "entries": _entries(results, published, matches),
+    }
     return Panel(sentences, tables, notes=_notes(published, matches), statistics=statistics)
+
+
+def _explained(ratio: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a ratio, with the reason beside each that is not known."""
+    missing = {f"{key}_reason": "not published or not measured" for key, value in ratio.items() if value is None}
+    return ratio | missing
 
 
 def _notes(published: Published, matches: Matches) -> list[str]:
@@ -120,9 +129,13 @@ def _entries(results: Results, published: Published, matches: Matches) -> list[d
         if numbers.get("accuracy") is None:
             continue
         tested = [run for run in matches[name] if run.test is not None]
-        low, high = cell_interval(results, Cell(name, tested)) if tested else (None, None)
-        inside = None if low is None or high is None else low <= numbers["accuracy"] <= high
-        rows.append({"run": name, "published": numbers["accuracy"], "interval_95": [low, high], "inside": inside})
+        entry: dict[str, Any] = {"run": name, "published": numbers["accuracy"], "interval_95": None, "inside": None}
+        if tested:
+            low, high = cell_interval(results, Cell(name, tested))
+            entry |= {"interval_95": [low, high], "inside": low <= numbers["accuracy"] <= high}
+        else:
+            entry |= dict.fromkeys(("interval_95_reason", "inside_reason"), "no run of this study has the name")
+        rows.append(entry)
     return rows
 
 

@@ -35,7 +35,8 @@ def build(results: Results) -> Panel | NotApplicable:
         group = [curve for curve in curves if curve.cell.select == select]
         charts += [_chart(group, select, per_second=False), _chart(group, select, per_second=True)]
     statistics = {
-        "budget": {"trials": search.trials, "seconds": search.seconds},
+        "budget": {"trials": search.trials, "seconds": search.seconds}
+        | ({"seconds_reason": "trials alone are limited"} if search.seconds is None else {}),
         "methods": [_statistics(curve) for curve in curves],
     }
     return Panel(
