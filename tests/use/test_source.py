@@ -46,7 +46,7 @@ def test_the_recommended_run() -> None:
 def test_none_is_recommended_where_none_learned() -> None:
     label = np.arange(100) % 2
     results = study_of(label, {"full": Planted(np.zeros((1, 100), dtype=np.int64))})
-    with pytest.raises(InputError, match='learned anything, so none is recommended. Name one: "nowhere:NAME"'):
+    with pytest.raises(InputError, match=r'learned anything, so none is recommended\. Name one: "nowhere:NAME"'):
         recommended(results)
 
 

@@ -116,7 +116,7 @@ def test_a_study_of_baselines(tmp_path: Path) -> None:
     results = made(tmp_path, methods=["majority", "tfidf", EMBEDDINGS])
     assert [run.status for run in results.runs] == ["done"] * 3
     page = write_report(results.store.path).read_text(encoding="utf-8")
-    assert "Without fine-tuning: embeddings" in page
+    assert "no fine-tuning" in page
     done = CliRunner().invoke(cli.app, ["recommend", str(results.store.path)])
     assert done.exit_code == 0, done.output
     assert "Take tfidf" in done.output
