@@ -38,7 +38,10 @@ def estimate(
     without: Without = None,
     overrides: Overrides = None,
 ) -> None:
-    """Predict what every model and method of a study will cost, before any weight is loaded."""
+    """Predict what every model and method of a study will cost, and which differences it will tell apart.
+
+    No weight is loaded.
+    """
     from thriftune.amounts import parse_bytes
     from thriftune.study.file.config import load_study
     from thriftune.study.forecast import estimate as forecast

@@ -10,9 +10,9 @@ import pytest
 from tests.analysis.summarised import summarised
 from tests.report.synthetic import Variant, sure, write, write_runs
 
-from thriftune.analysis.display.class_views import HARDEST
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.views.classes import HARDEST
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
 from thriftune.report.brief import lines

@@ -75,3 +75,25 @@ def test_where_validation_decided_the_time_is_for_the_texts_that_were_seen(store
     assert row["predicted_seconds"] == pytest.approx(5.0), "1,000 texts of the 4,000"
     assert row["seconds_error"] == pytest.approx(5 / 8 - 1)
     assert "how many there would be was a guess" in panel.notes[-1]
+
+
+def test_costs_that_were_met_need_no_table(store: Store) -> None:
+    results = store.load()
+    runs = [
+        run
+        if run.predicted is None or run.cost is None
+        else replace(run, predicted=replace(run.predicted, peak_memory_bytes=run.cost.peak_memory_bytes, reasons={}))
+        for run in results.runs
+    ]
+    store.write_results(replace(results.study, runs=runs))
+    panel = panel_of(store.load())
+    assert not any("memory" in column.name for column in panel.tables[0].columns)
+    assert panel.sentences[0] == "Peak memory was predicted as measured in all 3 runs."
+    met = [
+        replace(run, predicted=replace(run.predicted, train_seconds=run.cost.train_seconds))
+        if run.predicted and run.cost
+        else run
+        for run in runs
+    ]
+    store.write_results(replace(results.study, runs=met))
+    assert panel_of(store.load()).tables == []

@@ -9,12 +9,9 @@ from typing import Any
 
 from thriftune.analysis.display.chart import NEUTRAL_SIZE, PALETTE_SIZE
 from thriftune.analysis.display.panel import Panel
-from thriftune.analysis.findings.memo import once
-from thriftune.analysis.findings.runs import cells, is_baseline
 from thriftune.results.store import Results
 
 
-@once
 def colours(results: Results) -> dict[str, int]:
     """Each method's place in the theme's palette, by every name that charts call it or a run of it.
 
@@ -23,21 +20,21 @@ def colours(results: Results) -> dict[str, int]:
     """
     places: dict[str, int] = {}
     tuned, baselines = 0, 0
-    seen: dict[tuple[str, str | None], int] = {}
+    seen: dict[tuple[str, str | None], list[str]] = {}
     found: dict[str, int] = {}
-    for cell in cells(results.runs):
-        first = cell.runs[0]
-        settings = json.dumps(first.method, sort_keys=True, default=str)
-        times = seen[settings, first.model] = seen.get((settings, first.model), 0) + 1  # of runs that differ otherwise
-        key = f"{settings} {times}"
-        if key not in places:
-            if is_baseline(first):
-                places[key] = PALETTE_SIZE + baselines % NEUTRAL_SIZE
-                baselines += 1
-            else:
-                places[key] = tuned % PALETTE_SIZE
-                tuned += 1
-        found |= dict.fromkeys((first.cell, cell.name, *(run.name for run in cell.runs)), places[key])
+    for run in results.runs:
+        settings = json.dumps(run.method, sort_keys=True, default=str)
+        cells = seen.setdefault((settings, run.model), [])
+        if run.cell not in cells:
+            cells.append(run.cell)
+        key = f"{settings} {cells.index(run.cell)}"  # methods that differ otherwise have colours of their own
+        if key not in places and (run.baseline or run.model is None):
+            places[key] = PALETTE_SIZE + baselines % NEUTRAL_SIZE
+            baselines += 1
+        elif key not in places:
+            places[key] = tuned % PALETTE_SIZE
+            tuned += 1
+        found |= dict.fromkeys((run.cell, run.name), places[key])
     return found
 
 
@@ -52,9 +49,11 @@ def _coloured(part: Any, hues: Mapping[str, int]) -> Any:
     if not isinstance(part, dict):
         return part
     out = {key: value if key == "values" else _coloured(value, hues) for key, value in part.items()}
-    scale = part.get("color", {}).get("scale") if isinstance(part.get("color"), dict) else None
-    domain = scale.get("domain") if isinstance(scale, dict) else None
-    if domain and "range" not in scale and all(isinstance(name, str) and name in hues for name in domain):
-        taken = [{"expr": f"series{hues[name]}"} for name in domain]
-        out["color"] = part["color"] | {"scale": scale | {"range": taken}}
+    channel = part.get("color")
+    scale = channel.get("scale") if isinstance(channel, dict) else None
+    if isinstance(channel, dict) and isinstance(scale, dict) and "range" not in scale:
+        domain = scale.get("domain") or []
+        if domain and all(isinstance(name, str) and name in hues for name in domain):
+            taken = [{"expr": f"series{hues[name]}"} for name in domain]
+            out["color"] = channel | {"scale": scale | {"range": taken}}
     return out

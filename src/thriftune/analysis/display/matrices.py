@@ -17,7 +17,9 @@ def matrix(rows: list[Row], *, down: list[str], across: list[str], tooltip: list
     """
     high = max((row["share"] for row in rows), default=0.0) or 1.0
     level = len(across) * max(map(len, across), default=0) <= 90
-    x_axis = {"orient": "top", "labelAngle": 0 if level else -35, "labelLimit": 150, "labelOverlap": False}
+    x_axis: Spec = {"orient": "top", "labelAngle": 0, "labelLimit": 190, "labelOverlap": False}
+    if not level:
+        x_axis |= {"labelAngle": 35, "labelAlign": "right"}  # to the left, where the rows' names leave room
     axes = {"grid": False, "domain": False, "ticks": False, "title": None}
     hue = quantity("share", scale={"domain": [0, high]}, legend=None)
     layers: list[Spec] = [{"mark": {"type": "rect", "stroke": None}, "encoding": {"color": hue, "tooltip": tooltip}}]

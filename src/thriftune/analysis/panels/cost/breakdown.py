@@ -7,9 +7,9 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, training_seconds
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.metrics import Kind
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import (
     Column,
     NotApplicable,
@@ -29,6 +28,7 @@ from thriftune.analysis.findings.runs import (
 )
 from thriftune.analysis.findings.times import EXACT, ratio_words, span, times, times_as_long
 from thriftune.analysis.findings.training import Found, trained
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results

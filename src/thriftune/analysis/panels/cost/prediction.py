@@ -6,8 +6,8 @@ from statistics import median
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.cost import Cost
 from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, metric
 from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, is_baseline
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -36,9 +36,8 @@ def build(results: Results) -> Panel | NotApplicable:
         {
             "run": run.name,
             "stored_bytes": cost.stored_bytes,
-            "beside": _beside(cost),
-            "first": tasks_bytes(cost, 1),
-            "first_reason": "size of the pretrained model unknown",
+            "beside": "nothing" if run.model is None else _beside(cost),
+            "first": cost.stored_bytes if run.model is None else tasks_bytes(cost, 1),
             "delta_bytes": cost.delta_bytes,
             "ratio": cost.stored_bytes / least if least else None,
             "unranked": is_baseline(run),

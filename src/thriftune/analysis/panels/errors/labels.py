@@ -160,13 +160,13 @@ def _shares(found: list[tuple[str, float]]) -> str:
 def _table(labels: list[str], wrong: list[Wrong], by: str) -> Table:
     shown = _shown(wrong, by)
     seeds = [Column("seeds", "Seeds", "int")] if any(each.seeds > 1 for each in wrong) else []
-    errors = Column("errors", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
+    errors = Column("wrong", "Errors per seed" if seeds else "Errors", "number" if seeds else "int")
     columns = [Column("method", "Method"), *seeds, errors, *numbered([labels[i] for i in shown], "percent", "l")]
     rows = []
     for each in wrong:
         number = each.errors / each.seeds
         row: dict[str, Any] = {"method": each.name, "seeds": each.seeds}
-        row |= {"errors": int(number) if number.is_integer() else number}
+        row |= {"wrong": int(number) if number.is_integer() else number}
         for place, share in enumerate(each.shares(by)[shown]):
             row |= {f"l{place}_reason": "no test texts"} if np.isnan(share) else {f"l{place}": float(share)}
         rows.append(row)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from thriftune import wording as f
-from thriftune.analysis.display.class_views import confusion, error_rates, scores_table, tests
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, there
 from thriftune.analysis.findings import classes
 from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
@@ -23,6 +21,8 @@ from thriftune.analysis.findings.runs import (
     learned,
 )
 from thriftune.analysis.findings.training import trained
+from thriftune.analysis.findings.views.classes import confusion, error_rates, scores_table, tests
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 

@@ -12,11 +12,11 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.display import chart, planes
 from thriftune.analysis.display.colours import colours
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind, there
 from thriftune.analysis.findings import ended
 from thriftune.analysis.findings.runs import Cell, cells, depends
 from thriftune.analysis.findings.training import Found, trained
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -102,7 +102,7 @@ def _sentences(histories: list[History], training: Found) -> list[str]:
     ):
         if names := last[better]:
             every = len(names) == len(methods) > 1
-            out.append(text.format(f"with all {len(names)} methods" if every else f"with {f.listing(names)}"))
+            out.append(text.format(f"for all {len(names)} methods" if every else f"for {f.listing(names)}"))
     return out or ["Too few epochs to say how the validation loss moved."]
 
 
@@ -129,7 +129,7 @@ def multiples(results: Results, histories: list[History], what: str) -> list[Cha
     ] or known  # one that did not learn would flatten the others
     ends = [[min(values), max(values)] for values in ([p.x for p in framed], [p.y for p in framed])]
     hues = colours(results)
-    charts = []
+    charts: list[Chart] = []
     for i, cell in enumerate(cells(run for run, _, _ in histories)):
         own = [point for run in cell.runs for points in lines.get(run.run_id, {}).values() for point in points]
         if own and len(charts) < MULTIPLES:

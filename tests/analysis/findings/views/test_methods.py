@@ -10,8 +10,8 @@ from tests.report.synthetic import Variant, write
 
 from thriftune import wording as f
 from thriftune.analysis.display.matrices import matrix
-from thriftune.analysis.display.methods import by_method
 from thriftune.analysis.display.panel import Column, Table
+from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.record import RunRecord
 
 COLUMNS = [Column("run", "Run"), Column("score", "Score", "percent"), Column("n", "N", "int"), Column("said", "Said")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ Write = Callable[[float, float], str]
 def by_method(
     table: Table,
     runs: Sequence[RunRecord],
-    spreads: dict[str, tuple[str, Write]] | None = None,
+    spreads: Mapping[str, tuple[str, Write]] | None = None,
     own: Callable[[Cell], Row] | None = None,
 ) -> Table:
     """The table of methods to a table with a row for each of these runs.
@@ -46,7 +46,7 @@ def by_method(
     return replace(table, caption=f"{table.caption}{means}", columns=shown, rows=merged)
 
 
-def _merged(columns: list[Column], rows: list[Row], spreads: dict[str, tuple[str, Write]]) -> Row:
+def _merged(columns: list[Column], rows: list[Row], spreads: Mapping[str, tuple[str, Write]]) -> Row:
     out: Row = {}
     flags = [row["unranked"] for row in rows if "unranked" in row]
     if flags:

@@ -1,0 +1,1 @@
+"""Tables and charts by method that several panels show."""
