@@ -48,11 +48,12 @@ def sentences(results: Results) -> Iterator[tuple[str, ...]]:
 
 def _few(matrix: ErrorMatrix, most: float, one: str | None = None) -> str:
     texts = f.plural(len(matrix.label), "text")
-    who = (one or matrix.methods[0].name) if len(matrix.methods) == 1 else "Any method"
     if most == 0:
         return f"No errors on {texts}: the test set cannot tell where any would be."
     number = f.plural(round(max(most, 1)), "error")
-    return f"{who} made {'' if len(matrix.methods) == 1 else 'at most '}{number} on {texts}, too few for a pattern."
+    if len(matrix.methods) == 1:
+        return f"{one or matrix.methods[0].name} made {number} on {texts}, too few for a pattern."
+    return f"No method made more than {number} on {texts}, too few for a pattern."
 
 
 def _label(results: Results, matrix: ErrorMatrix) -> Iterator[tuple[str, ...]]:

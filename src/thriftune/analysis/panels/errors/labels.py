@@ -134,14 +134,14 @@ def _confusion(labels: list[str], wrong: list[Wrong]) -> list[str]:
 
 
 def _given_most(labels: list[str], wrong: list[Wrong]) -> list[str]:
-    """The label that most errors are given, method by method; of a method whose errors prefer none nothing is said."""
+    """The label that most errors are given, method by method; nothing where the errors of most methods prefer none."""
     tops: dict[str, list[tuple[str, float]]] = {}
     for each in wrong:
         numbers = each.counts("predicted")
         share = float(numbers.max() / numbers.sum())
         if share >= max(WORTH, PREFERRED / len(labels)):
             tops.setdefault(labels[int(numbers.argmax())], []).append((each.name, share))
-    if not tops:
+    if 2 * sum(map(len, tops.values())) < len(wrong):
         return []
     if len(tops) == 1 and sum(map(len, tops.values())) == len(wrong):
         ((label, found),) = tops.items()
