@@ -26,7 +26,7 @@ from thriftune.analysis.findings.runs import (
     learned,
     protocol,
 )
-from thriftune.analysis.findings.times import EXACT, ratio_words, span, times, times_as_long
+from thriftune.analysis.findings.times import EXACT, ratio_words, span, times_as_long
 from thriftune.analysis.findings.training import Found, trained
 from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.cost import Cost
@@ -216,31 +216,33 @@ def _cheapest(results: Results, index: int, model: str, group: list[Cell]) -> Ta
 
 def _pairs(results: Results, index: int, model: str, group: list[Cell]) -> list[Table]:
     tables = []
-    if any(cell.seconds for cell in group):
-        columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "text", "c")]
-        rows = [
-            {"cell": cell.name} | {f"c{j}": _ratio(results, cell, other) for j, other in enumerate(group)}
-            for cell in group
-        ]
-        name = f"pairs-seconds-{f.slug(index, model)}"
-        tables.append(Table(name, f"{model}: training time, row over column (95%)", columns, rows, small=True))
-    values = [cell.memory for cell in group]
-    if any(values):
+    for key, title in (("seconds", "training time"), ("memory", "peak memory")):
+        values = [getattr(cell, key) for cell in group]
+        if not any(values):
+            continue
         columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "ratio", "c")]
-        exact = [
+        rows = [
             {"cell": cell.name} | {f"c{j}": a / b if a and b else None for j, b in enumerate(values)}
             for cell, a in zip(group, values, strict=True)
         ]
-        name = f"pairs-memory-{f.slug(index, model)}"
-        tables.append(Table(name, f"{model}: peak memory, row over column", columns, exact, small=True))
+        name = f"pairs-{key}-{f.slug(index, model)}"
+        tables.append(Table(name, f"{model}: {title}, row over column", columns, rows, small=True))
+        if key == "seconds":
+            tables.append(_intervals(results, index, model, group))
     return tables
 
 
-def _ratio(results: Results, cell: Cell, other: Cell) -> str:
-    if cell is other:
-        return "1"
-    found = times_as_long(results, cell, other)
-    return "–" if found is None else f"{times(found.value)} ({span(found)})"
+def _intervals(results: Results, index: int, model: str, group: list[Cell]) -> Table:
+    """Of every ratio of times."""
+    columns = [Column("cell", "Row over column"), *numbered((cell.name for cell in group), "text", "c")]
+    rows = [{"cell": cell.name} | {f"c{j}": _ends(results, cell, b) for j, b in enumerate(group)} for cell in group]
+    name = f"pairs-interval-{f.slug(index, model)}"
+    return Table(name, f"{model}: training time, row over column, 95% intervals", columns, rows, small=True)
+
+
+def _ends(results: Results, cell: Cell, other: Cell) -> str:
+    found = None if cell is other else times_as_long(results, cell, other)
+    return "–" if found is None else span(found)
 
 
 def _notes(results: Results, costs: Costs) -> list[str]:
