@@ -14,7 +14,7 @@ from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.warnings import find_warnings
 from thriftune.errors import InputError
-from thriftune.results.groups import group_ids
+from thriftune.results.profile import group_ids
 
 
 def settings(reviews: dict[str, str], **changes: Any) -> DataSettings:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from thriftune.data.rows import Names
 from thriftune.errors import InputError
-from thriftune.results.groups import group_ids, group_values
-from thriftune.results.profile import Groups
+from thriftune.results.profile import Groups, group_ids, group_values
 
 if TYPE_CHECKING:
     import polars as pl

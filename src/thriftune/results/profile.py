@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -157,3 +162,25 @@ class RobustnessProfile:
     notes: list[str]
     fingerprint: str
     """SHA-256 over its name, used rows and labels."""
+
+
+def group_ids(column: pl.Series) -> NDArray[np.int64]:
+    """The group of each row, ids from 0 without gaps in order of appearance, shape (rows,).
+
+    Equal values are one group, blanks around them left out; a row without a value, or with a blank one, is a group of
+    its own.
+    """
+    import numpy as np
+
+    numbers: dict[object, int] = {}
+    keys = ((row, None) if value is None else value for row, value in enumerate(group_values(column).to_list()))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def group_values(column: pl.Series) -> pl.Series:
+    """Values as text without blanks around them, null for none."""
+    import polars as pl
+
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    return column.cast(pl.String).str.strip_chars().replace("", None)

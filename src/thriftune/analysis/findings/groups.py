@@ -17,7 +17,7 @@ from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.clustered import accuracy, clustered_score
 from thriftune.analysis.statistics.inference import Ints, Measured
 from thriftune.analysis.statistics.metric_intervals import Metric, Score, score
-from thriftune.results.groups import group_ids
+from thriftune.results.profile import group_ids
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
