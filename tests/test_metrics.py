@@ -12,7 +12,7 @@ from thriftune.report.table import SHORT_WRITERS, WRITERS
 from thriftune.results.cost import Cost
 from thriftune.results.scores import Scores
 
-DERIVED = {"errors", "seconds", "processors"}
+DERIVED = {"errors", "seconds", "processors", "balanced_accuracy", "mcc"}
 
 
 @pytest.mark.parametrize("name", METRICS)

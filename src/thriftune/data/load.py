@@ -10,7 +10,6 @@ import numpy as np
 
 from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
-from thriftune.data.groups import find_groups
 from thriftune.data.labels import canonical_names, order_labels
 from thriftune.data.relabel import relabel
 from thriftune.data.rows import Names, UsableRows, usable_rows
@@ -18,6 +17,7 @@ from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
 from thriftune.data.sources import read_source, source_name
 from thriftune.data.splits.by_column import split_by_column
 from thriftune.data.splits.deduplicate import deduplicate
+from thriftune.data.splits.groups import find_groups
 from thriftune.data.splits.make import draw, make_splits
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError

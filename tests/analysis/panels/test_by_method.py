@@ -83,11 +83,11 @@ def test_training_is_small_multiples_on_the_same_axes(study: Results) -> None:
 
 def test_no_row_and_no_bar_is_a_run_where_it_can_be_a_method(study: Results) -> None:
     seeds = {run.name for run in study.runs if run.name != run.cell}
-    for module in discover():
-        name = module.__name__.rsplit(".", 1)[-1]
-        panel = module.build(study)
-        if isinstance(panel, NotApplicable) or name in ("summary", "environment", "dynamics", "prediction"):
-            continue
+    built = {module.__name__.rsplit(".", 1)[-1]: module.build(study) for module in discover()}
+    by_run = ("summary", "environment", "dynamics", "prediction")
+    panels = {name: each for name, each in built.items() if isinstance(each, Panel) and name not in by_run}
+    assert len(panels) > 15
+    for name, panel in panels.items():
         first = panel.tables[0].rows if panel.tables and not panel.open_charts else []
         assert not any(str(value) in seeds for row in first for value in row.values()), name
         for chart in panel.charts:
