@@ -56,12 +56,12 @@ def test_a_missing_validation_split_is_made_from_train(reviews: dict[str, str]) 
     assert {split: frame.height for split, frame in data.splits.items()} == {"train": 36, "validation": 4, "test": 10}
 
 
-def test_groups_stay_together_and_are_not_carried(write: Write) -> None:
+def test_groups_stay_together_and_are_carried(write: Write) -> None:
     file = write("a.jsonl", rows(60, who=lambda i: None if i == 5 else f"w{i // 3}"))
     data = load(file, split=SplitSettings(test=0.2, validation=0.2, group_by="who"))
     seen = [{i // 3 for i in frame["example"].to_list() if i != 5} for frame in data.splits.values()]
     assert sum(map(len, seen)) == 20
-    assert data.splits["train"].columns == ["example", "text", "label"]
+    assert data.splits["test"].columns == ["example", "text", "label", "who"]
     assert 'grouped by "who"' in data.notes[0]
 
 

@@ -86,13 +86,13 @@ def usable_rows(table: SourceTable, split: str, names: Names, resolved: dict[str
         for name, out in zip(names.text, names.text_out, strict=True)
     ]
     columns.append(labels.alias("label"))
+    grouped = names.group is not None and names.group in resolved
+    group = [_text(source[resolved[str(names.group)]], table.where, "grouping").alias(GROUP)] if grouped else []
     columns += [
         _kept(source, resolved.get(name), out, table.where)
         for name, out in zip(names.keep, names.keep_out, strict=True)
     ]
-    if names.group is not None and names.group in resolved:
-        columns.append(_text(source[resolved[names.group]], table.where, "grouping").alias(GROUP))
-    frame = pl.DataFrame(columns)
+    frame = pl.DataFrame([*columns, *group])
     no_gold = without_gold(labels.drop_nulls().unique().to_list(), resolved[names.label], declared is not None)
     frame, dropped = _drop(frame, split, names.text_out, no_gold)
     unlabelled = not labels.is_in(sorted(no_gold)).not_().any()  # null where there is no label
