@@ -120,7 +120,8 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         yield _Reason(bold, f"{one}; {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
         names = f.listing([each.name for each in decision.best_set if not each.baseline], NAMED + 1)
-        yield _Reason(NO_RANKING, f"One seed: {names} could each be the best; another seed may turn them round.")
+        text = f"{names} could each be the best; another seed may turn them round."
+        yield _Reason(NO_RANKING, f"{one or 'Some methods have one usable seed'}: {text}")
 
 
 def _who(still: list[Standing], decision: Decision) -> str:
