@@ -29,9 +29,8 @@ def logits_of(solution: Solution, features: torch.Tensor) -> np.ndarray:
 
 
 def peer(train: Labelled, c: float, intercept: bool = True) -> LogisticRegression:
-    """scikit-learn's; its L-BFGS stops short of the minimum where C is large, its Newton method does not."""
-    solver = "lbfgs" if c <= 1.0 else "newton-cg"
-    model = LogisticRegression(C=c, tol=1e-12, max_iter=100_000, fit_intercept=intercept, solver=solver)
+    """scikit-learn's; its L-BFGS may stop short of the minimum, its Newton method hardly does."""
+    model = LogisticRegression(C=c, tol=1e-12, max_iter=100_000, fit_intercept=intercept, solver="newton-cg")
     return model.fit(train.features.double().numpy(), train.labels.numpy())
 
 
