@@ -67,9 +67,10 @@ def _label(results: Results, matrix: ErrorMatrix) -> Iterator[tuple[str, ...]]:
         return
     hard = sum(each.hard for each in found)
     if hard > 1:
-        span = f.percent_range(found[-1].rate, next(each.rate for each in found if not each.hard), 0)
-        rate = f"{f.percent(first.rate, 0)} wrong; the others {span}"
-        yield (f"{hard} of {len(found)} labels are far harder, {_cut(first.label)} most ({rate}).",)
+        easier = [each.rate for each in found if not each.hard]
+        rate = f"{f.percent(first.rate, 0)} wrong"
+        rate += f"; the others {f.percent_range(min(easier), max(easier), 0)}" if easier else ""
+        yield (f"{hard} of {len(results.labels)} labels are far harder, {_cut(first.label)} most ({rate}).",)
         return
     who = f"{matrix.methods[0].name} errs" if len(matrix.methods) == 1 else "All methods err"
     if not _shared(matrix, results.labels.index(first.label)):
