@@ -63,12 +63,6 @@ def points_range(low: float, high: float) -> str:
     return f"{signed_points(low)} to {signed_points(high)}"
 
 
-def rounded_up(value: float) -> str:
-    """A size that something takes, with two significant digits, never too low: "12,000"."""
-    step = 10 ** max(0, len(str(int(value))) - 2)
-    return count(-(-value // step) * step)
-
-
 def count(value: float) -> str:
     """A whole number as "12,345"."""
     return _minus(f"{round(value):,}")

@@ -12,6 +12,7 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 
+from thriftune.engine.loop import Loop, _Answers
 from thriftune.engine.pace import BudgetPace, FixedPace, Look, Pace, ProbePace, Stretch, pace_of
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Budget, EarlyStopping, Protocol, ScheduleSettings
@@ -187,6 +188,18 @@ def test_looks_say_how_many_answers_changed_over_about_an_epoch(tmp_path: Path) 
     first, last = fixed.epochs
     assert (fixed.ended, fixed.gain) == ("epochs", (last.validation_accuracy or 0) - (first.validation_accuracy or 0))
     assert trained(tmp_path, Protocol(epochs=1, batch_size=8))[1].gain is None
+
+
+@pytest.mark.parametrize("passed", [0.25, 1.0, 3.0])
+def test_a_gain_and_its_noise_are_both_of_one_epoch(passed: float) -> None:
+    """Looks that lie closer or further apart than an epoch make a gain no easier to believe."""
+    first, last = np.zeros(100, dtype=np.int64), np.arange(100) % 4 // 3
+    loop = Loop.__new__(Loop)
+    loop.epoch_steps = 40
+    loop.answers = [_Answers(100, 0.5, first), _Answers(100 + round(40 * passed), 0.6, last)]
+    gain, noise = loop.gain()
+    assert gain == pytest.approx(0.1 / passed)
+    assert noise == pytest.approx(2 * 0.25**0.5 / 100**0.5 / passed)
 
 
 def test_an_open_end_is_the_same_bits_again(tmp_path: Path) -> None:

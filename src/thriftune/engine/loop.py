@@ -247,7 +247,8 @@ class Loop:
             return None, None
         passed = (last.step - before.step) / self.epoch_steps
         changed = float((before.predicted != last.predicted).mean())
-        return (last.accuracy - before.accuracy) / passed, 2 * math.sqrt(changed / len(last.predicted))
+        noise = 2 * math.sqrt(changed / len(last.predicted))
+        return (last.accuracy - before.accuracy) / passed, noise / passed  # both of one epoch
 
     def _keep(self, epochs: int | float, scores: QuickScores | None) -> None:
         """Remembers where the best weights are; of equal scores the lower loss counts where the end is not known."""

@@ -23,7 +23,7 @@ class Training:
     """Validation accuracy (a share) gained over the last epoch at the full learning rate; None without validation,
     or after a single look at it."""
     noise: float | None
-    """2 sqrt(d / n): n validation texts, of which the share d changed their answer over that epoch."""
+    """2 sqrt(d / n) an epoch: n validation texts, of which the share d changed their answer between the two looks."""
     state: State
     """What follows from them with the study's margin when the run was made: see `state_of`."""
 

@@ -8,7 +8,7 @@ import pytest
 from tests.report.synthetic import Variant, write
 
 from thriftune.analysis.display.panel import Panel
-from thriftune.analysis.findings.lost import collapse_sentences, collapses, lost_seeds, lost_words
+from thriftune.analysis.findings.lost import collapse_sentences, collapses, lost_seeds
 from thriftune.analysis.findings.runs import cells, comparable
 from thriftune.analysis.panels.performance import seeds
 from thriftune.results.store import Results
@@ -45,7 +45,6 @@ def test_a_seed_that_diverged_is_a_failure(repeated: Results) -> None:
     assert second == "No failure in 3 seeds rules out only failure rates above 63% (top_layers 2 and lora r8)."
     (cell,) = [cell for cell in cells(comparable(results)) if cell.runs[0].cell == "full"]
     assert [run.name for run in lost_seeds(results, cell)] == ["full seed 1"]
-    assert lost_words(results, cell) == "1 of 3 seeds lost"
 
 
 def test_a_seed_that_was_interrupted_tells_nothing_of_failures(repeated: Results) -> None:

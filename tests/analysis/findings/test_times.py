@@ -10,7 +10,7 @@ from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import Panel
 from thriftune.analysis.findings.runs import Cell, cells
-from thriftune.analysis.findings.times import faster, ratio_words, times_as_long
+from thriftune.analysis.findings.times import as_fast, ratio_words, times_as_long
 from thriftune.analysis.findings.tried import tried, unequal
 from thriftune.analysis.panels.cost import compute
 from thriftune.analysis.statistics.ratios import TimeRatio
@@ -51,7 +51,7 @@ def test_twice_the_time_is_said_with_its_interval(plain: Results) -> None:
     assert found is not None
     assert found.value == pytest.approx(148.8 / 66.2)
     assert found.low < 1.8 < found.value < 2.8 < found.high
-    assert faster(plain, cell(plain, "top_layers 2"), cell(plain, "full")) == "about 2.2x as fast (1.7 to 3)"
+    assert as_fast(found) == "about 2.2x as fast (1.7 to 3)"
     assert f"(full), {ratio_words(found)}; peak memory" in panel(plain).sentences[0]
     assert "as much (exact: a repeat takes as much)" in panel(plain).sentences[0]
 
@@ -59,7 +59,7 @@ def test_twice_the_time_is_said_with_its_interval(plain: Results) -> None:
 def test_below_a_third_more_no_method_is_faster(plain: Results) -> None:
     results = costing(plain, "full", train_seconds=80.0)
     results = costing(results, "lora r8", train_seconds=75.0)
-    assert faster(results, cell(results, "top_layers 2"), cell(results, "full")) is None
+    assert as_fast(times_as_long(results, cell(results, "full"), cell(results, "top_layers 2"))) is None
     assert "too close to call either faster (about 1.2x, " in panel(results).sentences[0]
 
 

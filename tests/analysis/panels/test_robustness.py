@@ -11,7 +11,8 @@ from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.panels.performance import robustness_drops as robustness
-from thriftune.analysis.statistics.drops import Families, families, independent_drop, paired_drop
+from thriftune.analysis.statistics.basics import wilson
+from thriftune.analysis.statistics.drops import Families, drop_between, families, paired_drop
 from thriftune.data.robustness import load_with_robustness
 from thriftune.data.settings import DataSettings
 from thriftune.results.store import Results
@@ -75,7 +76,7 @@ class TestFamilies:
 class TestDrops:
     def test_newcombe(self) -> None:
         """The worked example of Newcombe (1998), method 10: 56/70 against 48/80."""
-        drop = independent_drop(56 / 70, 70, 48 / 80, 80)
+        drop = drop_between(56 / 70, wilson(56, 70), 48 / 80, wilson(48, 80))
         assert (drop.value, drop.low, drop.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
     def test_identical_answers_on_paired_texts_have_no_drop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binom, binomtest
 
-from thriftune.analysis.statistics.collapse import more_often, rate_at_least, rate_at_most, seeds_to_rule_out
+from thriftune.analysis.statistics.collapse import rate_at_least, rate_at_most
 
 
 def test_three_seeds_without_a_failure() -> None:
@@ -21,17 +21,6 @@ def test_rates_are_scipys_and_exact(failures: int, seeds: int) -> None:
     assert rate_at_least(failures, seeds) == pytest.approx(expected.low)
     if failures < seeds:
         assert binom.cdf(failures, seeds, rate_at_most(failures, seeds)) == pytest.approx(0.05)
-
-
-def test_how_many_seeds_it_takes() -> None:
-    assert seeds_to_rule_out(0.64) == 3
-    assert seeds_to_rule_out(0.1) == 29
-    assert seeds_to_rule_out(1.0) == 1
-
-
-def test_one_lost_seed_of_three_is_no_proof_against_another_method() -> None:
-    assert more_often(1, 3, 0, 3) == 1
-    assert more_often(5, 5, 0, 5) < 0.01
 
 
 @pytest.mark.parametrize(("failures", "seeds"), [(-1, 3), (4, 3)])

@@ -16,6 +16,7 @@ from tests.analysis.statistics.simulated import answers, claims, outcomes
 from thriftune.analysis.findings.judgement import decide
 from thriftune.analysis.statistics import inference
 from thriftune.analysis.statistics.inference import Difference, difference, measured
+from thriftune.analysis.statistics.metric_intervals import contributions
 
 
 def predictions(seed: int, texts: int, classes: int, accuracy: float = 0.8) -> tuple[np.ndarray, ...]:
@@ -54,7 +55,7 @@ def test_contributions_average_to_macro_f1(classes: int) -> None:
     label, run, _ = predictions(1, 400, classes)
     label[label == classes - 1] = 0
     run[run == classes - 1] = 0
-    found = inference.f1_contributions(label, run, classes)
+    found = contributions("macro_f1", label, run[None], classes)
     expected = f1_score(label, run, average="macro")
     assert found.mean() == pytest.approx(expected)
 
@@ -74,9 +75,9 @@ def test_intervals_are_the_paired_bootstraps(classes: int) -> None:
                 macro_f1(label[rows], first[rows], classes) - macro_f1(label[rows], second[rows], classes),
             ]
         )
-    contributions = [[run == label for run in (first, second)]]
-    contributions.append([inference.f1_contributions(label, run, classes) for run in (first, second)])
-    for drawn, slow, (a, b) in zip((accuracy, f1), np.transpose(by_hand), contributions, strict=True):
+    given = [[run == label for run in (first, second)]]
+    given.append([contributions("macro_f1", label, run[None], classes)[0] for run in (first, second)])
+    for drawn, slow, (a, b) in zip((accuracy, f1), np.transpose(by_hand), given, strict=True):
         analytical = difference(*(measured(np.asarray(each, dtype=np.float64)[None]) for each in (a, b)))
         assert drawn.mean() == pytest.approx(analytical.estimate, abs=0.001)
         assert drawn.std() == pytest.approx(slow.std(), rel=0.12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from thriftune.analysis.statistics.inference import difference, f1_contributions, measured
+from thriftune.analysis.statistics.inference import difference, measured
 from thriftune.analysis.statistics.metric_intervals import (
     METRICS,
     Counts,
@@ -14,11 +14,11 @@ from thriftune.analysis.statistics.metric_intervals import (
     contributions,
     counts,
     measure,
-    metric_difference,
     score,
     values,
     weight_of_a_text,
     why_no_interval,
+    with_weight,
 )
 
 REFERENCE = {
@@ -58,12 +58,6 @@ def test_one_label_or_one_prediction(metric: Metric) -> None:
             expected = REFERENCE[metric](true, given)
             assert values(metric, counts(true, given[None], 2))[0] == pytest.approx(expected, abs=1e-12)
             assert contributions(metric, true, given[None], 2).mean() == pytest.approx(expected, abs=1e-12)
-
-
-def test_macro_f1_contributes_as_before() -> None:
-    label, predicted = predictions(1, 400, 5)
-    found = contributions("macro_f1", label, predicted, 5)
-    assert found[0] == pytest.approx(f1_contributions(label, predicted[0], 5))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -107,12 +101,12 @@ def test_differences_rest_on_the_rarest_class() -> None:
     for metric in METRICS:
         first, second = (measure(metric, label, run[None], 3) for run in predicted)
         weight = weight_of_a_text(metric, label, 3)
-        found, plain = metric_difference(first, second, weight), difference(first, second)
+        found, plain = with_weight(difference(first, second), weight), difference(first, second)
         assert found.estimate == pytest.approx(plain.estimate)
         assert found.error >= plain.error
     assert weight_of_a_text("accuracy", label, 3) == pytest.approx(1 / 600)
     same = measured(np.ones((1, 600)))
-    assert metric_difference(same, same, 1 / (3 * 10)).error == pytest.approx(np.sqrt(0.5) / 30)
+    assert with_weight(difference(same, same), 1 / (3 * 10)).error == pytest.approx(np.sqrt(0.5) / 30)
 
 
 def coverage(studies: int, metric: Metric, rare: float, recall: float, seed: int) -> tuple[float, float]:
@@ -133,7 +127,7 @@ def coverage(studies: int, metric: Metric, rare: float, recall: float, seed: int
         methods = [measure(metric, label, run[None], 2) for run in predicted]
         weight = weight_of_a_text(metric, label, 2)
         one = score(metric, methods[0], weight)
-        low, high = metric_difference(*methods, weight).interval(0.95)
+        low, high = with_weight(difference(*methods), weight).interval(0.95)
         held.append([one.low <= true[0] <= one.high, low <= true[0] - true[1] <= high])
     return tuple(np.mean(held, axis=0))
 

@@ -14,10 +14,11 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
 from thriftune.analysis.findings.groups import groups_of, score_of
+from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, is_baseline, lacks
-from thriftune.analysis.findings.times import span, times, times_as_long
+from thriftune.analysis.findings.times import as_fast, times_as_long
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.analysis.statistics.choosing import TOLERANCE, Choice, choose
 from thriftune.analysis.statistics.metric_intervals import Metric, Score, weight_of_a_text
@@ -186,9 +187,9 @@ def choose_among(
 
 
 def _lost(results: Results, cell: Cell) -> int:
-    """Runs of the same method that ended and are not among these."""
-    same = [run for run in results.runs if run.cell == cell.runs[0].cell and run.status != "interrupted"]
-    return len(same) - len(cell.runs)
+    """Its lost seeds but for those that are still to be trained, and for those that the cell itself holds."""
+    here = {run.run_id for run in cell.runs}
+    return sum(run.status != "interrupted" and run.run_id not in here for run in lost_seeds(results, cell))
 
 
 def _place(choice: Choice | None, i: int) -> Place:
@@ -267,17 +268,17 @@ def _rival(decision: Decision) -> str:
     if best is None:
         return ""
     rivals = [
-        (each.best_takes, each)
+        (each.best_takes.value, words, each)
         for each in decision.standings
-        if each.could_be_best and each.best_takes is not None and each.best_takes.faster == "second"
+        if each.could_be_best and each.best_takes is not None and (words := as_fast(each.best_takes))
     ]
     if not rivals:
         return ""
-    longer, rival = max(rivals, key=lambda each: each[0].value)
+    _, words, rival = max(rivals, key=lambda each: each[0])
     about = decision.deciding
     return (
-        f" {rival.name} ({about.said(rival.score.value)}) trains about {times(longer.value)} as fast "
-        f"({span(longer, ' to ')}), but may lie up to {about.apart(rival.at_most)} below."
+        f" {rival.name} ({about.said(rival.score.value)}) trains {words}, "
+        f"but may lie up to {about.apart(rival.at_most)} below."
     )
 
 

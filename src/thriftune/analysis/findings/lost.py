@@ -41,12 +41,6 @@ def lost_seeds(results: Results, cell: Cell) -> list[RunRecord]:
     return [run for run in results.runs if run.cell == cell.runs[0].cell and run.run_id not in used]
 
 
-def lost_words(results: Results, cell: Cell) -> str:
-    """ "1 of 3 seeds lost", or nothing where every seed of it can be used."""
-    gone = len(lost_seeds(results, cell))
-    return f"{gone} of {f.plural(gone + sum(learned(run) for run in cell.runs), 'seed')} lost" if gone else ""
-
-
 @once
 def collapses(results: Results) -> list[Collapse]:
     """Every fine-tuned method with the seeds whose training ended: those out of memory or interrupted tell nothing."""

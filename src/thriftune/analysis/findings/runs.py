@@ -163,11 +163,6 @@ def comparable(results: Results) -> list[RunRecord]:
     return [run for run in results.done if learned(run) and not is_baseline(run)]
 
 
-def not_learned(results: Results) -> list[RunRecord]:
-    """Finished runs that did not learn."""
-    return [run for run in results.done if not learned(run)]
-
-
 def unfinished(results: Results) -> list[RunRecord]:
     """Runs without test scores."""
     finished = {run.run_id for run in results.done}

@@ -66,9 +66,8 @@ def _short(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def faster(results: Results, fast: Cell, slow: Cell) -> str | None:
-    """ "trains about 2x as fast, 1.5 to 2.6", where that is more than the machine's noise and 1.3x; else None."""
-    found = times_as_long(results, slow, fast)
+def as_fast(found: TimeRatio | None) -> str | None:
+    """ "about 2x as fast (1.5 to 2.6)", of the second method, beyond the machine's noise and 1.3x; else None."""
     if found is None or found.faster != "second":
         return None
     return f"about {times(found.value)} as fast ({span(found, ' to ')})"

@@ -88,10 +88,6 @@ class Verdict:
         """Seeds lost of the method with the higher score."""
         return self.lost[0 if self.score.estimate >= 0 else 1]
 
-    def lost_of(self, name: str) -> int:
-        """Seeds that the method of that name lost."""
-        return self.lost[0 if name == self.first.name else 1]
-
     def said_of(self, name: str) -> Said:
         """What may be said of the method of that name against the other."""
         return one_seed.said(self.against(name), self.score.repeated)

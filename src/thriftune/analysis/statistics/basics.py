@@ -51,12 +51,6 @@ def kendalls_w(scores: Floats) -> float | None:
     return 12 * spread / largest if largest > 0 else None
 
 
-def mean_and_deviation(values: list[float]) -> tuple[float, float | None]:
-    """The mean and the sample standard deviation (n - 1); None for a single value."""
-    array = np.asarray(values, dtype=np.float64)
-    return float(array.mean()), float(array.std(ddof=1)) if len(values) > 1 else None
-
-
 def tukey(values: Floats) -> dict[str, float]:
     """The numbers of a box plot: low, q1, median, q3, high (Tukey, 1977).
 

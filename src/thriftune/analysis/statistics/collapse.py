@@ -19,17 +19,3 @@ def rate_at_most(failures: int, seeds: int, level: float = 0.95) -> float:
 def rate_at_least(failures: int, seeds: int, level: float = 0.95) -> float:
     """The lowest failure rate, from 0 to 1, that so many failures do not rule out; the other end of `rate_at_most`."""
     return 1 - rate_at_most(seeds - failures, seeds, level)
-
-
-def seeds_to_rule_out(rate: float, level: float = 0.95) -> int:
-    """How many seeds without a failure rule out failure rates of at least `rate` (above 0, at most 1)."""
-    seeds = 1
-    while rate_at_most(0, seeds, level) > rate:
-        seeds += 1
-    return seeds
-
-
-def more_often(failures: int, seeds: int, other_failures: int, other_seeds: int) -> float:
-    """The exact two-sided p value that two methods fail equally often (Fisher, 1922)."""
-    table = [[failures, seeds - failures], [other_failures, other_seeds - other_failures]]
-    return float(stats.fisher_exact(table).pvalue)

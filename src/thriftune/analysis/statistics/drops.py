@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from thriftune.analysis.statistics.basics import Floats, wilson
+from thriftune.analysis.statistics.basics import Floats
 
 Ids = NDArray[np.int64]
 
@@ -92,14 +92,11 @@ def paired_drop(first: Floats, second: Floats, groups: Families) -> Drop:
     return Drop(float(first.mean() - second.mean()), float(low), float(high))
 
 
-def independent_drop(first: float, texts: int, second: float, other_texts: int) -> Drop:
-    """The drop between two accuracies on unrelated texts with Newcombe's score interval (1998, method 10)."""
-    ends, other_ends = wilson(round(first * texts), texts), wilson(round(second * other_texts), other_texts)
-    return drop_between(first, ends, second, other_ends)
-
-
 def drop_between(first: float, ends: tuple[float, float], second: float, other_ends: tuple[float, float]) -> Drop:
-    """The same from the accuracies and their own score intervals, whatever these count (texts, or groups of texts)."""
+    """The drop between two accuracies on unrelated texts with Newcombe's interval (1998, method 10).
+
+    It follows from their own score intervals, whatever these count (texts, or groups of texts).
+    """
     (low, high), (other_low, other_high) = ends, other_ends
     value = first - second
     return Drop(

@@ -69,23 +69,6 @@ def measured(contributions: Floats, deterministic: bool = False) -> Measured:
     return Measured(scores, contributions.mean(axis=0), noise, deterministic)
 
 
-def f1_contributions(label: Ints, predicted: Ints, classes: int) -> Floats:
-    """What each text contributes to macro F1, shape (texts,): the score plus the text's influence on it.
-
-    The infinitesimal jackknife (Efron, 1982): the variance of the mean contribution is the large-sample limit of
-    the bootstrap's. A class that neither occurs nor is predicted is no part of the score, as in scikit-learn.
-    """
-    confusion = np.bincount(label * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-    support = (confusion.sum(axis=0) + confusion.sum(axis=1)).astype(np.float64)
-    inverse = np.divide(1.0, support, out=np.zeros(classes), where=support > 0)
-    f1 = 2 * np.diag(confusion) * inverse
-    change = -(f1 * inverse)
-    table = change[:, None] + change[None, :] + np.diag(2 * inverse)
-    present = int((support > 0).sum())
-    values = f1.sum() / present + len(label) / present * table
-    return np.asarray(values[label, predicted], dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class Difference:
     """First method minus second, in the measure's unit, with the parts of its variance."""

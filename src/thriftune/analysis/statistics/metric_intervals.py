@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special, stats
 
 from thriftune.analysis.statistics.basics import Floats, wilson
-from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference, measured
+from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, measured
 
 Metric = Literal["accuracy", "macro_f1", "balanced_accuracy", "mcc"]
 METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1", "balanced_accuracy", "mcc")
@@ -180,16 +180,11 @@ def transformed(metric: Metric, value: float, reach: float, edge: float) -> Scor
     return Score(value, min(low, value), max(high, value))
 
 
-def metric_difference(first: Measured, second: Measured, weight: float, others: Sequence[Measured] = ()) -> Difference:
-    """First minus second as `inference.difference`, with half a text of the rarest class in favour of either.
-
-    `weight` is what such a text is worth (`weight_of_a_text`). Without it the interval of a macro F1 or balanced
-    accuracy covers the truth in as few as 63% of samples where hardly a text of a rare class is wrong.
-    """
-    return with_weight(difference(first, second, others), weight)
-
-
 def with_weight(found: Difference, weight: float) -> Difference:
-    """The difference with the variance of half a text of that weight in favour of either, where that is more."""
+    """The difference with the variance of half a text of that weight in favour of either, where that is more.
+
+    `weight` is what a text of the rarest class is worth (`weight_of_a_text`). Without it the interval of a macro F1 or
+    balanced accuracy covers the truth in as few as 63% of samples where hardly a text of a rare class is wrong.
+    """
     more = max(0.0, weight**2 / 2 - PSEUDO_TEXTS / (found.texts + PSEUDO_TEXTS) ** 2)
     return replace(found, text_part=found.text_part + more)

@@ -12,7 +12,6 @@ from thriftune import wording as f
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
 from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable
-from thriftune.analysis.findings.training import at, trained
 from thriftune.analysis.statistics import agreement
 from thriftune.analysis.statistics.agreement import Agreement, Excess
 from thriftune.results.record import RunRecord
@@ -116,28 +115,6 @@ def sentences(results: Results) -> list[str]:
         return []
     margin = results.study.margin / 100
     return [text for text in (_seeds_alone(found), _against_seeds(found, margin), _models(found, margin)) if text]
-
-
-def brief(results: Results) -> list[str]:
-    """How often two methods of one model disagree, beside two seeds of one method, in a sentence; or none."""
-    found = overlap(results)
-    methods = found.disagreement("methods") if found else None
-    if found is None or methods is None:
-        return []
-    text = f"Two methods disagree (exactly one is right) on {f.percent(methods)} of the test texts"
-    seeds = found.disagreement("seeds")
-    if seeds is None or found.methods is None:
-        return [f"{text}; {_unknown(seeds)}."]
-    margin = results.study.margin / 100
-    more = f"by more than {f.points(margin)} of the texts"
-    said = {
-        "supported": f"methods err differently, {more} beyond what seeds do",
-        "refuted": f"methods err as seeds do, within {f.points(margin)} of the texts",
-        "undecided": f"whether methods err differently {more} beyond seeds is undecided",
-    }
-    interval = f"({f.points_range(*found.methods.interval(0.95))})"
-    answer = f"{said[distinct(found, margin)]} {interval}" + at(trained(results).still(*cells(comparable(results))))
-    return [f"{text}, two seeds of one method on {f.percent(seeds)}: {answer}."]
 
 
 def _unknown(seeds: float | None) -> str:
