@@ -15,6 +15,7 @@ from thriftune.engine.batches import token_batches
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of, packs
 from thriftune.engine.protocol import Protocol
+from thriftune.metrics import sign
 from thriftune.models.classifier import Classifier
 from thriftune.models.padding import is_causal, sorted_batches
 
@@ -152,4 +153,4 @@ def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol)
 
 def score_of(scores: QuickScores, metric: str) -> float:
     """A validation score of which more is better: accuracy, macro F1, or the negative loss."""
-    return -scores.loss if metric == "loss" else float(getattr(scores, metric))
+    return sign(metric) * float(getattr(scores, metric))

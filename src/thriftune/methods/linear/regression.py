@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from thriftune.methods.linear.classifier import cross_entropy, fitted
+from thriftune.metrics import sign
 
 Select = Literal["accuracy", "macro_f1", "loss"]
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -59,7 +60,7 @@ class Score:
 
     def key(self, select: Select) -> tuple[float, float]:
         """What orders settings, the best last: the score that selects, then the lower loss."""
-        return (-self.loss if select == "loss" else getattr(self, select)), -self.loss
+        return sign(select) * getattr(self, select), -self.loss
 
 
 @dataclass(frozen=True)

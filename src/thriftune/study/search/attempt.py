@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError, first_line
+from thriftune.metrics import sign
 from thriftune.results.search import CellSearch, Trial, TrialState
 from thriftune.study.events import RunProgress, SearchProgress
 from thriftune.study.file.search_space import searched_run
@@ -55,7 +56,7 @@ class Attempt:
                 raise InputError("a search needs a validation split")
             if abs(fit.validation.loss) < float("inf"):
                 value = score_of(fit.validation, select)
-                score = -value if select == "loss" else value
+                score = sign(select) * value
             else:
                 state, message = "diverged", f"the validation loss is {fit.validation.loss}"
         except StopTraining as stopped:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError, first_line
+from thriftune.metrics import sign
 from thriftune.results.search import CellSearch, Trial
 from thriftune.study.file.search_settings import Choice, Dimension
 from thriftune.study.file.search_space import is_whole
@@ -179,7 +180,7 @@ class _Search:
         open_trial.set_user_attr("session", self.job.session)
         if made.state == "complete":
             assert made.score is not None
-            self.study.tell(open_trial, -made.score if before.select == "loss" else made.score)
+            self.study.tell(open_trial, sign(before.select) * made.score)
         else:
             # Without a look at validation a pruned trial counts as the worst of all; a failed one not at all.
             self.study.tell(open_trial, state=Optuna.FAIL if made.state == "failed" else Optuna.PRUNED)
