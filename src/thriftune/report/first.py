@@ -20,6 +20,10 @@ from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 MODELS = 2
+WORDS = 250
+"""Of the whole screen."""
+OTHERS = 25
+"""Those of headings and controls."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +50,28 @@ def first(results: Results) -> First:
     """The first screen of a study."""
     decision = decide(results)
     scale, found = rows(results, decision)
-    shown, folded = split(found)
-    said = headline(decision)
+    said, careful, told = headline(decision), caution(results), facts(results)
+    answers = [performance(results), cost(results), errors(results)] if decision.best else []
+    texts = [results.study.name, *told, said, *(each.text for each in answers)]
+    texts += [careful.words, careful.options or "", careful.time or ""] if careful else []
+    shown, folded = split(found, WORDS - OTHERS - sum(len(text.split()) for text in texts))
     name = decision.taken.name if decision.taken else ""
     before, taken, after = said.partition(name) if name and name in said else (said, "", "")
     metric = METRICS[decision.metric].label
     return First(
         name=results.study.name,
-        facts=facts(results),
+        facts=told,
         before=before,
         taken=taken,
         after=after,
-        caution=caution(results),
+        caution=careful,
         metric=metric,
         intervals=decision.deciding.no_interval is None,
         scale=scale,
         open=shown,
         folded=folded,
         planes=planes(results, decision, metric),
-        answers=[performance(results), cost(results), errors(results)] if decision.best else [],
+        answers=answers,
     )
 
 
