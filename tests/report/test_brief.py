@@ -27,7 +27,7 @@ NINE = (
     Made(name="majority", right=0.34, seconds=0.01, memory=100, stored=50, baseline=True),
 )
 TWO_MODELS = tuple(
-    replace(each, name=f"{each.name} on {model}", model=f"demo:{model}", right=each.right + better)
+    replace(each, name=f"{each.name} demo:{model}", model=f"demo:{model}", right=each.right + better)
     for model, better in (("minilm", 0.0), ("mpnet-base", 0.05))
     for each in TUNED
 )
@@ -133,7 +133,8 @@ def _with_threats(results: Results) -> Results:
 
 def test_every_severe_threat_is_named_the_first_with_its_remedy(tmp_path: Path) -> None:
     one = _with_threats(_board(tmp_path / "one", NINE, seeds=3, texts=700))
-    assert _careful(brief(one)) == ("31% of the texts are cut at 64 tokens. Labels that may be one. Raise max_tokens.")
+    assert _careful(brief(one)) == "31% of the texts are cut at 64 tokens. Labels that may be one."
+    assert brief(one).lines[-1].said == "Next: Raise max_tokens."
     short = _with_threats(_board(tmp_path / "short", improving(NINE), texts=700))
     said = _careful(brief(short))
     assert said.startswith("No ranking: one seed each; every method was still improving (last epoch: ")
@@ -164,6 +165,8 @@ def test_one_unit_a_column(tmp_path: Path) -> None:
 def test_what_to_do_next_is_one_command(tmp_path: Path) -> None:
     settled = brief(_board(tmp_path / "settled", DEMO, seeds=3, texts=900)).lines[-1]
     assert settled.said == f"Next: thriftune predict {tmp_path / 'settled'} new.csv --out labelled.csv"
+    lost = brief(_board(tmp_path / "lost", STUDIES["baselines left"]["methods"], texts=600)).lines[-1]
+    assert lost.said == "Next: A smaller protocol.batch_size, or a method with less memory, would fit."
     open_ = brief(_board(tmp_path / "open", improving(DEMO), texts=900)).lines[-1]
     assert open_.name.startswith("Next (about ")
     assert open_.text.endswith("--set protocol.epochs=4 --set 'seeds=[0,1,2]'")

@@ -31,7 +31,7 @@ CROWD = tuple(
 TWO_MODELS = tuple(
     replace(
         each,
-        name=f"{each.name} on demo:{model}",
+        name=f"{each.name} demo:{model}",
         model=f"demo:{model}",
         right=each.right + better,
         seconds=slow * each.seconds,
@@ -124,7 +124,9 @@ def test_the_table_has_a_row_for_every_method(results: Results) -> None:
     found, decision = first(results), decide(results)
     rows = [*found.open, *found.folded]
     assert len(rows) == len({run.cell for run in results.runs})
-    assert [row.name for row in rows if row.taken] == ([decision.taken.name] if decision.taken else [])
+    assert [f"{row.name} {row.model}".strip() for row in rows if row.taken] == (
+        [decision.taken.name] if decision.taken else []
+    )
     assert not found.folded or any(row.taken for row in found.open)
     assert len(found.open) <= OPEN + 1
     for row in rows:

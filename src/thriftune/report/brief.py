@@ -11,9 +11,10 @@ from thriftune import wording as f
 from thriftune.analysis.findings.answers.cost import cost
 from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import NO_RANKING, Caution, caution
-from thriftune.analysis.findings.decision import Decision, Standing, decide, headline
+from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.threats import OF_RUNS, Threat, threats
 from thriftune.report.board import board
+from thriftune.report.lead import lead, sentences
 from thriftune.results.store import Results
 
 WORDS, WORDS_OF_MANY = 119, 139
@@ -75,7 +76,7 @@ def brief(results: Results) -> Brief:
     left = most - HEAD - OTHERS - least - sum(each.words for each in found)
     for each in _further(results, decision):
         if each.name == "Cost":  # the table has costs too
-            more = sum(_words(row) for row in table[LEAST:BEFORE_COSTS])
+            more = min(max(0, left), sum(_words(row) for row in table[LEAST:BEFORE_COSTS]))
             left, least = left - more, least + more
         shorter = replace(each, text=_named_shortly(decision, f.plain(each.text)))
         here = next((i for i, line in enumerate(found) if line.name == each.name), None)
@@ -86,7 +87,7 @@ def brief(results: Results) -> Brief:
         if here is not None:
             found[here] = shorter
         else:
-            found.insert(next((i for i, line in enumerate(found) if line.command), len(found)), shorter)
+            found.append(shorter)
     shown = _shown(decision, [_words(row) for row in table], left + least)
     rest = len(decision.standings) - len(shown)
     return Brief(board(decision, shown), f"and {rest:,} more: --verbose" if rest else None, _in_order(found))
@@ -110,14 +111,15 @@ def _shown(decision: Decision, words: list[int], room: int) -> list[Standing]:
 
 def _lines(results: Results, decision: Decision) -> Iterator[Line]:
     """What to take, what threatens that, and the next command: never left out."""
-    taken, *rest = _sentences(headline(decision))
-    yield Line("Take", " ".join([taken, *(each for each in rest if each.startswith("Of its "))]))
+    yield Line("Take", lead(decision, short=True))
     careful = caution(results)
     if careful:
         yield Line("Careful", _careful(results, careful))
     folder = shlex.quote(str(results.store.path))
     if careful and careful.command:
         yield Line(f"Next ({careful.time})" if careful.time else "Next", careful.command, command=True)
+    elif remedy := first_remedy(results):
+        yield Line("Next", remedy)
     elif decision.taken is not None:
         yield Line("Next", f"thriftune predict {folder} new.csv --out labelled.csv", command=True)
 
@@ -126,17 +128,25 @@ def _further(results: Results, decision: Decision) -> Iterator[Line]:
     """What is said where there is room, the more important first; a line of a name that is there takes its place."""
     careful = caution(results)
     severe = _severe(results)
-    if careful and severe:
+    if careful and careful.command and severe:
         yield Line("Careful", f"{_careful(results, careful)} {severe[0].remedy}")
     if decision.taken is None:
         return
-    yield Line("Errors", _sentences(errors(results).text)[0])
-    yield Line("Cost", re.sub(r"\((\S+) to (\S+)\)", r"(\1–\2)", _sentences(cost(results).text)[0]))
+    yield Line("Errors", sentences(errors(results).text)[0])
+    yield Line("Cost", re.sub(r"\((\S+) to (\S+)\)", r"(\1–\2)", sentences(cost(results).text)[0]))
 
 
 def _in_order(found: list[Line]) -> list[Line]:
     order = ("Take", "Careful", "Cost", "Errors")
     return sorted(found, key=lambda each: order.index(each.name) if each.name in order else len(order))
+
+
+def first_remedy(results: Results) -> str | None:
+    """That of the first severe threat, where no command would settle what is to be careful of."""
+    careful = caution(results)
+    if careful is None or careful.command:
+        return None
+    return next((each.remedy for each in threats(results) if each.severe), None)
 
 
 def _severe(results: Results) -> list[Threat]:
@@ -162,13 +172,9 @@ def _found(threat: Threat) -> str:
     return re.split(r": |; | \(|, so that", threat.text)[0].removesuffix(".") + "."
 
 
-def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.…]) ", text)
-
-
 def _named_shortly(decision: Decision, text: str) -> str:
     """The text with very long names of methods cut in the middle."""
     for name in sorted((each.name for each in decision.standings), key=len, reverse=True):
         if len(name) > LONG:
-            text = text.replace(f.plain(name), f"{name[: LONG // 2].rstrip()}…{name[-LONG // 3 :].lstrip()}")
+            text = text.replace(f.plain(name), f.middle_cut(name, LONG))
     return text

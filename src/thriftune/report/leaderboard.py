@@ -167,7 +167,7 @@ def _words(decision: Decision, each: Standing) -> str:
 
 def _dot(decision: Decision, each: Standing, scale: Scale) -> Dot | None:
     best = decision.best
-    if best is None or each.place == "not learned":
+    if best is None or each.place == "not learned" or len(decision.standings) == 1:
         return None
     if each is best:
         return Dot(scale.at(0), scale.at(0), scale.at(0), False, "the best")
