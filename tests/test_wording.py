@@ -56,6 +56,6 @@ def test_formats(text: str, expected: str) -> None:
 
 
 def test_long_names_keep_both_ends() -> None:
-    assert wording.middle_cut("lora r8 all demo:mpnet-base", 22) == "lora r8 al…mpnet-base"
-    assert wording.middle_cut("full", 22) == "full"
-    assert len(wording.middle_cut("a" * 90, 40)) == 40
+    assert f.middle_cut("lora r8 all demo:mpnet-base", 22) == "lora r8 al…:mpnet-base"
+    assert f.middle_cut("full", 22) == "full"
+    assert len(f.middle_cut("a" * 90, 40)) == 40

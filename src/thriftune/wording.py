@@ -178,7 +178,7 @@ def listing(names: Sequence[str], limit: int = 6) -> str:
 
 
 def middle_cut(text: str, most: int) -> str:
-    """The text in at most so many letters; both ends of a longer one, as names differ there: "lora r8 al…mpnet-base"."""
+    """The text in at most so many letters; both ends of a longer one, as names differ there: "lora r8…net-base"."""
     if len(text) <= most:
         return text
     return f"{text[: most // 2 - 1].rstrip()}…{text[-(most // 2) :].lstrip()}"
