@@ -102,7 +102,7 @@ DARK = Theme(
     heat=("#1d2530", "#6cb8ef"),
     ink_on_low="#ffffff",
     ink_on_high="#000000",
-    turn=0.605,
+    turn=0.58,
 )
 
 
