@@ -16,9 +16,11 @@ from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.threats import OF_RUNS, threats
 from thriftune.cli.output import print_summary
+from thriftune.report.board import LONG
 from thriftune.report.brief import Brief, brief
 from thriftune.results.profile import DataWarning
 from thriftune.results.store import Results
+from thriftune.wording import middle_cut
 
 TUNED = tuple(each for each in DEMO if not each.baseline)
 NINE = (
@@ -99,12 +101,12 @@ def test_it_is_read_in_ten_seconds(results: Results, monkeypatch: pytest.MonkeyP
 def test_the_leading_methods_stand_in_the_table(results: Results) -> None:
     decision, found = decide(results), brief(results)
     names = [row["Method"].removesuffix(" *") for row in found.rows]
-    every = [each.name for each in decision.standings]
+    every = [middle_cut(each.name, LONG) for each in decision.standings]
     assert names == sorted(names, key=every.index)
     assert len(names) >= min(3, len(every))
     assert names[:2] == every[:2]
     assert [row["Method"] for row in found.rows if row["Method"].endswith(" *")] == (
-        [f"{decision.taken.name} *"] if decision.taken else []
+        [f"{middle_cut(decision.taken.name, LONG)} *"] if decision.taken else []
     )
     rest = len(every) - len(names)
     assert found.more == (f"and {rest} more: --verbose" if rest else None)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from thriftune import wording as f
 from thriftune.analysis.findings.decision import Decision, Standing
 from thriftune.metrics import METRICS
 
+LONG = 40
+"""Letters of a name; `--verbose` has the whole name."""
 MARK = "*"
 """Beside the method to take."""
 TIMES = ((2 * 3600, 3600, "h"), (2 * 60, 60, "min"), (0, 1, "s"))
@@ -27,7 +30,7 @@ def board(decision: Decision, shown: Sequence[Standing]) -> list[dict[str, str]]
     )
     return [
         {
-            "Method": f"{each.name} {MARK}" if each is decision.taken else each.name,
+            "Method": f.middle_cut(each.name, LONG) + (f" {MARK}" if each is decision.taken else ""),
             metric.short: decision.deciding.said(each.score.value).removesuffix("%"),
             "Below" if decision.metric == "mcc" else "Points below": _below(decision, each),
             f"Time ({time[0]})": time[1][i],

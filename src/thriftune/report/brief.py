@@ -13,7 +13,7 @@ from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import NO_RANKING, Caution, caution
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.threats import OF_RUNS, Threat, threats
-from thriftune.report.board import board
+from thriftune.report.board import LONG, board
 from thriftune.report.lead import lead, sentences
 from thriftune.results.store import Results
 
@@ -30,8 +30,6 @@ HEAD = 11
 """Words of the table's headings."""
 OTHERS = 6
 """Words of "and 3 more: --verbose" and of the report's path."""
-LONG = 40
-"""Letters of a name that a line holds; the table has the whole name."""
 
 
 @dataclass(frozen=True)
