@@ -20,14 +20,10 @@ SIZES = ((10e9, 1e9, "GB"), (1e6, 1e6, "MB"), (0, 1e3, "kB"))
 def board(decision: Decision, shown: Sequence[Standing]) -> list[dict[str, str]]:
     """One row per method: short heading to value; what is not known is a dash. The one to take is marked."""
     metric = METRICS[decision.metric]
-    time, memory, stored = (
-        _column([of(each) for each in shown], units)
-        for of, units in (
-            (lambda each: each.cell.seconds, TIMES),
-            (lambda each: each.cell.memory, SIZES),
-            (lambda each: each.cell.stored, SIZES),
-        )
-    )
+    cells = [each.cell for each in shown]
+    time = _column([cell.seconds for cell in cells], TIMES)
+    memory = _column([cell.memory for cell in cells], SIZES)
+    stored = _column([cell.stored for cell in cells], SIZES)
     return [
         {
             "Method": f.middle_cut(each.name, LONG) + (f" {MARK}" if each is decision.taken else ""),
