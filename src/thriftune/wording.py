@@ -177,6 +177,13 @@ def listing(names: Sequence[str], limit: int = 6) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def middle_cut(text: str, most: int) -> str:
+    """The text in at most so many letters; both ends of a longer one, as names differ there: "lora r8…net-base"."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2 - 1].rstrip()}…{text[-(most // 2) :].lstrip()}"
+
+
 def plural(number: int, noun: str) -> str:
     """A count with its noun: "1 run", "2 runs"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
