@@ -52,14 +52,20 @@ def is_model(folder: Path) -> bool:
 
 
 def load_model(
-    folder: Path, labels: tuple[str, ...] | None, columns: tuple[str, ...] | None, device: str, threads: int | None
+    folder: Path,
+    labels: tuple[str, ...] | None,
+    columns: tuple[str, ...] | None,
+    device: str,
+    threads: int | None,
+    merge: bool = True,
 ) -> Model:
     """The model of a run. `labels` and `columns` are what the run's record says: a baseline does not store them.
 
+    With `merge` a LoRA update is added to its matrices; without, they stay those of the base, which others may share.
     Raises `InputError` where files are missing or not what a run stores.
     """
     if (folder / USAGE).is_file():
-        return _transformer(folder, device, threads)
+        return _transformer(folder, device, threads, merge)
     if labels is None:
         raise InputError(
             f"{folder} does not say what its labels are called: they are in the run.json beside it, which is not "
@@ -165,6 +171,11 @@ class Transformer:
                 hook.remove()
         return out
 
+    def merge(self) -> None:
+        """Adds a LoRA update to its matrices where it was loaded beside them; in fp32 alone, others would round both."""
+        if self.reader.usage.precision == "fp32":
+            _merge(self.network)
+
     def _tokens(self, texts: list[list[str]]) -> tuple[np.ndarray, Tokens]:
         """The rows whose texts have tokens, and those."""
         tokens = self.reader(texts)
@@ -212,7 +223,7 @@ class Reader:
         return Tokens(flat, segments, offsets, truncated=0)
 
 
-def _transformer(folder: Path, device: str, threads: int | None) -> Transformer:
+def _transformer(folder: Path, device: str, threads: int | None, merge: bool) -> Transformer:
     import torch
 
     from thriftune.cost.measured.environment import use_all_processors
@@ -228,7 +239,7 @@ def _transformer(folder: Path, device: str, threads: int | None) -> Transformer:
     elif device == "cpu":
         use_all_processors()
     usage = Usage.read(folder)
-    network = _network(folder, usage)
+    network = _network(folder, usage, merge)
     network.tokenizer = tokenizer = load_tokenizer(folder)
     network.padding_side = "left" if tokenizer.padding_side == "left" else "right"
     network.reads_padding = usage.alone
@@ -241,7 +252,7 @@ def _transformer(folder: Path, device: str, threads: int | None) -> Transformer:
     )
 
 
-def _network(folder: Path, usage: Usage) -> Network:
+def _network(folder: Path, usage: Usage, merge: bool) -> Network:
     """The encoder and the trained head: from the folder alone, or as an adapter of its base."""
     from safetensors.torch import load_file
 
@@ -257,7 +268,7 @@ def _network(folder: Path, usage: Usage) -> Network:
     else:
         network = load_classifier(Path(_base(usage.base, folder)), labels, head)
         if not usage.frozen:
-            _adapt(network, folder, merge=usage.precision == "fp32")
+            _adapt(network, folder, merge and usage.precision == "fp32")
     if head.bare:
         network.network.get_submodule("classifier").load_state_dict(load_file(folder / "head.safetensors"))
     if usage.normalize:
@@ -276,12 +287,18 @@ def _adapt(network: Network, folder: Path, merge: bool) -> None:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by a name that is going away
         wrapped: Any = PeftModel.from_pretrained(target, str(folder))
-        config = wrapped.peft_config["default"]
-        network.input_tuner = isinstance(config, PromptLearningConfig)
-        if merge and config.peft_type == "LORA":
-            wrapped.merge_and_unload()
-        else:
-            network.peft = wrapped
+        network.peft = wrapped
+        network.input_tuner = isinstance(wrapped.peft_config["default"], PromptLearningConfig)
+        if merge:
+            _merge(network)
+
+
+def _merge(network: Network) -> None:
+    """Adds a LoRA update to its matrices, so that it costs nothing; other tuners stay."""
+    wrapped: Any = network.peft
+    if wrapped is not None and wrapped.peft_config["default"].peft_type == "LORA":
+        wrapped.merge_and_unload()
+        network.peft = None
 
 
 def _unit_length() -> Any:
