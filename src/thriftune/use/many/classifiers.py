@@ -48,7 +48,8 @@ class Classifiers:
     layers and head. Others are served by the same calls, each by itself. Threads may call it; they take turns.
     """
 
-    calibrated: bool = False
+    calibrated: bool | None = False
+    """None: those that have validation predictions to calibrate on."""
     device: str = "auto"
     threads: int | None = None
     _loaded: dict[str, Loaded] = field(default_factory=dict)
@@ -83,9 +84,9 @@ class Classifiers:
             source = find(path)
             model = load_model(source.model, source.labels, source.columns, self.device, self.threads, merge=False)
             temperature = None
-            if self.calibrated:
+            if self.calibrated is not False:
                 temperature = None if source.run is None else fit_temperature(source.run, model.labels)
-                if temperature is None:
+                if temperature is None and self.calibrated:
                     raise InputError(
                         f"{source.name} cannot be calibrated: there are no validation predictions beside it."
                     )
