@@ -68,9 +68,7 @@ def test_abstains_below_a_confidence(service: Running) -> None:
     sure = service.predict(texts=TEXT[:3])[1]["predictions"]
     between = sorted(row["confidence"] for row in sure)[1]
     found = service.predict(texts=TEXT[:3], abstain=between)[1]["predictions"]
-    assert [row["label"] for row in found] == [
-        row["label"] if row["confidence"] >= between else None for row in sure
-    ]
+    assert [row["label"] for row in found] == [row["label"] if row["confidence"] >= between else None for row in sure]
 
 
 def test_single_requests_at_once_are_what_the_classifier_says(sources: dict[str, Path], models: Models) -> None:
@@ -87,9 +85,7 @@ def test_single_requests_at_once_are_what_the_classifier_says(sources: dict[str,
         answers = list(pool.map(lambda text: own.predict(texts=[text], probabilities=True), TEXT))
     for text, (status, found) in zip(TEXT, answers, strict=True):
         assert status == 200
-        np.testing.assert_allclose(
-            list(found["predictions"][0]["probabilities"].values()), expected[text], atol=1e-5
-        )
+        np.testing.assert_allclose(list(found["predictions"][0]["probabilities"].values()), expected[text], atol=1e-5)
     assert max(sizes) > 1
     assert sum(sizes) == len(TEXT)
 
@@ -123,7 +119,7 @@ BAD: list[tuple[str, Any, Any, Any, int, str]] = [
     ("POST", "/predict", b'{"texts": [["a", "b"]]}', JSON, 422, "a text is needed"),
     ("POST", "/predict", b'{"texts": ["a"], "model": "pairs"}', JSON, 422, "a pair of texts"),
     ("POST", "/predict", b'{"texts": ["a"], "model": "frist"}', JSON, 404, 'did you mean "first"'),
-    ("POST", "/predict", b'{"texts": ["a"], "model": "\\ud800"}', JSON, 422, "model"),
+    ("POST", "/predict", b'{"texts": ["a"], "model": "\\ud800"}', JSON, 404, "No model is called"),
     ("POST", "/predict", b'{"texts": ["a"], "model": 3}', JSON, 422, "model: Input should be a valid string; 3"),
     ("POST", "/predict", b'{"texts": ["a"], "abstein": 0.5}', JSON, 422, 'did you mean "abstain"'),
     ("POST", "/predict", b'{"texts": ["a"], "\\ud800": 0.5}', JSON, 422, "not known"),

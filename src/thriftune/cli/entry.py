@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from thriftune.cli import cache, compare, crossovers, estimate, evaluate, init, methods, predict, recommend, report, serve
+from thriftune.cli import (
+    cache,
+    compare,
+    crossovers,
+    estimate,
+    evaluate,
+    init,
+    methods,
+    predict,
+    recommend,
+    report,
+    serve,
+)
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, readable

@@ -38,7 +38,8 @@ def serve(
     max_queue: Annotated[int, typer.Option(help="Requests at once; further ones are told to try again.")] = 1_000,
     timeout: Annotated[float, typer.Option(help="Seconds within which a request is answered.")] = 60.0,
     no_calibration: Annotated[
-        bool, typer.Option("--no-calibration", help="Leave confidences as trained, not scaled by the run's temperature.")
+        bool,
+        typer.Option("--no-calibration", help="Leave confidences as trained, not scaled by the run's temperature."),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[

@@ -20,7 +20,7 @@ from thriftune.serve.body import body_of
 from thriftune.serve.limits import Limits
 from thriftune.serve.metrics import Metrics
 from thriftune.serve.models import Models
-from thriftune.serve.refusal import Refusal
+from thriftune.serve.refusal import RefusalError
 from thriftune.serve.request import ErrorResponse, PredictRequest, PredictResponse, question
 
 PATHS = {"/predict": "POST", "/health": "GET", "/models": "GET", "/metrics": "GET"}
@@ -45,80 +45,73 @@ class State:
     stopping: bool = False
 
 
-def make_app(models: Models, limits: Limits, state: State | None = None) -> FastAPI:
-    """The application; its batches are computed from its start to its end."""
-    state = state or State()
-    batches = Batches(models.predict, limits)
-    metrics = Metrics(lambda: state.active, batches.waiting)
-    batches.observe = metrics.computed
+@dataclass
+class Service:
+    """The classifiers, their queue and what is counted of them."""
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        batches.start()
-        yield
-        await asyncio.to_thread(batches.stop)
+    models: Models
+    limits: Limits
+    state: State
+    batches: Batches
+    metrics: Metrics
 
-    app = FastAPI(title="Thriftune", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    @classmethod
+    def of(cls, models: Models, limits: Limits, state: State) -> Service:
+        """A service that computes nothing yet."""
+        batches = Batches(models.predict, limits)
+        metrics = Metrics(lambda: state.active, batches.waiting)
+        batches.observe = metrics.computed
+        return cls(models, limits, state, batches, metrics)
 
-    async def answered(request: Request) -> bytes:
-        if state.stopping:
-            raise Refusal(503, "The service is stopping.", Retry_After="5")
-        if state.active > limits.queue:
-            raise Refusal(429, f"{limits.queue:,} requests are waiting already. Try again.", Retry_After="1")
-        until = asyncio.get_running_loop().time() + limits.timeout
-        try:
-            async with asyncio.timeout_at(until):
-                body = await body_of(request, limits.bytes)
-        except TimeoutError:
-            late = f"The body did not come within {limits.timeout:g} s."
-            raise Refusal(408, late, Connection="close") from None
-        asked = question(body, models, limits)
-        served = models.served[asked.model]
-        try:
-            async with asyncio.timeout_at(until):
-                found = await batches.submit((asked.model, asked.columns), served.tokens(asked.columns))
-        except TimeoutError:
-            late = f"There was no time to answer within {limits.timeout:g} s: too much is waiting. Try again."
-            raise Refusal(503, late, Retry_After="5") from None
-        made = answer(asked, found, served.model.labels)
-        metrics.predicted(asked.model, len(found))
-        return made
-
-    @app.post(
-        "/predict",
-        response_model=PredictResponse,
-        responses=REFUSALS,
-        summary="Label texts",
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": PredictRequest.model_json_schema()}},
-            }
-        },
-    )
-    async def predict(request: Request) -> Response:
+    async def predict(self, request: Request) -> Response:
+        """The answer to POST /predict, counted."""
         started, status = time.perf_counter(), 500
-        state.active += 1
+        self.state.active += 1
         try:
-            made = await answered(request)
+            made = await self._predicted(request)
             status = 200
             return Response(made, media_type="application/json")
-        except Refusal as refusal:
+        except RefusalError as refusal:
             status = refusal.status
             return _error(refusal.message, status, refusal.headers)
         except ClientDisconnect:
             status = 499  # nobody hears it
             return Response(status_code=400)
         finally:
-            state.active -= 1
-            metrics.answered(status, time.perf_counter() - started)
+            self.state.active -= 1
+            self.metrics.answered(status, time.perf_counter() - started)
 
-    @app.get("/health", summary="Whether the service takes requests", responses={503: {"description": "Stopping"}})
-    async def health() -> Response:
-        return JSONResponse({"status": "stopping"}, 503) if state.stopping else JSONResponse({"status": "ok"})
+    async def _predicted(self, request: Request) -> bytes:
+        limits = self.limits
+        if self.state.stopping:
+            raise RefusalError(503, "The service is stopping.", Retry_After="5")
+        if self.state.active > limits.queue:
+            raise RefusalError(429, f"{limits.queue:,} requests are waiting already. Try again.", Retry_After="1")
+        until = asyncio.get_running_loop().time() + limits.timeout
+        try:
+            async with asyncio.timeout_at(until):
+                body = await body_of(request, limits.bytes)
+        except TimeoutError:
+            late = f"The body did not come within {limits.timeout:g} s."
+            raise RefusalError(408, late, Connection="close") from None
+        asked = question(body, self.models, limits)
+        served = self.models.served[asked.model]
+        try:
+            async with asyncio.timeout_at(until):
+                found = await self.batches.submit((asked.model, asked.columns), served.tokens(asked.columns))
+        except TimeoutError:
+            late = f"There was no time to answer within {limits.timeout:g} s: too much is waiting. Try again."
+            raise RefusalError(503, late, Retry_After="5") from None
+        made = answer(asked, found, served.model.labels)
+        self.metrics.predicted(asked.model, len(found))
+        return made
 
-    @app.get("/models", summary="The classifiers and their labels")
-    async def listed() -> Response:
+    async def health(self) -> Response:
+        """The answer to GET /health."""
+        return JSONResponse({"status": "stopping"}, 503) if self.state.stopping else JSONResponse({"status": "ok"})
+
+    async def listed(self) -> Response:
+        """The answer to GET /models."""
         found = [
             {
                 "name": served.name,
@@ -129,32 +122,58 @@ def make_app(models: Models, limits: Limits, state: State | None = None) -> Fast
                 "max_tokens": served.most_tokens,
                 "calibrated": served.calibrated,
             }
-            for served in models.served.values()
+            for served in self.models.served.values()
         ]
-        return JSONResponse({"default": models.default, "models": found})
+        return JSONResponse({"default": self.models.default, "models": found})
 
-    @app.get("/metrics", summary="Counters as Prometheus text")
-    async def counted() -> Response:
-        text, kind = metrics.text()
+    async def counted(self) -> Response:
+        """The answer to GET /metrics."""
+        text, kind = self.metrics.text()
         return Response(text, media_type=kind)
 
-    @app.exception_handler(HTTPException)
-    async def not_there(request: Request, error: HTTPException) -> Response:
-        path = request.url.path[:200]
-        if error.status_code == 405 and path in PATHS:
-            said = f"{request.method} is not allowed for {path}; use {PATHS[path]}."
-        elif error.status_code == 404:
-            places = ", ".join(f"{method} {name}" for name, method in PATHS.items())
-            said = f"There is nothing at {path}. Use {places}, or GET /docs."
-        else:
-            said = str(error.detail)
-        return _error(said, error.status_code, dict(error.headers or {}))
 
-    @app.exception_handler(Exception)
-    async def failed(_: Request, error: Exception) -> Response:
-        return _error("The service failed on this request; its log says why.", 500)
+def make_app(models: Models, limits: Limits, state: State | None = None) -> FastAPI:
+    """The application; its batches are computed from its start to its end."""
+    service = Service.of(models, limits, state or State())
 
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.batches.start()
+        yield
+        await asyncio.to_thread(service.batches.stop)
+
+    app = FastAPI(title="Thriftune", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    body = {"content": {"application/json": {"schema": PredictRequest.model_json_schema()}}, "required": True}
+    app.post(
+        "/predict",
+        response_model=PredictResponse,
+        responses=REFUSALS,
+        summary="Label texts",
+        openapi_extra={"requestBody": body},
+    )(service.predict)
+    stopping: dict[int | str, dict[str, Any]] = {503: {"description": "It is stopping"}}
+    app.get("/health", summary="Whether the service takes requests", responses=stopping)(service.health)
+    app.get("/models", summary="The classifiers and their labels")(service.listed)
+    app.get("/metrics", summary="Counters as Prometheus text")(service.counted)
+    app.add_exception_handler(HTTPException, _not_there)
+    app.add_exception_handler(Exception, _failed)
     return app
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path[:200]
+    said = str(error.detail)
+    if error.status_code == 405 and path in PATHS:
+        said = f"{request.method} is not allowed for {path}; use {PATHS[path]}."
+    elif error.status_code == 404:
+        places = ", ".join(f"{method} {name}" for name, method in PATHS.items())
+        said = f"There is nothing at {path}. Use {places}, or GET /docs."
+    return _error(said, error.status_code, dict(error.headers or {}))
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return _error("The service failed on this request; its log says why.", 500)
 
 
 def _error(said: str, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -103,7 +103,7 @@ class Batches:
         try:
             for job, result in zip(jobs, self.predict([job.asked for job in jobs]), strict=True):
                 job.result = result
-        except BaseException as error:  # noqa: BLE001 - each job has its own answer, whatever went wrong
+        except BaseException as error:  # each job has its own answer, whatever went wrong
             if len(jobs) > 1:
                 for job in jobs:
                     self._compute([job])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from thriftune.serve.refusal import Refusal
+from thriftune.serve.refusal import RefusalError
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -14,9 +14,11 @@ DRAINED = 16
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """The bytes of a JSON body of at most `most`; raises `Refusal`."""
+    """The bytes of a JSON body of at most `most`; raises `RefusalError`."""
     _check_type(request)
-    too_large = Refusal(413, f"The body has more than {most:,} bytes. Send fewer texts in a request.", Connection="close")
+    too_large = RefusalError(
+        413, f"The body has more than {most:,} bytes. Send fewer texts in a request.", Connection="close"
+    )
     if int(request.headers.get("content-length", 0)) > DRAINED * most:
         raise too_large
     parts: list[bytes] = []
@@ -38,9 +40,9 @@ def _check_type(request: Request) -> None:
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() != "application/json":
         given = f'"{kind.strip()[:80]}"' if kind.strip() else "none"
-        raise Refusal(415, f"The content type must be application/json; {given} is given.")
+        raise RefusalError(415, f"The content type must be application/json; {given} is given.")
     charset = rest.lower().replace(" ", "").replace('"', "").partition("charset=")[2].partition(";")[0]
     if charset not in ("", "utf-8", "utf8"):
-        raise Refusal(415, f"The body must be UTF-8; charset {charset[:80]} is given.")
+        raise RefusalError(415, f"The body must be UTF-8; charset {charset[:80]} is given.")
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise Refusal(415, "Compressed bodies are not read. Send the JSON as it is.")
+        raise RefusalError(415, "Compressed bodies are not read. Send the JSON as it is.")

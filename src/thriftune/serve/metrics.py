@@ -19,9 +19,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._requests = Counter("requests", "Requests to /predict by the status of the answer", ["status"], **named)
         self._texts = Counter("texts", "Texts that were predicted, by model", ["model"], **named)
-        self._seconds = Histogram(
-            "request_seconds", "From a request's arrival to its answer", buckets=SECONDS, **named
-        )
+        self._seconds = Histogram("request_seconds", "From a request's arrival to its answer", buckets=SECONDS, **named)
         self._batches = Histogram("batch_texts", "Texts that were computed together", buckets=TEXTS, **named)
         Gauge("active_requests", "Requests that are read, wait or are computed", **named).set_function(active)
         Gauge("waiting_requests", "Requests that wait to be computed", **named).set_function(waiting)

@@ -81,9 +81,7 @@ def named(arguments: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def load(
-    sources: Sequence[tuple[str, str]], *, calibrate: bool, device: str, threads: int | None, say: Say
-) -> Models:
+def load(sources: Sequence[tuple[str, str]], *, calibrate: bool, device: str, threads: int | None, say: Say) -> Models:
     """Loads what is to be served; one alone takes the fastest way, several share what is equal in them."""
     if len(sources) == 1:
         return _one(*sources[0], calibrate=calibrate, device=device, threads=threads, say=say)

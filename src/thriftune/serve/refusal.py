@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An answer with an error's status and a message: what was given, what is allowed."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:

@@ -1,4 +1,4 @@
-"""A request's body, from bytes to checked texts; what cannot be used is a `Refusal` that says why."""
+"""A request's body, from bytes to checked texts; what cannot be used is a `RefusalError` that says why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from thriftune.errors import InputError, did_you_mean, shortened
 from thriftune.serve.limits import Limits
 from thriftune.serve.models import Models
-from thriftune.serve.refusal import Refusal
+from thriftune.serve.refusal import RefusalError
 from thriftune.use.rows import rows_of
 
 EXAMPLES: list[Any] = [["a wonderful film", "two hours that I will not get back"]]
@@ -78,42 +78,46 @@ class Question:
 
 
 def question(body: bytes, models: Models, limits: Limits) -> Question:
-    """The checked content of a body; raises `Refusal`."""
+    """The checked content of a body; raises `RefusalError`."""
     asked = _validated(_parsed(body))
     name = models.default if asked.model is None else asked.model
     if name not in models.served:
         hint = did_you_mean(name, models.served) or "."
-        raise Refusal(404, f'No model is called "{shortened(name)}"{hint} Served: {", ".join(models.served)}.')
+        raise RefusalError(404, f'No model is called "{shortened(name)}"{hint} Served: {", ".join(models.served)}.')
     if not asked.texts:
-        raise Refusal(422, "texts is empty. Give at least one text.")
+        raise RefusalError(422, "texts is empty. Give at least one text.")
     if len(asked.texts) > limits.texts:
-        raise Refusal(422, f"{len(asked.texts):,} texts are given; a request takes {limits.texts:,}. Send several.")
+        raise RefusalError(
+            422, f"{len(asked.texts):,} texts are given; a request takes {limits.texts:,}. Send several."
+        )
     try:
         rows = rows_of(asked.texts, models.served[name].model.count)
     except InputError as error:
-        raise Refusal(422, f"texts: {error}") from error
+        raise RefusalError(422, f"texts: {error}") from error
     for index, row in enumerate(rows):
         longest = max(map(len, row))
         if longest > limits.characters:
-            raise Refusal(422, f"texts: Item {index} has {longest:,} characters; {limits.characters:,} are allowed.")
+            raise RefusalError(
+                422, f"texts: Item {index} has {longest:,} characters; {limits.characters:,} are allowed."
+            )
     return Question(name, [list(column) for column in zip(*rows, strict=True)], asked.probabilities, asked.abstain)
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
     if not body.strip():
-        raise Refusal(400, 'The body is empty. Send {"texts": ["..."]}.')
+        raise RefusalError(400, 'The body is empty. Send {"texts": ["..."]}.')
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refusal(400, f"The body is not UTF-8: byte {error.start} does not belong there.") from error
+        raise RefusalError(400, f"The body is not UTF-8: byte {error.start} does not belong there.") from error
     try:
         found = json.loads(text, parse_constant=_no_constant)
     except RecursionError as error:
-        raise Refusal(400, "The body is nested too deeply to be read.") from error
+        raise RefusalError(400, "The body is nested too deeply to be read.") from error
     except ValueError as error:
-        raise Refusal(400, f"The body is not JSON: {shortened(str(error))}.") from error
+        raise RefusalError(400, f"The body is not JSON: {shortened(str(error))}.") from error
     if not isinstance(found, dict):
-        raise Refusal(422, 'The body is not a JSON object. Send {"texts": ["..."]}.')
+        raise RefusalError(422, 'The body is not a JSON object. Send {"texts": ["..."]}.')
     return found
 
 
@@ -122,17 +126,19 @@ def _no_constant(name: str) -> Any:
 
 
 def _validated(found: dict[str, Any]) -> PredictRequest:
+    known = PredictRequest.model_fields
+    for name in found:
+        if name not in known:
+            hint = did_you_mean(name, known) or "."
+            raise RefusalError(422, f'The field "{shortened(name)}" is not known{hint} Known: {", ".join(known)}.')
     try:
         return PredictRequest.model_validate(found)
     except ValidationError as error:
-        raise Refusal(422, " ".join(_sentence(each) for each in error.errors(include_url=False)[:5])) from error
+        raise RefusalError(422, " ".join(_sentence(each) for each in error.errors(include_url=False)[:5])) from error
 
 
 def _sentence(error: Any) -> str:
-    name = shortened(str(error["loc"][0]))
-    if error["type"] == "extra_forbidden":
-        known = PredictRequest.model_fields
-        return f'The field "{name}" is not known{did_you_mean(name, known) or "."} Known: {", ".join(known)}.'
+    name = error["loc"][0]
     if error["type"] == "missing":
         return f'The field "{name}" is missing. Send {{"texts": ["..."]}}.'
     return f"{name}: {error['msg']}; {_shown(error['input'])} is given."

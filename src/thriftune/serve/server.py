@@ -41,7 +41,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise InputError(f'--host "{host}" is no address of this machine ({error}). Give 127.0.0.1, or 0.0.0.0.') from None
+        raise InputError(
+            f'--host "{host}" is no address of this machine ({error}). Give 127.0.0.1, or 0.0.0.0.'
+        ) from None
     made = socket.socket(family, kind, protocol)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,7 +59,9 @@ def _why_not(host: str, port: int, error: OSError) -> str:
     import errno
 
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use. Stop what listens there, or give another --port (0: any that is free)."
+        return (
+            f"Port {port} of {host} is in use. Stop what listens there, or give another --port (0: any that is free)."
+        )
     if error.errno == errno.EACCES:
         return f"Port {port} of {host} may not be used by this user. Give a --port above 1023."
     if error.errno == errno.EADDRNOTAVAIL:

@@ -172,7 +172,7 @@ class Transformer:
         return out
 
     def merge(self) -> None:
-        """Adds a LoRA update to its matrices where it was loaded beside them; in fp32 alone, others would round both."""
+        """Adds a LoRA update to its matrices where it was loaded beside them; not in bf16, which rounds both."""
         if self.reader.usage.precision == "fp32":
             _merge(self.network)
 

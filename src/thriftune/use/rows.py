@@ -125,15 +125,16 @@ def rows_of(texts: Texts, count: int | None, places: Sequence[int] | None = None
     if isinstance(texts, str | bytes):
         raise InputError("One text is given, not a list of texts. Put it into a list: [text].")
     rows: list[tuple[str, ...]] = []
-    for index, text in enumerate(texts):
+    for place, text in enumerate(texts):
+        index = place if places is None else places[place]
         row = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, tuple | list) else (None,)
         if count is None:
             count = len(row)
         if len(row) != count or not all(isinstance(part, str) for part in row):
             wanted = "a pair of texts, as it was trained on two columns" if count == 2 else "a text"
-            raise InputError(f"Item {index if places is None else places[index]} is {_kind(text)}; {wanted} is needed.")
+            raise InputError(f"Item {index} is {_kind(text)}; {wanted} is needed.")
         if any(NO_TEXT.search(part) for part in row):
-            raise InputError(f"Item {index if places is None else places[index]} holds half a character (a lone surrogate). Repair the text.")
+            raise InputError(f"Item {index} holds half a character (a lone surrogate). Repair the text.")
         rows.append(row)
     return rows
 

@@ -36,7 +36,9 @@ METHODS: dict[str, Any] = {
 """By the name that it is given; None: a regression on the frozen encoder."""
 
 
-def store(folder: Path, kind: str, method: Any, head: Head, *, classes: int = 3, columns: int = 1, seed: int = 0) -> Path:
+def store(
+    folder: Path, kind: str, method: Any, head: Head, *, classes: int = 3, columns: int = 1, seed: int = 0
+) -> Path:
     """The model's folder of a method on a tiny model, its trained weights moved at random."""
     rng = torch.Generator().manual_seed(seed)
     labels = tuple(f"label {index}" for index in range(classes))

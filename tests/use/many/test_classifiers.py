@@ -95,7 +95,9 @@ def test_what_is_equal_is_in_memory_once(tmp_path: Path) -> None:
     assert sum(tensors(together).values()) < held
     row = texts(3, 1)
     expected = Classifier.load(paths["adapter 0"]).predict_proba(row)
-    np.testing.assert_allclose(np.stack(together.predict_proba([("adapter 0", text) for text in row])), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.stack(together.predict_proba([("adapter 0", text) for text in row])), expected, atol=1e-5
+    )
 
 
 def test_layers_run_once_for_all_that_share_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ class _Pass:
         """Whose texts lie side by side, and where."""
         owner = self.owner[indices]
         starts = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), len(owner)]
-        return [(int(owner[start]), slice(start, stop)) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+        return [(int(owner[start]), slice(start, stop)) for start, stop in pairwise(starts)]
 
     def _span(self, indices: np.ndarray, start: int, stop: int) -> slice:
         """The rows of neighbouring texts."""
