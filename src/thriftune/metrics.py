@@ -43,6 +43,7 @@ METRICS = {
     "prefix_peak_memory_bytes": Metric("Frozen layers' peak", "Frozen peak", "bytes", None),
     "peak_process_bytes": Metric("Process peak", "Process", "bytes", None),
     "fit_memory_bytes": Metric("Fitting's memory", "Fit", "bytes", None),
+    "fit_process_bytes": Metric("Fitting's process", "Fit process", "bytes", None),
     "energy_joules": Metric("Energy (J)", "Energy", "number", None),
     "trained_parameters": Metric("Trained parameters", "Trained", "int", None),
     "stored_bytes": Metric("Stored", "Stored", "bytes", False),

@@ -109,6 +109,9 @@ class Cost(Footprint):
     load_at_start: float | None = None
     """The machine's load average over the minute before the run began."""
     fit_memory_bytes: int | None = None
+    """Baselines: bytes of the arrays alive at the peak of fitting, as tensors count elsewhere; in results of earlier
+    versions what is now `fit_process_bytes`."""
+    fit_process_bytes: int | None = None
     """Baselines: how far the process's resident memory rose while the method was fitted, over what it held before."""
     threads: int | None = None
     """Threads that trained; None in results of earlier versions."""

@@ -261,7 +261,8 @@ def _reasons(
         yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
         yield "prefix_peak_memory_bytes", "no prefix was computed"
-    yield "fit_memory_bytes", "training has steps: see peak_memory_bytes"
+    for name in ("fit_memory_bytes", "fit_process_bytes"):
+        yield name, "training has steps: see peak_memory_bytes"
     if not cuda:
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:
