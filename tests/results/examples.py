@@ -60,6 +60,7 @@ COST = Cost(
     train_waited_seconds=0.1,
     load_at_start=0.5,
     fit_memory_bytes=70,
+    fit_process_bytes=71,
     threads=2,
     search_seconds=0.5,
 )

@@ -9,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
+from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError
 from thriftune.paths import status, user_path
 from thriftune.use.classifier import Classifier
-from thriftune.use.loading import Model, Transformer
+from thriftune.use.loading import Model
 from thriftune.use.many.classifiers import Classifiers
 from thriftune.use.source import find
 

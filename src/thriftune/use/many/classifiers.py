@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError, unknown_name
 from thriftune.use.calibration import fit_temperature, scaled
-from thriftune.use.loading import Model, Transformer, load_model
+from thriftune.use.loading import Model, load_model
 from thriftune.use.rows import rows_of
 from thriftune.use.source import Source, find
 
@@ -198,12 +199,13 @@ class Classifiers:
 
 def _member(name: str, model: Transformer) -> tuple[Transformer, Member | None]:
     """The model as it is served, and as one whose texts run beside those of others where they can."""
+    from thriftune.engine.stored.load import merge_update
     from thriftune.use.many.plan import Member, shares
     from thriftune.use.many.updates import take_updates
 
     updates = take_updates(model.network) if shares(model) else None
-    if updates is None:
-        model.merge()
+    if updates is None and model.reader.usage.precision == "fp32":
+        merge_update(model.network)
     model.network.eval_mode()
     return model, Member(name, model, updates or {}) if shares(model) else None
 

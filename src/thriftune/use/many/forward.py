@@ -13,6 +13,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import ROWS_PER_BATCH, packed_batch
 from thriftune.engine.forward import autocast
+from thriftune.engine.stored.transformer import SHORT
 from thriftune.models.ops.mean import mean_rows
 from thriftune.models.ops.rows import Rows
 from thriftune.use.many.plan import Member, Node, Plan
@@ -21,6 +22,8 @@ from thriftune.use.many.plan import Member, Node, Plan
 def logits_of(plan: Plan, asked: Mapping[str, Tokens]) -> dict[str, np.ndarray]:
     """Logits (texts, labels) of each member's tokens, by its name; not a number for a text without any token."""
     keep_freed_memory()
+    if sum(int(tokens.lengths.sum()) for tokens in asked.values()) <= SHORT:
+        plan.keep_ordered()
     out: dict[str, np.ndarray] = {}
     for root in plan.roots:
         present = [member for member in root.members if len(asked.get(member.name, ())) > 0]

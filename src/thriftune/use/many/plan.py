@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from thriftune.models.ops.products import keep_ordered
 from thriftune.models.packed import can_pack
 from thriftune.use.many.updates import Adapted, Running, Update
 
 if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier as Network
-    from thriftune.use.loading import Transformer
+    from thriftune.engine.stored.transformer import Transformer
 
 NOT_READ = (
     *("id2label", "label2id", "problem_type", "architectures", "classifier_dropout"),
@@ -61,6 +62,7 @@ class Plan:
 
     roots: tuple[Node, ...]
     running: Running = field(default_factory=Running)
+    _ordered: bool = False
     _replaced: list[tuple[nn.Module, str, nn.Module]] = field(default_factory=list)
 
     @classmethod
@@ -70,6 +72,14 @@ class Plan:
         for root in made.roots:
             made._prepare(root)
         return made
+
+    def keep_ordered(self) -> None:
+        """Has few rows go fast through all weights, from now on: `models.ops.products.keep_ordered`, once."""
+        if not self._ordered:
+            self._ordered = True
+            for root in self.roots:
+                for member in root.members:
+                    keep_ordered(member.network.root)
 
     def undo(self) -> None:
         """Puts the members' own modules back."""
