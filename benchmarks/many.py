@@ -36,6 +36,7 @@ from thriftune.cost.measured.memory import peak_of
 from thriftune.methods.lora import Lora
 from thriftune.models.head import HeadSettings
 from thriftune.models.ops.kernels.build import build
+from thriftune.models.ops.products import ORDERED
 from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
 from thriftune.models.trained.save import save_classifier
@@ -112,10 +113,11 @@ def measure(name: str, paths: list[Path], texts: list[str]) -> dict[str, Any]:
     arm.predict(texts[:CALL])
     resident = process.memory_info().rss - before
     weights = arm.tensors()
+    ordered = sum(each.nbytes for each in weights if hasattr(each, ORDERED))  # kept in oneDNN's order as well
     found = {
         "resident_bytes": resident,
-        "weight_bytes": sum(tensor.untyped_storage().nbytes() for tensor in weights),
-        "live_bytes": peak_of(weights, lambda: arm.predict(texts[:CALL])),
+        "weight_bytes": sum(tensor.untyped_storage().nbytes() for tensor in weights) + ordered,
+        "live_bytes": peak_of(weights, lambda: arm.predict(texts[:CALL])) + ordered,
     }
     for key, size, count in (
         ("all", len(texts), len(texts)),

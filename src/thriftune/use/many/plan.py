@@ -14,8 +14,8 @@ from thriftune.models.packed import can_pack
 from thriftune.use.many.updates import Adapted, Running, Update
 
 if TYPE_CHECKING:
-    from thriftune.models.classifier import Classifier as Network
     from thriftune.engine.stored.transformer import Transformer
+    from thriftune.models.classifier import Classifier as Network
 
 NOT_READ = (
     *("id2label", "label2id", "problem_type", "architectures", "classifier_dropout"),
