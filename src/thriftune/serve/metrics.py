@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -15,7 +16,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
         self._registry = CollectorRegistry()
-        named = {"namespace": "thriftune", "registry": self._registry}
+        named: dict[str, Any] = {"namespace": "thriftune", "registry": self._registry}
         ProcessCollector(registry=self._registry)
         self._requests = Counter("requests", "Requests to /predict by the status of the answer", ["status"], **named)
         self._texts = Counter("texts", "Texts that were predicted, by model", ["model"], **named)

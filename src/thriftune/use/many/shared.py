@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -29,6 +30,7 @@ class SharedTensors:
 
 def _content(tensor: torch.Tensor) -> tuple[object, ...]:
     plain = tensor.detach().cpu().contiguous()
-    digest = hashlib.blake2b(plain.view(-1).view(torch.uint8).numpy(), digest_size=32).digest()
+    data: Any = plain.view(-1).view(torch.uint8).numpy()
+    digest = hashlib.blake2b(data, digest_size=32).digest()
     kind = isinstance(tensor, nn.Parameter)
     return (kind, tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device, digest)
