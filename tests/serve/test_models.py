@@ -28,6 +28,7 @@ def test_names_and_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         named(["nowhere"])
 
 
+@pytest.mark.slow
 def test_one_is_calibrated_as_predict_has_it() -> None:
     results = study()
     path = f"{results.store.path}:full"
