@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thriftune.engine.allocator import give_back
 from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError, unknown_name
 from thriftune.use.calibration import fit_temperature, scaled
@@ -98,6 +99,7 @@ class Classifiers:
                 self._shared.share(model.network.root)
             self._loaded[name] = Loaded(source, model, temperature, member)
             self._arrange()
+            give_back()  # what was loaded although it is there already
 
     def remove(self, name: str) -> None:
         """Lets one go, with the memory that it alone needed; raises `InputError` where there is none of that name."""
@@ -105,6 +107,7 @@ class Classifiers:
             self._known(name)
             del self._loaded[name]
             self._arrange()
+            give_back()
 
     def predict(self, items: Items) -> list[str]:
         """The most probable label of each text, as its classifier names it."""
@@ -125,7 +128,8 @@ class Classifiers:
                 texts.append(text)
             rows: list[tuple[str, ...]] = [()] * len(texts)
             for name, own in places.items():
-                checked = rows_of((texts[place] for place in own), self._loaded[name].model.count, own)  # type: ignore[misc]
+                given: Any = [texts[place] for place in own]
+                checked = rows_of(given, self._loaded[name].model.count, own)
                 for place, row in zip(own, checked, strict=True):
                     rows[place] = row
             out: list[np.ndarray] = [np.empty(0)] * len(texts)

@@ -101,6 +101,7 @@ class Plan:
             if path.rpartition(".")[2] in family.position_projections:
                 node.apart |= {index}
             if not isinstance(module, Adapted):
+                assert isinstance(module, nn.Linear)
                 self._replaced.append((encoder, path, module))
                 module = Adapted(module, self.running)
                 encoder.set_submodule(path, module)
