@@ -139,6 +139,11 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def brief(value: float) -> str:
+    """The seconds of a moment, in three digits: "4.21 ms", "0.0371 ms", "812 ms"; from one second on as `seconds`."""
+    return seconds(value) if value >= 0.9995 else f"{number(value * 1000)} ms"
+
+
 def short_seconds(value: float) -> str:
     """A duration in two digits or three: "0.4 s", "86 s", "3.5 min", "2.1 h"."""
     if value < 0.0995:

@@ -15,6 +15,8 @@ import typer.main
 from tests.cli.commands import run
 
 from thriftune.cli import app
+from thriftune.serve import models as served
+from thriftune.serve import server
 from thriftune.use import evaluate, files, predict
 from thriftune.use.classifier import Classifier
 
@@ -70,6 +72,12 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "check_source", lambda file, format: None)
     monkeypatch.setattr(evaluate, "evaluate_file", lambda classifier, file, **request: done)
     monkeypatch.setattr(done, "document", dict, raising=False)
+    one = SimpleNamespace(served={"lora": SimpleNamespace(model=SimpleNamespace(count=1))})
+    listen = server.listen
+    monkeypatch.setattr(server, "listen", lambda host, port: listen(host, 0))
+    monkeypatch.setattr(server, "serve", lambda models, listening, limits, ready: ready())
+    monkeypatch.setattr(served, "named", lambda models: [("lora", each) for each in models])
+    monkeypatch.setattr(served, "load", lambda sources, **options: one)
 
 
 @pytest.mark.parametrize(

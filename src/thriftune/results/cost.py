@@ -118,3 +118,26 @@ class Cost(Footprint):
     search_seconds: float | None = None
     """Of train_seconds, those of learning rates that were tried beside the training whose weights were kept; None where
     there are no steps, and in results of earlier versions."""
+    latency_seconds: float | None = None
+    """Of one text, from text to probabilities, with the stored model: the median of many texts of the test split. This
+    and the three below are None in results of earlier versions."""
+    latency_p95_seconds: float | None = None
+    """The same: 95% of those texts took no longer."""
+    predict_texts_per_second: float | None = None
+    """In batches of 32 texts."""
+    predict_memory_bytes: int | None = None
+    """While such a batch is predicted, the weights included, as `peak_memory_bytes` counts them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting:
+    """What a stored model costs in use; the fields of `Cost` that are called so."""
+
+    latency_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    predict_texts_per_second: float | None = None
+    predict_memory_bytes: int | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+PREDICTING = tuple(each.name for each in fields(Predicting) if each.name != "reasons")

@@ -38,12 +38,14 @@ class Limits:
     memory_bytes: float | None = None
     seconds: float | None = None
     """Of training one run."""
+    latency_seconds: float | None = None
+    """Of predicting one text."""
     tasks: int = 1
 
     @property
     def given(self) -> bool:
         """Whether something may not fit."""
-        return self.memory_bytes is not None or self.seconds is not None
+        return any(each is not None for each in (self.memory_bytes, self.seconds, self.latency_seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,10 @@ class Candidate:
     """Of the one pass of its frozen layers before the training steps; None where there is none."""
     seconds: float | None
     """Of training, prefix included; the mean over seeds."""
+    latency: float | None = None
+    """Seconds of predicting one text, the median; the mean over seeds."""
+    latency_reason: str | None = None
+    """Why it is None."""
     stored_bytes: float | None
     shared_bytes: float | None
     """What an adapter needs beside it, once; 0 for a whole model."""
@@ -101,9 +107,10 @@ class Candidate:
         for limit, value, write, what, why in (
             (limits.memory_bytes, self.needed, f.size, self._memory_words, self.memory_reason),
             (limits.seconds, self.seconds, f.seconds, "training time", None),
+            (limits.latency_seconds, self.latency, f.brief, "for one text", self.latency_reason),
         ):
             if limit is not None and value is None:
-                found.append(f"{what} is not known" + (f": {why}" if why else ""))
+                found.append(f"{'latency' if write is f.brief else what} is not known" + (f": {why}" if why else ""))
             elif limit is not None and value is not None and value > limit:
                 found.append(f"{write(value)} {what}, {beyond(value / limit)} the limit")
         return "; ".join(found) or None
@@ -161,6 +168,8 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         memory_reason=_no_memory(standing),
         prefix_memory=_prefix_memory(cell),
         seconds=cell.seconds,
+        latency=(latency := _latency(cell)),
+        latency_reason=None if latency is not None else _no_latency(cell),
         stored_bytes=cell.stored,
         shared_bytes=shared,
         still_improving=standing.still_improving,
@@ -170,6 +179,18 @@ def _measured(standing: Standing, results: Results) -> Candidate:
 def _prefix_memory(cell: Cell) -> float | None:
     known = [run.cost.prefix_peak_memory_bytes for run in cell.runs if run.cost is not None]
     return max((float(each) for each in known if each is not None), default=None)
+
+
+def _latency(cell: Cell) -> float | None:
+    """The mean over seeds; None where it was not measured."""
+    known = [run.cost.latency_seconds for run in cell.runs if run.cost is not None]
+    found = [each for each in known if each is not None]
+    return sum(found) / len(found) if found else None
+
+
+def _no_latency(cell: Cell) -> str:
+    costs = [run.cost for run in cell.runs if run.cost is not None]
+    return next((each.reasons["latency_seconds"] for each in costs if "latency_seconds" in each.reasons), UNMEASURED)
 
 
 def _no_memory(standing: Standing) -> str | None:
@@ -195,6 +216,7 @@ def predicted(name: str, model: str, found: Prediction) -> Candidate:
         interval=None,
         memory=found.peak_memory_bytes,
         seconds=None if times[0] is None or times[1] is None else times[0] + times[1],
+        latency_reason="it is not predicted, only measured: run the study",
         stored_bytes=found.stored_bytes,
         shared_bytes=0 if whole else 4 * (found.total_parameters - found.trained_parameters),
     )
@@ -314,6 +336,7 @@ def _costs(taken: Candidate, advice: Advice) -> list[str]:
     stored = taken.storage(tasks)
     parts = [] if taken.seconds is None else [f"trained in {f.seconds(taken.seconds)}"]
     parts += [] if taken.memory is None else [f"needed {f.size(taken.memory)} of memory"]
+    parts += [] if taken.latency is None else [f"labels one text in {f.brief(taken.latency)}"]
     parts += [] if stored is None or tasks == 1 else [f"stores {f.size(stored)} for {tasks:,} tasks"]
     return [f"{taken.name} {f.listing(parts)}."] if parts else []
 
@@ -330,6 +353,7 @@ def table_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, Any]]:
             "memory": each.candidate.memory,
             "memory_reason": each.candidate.memory_reason,
             "seconds": each.candidate.seconds,
+            "latency": each.candidate.latency,
             "storage": each.candidate.storage(tasks),
             "best_for": ", ".join(
                 word for word, on in (("memory", each.on_memory_front), ("time", each.on_time_front)) if on

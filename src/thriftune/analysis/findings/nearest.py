@@ -29,6 +29,7 @@ def nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
     for limit, value, write, what, option in (
         (limits.memory_bytes, "needed", f.size, "memory", "--memory"),
         (limits.seconds, "seconds", f.seconds, "training time", "--time"),
+        (limits.latency_seconds, "latency", f.brief, "time for one text", "--latency"),
     ):
         known = [(amount, -(c.score or 0), c.name) for c in found if (amount := getattr(c, value)) is not None]
         if limit is None or not known:
@@ -44,7 +45,10 @@ def nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
 
 
 def _limit_for(least: float, option: str) -> str:
-    """A limit that the least fits, in two digits, as the option takes it: "130MB", "95s"."""
+    """A limit that the least fits, in two digits, as the option takes it: "130MB", "95s", "4.1ms"."""
+    if option == "--latency":
+        step = 10.0 ** (math.floor(math.log10(least * 1000)) - 1)
+        return f"{math.ceil(least * 1000 / step) * step:.6g}ms"
     if option == "--time":
         return f"{math.ceil(least)}s"
     unit, name = next((each for each in UNITS if least >= each[0]), UNITS[-1])

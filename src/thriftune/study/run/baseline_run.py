@@ -9,6 +9,7 @@ from thriftune.cost.measured.arrays import LiveArrays
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.cost.measured.growth import NOT_TOLD, Growth
+from thriftune.cost.measured.predicting import measure, sampled, with_predicting
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
@@ -88,4 +89,5 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         fit_memory_bytes=alive,
         fit_process_bytes=rose,
     )
-    return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])
+    in_use = measure(fitted.predict, sampled(data["test"].texts))
+    return done_record(job, scores, with_predicting(cost, in_use), [*fitted.notes, *busy_notes(cost, 1)])

@@ -25,7 +25,7 @@ from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.training import frozen_layers
-from thriftune.study.run.transformer_run import use_machine
+from thriftune.study.run.transformer_run import use_machine, with_use
 
 if TYPE_CHECKING:
     from thriftune.engine.examples import Examples
@@ -116,7 +116,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
     check_promise(job, folder)
-    return done_record(job, scores, cost, notes)
+    return with_use(done_record(job, scores, cost, notes), job, folder, frames)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:

@@ -98,7 +98,17 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
-    return record
+    return with_use(record, job, folder, frames)
+
+
+def with_use(record: RunRecord, job: Job, folder: RunFolder, frames: dict[str, pl.DataFrame]) -> RunRecord:
+    """The record with what its stored model costs in use, on texts of the test split."""
+    from thriftune.cost.measured.predicting import measure_stored, sampled, with_predicting
+
+    assert record.cost is not None
+    texts = sampled([frames["test"][name].to_list() for name in job.text_columns])
+    found = measure_stored(folder.model_path, job.model, job.device, texts)
+    return replace(record, cost=with_predicting(record.cost, found))
 
 
 def _score(
