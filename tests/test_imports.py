@@ -39,6 +39,8 @@ ORDER = [
     "progress",
     "comparison",
     "use",
+    "python",
+    "sklearn",
     "cli",
     "__main__",
 ]
