@@ -25,6 +25,7 @@ ORDER = [
     "metrics",
     "wording",
     "amounts",
+    "texts",
     "results",
     "data",
     "models",

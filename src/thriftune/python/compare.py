@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thriftune.amounts import parse_bytes
 from thriftune.data.readers.plug_ins import scheme_of
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    Frame = pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch | datasets.Dataset
-    Data = Study | Proposed | Path | str | Frame | datasets.DatasetDict | Mapping[str, Frame]
+    Frame: TypeAlias = pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch | datasets.Dataset
+    Data: TypeAlias = Study | Proposed | Path | str | Frame | datasets.DatasetDict | Mapping[str, Frame]
 
 STUDY_FILES = (".yaml", ".yml")
 
@@ -60,9 +60,9 @@ def compare(
     column or two) and `label`, `methods` as in a study file or as instances, `model` (several names are several
     models), `seeds`. `overrides` are keys of the study file: `{"protocol.epochs": 1}`, or texts as `--set` takes them.
 
-    `out` is the folder for everything, `results-NAME` where none is given; tables in memory are written into it, so that
-    the study file there says it all, and the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs. Each run executes in a process of its own, or in this one without `isolate`. `listener` is told
+    `out` is the folder for everything, `results-NAME` where none is given; tables in memory are written into it, so
+    that the study file there says it all, and the same call, or `thriftune compare OUT`, goes on with the study. `only`
+    and `without` name runs. Each run executes in a process of its own, or in this one without `isolate`. `listener` is told
     of every event; `progress` shows them here, by default in notebooks and on terminals. `probe`: whether this machine
     may be timed, for seconds, once, to say how long the study takes.
 
