@@ -115,12 +115,12 @@ class Classifier:
         return named([*lines, ("Folder", str(self.source.model))])
 
     def _windows(self, texts: Texts) -> Iterator[list[list[str]]]:
-        rows = _rows(listed(texts, self.columns), self.model.count)
+        rows = rows_of(listed(texts, self.columns), self.model.count)
         for start in range(0, len(rows), WINDOW):
             yield [list(column) for column in zip(*rows[start : start + WINDOW], strict=True)]
 
 
-def _rows(texts: Texts, count: int | None) -> list[tuple[str, ...]]:
+def rows_of(texts: Texts, count: int | None) -> list[tuple[str, ...]]:
     """Every text as a tuple of its parts; raises `InputError` where one is something else."""
     if isinstance(texts, str | bytes):
         raise InputError("One text is given, not a list of texts. Put it into a list: [text].")
