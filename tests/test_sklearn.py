@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import pickletools
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -94,8 +95,7 @@ def _written(X: np.ndarray) -> list[str]:
 
 
 EXPECTED = {
-    "check_classifiers_one_label": "one label alone is refused: there is nothing to tell apart",
-    "check_classifiers_train": "rounded to words, neighbouring numbers have nothing in common",
+    "check_class_weight_classifiers": "class_weight is a setting of frozen embeddings (auto, none, balanced), no mapping",
 }
 
 
@@ -125,7 +125,9 @@ def test_every_method(name: str, tmp_path: Path) -> None:
 
 def test_what_is_pickled(tmp_path: Path) -> None:
     assert_one_and_the_same(fitted(), tmp_path)
-    assert b"torch" not in pickle.dumps(fitted())
+    words = [str(argument) for _, argument, _ in pickletools.genops(pickle.dumps(fitted())) if argument is not None]
+    assert "thriftune.sklearn" in words
+    assert not [word for word in words if word.startswith(("torch", "transformers", "peft"))]
     assert len(pickle.dumps(fitted())) < 100_000  # the adapter and the tokenizer, not the base
 
 
@@ -194,6 +196,7 @@ def test_texts_of_every_kind() -> None:
     )
     for texts in one_column:
         np.testing.assert_array_equal(made.predict_proba(texts), expected)
+    for texts in one_column[2:7:4]:
         np.testing.assert_array_equal(words().fit(texts, MOODS).predict_proba(texts), expected)
     frame = pd.DataFrame({"premise": FIRST, "hypothesis": SECOND})
     of_pairs = words().fit(frame, MOODS)
@@ -233,12 +236,12 @@ def test_seeds_and_refits() -> None:
         ({"method": "lorra"}, FIRST, MOODS, "is not known"),
         ({"validation": 1}, FIRST, MOODS, "share from 0 to below 1"),
         ({"seed": -1}, FIRST, MOODS, "whole number"),
-        ({"epochs": 3}, FIRST, MOODS, "has no effect"),
+        ({"epochs": 5}, FIRST, MOODS, "has no effect"),
         ({}, "one text", MOODS, "not a list of texts"),
         ({}, [*FIRST[:-1], None], MOODS, "Item 89"),
         ({}, FIRST, MOODS[:-1], "inconsistent"),
         ({}, FIRST, None, "requires y"),
-        ({}, FIRST, ["a"] * 90, "at least 2 classes"),
+        ({}, FIRST, ["a"] * 90, "one class only"),
         ({}, FIRST, np.linspace(0, 1, 90), "Unknown label type"),
         ({}, [], [], r"0 sample\(s\)"),
         ({}, pd.DataFrame({"a": FIRST, "b": FIRST, "c": FIRST}), MOODS, "3 columns"),

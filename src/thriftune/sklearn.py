@@ -50,6 +50,18 @@ PROTOCOL = ("epochs", "batch_size", "max_tokens", "precision", "device", "select
 """Parameters that are keys of the protocol."""
 
 
+class _Saved:
+    """The folder of a saved model, which goes with this object, and the classifier in it once that was needed."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="thriftune-classifier-")
+        self.classifier: Classifier | None = None
+
+    @property
+    def model(self) -> Path:
+        return Path(self.folder.name) / "model"
+
+
 class TextError(InputError, ValueError):
     """What was given cannot be used; a `ValueError` too, as scikit-learn has it."""
 
@@ -143,12 +155,11 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise InputError(f"seed is a whole number from 0; {self.seed!r} is given.")
             name, settings = self._method()
             study = fitting.study_of(name, settings, self.model, self._protocol(), texts, self.validation)
-            held = tempfile.TemporaryDirectory(prefix="thriftune-classifier-")
-            folder = Path(held.name)
+            saved = _Saved()
             with watched(None, self.verbose) as listener:
                 quiet = listener or (lambda event: None)
-                record = fitting.train(study, texts, self.validation, int(self.seed), folder, quiet)
-        self._forget()
+                record = fitting.train(study, texts, self.validation, int(self.seed), saved.model.parent, quiet)
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self.classes_ = classes
         self.n_features_in_ = len(texts.columns)
         names = _table_names(X)
@@ -159,11 +170,12 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.learning_rate_: float | None = record.learning_rate
         self.best_epoch_: int | float | None = record.best_epoch
         self._columns, self._names = tuple(texts.columns), texts.names
-        self._held, self._base = held, fitting.base_of(folder / "model")
+        self._saved, self._base = saved, fitting.base_of(saved.model)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each text, (texts,), of the labels' own type."""
+        check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -182,22 +194,21 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def loaded(self) -> Classifier:
         """The fitted classifier as Thriftune loads it; its labels are called as `classes_` are written."""
         check_is_fitted(self)
-        if (found := self.__dict__.get("_loaded")) is None:
+        if self._saved.classifier is None:
             from thriftune.use.classifier import Classifier
             from thriftune.use.loading import load_model
             from thriftune.use.source import Source
 
             folder = self.model_path_
             model = load_model(folder, self._names, self._columns, self.device or "auto", None)
-            found = Classifier(model, Source(folder, str(self.method), None, None, None), None)
-            self._loaded = found
-        return found
+            self._saved.classifier = Classifier(model, Source(folder, str(self.method), None, None, None), None)
+        return self._saved.classifier
 
     @property
     def model_path_(self) -> Path:
         """The saved model: Hugging Face and PEFT formats, or a baseline's own; it goes with this object."""
         check_is_fitted(self)
-        return Path(self._held.name) / "model"
+        return self._saved.model
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")
@@ -214,8 +225,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from thriftune.python.fitting import files_of
 
         state = dict(self.__dict__)
-        state.pop("_loaded", None)
-        if state.pop("_held", None) is not None:
+        if state.pop("_saved", None) is not None:
             state["_files"] = files_of(self.model_path_)
         return state
 
@@ -226,15 +236,10 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         files = state.pop("_files", None)
         self.__dict__.update(state)
         if files is not None:
-            self._held = tempfile.TemporaryDirectory(prefix="thriftune-classifier-")
+            self._saved = _Saved()
             put_files(files, self.model_path_)
             if self._base is not None:
                 rebase(self.model_path_, self._base)
-
-    def _forget(self) -> None:
-        """What an earlier fit left."""
-        for name in ("_loaded", "feature_names_in_"):
-            self.__dict__.pop(name, None)
 
     def _method(self) -> tuple[str, dict[str, Any]]:
         """The method's name and the settings that are given for it."""
@@ -267,7 +272,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"Found input variables with inconsistent numbers of samples: {[len(rows), len(labels)]}")
         classes, ids = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y has one label only, {classes[0]!r}; a classifier needs at least 2 classes.")
+            raise InputError(f"y has one class only, {classes[0]!r}; a classifier needs two at least.")
         names = _column_names(X, len(rows[0]))
         columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
         return Texts(columns, ids.astype(np.int64), label_names(list(classes))), classes

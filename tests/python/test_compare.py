@@ -249,7 +249,9 @@ class TestResults:
 
     def test_user_text_is_escaped(self, tmp_path: Path) -> None:
         odd = frame().with_columns(mood=pl.col("mood").replace({"no": "<script>x</script>"}))
-        found = thriftune.compare(odd, tmp_path / "out", isolate=False, **{**ASKED, "methods": [Tfidf(features="word")]})
+        found = thriftune.compare(
+            odd, tmp_path / "out", isolate=False, **{**ASKED, "methods": [Tfidf(features="word")]}
+        )
         shown = found._repr_html_() + found.best()._repr_html_()
         assert "&lt;script" in shown
         assert "<script" not in shown

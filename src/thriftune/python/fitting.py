@@ -5,6 +5,7 @@ There is no test set: nobody compares here, so no score is reported.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +122,7 @@ def train(study: Study, texts: Texts, validation: float, seed: int, folder: Path
         notes=(),
         fingerprint=fingerprint(frames, texts.names, names),
     )
-    with TemporaryDirectory(prefix="thriftune-fit-") as work, _own_threads():
+    with TemporaryDirectory(prefix="thriftune-fit-") as work, _guest():
         prepared = prepare(study, [planned], dataset, Path(work), listener)
         job = Job(
             planned=planned,
@@ -207,12 +208,17 @@ def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 @contextmanager
-def _own_threads() -> Iterator[None]:
-    """Leaves the process as many of torch's threads as it had."""
+def _guest() -> Iterator[None]:
+    """Training as a guest in somebody's process: it leaves torch's threads as they were, and the caller's objects alone.
+
+    A run's memory is measured after a collection of garbage, which takes a second where many objects are not its own.
+    """
     before = None if "torch" not in sys.modules else sys.modules["torch"].get_num_threads()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         if before is not None:
             sys.modules["torch"].set_num_threads(before)
 

@@ -165,8 +165,15 @@ def _from_pandas(data: Any, where: str, needed: Collection[str], notes: list[str
 
 
 def _from_polars(data: Any, where: str, needed: Collection[str], notes: list[str]) -> pa.Table:
-    frame = data.collect() if type(data).__name__ == "LazyFrame" else data
-    return _assembled([(s.name, s) for s in frame.get_columns()], lambda s: s.to_arrow(), where, needed, notes)
+    import polars as pl
+
+    def convert(series: pl.Series) -> Any:
+        if series.dtype == pl.Object:
+            raise TypeError("they are Python objects")
+        return series.to_arrow()
+
+    frame = data.collect() if isinstance(data, pl.LazyFrame) else data
+    return _assembled([(s.name, s) for s in frame.get_columns()], convert, where, needed, notes)
 
 
 def _from_arrow(data: Any, where: str, needed: Collection[str], notes: list[str]) -> pa.Table:
