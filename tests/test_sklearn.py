@@ -95,7 +95,7 @@ def _written(X: np.ndarray) -> list[str]:
 
 
 EXPECTED = {
-    "check_class_weight_classifiers": "class_weight is a setting of frozen embeddings (auto, none, balanced), no mapping",
+    "check_class_weight_classifiers": "class_weight is a setting of embeddings: auto, none or balanced",
 }
 
 
@@ -246,7 +246,7 @@ def test_seeds_and_refits() -> None:
         ({}, [], [], r"0 sample\(s\)"),
         ({}, pd.DataFrame({"a": FIRST, "b": FIRST, "c": FIRST}), MOODS, "3 columns"),
         ({"method": Lora(), "rank": 3}, FIRST, MOODS, "set them there"),
-        ({"method": "embeddings", "validation": 0}, FIRST, MOODS, "rank|features|unknown"),
+        ({"method": "embeddings", "validation": 0}, FIRST, MOODS, "features: unknown key"),
     ],
 )
 def test_what_cannot_be_used(changes: Any, texts: Any, labels: Any, said: str) -> None:

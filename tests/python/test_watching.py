@@ -18,7 +18,7 @@ class Display:
     def __init__(self) -> None:
         self.shown: list[str] = []
 
-    def HTML(self, text: str) -> str:  # noqa: N802 - as IPython calls it
+    def HTML(self, text: str) -> str:
         return text
 
     def display(self, shown: str, display_id: bool) -> Any:

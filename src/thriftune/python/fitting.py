@@ -209,7 +209,7 @@ def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 @contextmanager
 def _guest() -> Iterator[None]:
-    """Training as a guest in somebody's process: it leaves torch's threads as they were, and the caller's objects alone.
+    """Training as a guest in somebody's process: it leaves torch's threads as they were and other objects alone.
 
     A run's memory is measured after a collection of garbage, which takes a second where many objects are not its own.
     """
