@@ -256,7 +256,7 @@ def test_what_cannot_be_used(changes: Any, texts: Any, labels: Any, said: str) -
 
 
 def test_a_search_needs_validation() -> None:
-    with pytest.raises(InputError, match="Give validation=0.1"):
+    with pytest.raises(InputError, match=r"Give validation=0.1"):
         tiny(epochs=None).fit(FIRST, MOODS)
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thriftune.amounts import parse_bytes
+from thriftune.comparison import compare_and_analyse
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
 from thriftune.paths import slug, user_path
@@ -72,12 +73,9 @@ def compare(
     asked = Asked(text=text, label=label, name=name, methods=methods, model=model, seeds=seeds, overrides=overrides)
     with watched(listener, progress) as heard:
         study, folder = _study(data, None if out is None else Path(out), asked, probe, heard)
-        from thriftune.study.execute import compare as run_study
-
-        found = Results.of(run_study(study, folder, heard, isolate, only=only, without=without))
-        from thriftune.analysis.analyse import analysed
-
-        found.analysis = analysed(found)
+        analysis = compare_and_analyse(study, folder, heard, isolate, only=only, without=without)
+        found = Results.of(analysis.results)
+        found.analysis = analysis
         return found
 
 

@@ -38,7 +38,14 @@ class Results(store.Results):
     @classmethod
     def of(cls, results: store.Results) -> Results:
         """The same results with what Python asks of them."""
-        return cls(results.store, results.study, results.source)
+        found = cls(results.store, results.study, results.source)
+        found.plain = results
+        return found
+
+    @cached_property
+    def plain(self) -> store.Results:
+        """What the analysis reads: what it finds out of these results it finds out once."""
+        return self
 
     @property
     def path(self) -> Path:
@@ -50,27 +57,27 @@ class Results(store.Results):
         """What every panel of the page says."""
         from thriftune.analysis.analyse import analyse
 
-        return analyse(self)
+        return analyse(self.plain)
 
     @property
     def decision(self) -> Decision:
         """What to take, how sure that is, and where every other method stands."""
         from thriftune.analysis.findings.decision import decide
 
-        return decide(self)
+        return decide(self.plain)
 
     @property
     def recommended(self) -> RunRecord | None:
         """The run that `recommend` names without limits; None where no method learned anything."""
         from thriftune.use.choose import recommended
 
-        return None if self.decision.taken is None else recommended(self)
+        return None if self.decision.taken is None else recommended(self.plain)
 
     def recommend(self, **limits: Any) -> Advice:
         """Which method to take under limits; see `thriftune.recommend`."""
         from thriftune.python.advice import recommend
 
-        return recommend(self, **limits)
+        return recommend(self.plain, **limits)
 
     def best(
         self,
@@ -147,11 +154,11 @@ class Results(store.Results):
         from thriftune.report.brief import board, left_out, lines
         from thriftune.report.inline import listed, named, table
 
-        shown = named([(each.name, each.text) for each in lines(self)])
-        more = left_out(self)
+        shown = named([(each.name, each.text) for each in lines(self.plain)])
+        more = left_out(self.plain)
         lost = [f"{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}" for run in _lost(self)]
         return (
-            table(board(self))
+            table(board(self.plain))
             + (listed([f"{more.partition(':')[0]}: .table()"]) if more else "")
             + shown
             + listed(lost)
