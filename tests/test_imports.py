@@ -25,6 +25,7 @@ ORDER = [
     "metrics",
     "wording",
     "amounts",
+    "texts",
     "results",
     "data",
     "models",
@@ -40,6 +41,8 @@ ORDER = [
     "comparison",
     "use",
     "serve",
+    "python",
+    "sklearn",
     "cli",
     "__main__",
 ]

@@ -164,6 +164,16 @@ class LiveTable:
                 status = "done before" if reused and record.status == "done" else record.status.replace("_", " ")
                 self._change(name, status=status, record=record)
 
+    @property
+    def rows(self) -> list[Row]:
+        """Every run, in the study's order."""
+        return list(self._rows.values())
+
+    @property
+    def stage(self) -> Stage | None:
+        """What is being done that belongs to no run."""
+        return self._stage
+
     def render(self) -> RenderableType:
         """The table as it stands, cut to the terminal's height around the current run."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -42,6 +42,10 @@ class Store:
         self.search_path = path / "search.json"
         self.search_database = path / "search.db"
         """Optuna's storage, which a search resumes from."""
+        self.data_path = path / "data"
+        """Tables that Python was given in memory, as parquet files."""
+        self.asked_path = path / "asked.json"
+        """What Python was asked for, by which the same call goes on with the study."""
         self.lock_path = path / ".lock"
         """Held by the process that writes to the folder."""
 

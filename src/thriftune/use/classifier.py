@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune import wording as f
 from thriftune.errors import InputError
+from thriftune.report.inline import named
+from thriftune.texts import listed
 from thriftune.use.calibration import fit_temperature, scaled
 from thriftune.use.loading import Model, load_model
 from thriftune.use.rows import Texts, rows_of
@@ -20,13 +23,16 @@ if TYPE_CHECKING:
 
 WINDOW = 8192
 """Texts that are tokenised and sorted by length together."""
+SHOWN = 10
+"""Labels that are named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier:
     """A trained classifier; `Classifier.load` makes one.
 
-    Texts are a list of strings, or of pairs where it was trained on two columns. They run in batches of similar length;
+    Texts are a list of strings, or of pairs where it was trained on two columns; arrays, series and tables (pandas,
+    polars, arrow) do as well. They run in batches of similar length;
     what comes back has their order. No text at all is fine.
     """
 
@@ -113,8 +119,22 @@ class Classifier:
         out = self.model.probabilities(columns)
         return out if self.temperature is None else scaled(out, self.temperature)
 
+    def __repr__(self) -> str:
+        labels = f"{len(self.labels)} labels" if len(self.labels) > SHOWN else ", ".join(self.labels)
+        return f"<Classifier {self.source.name}: {labels}; {self.source.model}>"
+
+    def _repr_html_(self) -> str:
+        record, some = self.source.record, ", ".join(self.labels[:SHOWN])
+        more = f" and {len(self.labels) - SHOWN} more" if len(self.labels) > SHOWN else ""
+        lines = [("Classifier", self.source.name), ("Labels", some + more)]
+        lines.append(("Reads", " and ".join(self.columns) if self.columns else "texts"))
+        if record is not None and record.test is not None:
+            scores = f"accuracy {f.percent(record.test.accuracy)}, macro F1 {f.percent(record.test.macro_f1)}"
+            lines.append(("Test", f"{scores}, {f.plural(record.test.texts, 'text')}"))
+        return named([*lines, ("Folder", str(self.source.model))])
+
     def _windows(self, texts: Texts) -> Iterator[list[list[str]]]:
-        rows = rows_of(texts, self.model.count)
+        rows = rows_of(listed(texts, self.columns), self.model.count)
         for start in range(0, len(rows), WINDOW):
             yield [list(column) for column in zip(*rows[start : start + WINDOW], strict=True)]
 

@@ -19,8 +19,8 @@ SHOWN = 200
 NO_TEXT = re.compile("[\ud800-\udfff]")
 """Halves of characters, which no encoding of text holds."""
 
-Texts = Iterable[str] | Iterable[tuple[str, str]]
-"""As Python gives them: texts, or pairs of texts."""
+Texts = Iterable[str] | Iterable[tuple[str, str]] | Any
+"""As Python gives them: texts, or pairs of texts, in lists, arrays or columns of tables."""
 
 
 @dataclass(frozen=True)
