@@ -151,18 +151,13 @@ class Results(store.Results):
         return f"<Results of {self.study.name}: {len(self.done)} of {len(self.runs)} runs done, {what}; {self.path}>"
 
     def _repr_html_(self) -> str:
-        from thriftune.report.brief import board, left_out, lines
+        from thriftune.report.brief import brief
         from thriftune.report.inline import listed, named, table
 
-        shown = named([(each.name, each.text) for each in lines(self.plain)])
-        more = left_out(self.plain)
+        found = brief(self.plain)
+        more = [f"{found.more.partition(':')[0]}: .table()"] if found.more else []
         lost = [f"{run.name}: {run.status.replace('_', ' ')}. {run.message or ''}" for run in _lost(self)]
-        return (
-            table(board(self.plain))
-            + (listed([f"{more.partition(':')[0]}: .table()"]) if more else "")
-            + shown
-            + listed(lost)
-        )
+        return table(found.rows) + listed(more) + named([(line.name, line.text) for line in found.lines]) + listed(lost)
 
 
 @dataclass(frozen=True)
