@@ -68,7 +68,7 @@ def _array(path: Path, kind: str, axes: int) -> np.ndarray:
 
 
 class RunFolder:
-    """`OUT/runs/RUN_ID`: one run's files."""
+    """`OUT/runs/NAME-seedSEED-ID`: one run's files."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
