@@ -12,6 +12,7 @@ import numpy as np
 
 from thriftune.errors import InputError
 from thriftune.results.files import read_json
+from thriftune.results.models.baseline import BaselineModel
 
 if TYPE_CHECKING:
     from thriftune.data.tokens import Tokens
@@ -54,12 +55,14 @@ def is_model(folder: Path) -> bool:
 def load_model(
     folder: Path, labels: tuple[str, ...] | None, columns: tuple[str, ...] | None, device: str, threads: int | None
 ) -> Model:
-    """The model of a run. `labels` and `columns` are what the run's record says: a baseline does not store them.
+    """The model of a run. `labels` and `columns` are what the run's record says: baselines of earlier releases do not.
 
     Raises `InputError` where files are missing or not what a run stores.
     """
     if (folder / USAGE).is_file():
         return _transformer(folder, device, threads)
+    if (own := BaselineModel.read(folder)) is not None:
+        labels, columns = own.labels or labels, own.columns or columns
     if labels is None:
         raise InputError(
             f"{folder} does not say what its labels are called: they are in the run.json beside it, which is not "
