@@ -14,8 +14,7 @@ from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.plain import record_from, values_of
 from thriftune.results.prediction import Crossovers
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.run_folder import Embeddings, RunFolder
-from thriftune.results.run_folders import RunFolders
+from thriftune.results.run_folder import Embeddings, RunFolder, RunFolders
 from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
