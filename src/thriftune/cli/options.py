@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
+ResultsFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder that `thriftune compare --out` wrote.", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).")
 ]

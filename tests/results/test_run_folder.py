@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.results.run_folders import RunFolders, folder_name, slug
+from thriftune.results.run_folder import RunFolders, folder_name, slug
 from thriftune.results.store import Store
 
 ID = "1a2b3c4d5e6f7081"
