@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -10,11 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
 from tests.cli.commands import run
+from tests.report.synthetic import sure, write_runs
 
 from thriftune.cli import app
+from thriftune.results.record import RunRecord
+from thriftune.results.store import Results
 from thriftune.serve import models as served
 from thriftune.serve import server
 from thriftune.use import evaluate, files, predict
@@ -63,7 +68,7 @@ def test_help_ends_in_examples(name: str) -> None:
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trained classifier and files to label, without either: `test_predict` has the real ones."""
-    done = SimpleNamespace(sentences=lambda: ["40 rows"], table=list, source=SimpleNamespace(name="lora"))
+    done = SimpleNamespace(sentences=lambda: ["40 rows"], table=list, source=SimpleNamespace(name="lora", notes=()))
     monkeypatch.setattr(Classifier, "load", lambda source: done)
     monkeypatch.setattr(predict, "check_request", lambda file, out, options: (file, out, options.format))
     monkeypatch.setattr(predict, "calibrated", lambda classifier, options, say: classifier)
@@ -80,10 +85,37 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "load", lambda sources, **options: one)
 
 
+@pytest.fixture
+def finished(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results as a study leaves them, and a stand-in for training again."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    texts = {"text": [f"text {i}" for i in range(60)], "label": truth}
+    for folder in ("results", "results-small", "results-base"):
+        answers = {name: sure(truth, rng.random(60) < 0.2, 2, rng) for name in ("lora r8 all seed 1", "full")}
+        store = write_runs(here / folder, texts, ("bad", "good"), answers)
+        for each in store.load().runs:
+            store.run(each.run_id).model_path.mkdir(parents=True)
+            (store.run(each.run_id).model_path / "majority.json").touch()
+    study = "{name: s, data: {source: ../reviews.csv, text: review, label: mood}, methods: [majority]}"
+    (here / "results" / "study.yaml").write_text(study)
+
+    def again(results: Results, record: RunRecord, expected: dict[str, Any], everything: bool, listen: Any) -> Path:
+        folder = results.store.refit_path / "x"
+        (folder / "model").mkdir(parents=True)
+        about = {"run_id": record.run_id, "name": record.name, "trained_on": ["train"], "rows": 2, "study_rows": 1}
+        about |= {"method": {}, "seed": 0, "chosen": {}, "epochs": 1, "steps": 1, "seconds": 1.0, "stored_bytes": 1}
+        about |= {"expected": expected, "notes": [], "environment": {}}
+        (folder / "refit.json").write_text(json.dumps(about))
+        return folder
+
+    monkeypatch.setattr("thriftune.study.refit.refit", again)
+
+
 @pytest.mark.parametrize(
     "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
 )
-@pytest.mark.usefixtures("foreseen", "labelled")
+@pytest.mark.usefixtures("foreseen", "labelled", "finished")
 def test_examples_run(
     words: list[str], here: Path, executed: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

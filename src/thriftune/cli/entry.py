@@ -19,8 +19,11 @@ from thriftune.cli import (
     init,
     methods,
     predict,
+    promote,
     recommend,
+    refit,
     report,
+    runs,
     serve,
 )
 from thriftune.cli.output import say_interrupted
@@ -96,6 +99,9 @@ def _root(
     pass
 
 
-for _file in (compare, estimate, report, recommend, predict, serve, evaluate, crossovers, init, methods, cache):
+for _file in (
+    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, serve),
+    *(crossovers, methods, cache),
+):
     _name = _file.__name__.rpartition(".")[2]
     app.command(_name, epilog=_epilog(_file.EXAMPLES))(getattr(_file, _name))

@@ -12,6 +12,9 @@ from thriftune.paths import slug
 __all__ = ["AsJson", "Only", "Overrides", "StudyFile", "Verbose", "Without", "slug"]
 
 StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
+ResultsFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder that `thriftune compare --out` wrote.", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).")
 ]

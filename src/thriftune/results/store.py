@@ -14,7 +14,7 @@ from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.plain import record_from, values_of
 from thriftune.results.prediction import Crossovers
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.run_folder import Embeddings, RunFolder, RunFolders
 from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Store:
         self.figures_path = path / "figures"
         self.robustness_path = path / "robustness"
         self.runs_path = path / "runs"
+        self._folders = RunFolders(self.runs_path)
+        self.best_path = path / "best"
+        self.refit_path = path / "refit"
         self.crossovers_path = path / "crossovers.json"
         self.search_path = path / "search.json"
         self.search_database = path / "search.db"
@@ -49,9 +52,12 @@ class Store:
         self.lock_path = path / ".lock"
         """Held by the process that writes to the folder."""
 
-    def run(self, run_id: str) -> RunFolder:
-        """The folder of one run."""
-        return RunFolder(self.runs_path / run_id)
+    def run(self, run_id: str, cell: str | None = None, seed: int = 0) -> RunFolder:
+        """The folder of one run: the one that is there, else a new one, named after its cell and seed where given.
+
+        It is found by its id, whatever the run was called when it was made.
+        """
+        return RunFolder(self._folders.path(run_id, cell, seed))
 
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""

@@ -11,6 +11,7 @@ import numpy as np
 from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError
 from thriftune.results.files import read_json
+from thriftune.results.models.baseline import BaselineModel
 
 USAGE, MAJORITY, TFIDF = "thriftune.json", "majority.json", "vocabulary.json"
 
@@ -50,13 +51,15 @@ def load_model(
     threads: int | None,
     merge: bool = True,
 ) -> Model:
-    """The model of a run. `labels` and `columns` are what the run's record says: a baseline does not store them.
+    """The model of a run. `labels` and `columns` are what the run's record says: baselines of earlier releases do not.
 
     With `merge` a LoRA update is added to its matrices; without, they stay those of the base, which others may share.
     Raises `InputError` where files are missing or not what a run stores.
     """
     if (folder / USAGE).is_file():
         return _transformer(folder, device, threads, merge)
+    if (own := BaselineModel.read(folder)) is not None:
+        labels, columns = own.labels or labels, own.columns or columns
     if labels is None:
         raise InputError(
             f"{folder} does not say what its labels are called: they are in the run.json beside it, which is not "

@@ -13,6 +13,7 @@ from thriftune.cost.measured.predicting import measure, sampled, with_predicting
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.models.baseline import BaselineModel
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
@@ -51,6 +52,7 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     )
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
+    BaselineModel(method.NAME, tuple(job.labels), job.text_columns).write(folder.model_path)
     no_tensors = "a baseline trains without tensors; see fit_memory_bytes"
     cost = Cost(
         train_seconds=train_seconds,

@@ -62,7 +62,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     frozen = replace(frozen_layers(job, examples, emit), protocol=as_frozen(planned.protocol))
     emit(RunProgress(planned.name, "loading"))
     started = time.perf_counter()
-    classifier, notes = _load(job, method, frozen)
+    classifier, notes = load_encoder(job, method, frozen)
     load_seconds = time.perf_counter() - started
     embedded = embed(
         *(classifier, frozen.splits, frozen.protocol, frozen.cache),
@@ -72,7 +72,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     emit(RunProgress(planned.name, "training"))
     growth, live = Growth.begin(), LiveArrays.begin()
     started, before = time.perf_counter(), ProcessorTime.now()
-    fitted = _fit(job, method, values, examples)
+    fitted = fit_vectors(job, method, values, examples)
     train_seconds, processors = time.perf_counter() - started, ProcessorTime.now().since(before)
     alive, rose = live.end(), growth.end()
     if alive is not None:  # the vectors are the cache that a head's training reads
@@ -82,7 +82,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     )
     evaluate_seconds += sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
     folder.write_embeddings(_sample(values["test"]))
-    stored = _save(job, method, classifier, fitted, folder)
+    stored = save_vectors(job, method, classifier, fitted, folder)
     cost = Cost(
         train_seconds=train_seconds,
         prefix_seconds=embedded["train"].seconds,
@@ -132,7 +132,7 @@ def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, 1e-12))
 
 
-def _load(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, list[str]]:
+def load_encoder(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, list[str]]:
     """The pretrained encoder under the head whose input is the vector; without weights where one pass reads them."""
     from thriftune.engine.sides import settle_side
     from thriftune.models.pretrained.load import load_classifier, skeleton
@@ -147,7 +147,7 @@ def _load(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, l
     return classifier, notes
 
 
-def _fit(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
+def fit_vectors(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
     return fit_regression(
         Vectors(values["train"], examples["train"].labels),
         Vectors(values["validation"], examples["validation"].labels) if "validation" in values else None,
@@ -167,7 +167,7 @@ def _sample(values: np.ndarray) -> Embeddings:
     return Embeddings(rows, values[rows].clip(-limit, limit).astype(np.float16))
 
 
-def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
+def save_vectors(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
     from thriftune.engine.frozen.embed import as_frozen
     from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading

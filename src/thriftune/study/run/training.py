@@ -67,8 +67,13 @@ class Trainer:
         )
         self.method.apply(shapes, torch.Generator().manual_seed(planned.seed))
         self._left_out = self._frozen.plan(shapes)
-        self._head = SolvedHead(planned, meter, emit)
+        self._head = SolvedHead(planned, meter, emit, job.head_c)
         self.notes = self._head.notes
+
+    @property
+    def head_c(self) -> float | None:
+        """The C of the solved head; None where none was solved."""
+        return self._head.c
 
     def loaded(self) -> tuple[Classifier, dict[str, Examples]]:
         """The model as its method begins, and the texts with the output of the frozen layers."""

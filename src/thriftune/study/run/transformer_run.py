@@ -93,7 +93,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         learning_rate=trained.learning_rate,
         best_epoch=fit.best_epoch,
         search=search,
-        training=training_of(job, fit),
+        training=replace(training_of(job, fit), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
