@@ -13,6 +13,7 @@ import pytest
 
 from thriftune.analysis.panels import GROUPS, group
 from thriftune.results.cost import Cost
+from thriftune.results.evaluation import Evaluated, FurtherTest
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.prediction import AxisPoint, Crossovers, Prediction
 from thriftune.results.profile import DataProfile, Lengths, RobustnessProfile
@@ -35,6 +36,8 @@ SECTIONS = {
     "### Each of `cells`": CellSearch,
     "### Each of `trials`": Trial,
     "## crossovers.json": Crossovers,
+    "## evaluations/NAME.json": FurtherTest,
+    "### Each of `runs`": Evaluated,
     "### Each of `points`": AxisPoint,
     "## results.json": StudyResults,
     "### Profile": DataProfile,

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.results.examples import CROSSOVERS, HISTORY, LENGTHS, PREDICTION, RUN, SEARCH, STUDY
+from tests.results.examples import CROSSOVERS, FURTHER, HISTORY, LENGTHS, PREDICTION, RUN, SEARCH, STUDY
 
 import thriftune.results
 from thriftune.errors import InputError
+from thriftune.results.evaluation import FurtherTest
 from thriftune.results.files import DamagedError, read_record, write_json
 from thriftune.results.plain import record_from, values_of, without_reasons
 from thriftune.results.prediction import Crossovers, Forecast, Prediction
@@ -31,6 +32,7 @@ EXAMPLES: dict[type[Any], tuple[Any, Any]] = {
     StudySearch: (SEARCH, values_of(SEARCH)),
     Crossovers: (CROSSOVERS, values_of(CROSSOVERS)),
     Prediction: (PREDICTION, values_of(PREDICTION)),
+    FurtherTest: (FURTHER, values_of(FURTHER)),
 }
 RECORDS = pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 ON_DISK = [RunRecord, StudyResults, StudySearch, Crossovers]
@@ -69,6 +71,7 @@ PLACES = {
     StudySearch: ["", "cells.0", "cells.0.trials.0"],
     Crossovers: ["", "axes.tokens", "axes.tokens.points.0"],
     Prediction: ["", "memory"],
+    FurtherTest: ["", "runs.0"],
 }
 """Every mapping that stands for a record, where a newer release may put further keys."""
 
