@@ -184,7 +184,7 @@ def main() -> None:
     best = {name: _best(rows, name) for name in {row["arm"] for row in rows}}
     ratio = best["ours"] / best["onnxruntime"] if "onnxruntime" in best else None
     if ratio is not None:
-        print(f"One text, each at its best: ours takes {ratio:.2f} times onnxruntime's (bar {BAR}).")
+        print(f"One text: ours takes {ratio:.2f} times onnxruntime's (bar {BAR}).")
     settings = {**vars(args), "folder": args.folder and args.folder.name, "labels": len(LABELS), "bar": BAR}
     print(save("latency", settings | {"ours_times_onnxruntime": ratio}, rows))
 

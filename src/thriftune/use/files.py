@@ -114,8 +114,8 @@ def writer(rows: Rows, kind: str) -> Any:
     twice = sorted({name for name in rows.names if rows.names.count(name) > 1})
     if twice and kind in ("jsonl", "parquet"):
         raise InputError(
-            f'The file has {rows.names.count(twice[0])} columns called "{shortened(twice[0])}", and {kind} holds one of '
-            "a name. Rename one in its header, or write csv."
+            f'The file has {rows.names.count(twice[0])} columns called "{shortened(twice[0])}", and {kind} holds one '
+            "of a name. Rename one in its header, or write csv."
         )
     if kind == "jsonl":
         return written.JsonLines(rows.names)
