@@ -179,7 +179,7 @@ def main() -> None:
                 rows.append({"threads": threads} | row)
                 print(
                     f"{threads} threads, batches of {row['batch']}, {row['arm']}: "
-                    f"{1000 * row[\'median_seconds\']:.2f} ms "
+                    f"{1000 * row['median_seconds']:.2f} ms "
                     f"(95%: {1000 * row['p95_seconds']:.2f}), {row['times_ours']:.2f} times ours"
                 )
     best = {name: _best(rows, name) for name in {row["arm"] for row in rows}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from thriftune.results.cost import Cost, Memory, PassSeconds, StepSeconds
-from thriftune.results.evaluation import Evaluated, FurtherTest
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.prediction import Axis, AxisPoint, Crossovers, Prediction
 from thriftune.results.profile import (
@@ -19,7 +18,7 @@ from thriftune.results.profile import (
     TokenLengths,
 )
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.scores import ClassScores, Scores
+from thriftune.results.scores import ClassScores, Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.training import SearchPoint, Training
 

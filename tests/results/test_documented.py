@@ -13,12 +13,11 @@ import pytest
 
 from thriftune.analysis.panels import GROUPS, group
 from thriftune.results.cost import Cost
-from thriftune.results.evaluation import Evaluated, FurtherTest
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.prediction import AxisPoint, Crossovers, Prediction
 from thriftune.results.profile import DataProfile, Lengths, RobustnessProfile
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.scores import Scores
+from thriftune.results.scores import Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.training import Training
 

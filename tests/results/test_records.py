@@ -17,12 +17,12 @@ from tests.results.examples import CROSSOVERS, FURTHER, HISTORY, LENGTHS, PREDIC
 
 import thriftune.results
 from thriftune.errors import InputError
-from thriftune.results.evaluation import FurtherTest
 from thriftune.results.files import DamagedError, read_record, write_json
 from thriftune.results.plain import record_from, values_of, without_reasons
 from thriftune.results.prediction import Crossovers, Forecast, Prediction
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.scores import FurtherTest
 from thriftune.results.search import StudySearch
 from thriftune.results.store import Store
 

@@ -14,12 +14,12 @@ from tests.use.trained import study
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.panels.performance import further_tests
 from thriftune.errors import InputError
-from thriftune.results.evaluation import FurtherTest, check_name, further_name
+from thriftune.results.scores import FurtherTest
 from thriftune.results.store import Store
 from thriftune.use import rows as rows_module
 from thriftune.use.classifier import Classifier
 from thriftune.use.evaluate import evaluate_file
-from thriftune.use.scored import add_to_study, study_of
+from thriftune.use.evaluated.study import add_to_study, check_name, further_name, study_of
 
 
 @pytest.fixture(scope="module")

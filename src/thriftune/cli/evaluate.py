@@ -10,7 +10,7 @@ from thriftune.cli.classifier_options import Format, LabelFile, Source, TextColu
 from thriftune.errors import InputError, readable
 
 if TYPE_CHECKING:
-    from thriftune.results.evaluation import FurtherTest
+    from thriftune.results.scores import FurtherTest
     from thriftune.results.store import Store
 
 EXAMPLES = [
@@ -44,12 +44,11 @@ def evaluate(
     import tempfile
     from pathlib import Path
 
-    from thriftune.results.evaluation import check_name
     from thriftune.terminal import print_table, print_text
     from thriftune.use import files
     from thriftune.use.classifier import Classifier
     from thriftune.use.evaluate import evaluate_file
-    from thriftune.use.scored import add_to_study, study_of
+    from thriftune.use.evaluated.study import add_to_study, check_name, study_of
 
     if name is not None:
         check_name(name)

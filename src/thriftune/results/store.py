@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
-from thriftune.results.evaluation import FurtherTest
 from thriftune.results.files import (
     TEXT,
     WHOLE,
@@ -26,6 +25,7 @@ from thriftune.results.plain import record_from, values_of
 from thriftune.results.prediction import Crossovers
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.scores import FurtherTest
 from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from thriftune.errors import InputError, shortened
 from thriftune.results.files import sha256
 from thriftune.use import files
 from thriftune.use.classifier import Classifier
+from thriftune.use.evaluated.rows import ScoredRows, scored_rows
 from thriftune.use.rows import as_text, texts_of
-from thriftune.use.scored import ScoredRows, scored_rows
 
 MOST_REASONS = 20
 

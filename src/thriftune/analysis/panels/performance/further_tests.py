@@ -10,11 +10,11 @@ import polars as pl
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
-from thriftune.analysis.panels.performance.robustness_drops import coded
+from thriftune.analysis.findings.linked import coded
 from thriftune.analysis.statistics.basics import Floats, wilson
 from thriftune.analysis.statistics.drops import Drop, drop_between, families, paired_drop
-from thriftune.results.evaluation import Evaluated, FurtherTest, text_column
 from thriftune.results.record import RunRecord
+from thriftune.results.scores import Evaluated, FurtherTest, text_column
 from thriftune.results.store import Results
 
 TITLE = "Further test sets"

@@ -1,0 +1,21 @@
+"""What a method's stored models take for one text."""
+
+from __future__ import annotations
+
+from thriftune.analysis.findings.deciding import UNMEASURED
+from thriftune.analysis.findings.runs import Cell
+
+
+def latency(cell: Cell) -> float | None:
+    """The mean over seeds; None where it was not measured."""
+    known = [run.cost.latency_seconds for run in cell.runs if run.cost is not None]
+    found = [each for each in known if each is not None]
+    return sum(found) / len(found) if found else None
+
+
+def no_latency(cell: Cell) -> str | None:
+    """Why it was not measured; None where it was."""
+    if latency(cell) is not None:
+        return None
+    costs = [run.cost for run in cell.runs if run.cost is not None]
+    return next((each.reasons["latency_seconds"] for each in costs if "latency_seconds" in each.reasons), UNMEASURED)
