@@ -58,7 +58,10 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherTest:
-    """`evaluations/NAME.json`: a file that runs were scored on after the study; its predictions are in `evaluations/NAME-RUN_ID.parquet`."""
+    """`evaluations/NAME.json`: a file that runs were scored on after the study.
+
+    Their predictions on it are in `evaluations/NAME-RUN_ID.parquet`.
+    """
 
     name: str
     file: str

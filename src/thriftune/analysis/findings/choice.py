@@ -19,8 +19,8 @@ from thriftune.analysis.findings.decision import (
     headline,
     tolerance_of,
 )
-from thriftune.analysis.findings.in_use import latency, no_latency
 from thriftune.analysis.findings.nearest import beyond, nothing
+from thriftune.analysis.findings.needs import latency, no_latency, prefix_memory
 from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.findings.training import at
 from thriftune.analysis.statistics.metric_intervals import Metric
@@ -167,7 +167,7 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         below=standing.below,
         memory=cell.memory,
         memory_reason=_no_memory(standing),
-        prefix_memory=_prefix_memory(cell),
+        prefix_memory=prefix_memory(cell),
         seconds=cell.seconds,
         latency=latency(cell),
         latency_reason=no_latency(cell),
@@ -175,11 +175,6 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         shared_bytes=shared,
         still_improving=standing.still_improving,
     )
-
-
-def _prefix_memory(cell: Cell) -> float | None:
-    known = [run.cost.prefix_peak_memory_bytes for run in cell.runs if run.cost is not None]
-    return max((float(each) for each in known if each is not None), default=None)
 
 
 def _no_memory(standing: Standing) -> str | None:

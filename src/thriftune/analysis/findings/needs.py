@@ -1,4 +1,4 @@
-"""What a method's stored models take for one text."""
+"""What a method takes beside what its cell says: for one text, and in its frozen layers' pass."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def no_latency(cell: Cell) -> str | None:
         return None
     costs = [run.cost for run in cell.runs if run.cost is not None]
     return next((each.reasons["latency_seconds"] for each in costs if "latency_seconds" in each.reasons), UNMEASURED)
+
+
+def prefix_memory(cell: Cell) -> float | None:
+    """Bytes of that pass; None where there is none."""
+    known = [run.cost.prefix_peak_memory_bytes for run in cell.runs if run.cost is not None]
+    return max((float(each) for each in known if each is not None), default=None)
