@@ -18,7 +18,7 @@ from thriftune.results.models.refitted import Refitted
 from thriftune.results.prediction import AxisPoint, Crossovers, Prediction
 from thriftune.results.profile import DataProfile, Lengths, RobustnessProfile
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.scores import Scores
+from thriftune.results.scores import Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.training import Training
 from thriftune.use.models.best import Best
@@ -39,6 +39,8 @@ SECTIONS = {
     "### Each of `cells`": CellSearch,
     "### Each of `trials`": Trial,
     "## crossovers.json": Crossovers,
+    "## evaluations/NAME.json": FurtherTest,
+    "### Each of `runs`": Evaluated,
     "### Each of `points`": AxisPoint,
     "## results.json": StudyResults,
     "### Profile": DataProfile,

@@ -127,17 +127,3 @@ class Cost(Footprint):
     """In batches of 32 texts."""
     predict_memory_bytes: int | None = None
     """While such a batch is predicted, the weights included, as `peak_memory_bytes` counts them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predicting:
-    """What a stored model costs in use; the fields of `Cost` that are called so."""
-
-    latency_seconds: float | None = None
-    latency_p95_seconds: float | None = None
-    predict_texts_per_second: float | None = None
-    predict_memory_bytes: int | None = None
-    reasons: dict[str, str] = field(default_factory=dict)
-
-
-PREDICTING = tuple(each.name for each in fields(Predicting) if each.name != "reasons")

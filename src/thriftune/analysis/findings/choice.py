@@ -20,6 +20,7 @@ from thriftune.analysis.findings.decision import (
     tolerance_of,
 )
 from thriftune.analysis.findings.nearest import beyond, nothing
+from thriftune.analysis.findings.needs import latency, no_latency, prefix_memory
 from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.findings.training import at
 from thriftune.analysis.statistics.metric_intervals import Metric
@@ -166,31 +167,14 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         below=standing.below,
         memory=cell.memory,
         memory_reason=_no_memory(standing),
-        prefix_memory=_prefix_memory(cell),
+        prefix_memory=prefix_memory(cell),
         seconds=cell.seconds,
-        latency=(latency := _latency(cell)),
-        latency_reason=None if latency is not None else _no_latency(cell),
+        latency=latency(cell),
+        latency_reason=no_latency(cell),
         stored_bytes=cell.stored,
         shared_bytes=shared,
         still_improving=standing.still_improving,
     )
-
-
-def _prefix_memory(cell: Cell) -> float | None:
-    known = [run.cost.prefix_peak_memory_bytes for run in cell.runs if run.cost is not None]
-    return max((float(each) for each in known if each is not None), default=None)
-
-
-def _latency(cell: Cell) -> float | None:
-    """The mean over seeds; None where it was not measured."""
-    known = [run.cost.latency_seconds for run in cell.runs if run.cost is not None]
-    found = [each for each in known if each is not None]
-    return sum(found) / len(found) if found else None
-
-
-def _no_latency(cell: Cell) -> str:
-    costs = [run.cost for run in cell.runs if run.cost is not None]
-    return next((each.reasons["latency_seconds"] for each in costs if "latency_seconds" in each.reasons), UNMEASURED)
 
 
 def _no_memory(standing: Standing) -> str | None:

@@ -32,7 +32,10 @@ def nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
         (limits.latency_seconds, "latency", f.brief, "time for one text", "--latency"),
     ):
         known = [(amount, -(c.score or 0), c.name) for c in found if (amount := getattr(c, value)) is not None]
-        if limit is None or not known:
+        if limit is None:
+            continue
+        if not known:
+            parts.append(f"{what} is not known{_why(ranked) if value == 'latency' else ''}")
             continue
         least, _, name = min(known)
         if least > limit:
@@ -42,6 +45,11 @@ def nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
             parts.append(f"{name} alone would need {write(least)} {what}")
     text = "; ".join(["Nothing fits", *parts])
     return f"{text}. With {' '.join(options)} something does." if len(options) == len(parts) == 1 else f"{text}."
+
+
+def _why(ranked: Sequence[Ranked]) -> str:
+    reason = next((each.candidate.latency_reason for each in ranked if each.candidate.latency_reason), None)
+    return f": {reason}" if reason else ""
 
 
 def _limit_for(least: float, option: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.results.cost import PREDICTING, Cost, Predicting
+from thriftune.results.cost import Cost
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,20 @@ SHARES = {"warm": 0.1, "single": 0.5, "batches": 0.3}
 
 NOT_MEASURED = "predicting was not measured"
 NO_TENSORS = "the method predicts without tensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting:
+    """The fields of `Cost` that are called so."""
+
+    latency_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    predict_texts_per_second: float | None = None
+    predict_memory_bytes: int | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+PREDICTING = tuple(each.name for each in fields(Predicting) if each.name != "reasons")
 
 Columns = list[list[str]]
 """Texts as one list for each text column."""
@@ -123,7 +137,7 @@ def _until(work: Callable[[int], float], seconds: float, least: int, most: int) 
 def sampled(texts: Sequence[Sequence[str]], most: int = MOST) -> Columns:
     """At most so many texts, evenly spaced."""
     count = len(texts[0]) if texts else 0
-    rows = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else []
+    rows = np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round().astype(np.int64))
     return [[column[row] for row in rows] for column in texts]
 
 

@@ -85,7 +85,7 @@ class Transformer:
         keep_ordered(self.network.root)
 
     def vectors(self, texts: list[list[str]]) -> np.ndarray:
-        """(texts, hidden), float32: the head's input on the first token (a decoder's last), or the mean where it reads that."""
+        """(texts, hidden), float32: the head's input on the first token (a decoder's last), or their mean if read."""
         import torch
 
         from thriftune.engine.examples import Examples

@@ -38,8 +38,8 @@ def build(results: Results) -> Panel | NotApplicable:
     notes = [
         "Measured after training, with the stored model loaded as thriftune predict loads it (a LoRA update is merged "
         "into its matrices), from texts to probabilities, tokenising included, on the processor or GPU that trained. "
-        "One text: the median of up to 300 texts, one at a time, and what 95% of them stay within. Memory: with a batch "
-        "of 32 texts, weights included.",
+        "One text: the median of up to 300 texts, one at a time, and what 95% of them stay within. Memory: with a "
+        "batch of 32 texts, weights included.",
         f"It is measured in about a second, so repeats differ: ratios below {ALIKE} are no difference.",
         "Only measured, not predicted. A limit: thriftune recommend DIR --latency 20ms.",
     ]
