@@ -39,6 +39,7 @@ ORDER = [
     "progress",
     "comparison",
     "use",
+    "export",
     "cli",
     "__main__",
 ]
