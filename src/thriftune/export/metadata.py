@@ -37,7 +37,8 @@ def metadata(results: Results | None, run: RunRecord | None, form: Form) -> str:
 
 def model_name(results: Results | None, run: RunRecord | None) -> str:
     """What the model is called: the study's name and the run's."""
-    return " ".join(filter(None, (results and results.study.name, run and run.name))) or "text classifier"
+    names = [*([results.study.name] if results is not None else []), *([run.name] if run is not None else [])]
+    return " ".join(names) or "text classifier"
 
 
 def _evaluations(results: Results | None, run: RunRecord, dataset: str | None) -> list[Any]:
