@@ -15,7 +15,9 @@ import typer.main
 from tests.cli.commands import run
 
 from thriftune.cli import app
-from thriftune.use import evaluate, files, predict
+from thriftune.export import export as exporting
+from thriftune.export import hub
+from thriftune.use import calibration, evaluate, files, predict, source
 from thriftune.use.classifier import Classifier
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -70,6 +72,12 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "check_source", lambda file, format: None)
     monkeypatch.setattr(evaluate, "evaluate_file", lambda classifier, file, **request: done)
     monkeypatch.setattr(done, "document", dict, raising=False)
+    made = SimpleNamespace(table=list, sentences=lambda: ["checked"], folder=Path("classifier"))
+    monkeypatch.setattr(source, "find", lambda text: SimpleNamespace(name=text, run="run", labels=("a", "b")))
+    monkeypatch.setattr(calibration, "fit_temperature", lambda run, labels: 1.5)
+    monkeypatch.setattr(exporting, "export", lambda source, to, format, **request: made)
+    monkeypatch.setattr(hub, "check_token", lambda: None)
+    monkeypatch.setattr(hub, "push", lambda folder, name, **request: f"https://hub/{name}")
 
 
 @pytest.mark.parametrize(
