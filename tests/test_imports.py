@@ -39,6 +39,7 @@ ORDER = [
     "terminal",
     "progress",
     "use",
+    "export",
     "comparison",
     "serve",
     "python",

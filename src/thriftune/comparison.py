@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
-    from thriftune.results.record import RunRecord
-    from thriftune.results.store import Results
     from thriftune.study.events import Event
     from thriftune.study.file.config import Study
 
@@ -31,6 +29,7 @@ def compare_and_analyse(
 
     results = run_study(study, out, listener, isolate, only=only, without=without)
     from thriftune.analysis.analyse import analysed
+    from thriftune.export.card import card
     from thriftune.study.events import Notice
     from thriftune.use.models.best import keep
 
@@ -39,19 +38,3 @@ def compare_and_analyse(
     if reason is not None and listener is not None:
         listener(Notice(reason))
     return analysis
-
-
-def card(results: Results, run: RunRecord, base: Path | None) -> str | None:
-    """README.md of a run's model: its metadata, results and how to load it; `base`: an adapter's, where it is a folder.
-
-    None where nothing writes cards: then the README.md that lies beside the model does.
-    """
-    from importlib import import_module
-
-    try:
-        made: str = import_module("thriftune.export.card").card(results, run, base)
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("thriftune.export"):
-            raise
-        return None
-    return made

@@ -18,11 +18,13 @@ from tests.cli.commands import run
 from tests.report.synthetic import sure, write_runs
 
 from thriftune.cli import app
+from thriftune.export import export as exporting
+from thriftune.export import hub
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 from thriftune.serve import models as served
 from thriftune.serve import server
-from thriftune.use import evaluate, files, predict
+from thriftune.use import calibration, evaluate, files, predict, source
 from thriftune.use.classifier import Classifier
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -77,6 +79,12 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "check_source", lambda file, format: None)
     monkeypatch.setattr(evaluate, "evaluate_file", lambda classifier, file, **request: done)
     monkeypatch.setattr(done, "document", dict, raising=False)
+    made = SimpleNamespace(table=list, sentences=lambda: ["checked"], folder=Path("classifier"))
+    monkeypatch.setattr(source, "find", lambda text: SimpleNamespace(name=text, run="run", labels=("a", "b")))
+    monkeypatch.setattr(calibration, "fit_temperature", lambda run, labels: 1.5)
+    monkeypatch.setattr(exporting, "export", lambda source, to, format, **request: made)
+    monkeypatch.setattr(hub, "check_token", lambda: None)
+    monkeypatch.setattr(hub, "push", lambda folder, name, **request: f"https://hub/{name}")
     one = SimpleNamespace(served={"lora": SimpleNamespace(model=SimpleNamespace(count=1))})
     listen = server.listen
     monkeypatch.setattr(server, "listen", lambda host, port: listen(host, 0))

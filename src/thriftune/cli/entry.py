@@ -16,6 +16,7 @@ from thriftune.cli import (
     crossovers,
     estimate,
     evaluate,
+    export,
     init,
     methods,
     predict,
@@ -100,7 +101,7 @@ def _root(
 
 
 for _file in (
-    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, serve),
+    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
     *(crossovers, methods, cache),
 ):
     _name = _file.__name__.rpartition(".")[2]

@@ -26,7 +26,7 @@ def promote(
     ] = False,
 ) -> None:
     """Choose the run whose model predict takes, and FOLDER/best holds; the next comparisons keep it."""
-    from thriftune.comparison import card
+    from thriftune.export.card import card
     from thriftune.paths import check_folder
     from thriftune.results.store import Store
     from thriftune.use import choose

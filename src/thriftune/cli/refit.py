@@ -34,7 +34,7 @@ def refit(
     Settings, epochs, learning rate and penalties are those that the study chose. No test score belongs to the model:
     what to expect is the study's. FOLDER:refit names it in predict and the other commands.
     """
-    from thriftune.comparison import card
+    from thriftune.export.card import card
     from thriftune.paths import check_folder
     from thriftune.progress import display
     from thriftune.results.models.refitted import Refitted
