@@ -14,6 +14,7 @@ from thriftune.analysis.statistics.metric_intervals import (
     contributions,
     counts,
     measure,
+    of_confusion,
     score,
     values,
     weight_of_a_text,
@@ -44,6 +45,8 @@ def test_values_and_contributions_are_scikit_learns(metric: Metric, classes: int
     predicted[0][predicted[0] == 0] = 1
     expected = [REFERENCE[metric](label, run) for run in predicted]
     assert values(metric, counts(label, predicted, classes + 1)) == pytest.approx(expected, abs=1e-12)
+    matrices = [reference.confusion_matrix(label, run, labels=range(classes + 1)).tolist() for run in predicted]
+    assert [of_confusion(metric, each) for each in matrices] == pytest.approx(expected, abs=1e-12)
     found = contributions(metric, label, predicted, classes + 1)
     assert found.shape == (3, 500)
     assert found.mean(axis=1) == pytest.approx(expected, abs=1e-12)

@@ -16,6 +16,7 @@ from thriftune.analysis.statistics.metric_intervals import (
     BY_CLASS,
     Metric,
     measure,
+    of_confusion,
     weight_of_a_text,
     why_no_interval,
 )
@@ -60,6 +61,11 @@ class Deciding:
 def metric_of(results: Results) -> Metric:
     """The study's `decide_by`; accuracy in results of earlier versions."""
     return results.study.study.get("decide_by") or "accuracy"
+
+
+def on_validation(results: Results, run: RunRecord) -> float:
+    """A run's validation score by the deciding metric; minus infinity where it was not validated."""
+    return float("-inf") if run.validation is None else of_confusion(metric_of(results), run.validation.confusion)
 
 
 @once
