@@ -51,9 +51,7 @@ def test_none_is_recommended_where_none_learned() -> None:
         recommended(results)
 
 
-@pytest.mark.parametrize(
-    ("metric", "seed"), [("accuracy", 0), ("macro_f1", 1), ("balanced_accuracy", 2), ("mcc", 1)]
-)
+@pytest.mark.parametrize(("metric", "seed"), [("accuracy", 0), ("macro_f1", 1), ("balanced_accuracy", 2), ("mcc", 1)])
 def test_of_the_seeds_the_best_by_what_the_study_decides_by(metric: str, seed: int) -> None:
     """On validation: the first is right most often, the third finds most of the rare class, the second is between."""
     label = np.arange(400) % 2

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
+from thriftune.analysis.findings.deciding import Deciding, by_seeds, deciding, scored, usable, without_use
 from thriftune.analysis.findings.groups import groups_of, score_of
 from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
@@ -157,7 +157,16 @@ def choose_among(
     choice = None
     if able and about.no_interval is None:
         margin = results.study.margin / 100
-        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, groups=groups, weight=about.weight)
+        seeds = by_seeds(results)
+        choice = choose(
+            methods,
+            [by(cell) for cell in able],
+            tolerance,
+            margin,
+            groups=groups,
+            weight=about.weight,
+            spreads=[seeds[cell.name] for cell in able],
+        )
     means = [float(each.scores.mean()) for each in methods]
     best = choice.best if choice else int(np.argmax(means)) if means else None
     weight = weight_of_a_text(about.metric, outcomes(results).label, len(results.labels)) if measured else 0.0
