@@ -228,7 +228,7 @@ def test_two_points_are_found_among_five_methods(seeds: int) -> None:
     studies = [outcomes(answers(rng, [0.86, 0.84, 0.84, 0.84, 0.84], seeds, 10_000)[0])[0] for _ in range(400)]
     found = figure(np.mean([[each == "better" for each in study[:4]] for study in studies]), "pairs found", seeds)
     every = figure(np.mean([study[:4] == ["better"] * 4 for study in studies]), "all four pairs found", seeds)
-    assert found >= {2: 0.28, 3: 0.65, 5: 0.9}[seeds]
+    assert found >= {2: 0.22, 3: 0.58, 5: 0.92}[seeds]
     assert every <= found
 
 

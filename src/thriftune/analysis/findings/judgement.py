@@ -57,6 +57,15 @@ class Judgement:
         found = next((spread for spread in self.spreads if spread.cell.name == cell.name), None)
         return cell.accuracy if found is None else float(found.score.scores.mean())
 
+    def worse(self, names: set[str]) -> set[str]:
+        """Those of the methods that a verdict calls worse than another of them.
+
+        Where many models and baselines are compared the bounds of all at once are wider than those of one model's
+        pairs: what is worse than another is not the best of all.
+        """
+        pairs = [v for v in self.verdicts if names >= {v.first.name, v.second.name}]
+        return {v.higher[1].name for v in pairs if v.outcome in ("better", "worse")}
+
     def between(self, first: Cell, second: Cell) -> Verdict | None:
         """The verdict on two methods, whichever stands first; None where there is none."""
         names = {first.name, second.name}
