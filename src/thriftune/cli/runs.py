@@ -52,7 +52,7 @@ def _document(results: Results) -> dict[str, Any]:
         for cell in (*usable(results), *without_use(results))
         for run, score in zip(cell.runs, scored(results)[cell.name].scores, strict=True)
     }
-    taken = None if decision.taken is None else best_seed(decision.taken.cell.runs).run_id
+    taken = None if decision.taken is None else best_seed(results, decision.taken.cell.runs).run_id
     best = Best.of(store)
 
     def entry(run: Any) -> dict[str, Any]:

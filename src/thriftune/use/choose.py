@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from thriftune.analysis.findings.deciding import on_validation
 from thriftune.analysis.findings.decision import decide
 from thriftune.errors import InputError, unknown_name
 from thriftune.results.record import RunRecord
@@ -24,7 +25,7 @@ def recommended(results: Results) -> RunRecord:
             f"No run in {results.store.path} learned anything, so none is recommended. Name one: "
             f'"{results.store.path}:NAME", NAME being {_listed(results.done)}.'
         )
-    return best_seed(taken.cell.runs)
+    return best_seed(results, taken.cell.runs)
 
 
 def named(results: Results, name: str) -> RunRecord:
@@ -45,7 +46,7 @@ def named(results: Results, name: str) -> RunRecord:
     ):
         found = [run for run in runs if fits(run)]
         if len({run.cell for run in found}) == 1:
-            return best_seed(found)
+            return best_seed(results, found)
         if found and wanted:
             raise InputError(f'Several runs of {results.store.path} are called "{name}": {_listed(found)}. Name one.')
     other = next((run for run in results.runs if wanted in (plain(run.name), run.run_id)), None)
@@ -59,15 +60,11 @@ def plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def best_seed(runs: Sequence[RunRecord]) -> RunRecord:
-    """The run with the best validation score; the first of equals, and where there is no validation."""
-    return max(runs, key=_score)
-
-
-def _score(run: RunRecord) -> float:
-    if run.validation is None:
-        return 0.0
-    return run.validation.macro_f1 if run.protocol.get("select") == "macro_f1" else run.validation.accuracy
+def best_seed(results: Results, runs: Sequence[RunRecord]) -> RunRecord:
+    """The run with the best validation score, by the metric that the study decides by; the first of equals, and where
+    there is no validation.
+    """
+    return max(runs, key=lambda run: on_validation(results, run))
 
 
 def _listed(runs: Sequence[RunRecord]) -> str:

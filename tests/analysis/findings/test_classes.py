@@ -12,10 +12,13 @@ from tests.report.synthetic import Variant, sure, write, write_runs
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.errors.hard_labels import label_errors
+from thriftune.analysis.findings.errors.hardest import FEWEST, hardest
 from thriftune.analysis.findings.views.classes import HARDEST
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
 from thriftune.report.brief import lines
+from thriftune.report.first import first
 from thriftune.report.render import TABLE_ROWS, write_report
 from thriftune.report.table import verdict_sentences
 from thriftune.results.store import Results
@@ -76,6 +79,19 @@ def test_a_report_of_900_classes(many: Results) -> None:
     assert len(figures) > 5
     assert max(path.stat().st_size for path in figures) < 3e6
     assert f"The first {TABLE_ROWS} of 901 rows." in page.read_text(encoding="utf-8")
+
+
+def test_a_first_screen_where_every_label_with_enough_texts_is_far_harder(many: Results) -> None:
+    """Two labels have ten texts or more, one run misses them all, and there is no easier label to set beside them."""
+    enough = [each for each in label_errors(many) if each.texts >= FEWEST]
+    assert len(enough) == 2
+    assert all(each.hard for each in enough)
+    text = hardest(many)
+    assert text.startswith("2 of 900 labels are far harder, c")
+    assert "the others" not in text
+    answer = first(many).answers[-1]
+    assert answer.text.startswith("2 of 900 labels are far harder")
+    assert any(line.name == "Errors" and line.text.startswith("2 of 900 labels") for line in lines(many))
 
 
 def panel_of(results: Results) -> Panel:

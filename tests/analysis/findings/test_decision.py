@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.analysis.figures import figure
 from tests.analysis.findings.planted import Planted, answers, study_of
 from tests.analysis.statistics.studies import right_answers
 from tests.report.synthetic import ended
@@ -276,5 +277,5 @@ def test_no_verdict_contradicts_the_decision() -> None:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_verdict_contradicts_the_decision_in_hundreds_of_studies(seeds: int) -> None:
     wrong, loss = simulated(300, seeds, 1000)
-    assert wrong == 0
-    assert loss <= 0.25
+    assert figure(wrong / 300, "taken although worse", seeds) == 0
+    assert figure(loss / 100, "mean loss (points)", seeds) <= 0.0025

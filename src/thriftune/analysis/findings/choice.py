@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.deciding import UNMEASURED, Deciding, deciding, metric_of, usable
 from thriftune.analysis.findings.decision import (
     UNKNOWN,
@@ -28,8 +29,6 @@ from thriftune.results.store import Results
 
 if TYPE_CHECKING:
     from thriftune.results.prediction import Prediction
-
-NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +289,7 @@ def reasons(advice: Advice) -> list[str]:
     about = None if results is None else deciding(results)
     lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
-        sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {f.listing(lost)}.")
+        sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {few(lost)}.")
     still = any(each.candidate.still_improving for each in ranked)
     what = "accuracy" if about is None else about.name
     for cost, chosen in (
@@ -298,7 +297,7 @@ def reasons(advice: Advice) -> list[str]:
         ("time", [each.candidate.name for each in ranked if each.on_time_front]),
     ):
         if chosen:
-            sentences.append(f"Not beaten in both {what} and {cost}{at(still)}: {f.listing(chosen, NAMED)}.")
+            sentences.append(f"Not beaten in both {what} and {cost}{at(still)}: {few(chosen)}.")
     return sentences
 
 

@@ -77,7 +77,7 @@ def keep(results: Results, card: Card) -> Kept:
         if held is not None and held.promoted:
             return _keep_promoted(results, held, card)
         taken = decide(results).taken
-        run = None if taken is None else choose.best_seed(taken.cell.runs)
+        run = None if taken is None else choose.best_seed(results, taken.cell.runs)
         if run is not None and _has_model(results, run):
             return Kept(_place(results, run, headline(decide(results)), False, card), None)
         if run is not None and held is not None and held.run_id == run.run_id:
