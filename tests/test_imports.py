@@ -25,7 +25,6 @@ ORDER = [
     "metrics",
     "wording",
     "amounts",
-    "texts",
     "results",
     "data",
     "models",

@@ -27,8 +27,9 @@ from tests.tiny_models import model_folder, save_tiny
 from thriftune.errors import InputError
 from thriftune.methods import built_in
 from thriftune.methods.lora import Lora
-from thriftune.python.fitting import held_out, label_names
-from thriftune.sklearn import METHOD, TextError, ThriftuneClassifier
+from thriftune.sklearn import TextError, ThriftuneClassifier
+from thriftune.sklearn.estimator import METHOD
+from thriftune.sklearn.fitting import held_out, label_names
 
 FIRST, SECOND, TRUTH = pairs(90)
 PAIRS = list(zip(FIRST, SECOND, strict=True))
@@ -126,7 +127,7 @@ def test_every_method(name: str, tmp_path: Path) -> None:
 def test_what_is_pickled(tmp_path: Path) -> None:
     assert_one_and_the_same(fitted(), tmp_path)
     words = [str(argument) for _, argument, _ in pickletools.genops(pickle.dumps(fitted())) if argument is not None]
-    assert "thriftune.sklearn" in words
+    assert "thriftune.sklearn.estimator" in words
     assert not [word for word in words if word.startswith(("torch", "transformers", "peft"))]
     assert len(pickle.dumps(fitted())) < 100_000  # the adapter and the tokenizer, not the base
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from multiprocessing import spawn
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -25,6 +26,7 @@ from thriftune.methods.lora import Lora
 from thriftune.methods.tfidf import Tfidf
 from thriftune.results.store import Store
 from thriftune.study.events import Event, Notice, RunStarted
+from thriftune.study.run import process
 
 ASKED: dict[str, Any] = {
     "text": ["premise", "hypothesis"],
@@ -113,7 +115,13 @@ class TestCompare:
             with pytest.raises(InputError, match=said):
                 thriftune.compare(data, tmp_path / "out", **{**ASKED, **changes})  # type: ignore[arg-type]
         assert not (tmp_path / "out" / "results.json").exists()
-        assert thriftune.compare(frame(), tmp_path / "out", isolate=False, **{**ASKED, "methods": ["majority"]}).done
+        columns = {"text": ASKED["text"], "label": "mood"}
+        for further in ({"model": ASKED["model"]}, {"overrides": ASKED["overrides"]}):
+            with pytest.raises(InputError, match="has no effect"):
+                thriftune.compare(frame(), tmp_path / "out", methods=["majority"], probe=False, **columns, **further)
+        assert thriftune.compare(
+            frame(), tmp_path / "out", isolate=False, methods=["majority"], probe=False, **columns
+        ).done
 
 
 SCRIPT = """
@@ -144,6 +152,13 @@ if {guard}:
 
 
 class TestScripts:
+    def test_a_process_does_not_run_the_script_again(self) -> None:
+        assert any(key.startswith("init_main") for key in spawn.get_preparation_data("before"))
+        with process._without_main():
+            assert not any(key.startswith("init_main") for key in spawn.get_preparation_data("inside"))
+        assert any(key.startswith("init_main") for key in spawn.get_preparation_data("after"))
+
+    @pytest.mark.slow
     def test_needs_no_guard(self, tmp_path: Path) -> None:
         (tmp_path / "script.py").write_text(SCRIPT.format(out=str(tmp_path / "out")), encoding="utf-8")
         done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -249,9 +264,8 @@ class TestResults:
 
     def test_user_text_is_escaped(self, tmp_path: Path) -> None:
         odd = frame().with_columns(mood=pl.col("mood").replace({"no": "<script>x</script>"}))
-        found = thriftune.compare(
-            odd, tmp_path / "out", isolate=False, **{**ASKED, "methods": [Tfidf(features="word")]}
-        )
+        asked = {key: ASKED[key] for key in ("text", "label", "probe")}
+        found = thriftune.compare(odd, tmp_path / "out", isolate=False, methods=[Tfidf(features="word")], **asked)
         shown = found._repr_html_() + found.best()._repr_html_()
         assert "&lt;script" in shown
         assert "<script" not in shown

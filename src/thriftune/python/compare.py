@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from thriftune.amounts import parse_bytes
 from thriftune.comparison import compare_and_analyse
@@ -23,13 +23,27 @@ from thriftune.study.events import Listener, Notice
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.estimate import Question
 
+
+class PandasFrame(Protocol):
+    """A pandas DataFrame: pandas itself is not needed."""
+
+    @property
+    def iloc(self) -> Any:
+        """Its values by place."""
+        ...
+
+    @property
+    def columns(self) -> Any:
+        """Its columns' names."""
+        ...
+
+
 if TYPE_CHECKING:
     import datasets
-    import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    Frame: TypeAlias = pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch | datasets.Dataset
+    Frame: TypeAlias = pl.DataFrame | pl.LazyFrame | PandasFrame | pa.Table | pa.RecordBatch | datasets.Dataset
     Data: TypeAlias = Study | Proposed | Path | str | Frame | datasets.DatasetDict | Mapping[str, Frame]
 
 STUDY_FILES = (".yaml", ".yml")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
+from thriftune.methods import discover
 from thriftune.methods.base import Method
 from thriftune.paths import slug
 from thriftune.python import frames
@@ -17,6 +18,7 @@ from thriftune.results.files import read_json, write_json, write_text
 from thriftune.results.store import Store
 from thriftune.study.file.config import Study, load_study, study_from_dict, study_to_dict, study_to_yaml
 from thriftune.study.file.override import apply_overrides
+from thriftune.study.file.plan import READ_BY_EMBEDDINGS
 from thriftune.study.file.reader import public_fields
 from thriftune.study.file.yaml_text import inline_yaml, parse_yaml
 from thriftune.study.folder import alone_in, check_folder
@@ -120,8 +122,8 @@ def propose(
         return _of_source(str(data), asked, Path.cwd(), probe, say, [])
     found = frames.tables(data, [*asked.columns, *([asked.label] if asked.label else [])])
     folder = out or Path(f"results-{slug(asked.name or found.name or UNNAMED)}")
-    source = written(found, folder)
-    return _of_source(str(source), asked, folder.resolve(), probe, say, list(found.notes), found.name or UNNAMED)
+    source = os.path.relpath(written(found, folder))  # a path that is not whole is written from the study's folder
+    return _of_source(source, asked, folder.resolve(), probe, say, list(found.notes), found.name or UNNAMED)
 
 
 def written(found: frames.Tables, out: Path) -> Path:
@@ -211,11 +213,28 @@ def _with(data: dict[str, Any], asked: Asked, proposed: Mapping[str, Mapping[str
     if asked.methods is not None:
         data["methods"] = [_entry(each, proposed) for each in asked.methods]
         data.pop("runs", None)
+        data = _without_idle(data)
     if asked.models is not None:
         data["models"] = [_model(each) for each in asked.models]
     if asked.seeds is not None:
         data["seeds"] = list(asked.seeds)
     return apply_overrides(data, asked.settings)
+
+
+def _without_idle(data: dict[str, Any]) -> dict[str, Any]:
+    """The study without what was proposed for methods that it does not have: a model, a head, how they train."""
+    known = discover()
+    names = [entry if isinstance(entry, str) else next(iter(entry), None) for entry in data["methods"]]
+    classes = [known[name] for name in names if name in known]
+    if len(classes) < len(names):
+        return data  # of a method from outside nothing is known here
+    idle: set[str] = set()
+    if not any(cls.NEEDS_MODEL for cls in classes):
+        idle = {"models", "protocol", "head", "seeds"}
+    elif all(cls.BASELINE for cls in classes):
+        idle = {"head", "seeds"}
+        data["protocol"] = {key: value for key, value in data["protocol"].items() if key in READ_BY_EMBEDDINGS}
+    return {key: value for key, value in data.items() if key not in idle}
 
 
 def _model(name: str) -> str:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune import wording as f
+from thriftune.data.readers.in_memory import listed
 from thriftune.errors import InputError
 from thriftune.report.inline import named
-from thriftune.texts import listed
 from thriftune.use.calibration import fit_temperature, scaled
 from thriftune.use.loading import Model, load_model
 from thriftune.use.rows import Texts, rows_of

@@ -13,17 +13,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from thriftune.data.readers.in_memory import listed
 from thriftune.errors import InputError
 from thriftune.methods.base import Method
-from thriftune.texts import listed
 
 if TYPE_CHECKING:
     from typing import Self
 
     from sklearn.utils import Tags
 
-    from thriftune.python.fitting import Texts
     from thriftune.results.cost import Cost
+    from thriftune.sklearn.fitting import Texts
     from thriftune.use.classifier import Classifier
 
 METHOD = (
@@ -144,8 +144,8 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises `TextError`, an `InputError` and a `ValueError`, for what cannot be used.
         """
-        from thriftune.python import fitting
         from thriftune.python.watching import watched
+        from thriftune.sklearn import fitting
 
         with _as_text_error():
             texts, classes = self._texts(X, y)
@@ -222,7 +222,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """The parameters and the files of the saved model: no tensor and no code is pickled."""
-        from thriftune.python.fitting import files_of
+        from thriftune.sklearn.fitting import files_of
 
         state = dict(self.__dict__)
         if state.pop("_saved", None) is not None:
@@ -230,7 +230,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from thriftune.python.fitting import put_files, rebase
+        from thriftune.sklearn.fitting import put_files, rebase
 
         state = dict(state)
         files = state.pop("_files", None)
@@ -258,7 +258,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return {key: value for key, value in own.items() if value is not None} | dict(self.protocol or {})
 
     def _texts(self, X: Any, y: Any) -> tuple[Texts, np.ndarray]:
-        from thriftune.python.fitting import Texts, label_names
+        from thriftune.sklearn.fitting import Texts, label_names
         from thriftune.use.rows import rows_of
 
         rows = rows_of(listed(X), None)
