@@ -107,12 +107,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_is_uploaded(standin: Standin, folder: Path) -> None:
     assert hub.push(folder, "me/reviews") == f"{standin.address}/me/reviews"
-    assert standin.created[0]["private"] is True
+    assert standin.created[0]["visibility"] == "private"
     assert (standin.created[0]["name"], standin.created[0]["organization"]) == ("reviews", "me")
     assert standin.files == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert standin.tokens == {"Bearer hf_standin"}
     hub.push(folder, "me/reviews", public=True)
-    assert standin.created[1].get("private") is not True
+    assert standin.created[1].get("visibility") != "private"
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(401, "hf auth login"), (403, "hf auth login"), (400, "hf upload")])
