@@ -120,7 +120,7 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         bold = NO_RANKING if len(decision.tuned) > 1 else "Training stopped too early."
         yield _Reason(bold, f"{one}; {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
-        names = few([each.name for each in decision.best_first if not each.baseline])
+        names = few([each.name for each in decision.best_first if not each.baseline], NAMED)
         text = f"{names} could each be the best; another seed may turn them round."
         yield _Reason(NO_RANKING, f"{one or 'Some methods have one usable seed'}: {text}")
 

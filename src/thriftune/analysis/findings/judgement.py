@@ -185,7 +185,8 @@ def told_apart(results: Results) -> list[Apart]:
 def _pool(results: Results, verdict: Verdict) -> set[str]:
     """The methods whose seeds tell a verdict's spreads: those of its model, or all that stand alone on theirs."""
     seeds = by_seeds(results)
-    pools = {seeds[cell.name].pool for cell in (verdict.first, verdict.second)} - {None}
+    names = {verdict.first.name, verdict.second.name} & set(seeds)  # a baseline that knows nothing is not among them
+    pools = {seeds[name].pool for name in names} - {None}
     return {name for name, spread in seeds.items() if spread.pool in pools}
 
 

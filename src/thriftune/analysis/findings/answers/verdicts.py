@@ -16,6 +16,8 @@ from thriftune.results.store import Results
 
 LEADING = 3
 """Methods of a model that have a sentence on what they lead; the table holds every pair."""
+PAIRS = 2
+"""Pairs that a sentence names."""
 
 
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "equivalent", "undecided")
@@ -122,7 +124,7 @@ def _equivalent(pairs: list[Verdict], margin: float) -> list[str]:
             if v.outcome == "equivalent" and v.score.repeated == repeated
         ]
         if each:
-            out.append(f"{what} {f.points(margin)}: {few(each)}.")
+            out.append(f"{what} {f.points(margin)}: {few(each, PAIRS)}.")
     return out
 
 
@@ -137,7 +139,7 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
         if len(found) == 1:
             text += f"{_range(v, v.adjusted_level)}: they differ by "
         each.append(f"{text}at most {f.points(v.at_most)}{_search(*v.higher)})")
-    return [f"Undecided: {few(each)}."]
+    return [f"Undecided: {few(each, PAIRS)}."]
 
 
 def _resolution(results: Results, own: list[Verdict]) -> list[str]:
