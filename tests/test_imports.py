@@ -39,6 +39,7 @@ ORDER = [
     "progress",
     "comparison",
     "use",
+    "doctor",
     "cli",
     "__main__",
 ]

@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from thriftune.cli import cache, compare, crossovers, estimate, evaluate, init, methods, predict, recommend, report
+from thriftune.cli import (
+    cache,
+    compare,
+    crossovers,
+    doctor,
+    estimate,
+    evaluate,
+    init,
+    methods,
+    predict,
+    recommend,
+    report,
+)
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, readable
@@ -84,6 +96,6 @@ def _root(
     pass
 
 
-for _file in (compare, estimate, report, recommend, predict, evaluate, crossovers, init, methods, cache):
+for _file in (compare, estimate, report, recommend, predict, evaluate, crossovers, init, methods, cache, doctor):
     _name = _file.__name__.rpartition(".")[2]
     app.command(_name, epilog=_epilog(_file.EXAMPLES))(getattr(_file, _name))
