@@ -49,6 +49,8 @@ def hub() -> Iterator[Finding]:
         remedy = (
             "give models as folders, or set HF_ENDPOINT or the proxy's HTTPS_PROXY; what was loaded before still works"
         )
-        yield Finding(subject, f"{ENDPOINT} does not answer ({type(error).__name__}: {first_line(error)})", "fails", remedy)
+        yield Finding(
+            subject, f"{ENDPOINT} does not answer ({type(error).__name__}: {first_line(error)})", "fails", remedy
+        )
     else:
         yield Finding(subject, f"{ENDPOINT} answers")

@@ -28,15 +28,15 @@ def caches() -> Iterator[Finding]:
     ours = cache_folder()
     parts = {"prefixes": "frozen layers' outputs", "compiled": "kernels", "machines": "this machine's speeds"}
     held = [f"{what} {_sized(ours / name)}" for name, what in parts.items() if (ours / name).is_dir()]
-    problem = _unwritable(_nearest(ours))
-    free = f"{size(shutil.disk_usage(_nearest(ours)).free)} free there"
+    above = next(each for each in (ours, *ours.parents) if each.exists())
+    problem = _unwritable(above)
     if problem:
         remedy = (
             "name a writable folder in THRIFTUNE_CACHE: without one frozen layers and kernels are made anew each time"
         )
         yield Finding("Cache", f"{ours}: {problem}", "note", remedy)
     else:
-        text = f"{ours}: {', '.join(held) or 'empty'}; {free}"
+        text = f"{ours}: {', '.join(held) or 'empty'}; {size(shutil.disk_usage(above).free)} free there"
         yield Finding("Cache", f"{text}; `thriftune cache --clear` empties it" if held else text)
     hub = Path(HF_HUB_CACHE)
     if hub.is_dir():
@@ -96,13 +96,10 @@ def _sized(folder: Path) -> str:
     return size(total) if whole else f"more than {size(total)}"
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
-    return next(each for each in (folder, *folder.parents) if each.is_dir())
-
-
 def _unwritable(folder: Path) -> str | None:
-    """Why nothing can be written into a folder; None where it can."""
+    """Why nothing can be written into what should be a folder; None where it can."""
+    if not folder.is_dir():
+        return f"{folder} is no folder"
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0")
