@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -14,8 +15,10 @@ import torch
 
 from thriftune.doctor import kernels, machine, models, software, storage
 from thriftune.errors import InputError
-from thriftune.models.ops.kernels import build
 from thriftune.models.pretrained import sources
+
+build: Any = importlib.import_module("thriftune.models.ops.kernels.build")
+"""The module, whose package calls its function by the same name."""
 
 
 def requirements(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
@@ -116,7 +119,7 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(each.found, each.state) for each in machine.memory()] == [("12.0 GB free of 16.0 GB", "ok")]
     monkeypatch.setattr(machine, "memory_limit", lambda: (2 * 10**9, 10**9))
     (found,) = machine.memory()
-    assert (found.found, found.state) == ("1.0 GB free of 2.0 GB", "note")
+    assert (found.found, found.state) == ("1.00 GB free of 2.00 GB", "note")
 
 
 def test_processors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +161,7 @@ def test_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**9, 16 * 10**9))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA T4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert "1 GPU; the first, NVIDIA T4, has 1.0 GB free of 16.0 GB" in next(iter(machine.gpu())).found
+    assert "1 GPU; the first, NVIDIA T4, has 1.00 GB free of 16.0 GB" in next(iter(machine.gpu())).found
 
 
 def test_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +211,7 @@ def test_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "empty" in next(iter(storage.caches())).found
     (tmp_path / "cache" / "prefixes").mkdir(parents=True)
     (tmp_path / "cache" / "prefixes" / "a.npy").write_bytes(bytes(1_500_000))
-    assert "frozen layers' outputs 1.5 MB" in next(iter(storage.caches())).found
+    assert "frozen layers' outputs 1.50 MB" in next(iter(storage.caches())).found
     (tmp_path / "file").write_text("", encoding="ascii")
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "file" / "cache"))
     (found, _) = storage.caches()

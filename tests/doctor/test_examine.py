@@ -38,9 +38,9 @@ def test_a_check_that_breaks_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "CHECKS", {"First": broken, "Second": other})
     found = examine()
-    assert [(each.subject, each.state) for each in found] == [("First", "fails"), ("Two", "ok")]
-    assert "ImportError: libcuda.so.1: cannot open shared object file" in found[0].found
-    assert "and more" not in found[0].found
+    assert [(each.subject, each.state) for each in found] == [("One", "ok"), ("First", "fails"), ("Two", "ok")]
+    assert "ImportError: libcuda.so.1: cannot open shared object file" in found[1].found
+    assert "and more" not in found[1].found
 
 
 def test_the_hub_is_asked_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
