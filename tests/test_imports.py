@@ -43,6 +43,7 @@ ORDER = [
     "serve",
     "python",
     "sklearn",
+    "doctor",
     "cli",
     "__main__",
 ]

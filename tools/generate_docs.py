@@ -1,4 +1,4 @@
-"""Writes the generated documentation: docs/methods.md, docs/cli.md, docs/peft.md and docs/study-files.md's keys.
+"""Writes the generated documentation: docs/methods.md, cli.md, peft.md, api.md and the keys in study-files.md.
 
 python tools/generate_docs.py            write
 python tools/generate_docs.py --check    exit 1 where a file is stale
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer.main
 
+import thriftune
 from thriftune import cli
 from thriftune.methods import discover
 from thriftune.methods.peft_types import LORA_STARTS, SETTINGS
@@ -102,6 +103,30 @@ def study_files_page(old: str) -> str:
     return f"{before}{START}\n\n" + "\n".join(parts) + f"\n{END}{after}"
 
 
+API_HEAD = f"""{NOTE}
+
+# Python
+
+What `import thriftune` offers. Each name loads what it needs on first use, so that the import itself takes no time.
+What is wrong with an input is an `InputError` that says what was given, what is allowed and what to do.
+"""
+
+
+def api_page() -> str:
+    """docs/api.md: where the docstrings of every public name go; the site's build fills them in."""
+    parts = [API_HEAD]
+    for name in thriftune.__all__:
+        if not name.startswith("__"):
+            parts.append(f"::: {_home(name)}\n")
+    return "\n".join(parts)
+
+
+def _home(name: str) -> str:
+    """The dotted name under which a public object is defined."""
+    made = getattr(thriftune, name)
+    return f"{made.__module__}.{made.__qualname__}"
+
+
 def pages() -> dict[Path, str]:
     """The wanted content of every generated file."""
     study_files = DOCS / "study-files.md"
@@ -109,6 +134,7 @@ def pages() -> dict[Path, str]:
         DOCS / "methods.md": methods_page(),
         DOCS / "cli.md": cli_page(),
         DOCS / "peft.md": peft_page(),
+        DOCS / "api.md": api_page(),
         study_files: study_files_page(study_files.read_text(encoding="utf-8")),
     }
 

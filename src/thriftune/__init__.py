@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from thriftune.study.forecast.estimate import Question
     from thriftune.use.classifier import Classifier
 
+    __version__: str
+
 __all__ = [
     "Advice",
     "Classifier",
@@ -64,6 +66,10 @@ def load_results(out: Path | str) -> Results:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("thriftune")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

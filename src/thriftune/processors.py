@@ -55,21 +55,30 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     The least of its own group's and of those above it, under either version of the interface. `root` holds `proc`
     and `sys`.
     """
+    found: list[float | None] = []
+    for version, folder in control_groups("cpu", root):
+        found.append(_quota_v2(folder) if version == 2 else _quota_v1(folder))
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[tuple[int, Path]]:
+    """Folders of this process's control groups with a controller, and of those above: (version of the interface, it).
+
+    Nothing where the system has none; a folder may not exist.
+    """
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
-        return None
+        return
     mounts = root / "sys/fs/cgroup"
-    found: list[float | None] = []
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not controllers:
             for mount in (mounts, mounts / "unified"):
-                found += [_quota_v2(folder) for folder in _upwards(mount, path)]
-        elif "cpu" in controllers.split(","):
-            for name in dict.fromkeys((controllers, "cpu", "cpu,cpuacct")):
-                found += [_quota_v1(folder) for folder in _upwards(mounts / name, path)]
-    return min((quota for quota in found if quota is not None), default=None)
+                yield from ((2, folder) for folder in _upwards(mount, path))
+        elif controller in controllers.split(","):
+            for name in dict.fromkeys((controllers, controller, "cpu,cpuacct")):
+                yield from ((1, folder) for folder in _upwards(mounts / name, path))
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:

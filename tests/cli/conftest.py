@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tests.study.proposal.synthetic_speeds import speeds
 
+from thriftune.doctor.finding import Finding
 from thriftune.study.events import StudyPlanned
 from thriftune.study.forecast import estimate as forecast
 
@@ -28,6 +29,12 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def _timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """init times no machine."""
     monkeypatch.setattr("thriftune.study.proposal.method_speeds.speeds_here", lambda *_: speeds(1e-3))
+
+
+@pytest.fixture(autouse=True)
+def _without_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """doctor --online asks nobody."""
+    monkeypatch.setattr("thriftune.doctor.examine.ONLINE", {"Hub": lambda: iter([Finding("Hub", "answers")])})
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from thriftune.cli import (
     cache,
     compare,
     crossovers,
+    doctor,
     estimate,
     evaluate,
     export,
@@ -102,7 +103,7 @@ def _root(
 
 for _file in (
     *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
-    *(crossovers, methods, cache),
+    *(crossovers, methods, cache, doctor),
 ):
     _name = _file.__name__.rpartition(".")[2]
     app.command(_name, epilog=_epilog(_file.EXAMPLES))(getattr(_file, _name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -87,9 +87,18 @@ def config(kind: str) -> PretrainedConfig:
 
 
 @cache
+def _home() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="thriftune-tiny-", ignore_cleanup_errors=True)
+
+
+@cache
 def tiny_model(kind: str = "bert") -> Path:
-    """The folder of a tiny model of one of `KINDS` or `SHARED`; the same one for every caller in a process."""
-    folder = Path(mkdtemp(prefix=f"thriftune-tiny-{kind}-"))
+    """The folder of a tiny model of one of `KINDS` or `SHARED`; the same one for every caller in a process.
+
+    It goes when the process ends.
+    """
+    folder = Path(_home().name) / kind
+    folder.mkdir()
     save_model(config(kind), folder, TOKENIZERS.get(kind, "bert"))
     return folder
 

@@ -46,18 +46,41 @@ def build() -> Build:
     """
     if os.environ.get("THRIFTUNE_KERNELS", "").lower() == "off":
         return Build({}, "THRIFTUNE_KERNELS=off")
-    # A second OpenMP library would bring a second pool of threads, and the two would fight for the cores.
-    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    compiler = next((path for name in _compilers() if (path := shutil.which(name))), None)
-    if platform.system() != "Linux" or not found or compiler is None:
+    compiler, openmp = tools()
+    if platform.system() != "Linux" or openmp is None or compiler is None:
         return Build({}, "needs Linux, GCC and torch's libgomp")
     try:
-        keys = {real: _key(compiler, found[0], real) for real in TYPES.values()}
-        libraries = {dtype: _library(compiler, found[0], real, keys[real]) for dtype, real in TYPES.items()}
+        keys = {real: _key(compiler, openmp, real) for real in TYPES.values()}
+        libraries = {dtype: _library(compiler, openmp, real, keys[real]) for dtype, real in TYPES.items()}
         return Build(libraries, None, "-".join(keys.values()))
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         output = getattr(error, "stderr", None) or str(error)
         return Build({}, f"{compiler} failed: {(output.strip().splitlines() or ['no message'])[0][:200]}")
+
+
+def tools() -> tuple[str | None, Path | None]:
+    """The C compiler that is used and torch's OpenMP library, None for what is not there.
+
+    A second OpenMP library would bring a second pool of threads, and the two would fight for the cores.
+    """
+    found = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    return next((path for name in _compilers() if (path := shutil.which(name))), None), found[0] if found else None
+
+
+def is_kept() -> bool:
+    """Whether the cache folder holds the kernels for this machine already, so that `build` compiles nothing.
+
+    Raises OSError or CalledProcessError where the compiler does not answer.
+    """
+    compiler, openmp = tools()
+    if compiler is None or openmp is None:
+        return False
+    return all(_sound(compiled_folder() / f"{_key(compiler, openmp, real)}.so") for real in TYPES.values())
+
+
+def compiled_folder() -> Path:
+    """Where compiled kernels are kept."""
+    return cache_folder() / "compiled"
 
 
 TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -77,7 +100,7 @@ def _library(compiler: str, openmp: Path, real: str, key: str) -> ctypes.CDLL:
     Machine code is loaded only from a folder and file that are this user's own and that nobody else may write to, and
     whose checksum is the one that was written with it.
     """
-    folder = cache_folder() / "compiled"
+    folder = compiled_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if is_private(folder):

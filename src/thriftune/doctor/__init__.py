@@ -1,0 +1,1 @@
+"""What of a machine and an installation a study needs, and what would go wrong."""
