@@ -70,7 +70,11 @@ def test_help_ends_in_examples(name: str) -> None:
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trained classifier and files to label, without either: `test_predict` has the real ones."""
-    done = SimpleNamespace(sentences=lambda: ["40 rows"], table=list, source=SimpleNamespace(name="lora", notes=()))
+    done = SimpleNamespace(
+        sentences=lambda: ["40 rows"],
+        table=list,
+        source=SimpleNamespace(name="lora", notes=(), results=None, record=None),
+    )
     monkeypatch.setattr(Classifier, "load", lambda source: done)
     monkeypatch.setattr(predict, "check_request", lambda file, out, options: (file, out, options.format))
     monkeypatch.setattr(predict, "calibrated", lambda classifier, options, say: classifier)

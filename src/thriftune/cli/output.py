@@ -43,7 +43,7 @@ def print_training(sentences: list[str], command: str | None) -> None:
 
 def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) -> None:
     """The leading methods, the best first, and at most six lines, the last of them the report's path."""
-    from thriftune.report.brief import brief
+    from thriftune.report.printed.brief import brief
     from thriftune.terminal import print_table, print_text
 
     if verbose:
@@ -69,7 +69,7 @@ def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) 
 
 def _print_details(analysis: Analysis) -> None:
     """Every run, how its training ended, what the comparison does not say, the search and the verdicts."""
-    from thriftune.report.table import (
+    from thriftune.report.printed.table import (
         search_lines,
         summary_notes,
         summary_remarks,

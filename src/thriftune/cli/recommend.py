@@ -70,7 +70,7 @@ def recommend(
         }
         print_json(document)
         return
-    from thriftune.report.table import recommendation_rows
+    from thriftune.report.printed.table import recommendation_rows
     from thriftune.terminal import print_table, print_text
 
     print_table(recommendation_rows(ranked, tasks))
@@ -97,7 +97,7 @@ def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | N
     if found is not None and stat.S_ISDIR(found.st_mode):
         results = Store(source).load()
         check_results(results)
-        from thriftune.report.table import summary_training
+        from thriftune.report.printed.table import summary_training
 
         return [*measured(results), *unmeasured(results)], summary_training(results), results
     from thriftune.study.file.config import load_study

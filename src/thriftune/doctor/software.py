@@ -30,7 +30,7 @@ def python() -> Iterator[Finding]:
     """The interpreter against `requires-python`."""
     here = f"{platform.python_version()} in {sys.prefix}"
     try:
-        wanted = metadata("thriftune").get("Requires-Python")
+        wanted = dict(metadata("thriftune").items()).get("Requires-Python")
     except PackageNotFoundError:
         wanted = None
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):

@@ -43,7 +43,7 @@ class Advice:
 
     def _repr_html_(self) -> str:
         from thriftune.report.inline import listed, table
-        from thriftune.report.table import recommendation_rows
+        from thriftune.report.printed.table import recommendation_rows
 
         return table(recommendation_rows(self.advice.ranked, self.advice.limits.tasks)) + listed(self.reasons)
 
@@ -102,7 +102,7 @@ def _candidates(
 ) -> tuple[list[choice.Candidate], list[str], store.Results | None]:
     """What can be chosen from, what must be said of runs that were still improving, and the results."""
     from thriftune.analysis.findings.choice import measured, predicted, unmeasured
-    from thriftune.report.table import summary_training
+    from thriftune.report.printed.table import summary_training
     from thriftune.results.soundness import check_results
     from thriftune.study.file.config import load_study
     from thriftune.study.forecast.estimate import estimate

@@ -151,8 +151,8 @@ class Results(store.Results):
         return f"<Results of {self.study.name}: {len(self.done)} of {len(self.runs)} runs done, {what}; {self.path}>"
 
     def _repr_html_(self) -> str:
-        from thriftune.report.brief import brief
         from thriftune.report.inline import listed, named, table
+        from thriftune.report.printed.brief import brief
 
         found = brief(self.plain)
         more = [f"{found.more.partition(':')[0]}: .table()"] if found.more else []

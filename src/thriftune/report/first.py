@@ -15,9 +15,9 @@ from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.groups import counted
 from thriftune.analysis.findings.runs import is_baseline
 from thriftune.metrics import METRICS
-from thriftune.report.brief import first_remedy
 from thriftune.report.lead import lead
 from thriftune.report.leaderboard import FEWEST, Row, Scale, rows, split
+from thriftune.report.printed.brief import first_remedy
 from thriftune.report.scatter import Plane, planes
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results

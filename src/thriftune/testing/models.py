@@ -98,6 +98,8 @@ def tiny_model(kind: str = "bert") -> Path:
     It goes when the process ends.
     """
     folder = Path(_home().name) / kind
+    if folder.exists():  # asked for by its name and as the default
+        return folder
     folder.mkdir()
     save_model(config(kind), folder, TOKENIZERS.get(kind, "bert"))
     return folder

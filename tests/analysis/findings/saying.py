@@ -16,8 +16,8 @@ from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.findings.decision import Decision, decide, headline
 from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.panels.answers import hypotheses, recommendation, summary, verdicts
-from thriftune.report.brief import lines
 from thriftune.report.first import first
+from thriftune.report.printed.brief import brief
 from thriftune.results.store import Results
 
 NAMES = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
@@ -67,7 +67,9 @@ def sentences(results: Results) -> list[str]:
     found = [text for panel in panels if isinstance(panel, Panel) for text in (*panel.sentences, *panel.notes)]
     screen = first(results)
     found += [f"{screen.before}{screen.taken}{screen.after}", *(answer.text for answer in screen.answers)]
-    found += [line.text if line.name != "Take" else f"Take {line.text}" for line in lines(results) if not line.command]
+    found += [
+        line.text if line.name != "Take" else f"Take {line.text}" for line in brief(results).lines if not line.command
+    ]
     careful = caution(results)
     found += [careful.words] if careful else []
     return [text for text in found if not text.startswith(EXPLAINED)]

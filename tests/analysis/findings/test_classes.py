@@ -17,10 +17,10 @@ from thriftune.analysis.findings.errors.hardest import FEWEST, hardest
 from thriftune.analysis.findings.views.classes import HARDEST
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
-from thriftune.report.brief import lines
 from thriftune.report.first import first
+from thriftune.report.printed.brief import brief
+from thriftune.report.printed.table import verdict_sentences
 from thriftune.report.render import TABLE_ROWS, write_report
-from thriftune.report.table import verdict_sentences
 from thriftune.results.store import Results
 
 MARKS = 5_000
@@ -91,7 +91,7 @@ def test_a_first_screen_where_every_label_with_enough_texts_is_far_harder(many: 
     assert "the others" not in text
     answer = first(many).answers[-1]
     assert answer.text.startswith("2 of 900 labels are far harder")
-    assert any(line.name == "Errors" and line.text.startswith("2 of 900 labels") for line in lines(many))
+    assert any(line.name == "Errors" and line.text.startswith("2 of 900 labels") for line in brief(many).lines)
 
 
 def panel_of(results: Results) -> Panel:
@@ -148,6 +148,6 @@ def test_a_run_with_hardly_an_error_still_has_a_matrix(many: Results) -> None:
 
 
 def test_the_terminal_stays_readable(crowded: Results) -> None:
-    sentences = [*(each.text for each in lines(crowded)), *verdict_sentences(summarised(crowded))]
+    sentences = [*(each.text for each in brief(crowded).lines), *verdict_sentences(summarised(crowded))]
     assert max(map(len, sentences)) <= SENTENCE
     assert len(sentences) < 30

@@ -59,9 +59,7 @@ def test_stored_models(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = sampled([results.test[name].to_list() for name in results.study.profile.text_columns], 20)
     assert len(texts[0]) == 20
     memory = {}
-    for run in results.done:
-        if run.model is None or run.method.get("text"):
-            continue
+    for run in (each for each in results.done if each.model is not None and not each.method.get("text")):
         found = measure_stored(results.store.run(run.run_id).model_path, None, "cpu", texts, seconds=1e-9)
         assert found.latency_seconds is not None
         assert not found.reasons

@@ -63,7 +63,7 @@ def in_process(
     When this process is interrupted, the other ends too.
     """
     context = _context(needs_model)
-    importing = nullcontext if _reads_main(job) else _without_main
+    importing = nullcontext if _reads_main((target, job)) else _without_main
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
     try:

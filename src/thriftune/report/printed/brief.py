@@ -13,8 +13,8 @@ from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import NO_RANKING, Caution, caution
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.threats import OF_RUNS, Threat, threats
-from thriftune.report.board import LONG, board
 from thriftune.report.lead import lead, sentences
+from thriftune.report.printed.board import LONG, board
 from thriftune.results.store import Results
 
 WORDS, WORDS_OF_MANY = 119, 139

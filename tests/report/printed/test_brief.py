@@ -16,8 +16,8 @@ from thriftune.analysis.findings.caution import caution
 from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.threats import OF_RUNS, threats
 from thriftune.cli.output import print_summary
-from thriftune.report.board import LONG
-from thriftune.report.brief import Brief, brief
+from thriftune.report.printed.board import LONG
+from thriftune.report.printed.brief import Brief, brief
 from thriftune.results.profile import DataWarning
 from thriftune.results.store import Results
 from thriftune.wording import middle_cut
