@@ -6,10 +6,11 @@
 The model is the demo's encoder with a head that is not trained, stored as a run stores it. Each arm goes from texts to
 probabilities, tokenising included: `Classifier.predict_proba`; transformers, eager, in inference mode with its own
 tokenizer; and, where onnxruntime is installed, the same model in float32 with the tokenizer's own library, exported by
-torch. All have the same number of threads; of one text the arms take turns
-text by text, so that what holds one up holds up all. Written are, for batches of 1 and 32, the median and the 95th
-percentile of each arm in each of three rounds, medians over rounds, and how many times ours the others take; of
-probabilities the largest difference. The bar: ours with one text takes at most 1.2 times onnxruntime's.
+torch. All have the same
+number of threads and take turns in three rounds. Written are, for batches of 1 and 32, the medians over rounds of each
+arm's median and 95th percentile, and how many times ours the others take; of probabilities the largest difference. The
+bar: ours with one text takes at most 1.2 times onnxruntime's, each at its best number of threads. Run it on a machine
+that does nothing else.
 """
 
 from __future__ import annotations
@@ -126,11 +127,11 @@ def arms(folder: Path, threads: int) -> dict[str, Arm]:
 
 
 def seconds(found: dict[str, Arm], texts: list[str], batch: int) -> dict[str, list[float]]:
-    """Of every batch by every arm, which take turns."""
+    """Of every batch by every arm: one round, all texts by one arm and then by the next, as each is in use."""
     took: dict[str, list[float]] = {name: [] for name in found}
-    for start in range(0, len(texts) - batch + 1, batch):
-        own = texts[start : start + batch]
-        for name, arm in found.items():
+    for name, arm in found.items():
+        for start in range(0, len(texts) - batch + 1, batch):
+            own = texts[start : start + batch]
             started = time.perf_counter()
             arm(own)
             took[name].append(time.perf_counter() - started)

@@ -20,10 +20,12 @@ class TestRecommend:
     def test_latency(self) -> None:
         result = run("recommend", "results", "--latency", "1ms")
         assert result.exit_code == 0
-        assert "time for one text is not known" in " ".join(result.stdout.split())
+        assert "With --latency 5ms something does" in " ".join(result.stdout.split())
+        fits = run("recommend", "results", "--latency", "20ms").stdout
+        assert "labels one text in 5.00 ms" in " ".join(fits.split())
         document = json.loads(run("recommend", "results", "--latency", "1ms", "--json").stdout)
         assert document["limits"]["latency_seconds"] == 0.001
-        assert {cell["candidate"]["latency"] for cell in document["cells"]} == {None}
+        assert {cell["candidate"]["latency"] for cell in document["cells"]} == {0.005, None}
 
     def test_json(self) -> None:
         document = json.loads(run("recommend", "results", "--time", "1min", "--json").stdout)
