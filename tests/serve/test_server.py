@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import signal
 import socket
@@ -20,7 +21,7 @@ from tests.cli.commands import run
 from tests.use.many.stored import METHODS, store
 
 from thriftune.errors import InputError
-from thriftune.serve.server import is_loopback, listen, url_of
+from thriftune.serve.server import bound_caches, is_loopback, listen, url_of
 
 COMMAND = [sys.executable, "-W", "ignore", "-c", "from thriftune.cli import main; main()", "serve"]
 
@@ -44,7 +45,19 @@ def test_addresses() -> None:
             listen(host, port)
 
 
+def test_what_the_user_set_of_caches_stays() -> None:
+    own = {"LRU_CACHE_CAPACITY": "7"}
+    bound_caches(own)
+    assert own == {"LRU_CACHE_CAPACITY": "7", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+
+
+def test_the_command_loads_no_torch_before_its_caches_are_bounded() -> None:
+    code = "import sys; import thriftune.cli.serve, thriftune.serve.server; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", dict(os.environ))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run("serve", str(tmp_path), "--port", str(taken.getsockname()[1]))
     assert (done.exit_code, "is in use" in done.output) == (2, True)

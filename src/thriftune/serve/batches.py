@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from thriftune.engine.allocator import give_back
 from thriftune.serve.limits import Limits
 from thriftune.serve.models import Asked, Predicts
 
+TIDY_SECONDS = 5.0
+"""Batches are of all sizes, so freed memory comes to lie in more and more pieces: so often it goes back."""
 LOG = logging.getLogger("thriftune.serve")
 
 
@@ -73,7 +76,7 @@ class Batches:
         return len(self._jobs)
 
     def _work(self) -> None:
-        crowded = False
+        crowded, tidied = False, time.monotonic()
         while jobs := self._gather(crowded):
             crowded = len(jobs) > 1
             jobs = [job for job in jobs if not job.future.cancelled()]
@@ -81,6 +84,9 @@ class Batches:
                 self._compute(jobs)
                 self.observe(sum(len(job.asked[1][0]) for job in jobs))
                 _deliver(jobs)
+            if time.monotonic() - tidied > TIDY_SECONDS:
+                give_back()
+                tidied = time.monotonic()
 
     def _gather(self, crowded: bool) -> list[Job]:
         """The next batch; empty where there will be none."""
