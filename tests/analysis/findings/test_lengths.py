@@ -46,7 +46,9 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made += [Made(name=name, right=0.6, seconds=2, baseline=True) for name in ("tfidf", "tfidf words")]
     out = tmp_path_factory.mktemp("crowd")
     seeds = 1 if close else 2
-    return write_board(out, tuple(made), seeds=seeds, labels=LABELS, texts=800, hypotheses=True).load()
+    return write_board(
+        out, tuple(made), seeds=seeds, labels=LABELS, texts=300 if close else 800, hypotheses=True
+    ).load()
 
 
 def test_no_sentence_is_long(crowd: Results) -> None:
