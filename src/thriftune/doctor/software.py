@@ -30,7 +30,8 @@ def python() -> Iterator[Finding]:
     """The interpreter against `requires-python`."""
     here = f"{platform.python_version()} in {sys.prefix}"
     try:
-        wanted = metadata("thriftune").get("Requires-Python")
+        about = metadata("thriftune")
+        wanted = about["Requires-Python"] if "Requires-Python" in about else None
     except PackageNotFoundError:
         wanted = None
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
