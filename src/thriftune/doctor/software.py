@@ -30,8 +30,7 @@ def python() -> Iterator[Finding]:
     """The interpreter against `requires-python`."""
     here = f"{platform.python_version()} in {sys.prefix}"
     try:
-        about = metadata("thriftune")
-        wanted = about["Requires-Python"] if "Requires-Python" in about else None
+        wanted = metadata("thriftune")["Requires-Python"]
     except PackageNotFoundError:
         wanted = None
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
