@@ -20,6 +20,7 @@ NAMED = ("torch", "transformers", "peft")
 USES = {
     "demo": "the demo's model without a download",
     "onnx": "thriftune export --format onnx",
+    "sentence-transformers": "thriftune export --format sentence-transformers",
     "serve": "thriftune serve",
     "docs": "building the documentation",
     "dev": "the tests",
