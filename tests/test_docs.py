@@ -61,9 +61,9 @@ def test_study_files_in_the_text_load(page: Path) -> None:
 
 
 def test_the_tree_names_what_there_is() -> None:
-    """Every file and folder of the README's tree exists where it stands, and every package stands there."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = readme.partition("## The tree")[2].split("```")[1]
+    """Every file and folder of CONTRIBUTING's tree exists where it stands, and every package stands there."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = page.partition("## The tree")[2].split("```")[1]
     folders: dict[int, Path] = {-2: ROOT}
     named = set()
     for line in tree.strip("\n").split("\n"):
@@ -72,7 +72,7 @@ def test_the_tree_names_what_there_is() -> None:
             head, _, phrase = line.strip().partition("  ")
             here = folders[depth - 2]
             for name in head.split():
-                assert (here / name).exists(), f"README: {here.relative_to(ROOT)} has no {name}"
+                assert (here / name).exists(), f"{here.relative_to(ROOT)} has no {name}"
                 folders = {key: path for key, path in folders.items() if key < depth} | {depth: here / name}
                 named.add(here / name)
         else:
@@ -80,11 +80,11 @@ def test_the_tree_names_what_there_is() -> None:
         inside = folders[max(key for key in folders if key <= depth)]
         for name in re.findall(r"(?<![\w*/])\w+\.(?:py|md|sh)\b", phrase):
             places = (inside, inside.parent)
-            assert any((place / name).exists() for place in places), f"README: {inside.relative_to(ROOT)} has no {name}"
+            assert any((place / name).exists() for place in places), f"{inside.relative_to(ROOT)} has no {name}"
     package = ROOT / "src" / "thriftune"
     below = {path.parent for path in [*package.glob("*/__init__.py"), *package.glob("*/*/__init__.py")]}
     missing = {str(path.relative_to(package)) for path in below - named if path.parent.name != "panels"}
-    assert missing <= {"methods/linear"}, "folders that README's tree leaves out"
+    assert missing <= {"methods/linear"}, "folders that CONTRIBUTING's tree leaves out"
 
 
 PACKAGES = "analysis|cli|cost|data|engine|methods|models|report|results|study"

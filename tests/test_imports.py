@@ -1,4 +1,4 @@
-"""Imports go one way (docs: README, "The tree"), and what must stay light imports nothing heavy."""
+"""Imports go one way (CONTRIBUTING, "The tree"), and what must stay light imports nothing heavy."""
 
 from __future__ import annotations
 

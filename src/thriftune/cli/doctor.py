@@ -45,14 +45,26 @@ MARKS = {"ok": "ok", "note": "note", "fails": "FAILS"}
 
 
 def _print_findings(found: list[Finding]) -> None:
-    from thriftune.terminal import print_text
+    from rich.table import Table
+    from rich.text import Text
+
+    from thriftune.errors import printable
+    from thriftune.terminal import UNLIMITED, print_text, standard_output
     from thriftune.wording import plural
 
-    width = max(len(each.subject) for each in found)
+    table = Table.grid(padding=(0, 2))
+    for wraps in (False, False, True):
+        table.add_column(no_wrap=not wraps, overflow="fold")
     for each in found:
-        print_text(f"{MARKS[each.state]:<5}  {each.subject:<{width}}  {each.found}")
+        table.add_row(MARKS[each.state], each.subject, Text(printable(each.found)))
         if each.remedy:
-            print_text(f"{'':<5}  {'':<{width}}  → {each.remedy}")
+            table.add_row("", "", Text(printable(f"→ {each.remedy}")))
+    console = standard_output()
+    if not console.is_terminal:
+        console.width = UNLIMITED
+    with console.capture() as lines:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in lines.get().splitlines()))
     count = {state: sum(each.state == state for each in found) for state in MARKS}
     if count["fails"]:
         print_text(f"\n{plural(count['fails'], 'thing')} will fail, see above.")

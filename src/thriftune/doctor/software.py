@@ -20,6 +20,7 @@ NAMED = ("torch", "transformers", "peft")
 USES = {
     "demo": "the demo's model without a download",
     "onnx": "thriftune export --format onnx",
+    "sentence-transformers": "thriftune export --format sentence-transformers",
     "serve": "thriftune serve",
     "docs": "building the documentation",
     "dev": "the tests",
@@ -30,7 +31,7 @@ def python() -> Iterator[Finding]:
     """The interpreter against `requires-python`."""
     here = f"{platform.python_version()} in {sys.prefix}"
     try:
-        wanted = dict(metadata("thriftune").items()).get("Requires-Python")
+        wanted = metadata("thriftune")["Requires-Python"]
     except PackageNotFoundError:
         wanted = None
     if wanted and not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
