@@ -152,7 +152,8 @@ if {guard}:
 
 
 class TestScripts:
-    def test_a_process_does_not_run_the_script_again(self) -> None:
+    def test_a_process_does_not_run_the_script_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(spawn, "get_preparation_data", lambda name: {"name": name, "init_main_from_path": "me.py"})
         assert any(key.startswith("init_main") for key in spawn.get_preparation_data("before"))
         with process._without_main():
             assert not any(key.startswith("init_main") for key in spawn.get_preparation_data("inside"))
