@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny_data import LABELS, pairs
-from tests.tiny_models import KINDS, SHARED, model_folder
+from tests.tiny_models import KINDS, READS_PADDING, SHARED, model_folder
 
 from thriftune.errors import InputError
 from thriftune.export import alone
@@ -24,8 +24,8 @@ from thriftune.models.trained.save import save_classifier
 from thriftune.models.trained.usage import Reading
 from thriftune.use.source import find
 
-NOT_CONVERTED = ("funnel", "gpt2", "bart", "t5", "longformer")
-"""Architectures whose forward torch's exporters do not follow."""
+ONE_SHAPE = ("funnel", "longformer")
+"""Architectures of which torch's exporters make graphs for one size of input; the export's check then fails."""
 HEADS = ("own", "linear", "mean")
 FAMILIES = (*KINDS, "albert")
 
@@ -41,6 +41,7 @@ def texts(count: int) -> list[list[str]]:
 def stored(folder: Path, kind: str, head: Any, pair: Any, columns: int = 2, name: str = "full") -> Trained:
     """A classifier of a method whose trained weights have been moved, stored as a run does."""
     classifier = load_classifier(model_folder(kind), LABELS, HeadSettings(type=head))
+    classifier.reads_padding = kind in READS_PADDING
     method(name)().apply(classifier, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for index, (_, parameter) in enumerate(classifier.trained()):
@@ -59,7 +60,7 @@ def check(found: Trained, name: str, folder: Path) -> None:
         job = {"folder": str(folder), "code": variant.code, "texts": columns, "batch": 5, "rounds": 1, "seconds": 0.1}
         result = alone.run(job)
         assert tuple(result["labels"]) == LABELS
-        assert np.ptp(expected) > 0.05
+        assert np.ptp(expected) > 0.02
         if variant.exact:
             np.testing.assert_allclose(result["probabilities"], expected, atol=1e-5)
 
@@ -147,11 +148,11 @@ def test_every_format(kind: str, head: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["xlnet", "funnel", "fnet", "gpt2", "bart", "t5", "longformer", "xlm"])
 def test_architectures_without_a_packed_forward(kind: str, tmp_path: Path) -> None:
-    """transformers takes all of them; onnx takes them, or says which architecture it cannot convert."""
+    """transformers takes all of them, onnx most."""
     found = stored(tmp_path / "model", kind, "own", "segments")
     check(found, "transformers", tmp_path / "whole")
-    if kind in NOT_CONVERTED:
-        with pytest.raises(InputError, match="cannot convert its architecture"):
+    if kind in ONE_SHAPE:
+        with pytest.raises(Exception, match=r"ONNXRuntimeError|cannot convert its architecture"):
             check(found, "onnx", tmp_path / "graph")
     else:
         check(found, "onnx", tmp_path / "graph")
