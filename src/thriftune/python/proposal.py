@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
-from thriftune.methods import discover
+from thriftune.methods import find
 from thriftune.methods.base import Method
 from thriftune.paths import slug
 from thriftune.python import frames
@@ -164,7 +164,9 @@ def changed(study: Study, asked: Asked) -> Study:
     _check(asked)
     if asked == Asked():
         return study
-    return study_from_dict(_with(study_to_dict(study), asked, {}), study.folder, f'the study "{study.name}"')
+    return study_from_dict(
+        _with(study_to_dict(study), asked, {}, study.folder), study.folder, f'the study "{study.name}"'
+    )
 
 
 def _of_source(
@@ -186,7 +188,7 @@ def _of_source(
     data = parse_yaml(text, title)
     proposed = {each.name: dict(each.settings) for each in proposal.methods}
     reasons = [_in_python(reason) for reason in (*notes, *guessed.reasons, space.reason, *why)]
-    study = study_from_dict(_with(data, asked, proposed), folder, title)
+    study = study_from_dict(_with(data, asked, proposed, folder), folder, title)
     if asked != Asked(text=asked.text, label=asked.label, name=asked.name):
         text = "".join(f"# {one_line(reason)}\n" for reason in reasons) + study_to_yaml(study)
     warnings = tuple(warning.text for warning in guessed.warnings)
@@ -202,7 +204,9 @@ def _in_python(reason: str) -> str:
     return reason.replace("--text", "text=").replace("--label", "label=").replace("--no-probe", "probe=False")
 
 
-def _with(data: dict[str, Any], asked: Asked, proposed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _with(
+    data: dict[str, Any], asked: Asked, proposed: Mapping[str, Mapping[str, Any]], folder: Path
+) -> dict[str, Any]:
     """A study's plain values with what is asked for; a method's bare name takes the settings proposed for it."""
     data = dict(data)
     if asked.name is not None:
@@ -213,7 +217,7 @@ def _with(data: dict[str, Any], asked: Asked, proposed: Mapping[str, Mapping[str
     if asked.methods is not None:
         data["methods"] = [_entry(each, proposed) for each in asked.methods]
         data.pop("runs", None)
-        data = _without_idle(data)
+        data = _without_idle(data, folder)
     if asked.models is not None:
         data["models"] = [_model(each) for each in asked.models]
     if asked.seeds is not None:
@@ -221,13 +225,13 @@ def _with(data: dict[str, Any], asked: Asked, proposed: Mapping[str, Mapping[str
     return apply_overrides(data, asked.settings)
 
 
-def _without_idle(data: dict[str, Any]) -> dict[str, Any]:
+def _without_idle(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The study without what was proposed for methods that it does not have: a model, a head, how they train."""
-    known = discover()
     names = [entry if isinstance(entry, str) else next(iter(entry), None) for entry in data["methods"]]
-    classes = [known[name] for name in names if name in known]
-    if len(classes) < len(names):
-        return data  # of a method from outside nothing is known here
+    try:
+        classes = [find(str(name), folder) for name in names]
+    except InputError:
+        return data  # the study's checks say what is wrong with it
     idle: set[str] = set()
     if not any(cls.NEEDS_MODEL for cls in classes):
         idle = {"models", "protocol", "head", "seeds"}
