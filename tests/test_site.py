@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.report.browser import CHROMIUM, Page
 
 import thriftune
 
@@ -53,6 +54,23 @@ def test_search_works_from_a_disk(site: Path) -> None:
     assert (site / "search" / "search_index.js").stat().st_size > 100_000
     assert (site / "assets" / "iframe-worker.js").exists()
     assert "assets/iframe-worker.js" in (site / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_browser_opens_it_from_a_disk(site: Path) -> None:
+    """Every page without a complaint or a request to elsewhere, and the search finds something."""
+    with Page() as page:
+        for path in sorted(set(site.glob("*.html")) - {site / "404.html"}):  # which only servers show
+            page.open(path, 1200)
+            assert page.problems == [], path.name
+        page.open(site / "index.html", 1200)
+        page.click("[data-md-toggle=search]")
+        page.fill("[data-md-component=search-query]", "adapter memory")
+        typed = "new KeyboardEvent('keyup', {bubbles: true, key: 'y'})"
+        page.evaluate(f"document.querySelector('[data-md-component=search-query]').dispatchEvent({typed})")
+        assert page.wait("document.querySelectorAll('.md-search-result__link').length > 3", seconds=20)
+        assert page.problems == []
 
 
 def test_the_reference_has_every_public_name(site: Path) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 SMALL = (
     "protocol.epochs=1",
-    "protocol.budget=null",
     "data.limit={train: 96, validation: 64, test: 64}",
     "robustness={}",
 )

@@ -199,11 +199,14 @@ def test_kernels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "none on Darwin" in next(iter(kernels.kernels())).found
 
 
-def test_kernels_are_known_once_compiled() -> None:
-    if build.build().reason is None:
-        assert build.is_kept()
-    else:
-        assert not build.is_kept()
+def test_kernels_are_known_by_the_names_that_they_are_kept_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    made = build.build()
+    monkeypatch.setattr(build, "_sound", lambda path: asked.append(path.stem) or True)
+    assert build.is_kept() == (made.reason is None)
+    assert "-".join(asked) == made.key
+    monkeypatch.setattr(build, "_sound", lambda path: False)
+    assert not build.is_kept()
 
 
 def test_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
