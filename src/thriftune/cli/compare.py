@@ -18,6 +18,7 @@ from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
     from thriftune.study.file.config import Study
+from thriftune.paths import user_path
 
 EXAMPLES = [
     "thriftune compare",
@@ -55,7 +56,7 @@ def compare(
     """
     from thriftune.study.file.config import load_study
 
-    path = None if study is None else Path(study)
+    path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
         path, out = path / "study.yaml", out or path

@@ -86,7 +86,7 @@ def test_limits_leave_the_best_that_fits(close: Results) -> None:
     assert [each.candidate.name for each in advice.ranked if each.rank] == ["a"]
     text = reasons(advice)
     assert "It is the only one that fits" in text[0]
-    assert text[1] == "a trained in 10.0 s and needed 100.0 MB of memory."
+    assert text[1] == "a trained in 10.0 s, needed 100.0 MB of memory and labels one text in 5.00 ms."
     assert text[2].startswith("Do not fit: ")
     two = reasons(advise(candidates, Limits(seconds=25), close))[0]
     assert two.startswith("Take b")
