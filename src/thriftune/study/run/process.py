@@ -33,7 +33,7 @@ ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
 GROUP_SECONDS = 1.0
 """A signal to all processes of a group may reach a run's before the study's."""
 IN_THE_SCRIPT = (
-    ". The run uses code of the script itself, which its process imports again: put the script's calls below "
+    ". The run uses code of the script itself, which its process imports again: put the calls below "
     '`if __name__ == "__main__":`, or the code into a module beside it'
 )
 _STARTING = threading.Lock()
