@@ -63,7 +63,7 @@ def in_process(
     When this process is interrupted, the other ends too.
     """
     context = _context(needs_model)
-    importing = nullcontext if _reads_main(job) else _without_main
+    importing = nullcontext if _reads_main((target, job)) else _without_main
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
     try:
@@ -114,9 +114,9 @@ def _context(needs_model: bool) -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-def _reads_main(job: object) -> bool:
-    """Whether a job refers to code of the program's main module, such as a method that a script defines."""
-    return b"__main__" in pickle.dumps(job)
+def _reads_main(sent: object) -> bool:
+    """Whether what is sent to a process refers to code of the program's main module, such as a method that a script defines."""
+    return b"__main__" in pickle.dumps(sent)
 
 
 @contextmanager
