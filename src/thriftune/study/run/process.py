@@ -115,7 +115,7 @@ def _context(needs_model: bool) -> Any:
 
 
 def _reads_main(sent: object) -> bool:
-    """Whether what is sent to a process refers to code of the program's main module, such as a method that a script defines."""
+    """Whether what a process is sent refers to code of the main module, such as a method that a script defines."""
     return b"__main__" in pickle.dumps(sent)
 
 
