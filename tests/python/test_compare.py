@@ -147,7 +147,7 @@ class Own(Majority):
 
 if {guard}:
     found = thriftune.compare({source!r}, {out!r}, text=["premise", "hypothesis"], methods=[Own()], probe=False)
-    print([(run.status, run.message) for run in found.runs])
+    print([(run.status, run.message) for run in found.runs], found.runs[0].message)
 """
 
 
@@ -172,7 +172,7 @@ class TestScripts:
         text = GUARDED.format(guard=guard, source=source, out=str(tmp_path / "out"))
         (tmp_path / "script.py").write_text(text, encoding="utf-8")
         done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert ("('done', None)" if guard != "True" else "put the script's calls below") in done.stdout, done.stderr
+        assert ("('done', None)" if guard != "True" else "put the calls below") in done.stdout, done.stderr
 
 
 class TestProposals:

@@ -33,7 +33,7 @@ ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
 GROUP_SECONDS = 1.0
 """A signal to all processes of a group may reach a run's before the study's."""
 IN_THE_SCRIPT = (
-    ". The run uses code of the script itself, which its process imports again: put the script's calls below "
+    ". The run uses code of the script itself, which its process imports again: put the calls below "
     '`if __name__ == "__main__":`, or the code into a module beside it'
 )
 _STARTING = threading.Lock()
@@ -114,9 +114,9 @@ def _context(needs_model: bool) -> Any:
     return multiprocessing.get_context("forkserver")
 
 
-def _reads_main(job: object) -> bool:
-    """Whether a job refers to code of the program's main module, such as a method that a script defines."""
-    return b"__main__" in pickle.dumps(job)
+def _reads_main(sent: object) -> bool:
+    """Whether what a process is sent refers to code of the main module, such as a method that a script defines."""
+    return b"__main__" in pickle.dumps(sent)
 
 
 @contextmanager
