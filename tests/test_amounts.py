@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from thriftune.amounts import parse_seconds
+from thriftune.amounts import parse_latency, parse_seconds
 from thriftune.errors import InputError
 
 
@@ -19,3 +19,9 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(InputError, match="is no amount of time"):
         parse_seconds(text)
+
+
+def test_latencies() -> None:
+    assert [parse_latency(text) for text in ("20ms", "0.5 s", "800us")] == pytest.approx([0.02, 0.5, 0.0008])
+    with pytest.raises(InputError, match="is no amount of time for one text"):
+        parse_latency("20min")

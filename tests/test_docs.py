@@ -64,7 +64,8 @@ def test_the_tree_names_what_there_is() -> None:
     """Every file and folder of CONTRIBUTING's tree exists where it stands, and every package stands there."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     tree = page.partition("## The tree")[2].split("```")[1]
-    folders, named = {-2: ROOT}, set()
+    folders: dict[int, Path] = {-2: ROOT}
+    named = set()
     for line in tree.strip("\n").split("\n"):
         depth = len(line) - len(line.lstrip())
         if depth <= 4:
@@ -72,7 +73,7 @@ def test_the_tree_names_what_there_is() -> None:
             here = folders[depth - 2]
             for name in head.split():
                 assert (here / name).exists(), f"{here.relative_to(ROOT)} has no {name}"
-                folders[depth] = here / name
+                folders = {key: path for key, path in folders.items() if key < depth} | {depth: here / name}
                 named.add(here / name)
         else:
             phrase = line

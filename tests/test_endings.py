@@ -192,7 +192,7 @@ def test_a_study_that_is_killed_leaves_no_process_and_resumes(long_study: Path, 
     assert errors.splitlines()[-1] == "Interrupted. What is done is kept: the same command resumes."
     results = Store(out).load()
     assert [run.status for run in results.runs] == ["done", "interrupted"]
-    assert [path.name for path in (out / "runs").iterdir()] == [results.runs[0].run_id]
+    assert list((out / "runs").iterdir()) == [results.store.run(results.runs[0].run_id).path]
     assert not (out / ".work").exists()
     assert not (out / ".lock").exists()
 

@@ -8,7 +8,7 @@ import pytest
 
 from thriftune.analysis.display.panel import metric
 from thriftune.metrics import METRICS, sign
-from thriftune.report.table import SHORT_WRITERS, WRITERS
+from thriftune.report.printed.table import SHORT_WRITERS, WRITERS
 from thriftune.results.cost import Cost
 from thriftune.results.scores import Scores
 

@@ -95,6 +95,9 @@ EVENTS: list[Event] = [
     RunProgress("[red]full", "evaluating"),
     RunFinished("[red]full", record("[red]full"), reused=False),
     RunStarted("lora", 3, 3),
+    RunProgress("lora", "training", 1, 2, 10, 20, 1.1, tried_rate=0.003),
+    RunProgress("lora", "training", 1, 2, 10, 20, 0.9, tried_rate=0.01),
+    RunProgress("lora", "training", 1, 2, 10, 20, 0.6),
     RunFinished("lora", record("lora", "out_of_memory"), reused=False),
 ]
 
@@ -113,6 +116,9 @@ def test_plain_lines() -> None:
         "[2/3] [red]full: epoch 2/2, loss 0.7000, 220 samples/s, 100.0 MB",
         "[2/3] [red]full: done, accuracy 77.2%, 12.3 s of training",
         "[3/3] lora: started",
+        "[3/3] lora: trying rate 0.003, epoch 1/2, loss 1.1000",
+        "[3/3] lora: trying rate 0.01, epoch 1/2, loss 0.9000",
+        "[3/3] lora: epoch 1/2, loss 0.6000",
         "[3/3] lora: out of memory, ran out of memory",
     ]
 

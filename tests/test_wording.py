@@ -53,3 +53,9 @@ from thriftune import wording as f
 )
 def test_formats(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_long_names_keep_both_ends() -> None:
+    assert f.middle_cut("lora r8 all demo:mpnet-base", 22) == "lora r8 al…:mpnet-base"
+    assert f.middle_cut("full", 22) == "full"
+    assert len(f.middle_cut("a" * 90, 40)) == 40

@@ -8,25 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
-    from thriftune.results.store import Results
     from thriftune.study.events import Event
     from thriftune.study.file.config import Study
-
-
-def compare(
-    study: Study,
-    out: Path,
-    listener: Callable[[Event], None] | None = None,
-    isolate: bool = True,
-    *,
-    only: Sequence[str] = (),
-    without: Sequence[str] = (),
-) -> Results:
-    """Runs a study and returns its results, statistics included; `OUT` then holds everything but the page.
-
-    See `thriftune.study.execute.compare` for the arguments and what is raised.
-    """
-    return compare_and_analyse(study, out, listener, isolate, only=only, without=without).results
 
 
 def compare_and_analyse(
@@ -38,10 +21,20 @@ def compare_and_analyse(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
 ) -> Analysis:
-    """The same for whoever shows it too: what every panel says of the results, which it holds."""
+    """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
+
+    See `thriftune.study.execute.compare` for the arguments and what is raised.
+    """
     from thriftune.study.execute import compare as run_study
 
     results = run_study(study, out, listener, isolate, only=only, without=without)
     from thriftune.analysis.analyse import analysed
+    from thriftune.export.card import card
+    from thriftune.study.events import Notice
+    from thriftune.use.models.best import keep
 
-    return analysed(results)
+    analysis = analysed(results)
+    reason = keep(results, card).reason
+    if reason is not None and listener is not None:
+        listener(Notice(reason))
+    return analysis

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "ratio", "epochs"]
-"""How numbers are written: percent are shares from 0 to 1, points their differences, epochs may be fractional."""
+Kind = Literal["text", "int", "number", "percent", "points", "p", "bytes", "seconds", "latency", "ratio", "epochs"]
+"""How numbers are written: percent are shares from 0 to 1, points their differences, epochs may be fractional,
+latency is in seconds and written in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ METRICS = {
     "prefix_peak_memory_bytes": Metric("Frozen layers' peak", "Frozen peak", "bytes", None),
     "peak_process_bytes": Metric("Process peak", "Process", "bytes", None),
     "fit_memory_bytes": Metric("Fitting's memory", "Fit", "bytes", None),
+    "fit_process_bytes": Metric("Fitting's process", "Fit process", "bytes", None),
+    "latency_seconds": Metric("One text", "Latency", "latency", False),
+    "latency_p95_seconds": Metric("One text, 95% take no longer", "Latency 95%", "latency", None),
+    "predict_texts_per_second": Metric("Texts/s, batches of 32", "Texts/s", "number", True),
+    "predict_memory_bytes": Metric("Memory when predicting", "Memory in use", "bytes", False),
     "energy_joules": Metric("Energy (J)", "Energy", "number", None),
     "trained_parameters": Metric("Trained parameters", "Trained", "int", None),
     "stored_bytes": Metric("Stored", "Stored", "bytes", False),

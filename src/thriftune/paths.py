@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -150,3 +151,9 @@ def is_ordinary(found: os.stat_result) -> bool:
 def missing(path: Path) -> str:
     """Why there is nothing at a path: not there, or a link to what is not there."""
     return f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "not there"
+
+
+def slug(text: str) -> str:
+    """A study's name as part of a file name, whatever it holds and however long it is."""
+    kept = re.sub(r"[^\w.-]+", "-", text).encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return kept.strip("-.") or "study"

@@ -94,7 +94,7 @@ class PlainLines:
                 self._last, self._place = None, f"[{index}/{total}] "
                 self._write(f"{self._place}{name}: started")
             case RunProgress():
-                if self._last and (event.epoch, event.stage) != (self._last.epoch, self._last.stage):
+                if self._last and _place(event) != _place(self._last):
                     self._flush()
                 self._last = event
             case RunFinished(name, record, reused):
@@ -107,7 +107,8 @@ class PlainLines:
         last = self._last
         if last is None or last.stage != "training" or last.epoch is None:
             return
-        parts = [f"epoch {_of(last.epoch, last.epochs)}"]
+        parts = [] if last.tried_rate is None else [f"trying rate {last.tried_rate:g}"]
+        parts.append(f"epoch {_of(last.epoch, last.epochs)}")
         if last.loss is not None:
             parts.append(f"loss {last.loss:.4f}")
         if last.samples_per_second is not None:
@@ -155,12 +156,23 @@ class LiveTable:
                 self._stage, self._current = None, name
                 self._change(name, status="starting")
             case RunProgress(name, stage):
-                self._change(name, status=stage, progress=event)
+                rate = event.tried_rate
+                self._change(name, status=stage if rate is None else f"rate {rate:g}", progress=event)
             case RunFinished(name, record, reused):
                 if record.status == "failed" and name != self._current:  # refused: it never started
                     self._console.print(Text(f"{name}: {outcome(record, reused)}"))
                 status = "done before" if reused and record.status == "done" else record.status.replace("_", " ")
                 self._change(name, status=status, record=record)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every run, in the study's order."""
+        return list(self._rows.values())
+
+    @property
+    def stage(self) -> Stage | None:
+        """What is being done that belongs to no run."""
+        return self._stage
 
     def render(self) -> RenderableType:
         """The table as it stands, cut to the terminal's height around the current run."""
@@ -294,6 +306,11 @@ def clock(seconds: float) -> str:
 def stage_line(stage: Stage) -> str:
     """A stage with its progress where that is known."""
     return f"{stage.text} ({f.count(stage.done)}/{f.count(stage.total)})" if stage.total else stage.text
+
+
+def _place(at: RunProgress) -> tuple[object, ...]:
+    """What a line of its own is for."""
+    return at.stage, at.tried_rate, at.epoch
 
 
 def _of(done: int | None, total: int | None) -> str:

@@ -13,7 +13,7 @@ from thriftune import errors
 from thriftune import wording as f
 
 DROPPED = ("Samples/s", "F1 %", "Stored", "Trained", "95%", "Memory", "Time")
-"""Columns of the final table that a narrow terminal does without, the first of them first."""
+"""Columns of the final table that a narrow terminal does without, the first of them first; "Time (min)" is "Time"."""
 NAME_WIDTH = 16
 """Of the longest run's name, what must fit on one line."""
 UNLIMITED = 10_000
@@ -46,10 +46,11 @@ def fitting(rows: list[dict[str, str]], width: int) -> tuple[list[str], list[str
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
     if shown:
         widths[shown[0]] = min(widths[shown[0]], NAME_WIDTH)
-    for name in DROPPED:
-        if sum(widths[each] + 2 for each in shown) > width and name in shown:
+    for plain in DROPPED:
+        name = next((each for each in shown if each.split(" (")[0] == plain), None)
+        if name is not None and sum(widths[each] + 2 for each in shown) > width:
             shown.remove(name)
-            left_out.insert(0, name)
+            left_out.insert(0, plain)
     return shown, left_out
 
 

@@ -139,6 +139,11 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def brief(value: float) -> str:
+    """The seconds of a moment, in three digits: "4.21 ms", "0.0371 ms", "812 ms"; from one second on as `seconds`."""
+    return seconds(value) if value >= 0.9995 else f"{number(value * 1000)} ms"
+
+
 def short_seconds(value: float) -> str:
     """A duration in two digits or three: "0.4 s", "86 s", "3.5 min", "2.1 h"."""
     if value < 0.0995:
@@ -175,6 +180,13 @@ def listing(names: Sequence[str], limit: int = 6) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def middle_cut(text: str, most: int) -> str:
+    """The text in at most so many letters; both ends of a longer one, as names differ there: "lora r8…net-base"."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2 - 1].rstrip()}…{text[-(most // 2) :].lstrip()}"
 
 
 def plural(number: int, noun: str) -> str:

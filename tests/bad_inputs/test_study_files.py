@@ -144,10 +144,14 @@ def test_what_is_no_file(name: str) -> None:
         ("~nosuchuser/study.yaml", 'there is no user "nosuchuser" here'),
         ("\x1b[31mred.yaml", "no study file \\x1b[31mred.yaml"),
         ("\udcff.yaml", "no study file \\udcff.yaml"),
-        ("reviews.csv", "a study file is a mapping"),
-        ("", "is a folder"),
     ],
 )
 def test_paths(path: str, fragment: str) -> None:
     refused(["compare", path, "--out", "out"], fragment)
     refused(["estimate", path], fragment)
+
+
+def test_data_and_blank_paths() -> None:
+    refused(["compare", ""], "The path is blank")
+    refused(["estimate", ""], "is a folder")
+    refused(["estimate", "reviews.csv"], "a study file is a mapping")  # compare takes data

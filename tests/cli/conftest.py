@@ -73,16 +73,13 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
             panel_rows=lambda panel: [{"Place": "1"}],
             verdict_sentences=lambda results: ["full is better than lora."],
         )
-        monkeypatch.setitem(sys.modules, "thriftune.report.table", table)
-        brief = SimpleNamespace(
-            board=lambda results: [{"Method": "full", "Acc. %": "80.0"}],
-            left_out=lambda results: None,
-            lines=lambda results: [
-                SimpleNamespace(name="Take", text="full: 80.0%.", command=False),
-                SimpleNamespace(name="Next (about 2 min)", text="thriftune compare x --set epochs=6", command=True),
-            ],
-        )
-        monkeypatch.setitem(sys.modules, "thriftune.report.brief", brief)
+        monkeypatch.setitem(sys.modules, "thriftune.report.printed.table", table)
+        from thriftune.report.printed.brief import Brief, Line
+
+        command = Line("Next (about 2 min)", "thriftune compare x --set epochs=6", command=True)
+        made = Brief([{"Method": "full", "Acc. %": "80.0"}], None, [Line("Take", "Take full: 80.0%."), command])
+        brief = SimpleNamespace(brief=lambda results: made)
+        monkeypatch.setitem(sys.modules, "thriftune.report.printed.brief", brief)
         monkeypatch.setattr(forecast, "estimate", lambda study, question, report: [])
 
     return replace

@@ -19,7 +19,7 @@ class TestCompare:
         assert result.exit_code == 0
         for part in (
             "full",
-            "Take: full: 80.0%.\n",
+            "Take full: 80.0%.\n",
             "Next (about 2 min): thriftune compare x --set epochs=6\n",
             "Report: results-snli-demo/report.html",
         ):
@@ -35,7 +35,7 @@ class TestCompare:
             "80.0%",
             "Still improving: full; 6 epochs would tell:\n  thriftune compare x\n",
             "Verdicts:\nfull is better than lora.\n",
-            "Take: full",
+            "Take full",
         ):
             assert part in result.stdout
         assert result.stdout.rstrip().splitlines()[-1].startswith("Report: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -30,9 +31,12 @@ def test_predict_and_evaluate(tmp_path: Path) -> None:
     again = runner.invoke(app, ["predict", source, str(path), "--out", str(out), "--no-calibration"])
     assert "is replaced when all rows are done" in again.stderr
     assert "calibrated" not in again.stderr
-    scored = runner.invoke(app, ["evaluate", source, str(out), "--json"])
+    scored = runner.invoke(app, ["evaluate", source, str(out), "--json", "--no-append"])
     assert json.loads(scored.stdout)["rows"] == 40
-    assert "Precision" in runner.invoke(app, ["evaluate", source, str(out)]).stdout
+    assert json.loads(scored.stdout)["name"] is None
+    assert "Precision" in runner.invoke(app, ["evaluate", source, str(out), "--no-append"]).stdout
+    for wrong in (["--name", "a", "--no-append"], ["--name", "a/b"]):
+        assert runner.invoke(app, ["evaluate", source, str(out), *wrong]).exit_code == 2
     refused = runner.invoke(app, ["predict", source, str(path), "--out", str(path)])
     assert refused.exit_code == 2
 
@@ -41,6 +45,23 @@ def test_predict_and_evaluate(tmp_path: Path) -> None:
 def test_help_ends_in_examples(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"]).stdout
     assert f"  thriftune {command} results" in shown
+
+
+def test_evaluate_adds_to_the_report(tmp_path: Path) -> None:
+    folder = shutil.copytree(study().store.path, tmp_path / "out")
+    path, runner = write_pairs(tmp_path / "pairs.csv", 40), CliRunner()
+    done = runner.invoke(app, ["evaluate", f"{folder}:tfidf", str(path), "--name", "july"])
+    assert done.exit_code == 0, done.output
+    assert 'the test set "july"' in done.stdout
+    assert "july: tfidf is right on" in (folder / "report.html").read_text(encoding="utf-8")
+    model = next(folder.glob("runs/*/vocabulary.json"), None) or next(folder.glob("runs/*/model/vocabulary.json"))
+    shutil.copytree(model.parent.parent, tmp_path / "alone")
+    alone = runner.invoke(
+        app, ["evaluate", str(tmp_path / "alone"), str(path), "--text", "premise", "--text", "hypothesis"]
+    )
+    assert alone.exit_code == 0, alone.output
+    assert "test set" not in alone.stdout
+    assert runner.invoke(app, ["evaluate", str(tmp_path / "alone"), str(path), "--name", "a"]).exit_code == 2
 
 
 @pytest.mark.slow

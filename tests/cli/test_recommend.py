@@ -17,6 +17,16 @@ class TestRecommend:
         for part in ("Take top", "measured", "predicted", "Stored, 5 tasks", "400.0 MB memory", "Not beaten in both"):
             assert part in result.stdout
 
+    def test_latency(self) -> None:
+        result = run("recommend", "results", "--latency", "1ms")
+        assert result.exit_code == 0
+        assert "With --latency 5ms something does" in " ".join(result.stdout.split())
+        fits = run("recommend", "results", "--latency", "20ms").stdout
+        assert "labels one text in 5.00 ms" in " ".join(fits.split())
+        document = json.loads(run("recommend", "results", "--latency", "1ms", "--json").stdout)
+        assert document["limits"]["latency_seconds"] == 0.001
+        assert {cell["candidate"]["latency"] for cell in document["cells"]} == {0.005, None}
+
     def test_json(self) -> None:
         document = json.loads(run("recommend", "results", "--time", "1min", "--json").stdout)
         assert document["limits"]["seconds"] == 60
@@ -29,6 +39,7 @@ class TestRecommend:
             (["--memory", "8 potatoes"], '"8 potatoes" is no amount of memory'),
             (["--time", "soon"], '"soon" is no amount of time. Give a number and a unit: 90s'),
             (["--time", "0s"], "no amount of time"),
+            (["--latency", "20min"], '"20min" is no amount of time for one text'),
             (["--tasks", "0"], "at least one task"),
         ],
     )

@@ -101,3 +101,23 @@ def test_what_is_only_predicted_may_take_the_wider_library(monkeypatch: pytest.M
         assert torch.allclose(turned, expected, atol=1e-5)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert not products.only_predicted(rows, weight)
+
+
+def test_weights_in_the_order_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give the same products, and are kept once, where oneDNN is the library that predicts."""
+    module = torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.Linear(32, 8, bias=False)).requires_grad_(False)
+    monkeypatch.setattr(products, "wide_library", lambda: False)
+    products.keep_ordered(module)
+    assert products.ordered_bytes(module) == 0
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise") or not torch.backends.mkldnn.is_available():
+        pytest.skip("torch without oneDNN")
+    monkeypatch.setattr(products, "wide_library", lambda: True)
+    rows = torch.randn(ROWS, 24)
+    with torch.inference_mode():
+        before = products.affine(rows, module[0].weight, module[0].bias)
+        products.keep_ordered(module)
+        kept = getattr(module[0].weight, products.ORDERED)
+        torch.testing.assert_close(products.affine(rows, module[0].weight, module[0].bias), before)
+        products.keep_ordered(module)
+    assert getattr(module[0].weight, products.ORDERED) is kept
+    assert products.ordered_bytes(module) == 4 * (24 * 32 + 32 * 8)

@@ -30,6 +30,8 @@ class Made:
     gain: float = 0.001
     """On validation in the last epoch."""
     model: str = "demo:minilm"
+    spread: float = 0.0
+    """Standard deviation of `right` over seeds."""
 
 
 DEMO = (
@@ -60,10 +62,11 @@ def write_board(
     name: str = "snli-demo",
     hard: int = 1,
     alike: float = 0.9,
+    seed: int = 3,
     **study: Any,
 ) -> Store:
     """Writes the folder; texts of label number `hard` are the hardest, and methods err on `alike` the same texts."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     variant = Variant(labels=labels, columns=("premise", "hypothesis"), texts=texts, epochs=epochs, name=name)
     truth = rng.integers(0, len(labels), texts)
     shared = rng.normal(0, 1, texts) + 0.9 * (truth == hard)
@@ -75,10 +78,11 @@ def write_board(
     store.write_test(pl.DataFrame(frame | {"label": [labels[i] for i in truth]}))
     runs: list[RunRecord] = []
     for number, each in enumerate(methods):
-        for seed in range(1 if each.baseline else seeds):
+        for repeat in range(1 if each.baseline else seeds):
             difficulty = np.sqrt(alike) * shared + np.sqrt(1 - alike) * rng.normal(0, 1, texts)
-            right = np.argsort(np.argsort(difficulty)) < round(each.right * texts)
-            runs.append(_run(store, variant, truth, each, number, seed, seeds, right, rng))
+            share = each.right + (each.spread * rng.normal() if each.spread and each.right > 0 else 0.0)
+            right = np.argsort(np.argsort(difficulty)) < round(share * texts)
+            runs.append(_run(store, variant, truth, each, number, repeat, seeds, right, rng))
     keys = {"name": name, "seeds": list(range(seeds)), **study}
     profile = replace(_profile(variant, truth, rng), dropped=[], shared=[])
     profile = replace(profile, rows={"train": 3000, "validation": 1000, "test": texts})

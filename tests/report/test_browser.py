@@ -13,6 +13,27 @@ from thriftune.results.store import Results
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 DRAWN = "document.documentElement.dataset.drawn === 'true'"
 FOLDED = "[...document.querySelectorAll('details:not([open]) .chart')]"
+FAINT_ON_CELLS = """(() => {
+  const parse = (c) => (c.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = (c) => parse(c).slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const fill = (e) => getComputedStyle(e).fill;
+  const out = [];
+  let count = 0;
+  for (const e of document.querySelectorAll('.chart svg .mark-text text')) {
+    const own = e.getBoundingClientRect(), x = own.x + own.width / 2, y = own.y + own.height / 2;
+    const cell = [...e.closest('svg').querySelectorAll('.mark-rect path')].find((o) => {
+      const r = o.getBoundingClientRect();
+      return r.left <= x && x <= r.right && r.top <= y && y <= r.bottom && parse(fill(o)).length === 3;
+    });
+    if (!cell || !e.textContent.trim()) continue;
+    const [a, b] = [light(fill(e)), light(fill(cell))].sort((p, q) => q - p);
+    count += 1;
+    if ((a + 0.05) / (b + 0.05) < 4.5) out.push([e.textContent, fill(e), fill(cell)]);
+  }
+  return [count, out];
+})()"""
 OPEN_ALL = "document.querySelectorAll('main details').forEach(each => { each.open = true })"
 
 
@@ -55,6 +76,15 @@ def test_charts_have_text_alternatives(browser: Page, report: Path) -> None:
     assert all(label and ". " in label for label in browser.evaluate(labels))
     tables = "[...document.querySelectorAll('.chart-box')].every(c => c.querySelectorAll('details td').length > 0)"
     assert browser.evaluate(tables)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_on_heat_maps_have_contrast(browser: Page, report: Path, scheme: str) -> None:
+    browser.open(report, 1280, scheme=scheme)
+    assert browser.wait(DRAWN), browser.problems
+    count, faint = browser.evaluate(FAINT_ON_CELLS)
+    assert count > 0
+    assert faint == []
 
 
 def test_panels_fold(browser: Page, report: Path) -> None:

@@ -16,8 +16,8 @@ from thriftune.analysis.display.panel import Column, Table
 from thriftune.analysis.findings.answers.verdicts import OUTCOMES
 from thriftune.analysis.panels import discover
 from thriftune.errors import InputError
+from thriftune.report.printed.table import summary_notes, summary_remarks, summary_rows
 from thriftune.report.render import cells, embedded_json, trimmed, write_report
-from thriftune.report.table import summary_notes, summary_remarks, summary_rows
 from thriftune.results.store import Results, Store
 
 

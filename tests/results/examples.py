@@ -18,7 +18,7 @@ from thriftune.results.profile import (
     TokenLengths,
 )
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.scores import ClassScores, Scores
+from thriftune.results.scores import ClassScores, Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.training import SearchPoint, Training
 
@@ -60,8 +60,13 @@ COST = Cost(
     train_waited_seconds=0.1,
     load_at_start=0.5,
     fit_memory_bytes=70,
+    fit_process_bytes=71,
     threads=2,
     search_seconds=0.5,
+    latency_seconds=0.004,
+    latency_p95_seconds=0.006,
+    predict_texts_per_second=800.0,
+    predict_memory_bytes=130,
 )
 PREDICTION = Prediction(
     peak_memory_bytes=20,
@@ -144,6 +149,24 @@ SEARCH = StudySearch(
 CROSSOVERS = Crossovers(
     setting="Texts of 64 tokens.",
     axes={"tokens": Axis(["They cross."], [AxisPoint("tokens", "lora", 64.0, "64", 10, 1e9, 0.1)])},
+)
+FURTHER = FurtherTest(
+    name="july",
+    file="/data/july.csv",
+    fingerprint="f",
+    columns=["text"],
+    label="label",
+    runs=[
+        Evaluated(
+            run_id="1",
+            run="lora r8",
+            rows=4,
+            accuracy=0.75,
+            accuracy_interval_95=(0.3, 0.95),
+            macro_f1=0.7,
+            not_scored={"without a label": 1},
+        )
+    ],
 )
 HISTORY = [
     StepPoint(1, 0.5, 0.7, 1e-4),

@@ -14,12 +14,14 @@ import pytest
 from thriftune.analysis.panels import GROUPS, group
 from thriftune.results.cost import Cost
 from thriftune.results.history import EpochPoint, StepPoint
+from thriftune.results.models.refitted import Refitted
 from thriftune.results.prediction import AxisPoint, Crossovers, Prediction
 from thriftune.results.profile import DataProfile, Lengths, RobustnessProfile
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.scores import Scores
+from thriftune.results.scores import Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.training import Training
+from thriftune.use.models.best import Best
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results-format.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -31,10 +33,14 @@ SECTIONS = {
     "### Predicted": Prediction,
     "### `kind: step`": StepPoint,
     "### `kind: epoch`": EpochPoint,
+    "## best/best.json": Best,
+    "## refit/NAME/refit.json": Refitted,
     "## search.json": StudySearch,
     "### Each of `cells`": CellSearch,
     "### Each of `trials`": Trial,
     "## crossovers.json": Crossovers,
+    "## evaluations/NAME.json": FurtherTest,
+    "### Each of `runs`": Evaluated,
     "### Each of `points`": AxisPoint,
     "## results.json": StudyResults,
     "### Profile": DataProfile,

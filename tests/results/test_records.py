@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.results.examples import CROSSOVERS, HISTORY, LENGTHS, PREDICTION, RUN, SEARCH, STUDY
+from tests.results.examples import CROSSOVERS, FURTHER, HISTORY, LENGTHS, PREDICTION, RUN, SEARCH, STUDY
 
 import thriftune.results
 from thriftune.errors import InputError
@@ -22,6 +22,7 @@ from thriftune.results.plain import record_from, values_of, without_reasons
 from thriftune.results.prediction import Crossovers, Forecast, Prediction
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.scores import FurtherTest
 from thriftune.results.search import StudySearch
 from thriftune.results.store import Store
 
@@ -31,6 +32,7 @@ EXAMPLES: dict[type[Any], tuple[Any, Any]] = {
     StudySearch: (SEARCH, values_of(SEARCH)),
     Crossovers: (CROSSOVERS, values_of(CROSSOVERS)),
     Prediction: (PREDICTION, values_of(PREDICTION)),
+    FurtherTest: (FURTHER, values_of(FURTHER)),
 }
 RECORDS = pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 ON_DISK = [RunRecord, StudyResults, StudySearch, Crossovers]
@@ -69,6 +71,7 @@ PLACES = {
     StudySearch: ["", "cells.0", "cells.0.trials.0"],
     Crossovers: ["", "axes.tokens", "axes.tokens.points.0"],
     Prediction: ["", "memory"],
+    FurtherTest: ["", "runs.0"],
 }
 """Every mapping that stands for a record, where a newer release may put further keys."""
 

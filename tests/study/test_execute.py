@@ -22,7 +22,6 @@ from thriftune.errors import InputError
 from thriftune.models.ops.kernels.build import build
 from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
-from thriftune.results.run_folder import RunFolder
 from thriftune.results.store import Results, Store
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
@@ -76,13 +75,13 @@ class TestContract:
             "test.parquet",
             "runs",
         }
-        assert {path.name for path in (out / "runs").iterdir()} == {run.run_id for run in whole.runs}
+        assert set((out / "runs").iterdir()) == {whole.store.run(run.run_id).path for run in whole.runs}
         for run in whole.runs:
-            names = {path.name for path in (out / "runs" / run.run_id).iterdir()}
+            names = {path.name for path in whole.store.run(run.run_id).path.iterdir()}
             tuned = {"history.jsonl", "dynamics.parquet", "embeddings.npy", "embeddings_rows.npy"}
             expected = {"run.json", "predictions", "model"} | (tuned if run.model else set())
             assert names == expected, run.name
-            model = out / "runs" / run.run_id / "model"
+            model = whole.store.run(run.run_id).model_path
             assert sum(p.stat().st_size for p in model.iterdir()) >= (run.cost.stored_bytes if run.cost else 0) > 0
             assert not list(model.glob("*.bin")) + list(model.glob("*.pkl"))
 
@@ -186,12 +185,12 @@ class TestResuming:
         study = small_study(tmp_path, methods=["majority", *ALL_METHODS[3:5], "full"])
         out = tmp_path / "out"
         first = compare(study, out)
-        before = {run.name: contents(out / "runs" / run.run_id) for run in first.runs}
+        before = {run.name: contents(first.store.run(run.run_id).path) for run in first.runs}
         lost, failed, partial = (first.runs[i].run_id for i in (1, 2, 3))
-        (out / "runs" / lost / "run.json").unlink()
+        first.store.run(lost).record_path.unlink()
         record = first.store.run(failed).read_record().__dict__ | {"status": "failed", "test": None}
         first.store.run(failed).write_record(RunRecord(**record))
-        for path in (out / "runs" / partial).rglob("*"):
+        for path in first.store.run(partial).path.rglob("*"):
             if path.is_file() and path.suffix != ".jsonl":
                 path.unlink()
 
@@ -202,7 +201,7 @@ class TestResuming:
         assert next(e for e in events if isinstance(e, StudyPlanned)).reused == ["majority"]
         assert all(run.status == "done" for run in again.runs)
         for run in again.runs:
-            after = contents(out / "runs" / run.run_id)
+            after = contents(first.store.run(run.run_id).path)
             assert set(after) == set(before[run.name])
             for name in set(after) - {"run.json", "history.jsonl"}:
                 assert after[name] == before[run.name][name], f"{run.name}: {name}"
@@ -297,8 +296,9 @@ class TestFailures:
         results = compare(study, tmp_path / "out")
         bad, good = results.runs
         assert (bad.status, good.status) == ("failed", "done")
-        assert bad.message == f"ValueError: broken (traceback in runs/{bad.run_id}/error.txt)"
-        folder = tmp_path / "out" / "runs" / bad.run_id
+        folder = results.store.run(bad.run_id).path
+        assert folder.name == f"majority-seed0-{bad.run_id[:8]}"
+        assert bad.message == f"ValueError: broken (traceback in runs/{folder.name}/error.txt)"
         assert {path.name for path in folder.iterdir()} == {"run.json", "error.txt"}
         assert "Traceback" in (folder / "error.txt").read_text()
         assert "broken" in write_report(tmp_path / "out").read_text(encoding="utf-8")
@@ -362,7 +362,7 @@ class TestFailures:
             "test.parquet",
             "runs",
         }
-        assert [path.name for path in (out / "runs").iterdir()] == [results.runs[0].run_id]
+        assert list((out / "runs").iterdir()) == [results.store.run(results.runs[0].run_id).path]
         assert write_report(out).exists()
         events: list[Event] = []
         assert [run.status for run in compare(study, out, events.append).runs] == ["done", "done"]
@@ -394,7 +394,7 @@ class TestWhatStudiesAsk:
         assert searched.cost.search_seconds is not None
         assert searched.cost.train_seconds > searched.cost.search_seconds > 0
         assert all(run.cost is not None and run.cost.search_seconds == 0 for run in alone if run.status == "done")
-        assert {p.name for p in (tmp_path / "out" / "runs" / searched.run_id).iterdir()} == {
+        assert {p.name for p in Store(tmp_path / "out").run(searched.run_id).path.iterdir()} == {
             "run.json",
             "history.jsonl",
             "dynamics.parquet",
@@ -523,7 +523,7 @@ class TestProcesses:
         (run,) = execute.compare(study, tmp_path / "out").runs
         assert run.status == status
         assert message in (run.message or "")
-        assert RunFolder(tmp_path / "out" / "runs" / run.run_id).read_record() == run
+        assert Store(tmp_path / "out").run(run.run_id).read_record() == run
 
     def test_a_forked_process_that_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(process, "_child", dying.is_killed_if_told)

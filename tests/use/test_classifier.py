@@ -53,7 +53,7 @@ def test_vectors(results: Results, index: int) -> None:
 
 
 def test_no_text_and_no_texts(results: Results) -> None:
-    loaded = Classifier.load(results.store.path / "runs" / results.done[2].run_id)
+    loaded = Classifier.load(results.store.run(results.done[2].run_id).path)
     assert loaded.predict([]) == []
     assert loaded.predict_proba([]).shape == (0, 3)
     for given, said in (

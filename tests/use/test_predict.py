@@ -273,3 +273,20 @@ def test_types_of_further_columns_last(tmp_path: Path, classifier: Classifier) -
     again = pl.read_parquet(tmp_path / "again.parquet")
     assert again.columns[-3:] == ["predicted_2", "confidence_2", "reason_2"]
     assert again.select(frame.columns).equals(frame)
+
+
+def test_columns_of_one_name_and_long_numbers(tmp_path: Path, classifier: Classifier) -> None:
+    """What jsonl and parquet cannot hold is refused before a row is lost; a long number goes through as it is."""
+    file = tmp_path / "twice.csv"
+    file.write_text("premise,x,x,hypothesis\na,1,2,b\n")
+    for into in ("jsonl", "parquet"):
+        with pytest.raises(InputError, match='2 columns called "x"'):
+            run(classifier, file, tmp_path / f"out.{into}")
+    run(classifier, file, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("a,1,2,b,")
+    file = tmp_path / "long.jsonl"
+    file.write_text('{"premise": "a", "hypothesis": "b", "id": 123456789012345678901234567890}\n')
+    run(classifier, file, tmp_path / "out.parquet")
+    assert records(tmp_path / "out.parquet")[0]["id"] == "123456789012345678901234567890"
+    run(classifier, file, tmp_path / "out.jsonl")
+    assert records(tmp_path / "out.jsonl")[0]["id"] == 123456789012345678901234567890

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,20 @@ def test_none_is_recommended_where_none_learned() -> None:
     results = study_of(label, {"full": Planted(np.zeros((1, 100), dtype=np.int64))})
     with pytest.raises(InputError, match=r'learned anything, so none is recommended\. Name one: "nowhere:NAME"'):
         recommended(results)
+
+
+@pytest.mark.parametrize(("metric", "seed"), [("accuracy", 0), ("macro_f1", 1), ("balanced_accuracy", 2), ("mcc", 1)])
+def test_of_the_seeds_the_best_by_what_the_study_decides_by(metric: str, seed: int) -> None:
+    """On validation: the first is right most often, the third finds most of the rare class, the second is between."""
+    label = np.arange(400) % 2
+    results = study_of(label, {"full": Planted(np.stack([label] * 3))}, decide_by=metric)
+    matrices = [[[900, 0], [60, 40]], [[880, 20], [40, 60]], [[800, 100], [20, 80]]]
+    runs = [
+        replace(run, validation=replace(run.test, accuracy=0.0, macro_f1=0.0, confusion=matrix))  # type: ignore[type-var]
+        for run, matrix in zip(results.runs, matrices, strict=True)
+    ]
+    study = replace(results.study, runs=runs)
+    assert recommended(type(results)(study, results.frames)).seed == seed  # type: ignore[attr-defined, call-arg, arg-type]
 
 
 def test_a_folder_with_a_colon_in_its_name(tmp_path: Path) -> None:

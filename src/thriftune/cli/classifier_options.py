@@ -10,7 +10,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="Output folder of a study (its recommended run), FOLDER:RUN, or the folder of a run or of its model.",
+        help="Output folder of a study (its promoted run, else the recommended one), FOLDER:RUN (FOLDER:lora), "
+        "FOLDER:refit, or the folder of a run or of a model.",
     ),
 ]
 LabelFile = Annotated[str, typer.Argument(help="csv, tsv, jsonl or parquet; - for standard input, with --format.")]

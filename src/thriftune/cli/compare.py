@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thriftune.cli.options import Only, Overrides, StudyFile, Verbose, Without, slug
+from thriftune.cli.data_study import is_data, is_results, study_of
+from thriftune.cli.options import Only, Overrides, Verbose, Without, slug
 from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import from_unread
+from thriftune.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from thriftune.study.file.config import Study
+from thriftune.paths import user_path
 
 EXAMPLES = [
     "thriftune compare",
+    "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
+    "thriftune compare results --without full",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -23,11 +33,21 @@ EXAMPLES = [
 
 
 def compare(
-    study: StudyFile = None,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            help="Study file (YAML); a results folder, to go on with its study; or data (csv, xlsx, jsonl, parquet, a "
+            "folder, hub:, demo:), as init --run. The demo where none is given."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; results-NAME where none is given.")] = None,
     only: Only = None,
     without: Without = None,
     overrides: Overrides = None,
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -36,8 +56,33 @@ def compare(
     """
     from thriftune.study.file.config import load_study
 
-    loaded = load_study(study, overrides or ())
-    folder = out or Path(f"results-{slug(loaded.name)}")
+    path = None if study is None else user_path(str(Path(study)))
+    if path is not None and path.is_dir() and is_results(path):
+        _check_columns_unused(text, label)
+        path, out = path / "study.yaml", out or path
+    elif study is not None and is_data(study):
+        path = study_of(study, None, text or (), label)
+    else:
+        _check_columns_unused(text, label)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose)
+
+
+def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
+    if text or label:
+        raise InputError(
+            "--text and --label are for data files. In a study they are --set 'data.text=[COLUMN]' and "
+            "--set data.label=COLUMN."
+        )
+
+
+def run_study(
+    study: Study, out: Path | None, only: Sequence[str] = (), without: Sequence[str] = (), verbose: bool = False
+) -> None:
+    """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
+
+    Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
+    """
+    folder = out or Path(f"results-{slug(study.name)}")
 
     from thriftune.comparison import compare_and_analyse
     from thriftune.progress import display
@@ -45,7 +90,7 @@ def compare(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(loaded, folder, listener, only=only or (), without=without or ())
+            analysis = compare_and_analyse(study, folder, listener, only=only, without=without)
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")
@@ -56,9 +101,22 @@ def compare(
         raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
+        _print_best(folder)
         sys.stdout.flush()
     except OSError as error:
         if not from_unread(error, sys.stdout, sys.stderr):
             raise  # else nobody reads what is printed: the results are on disk
     if any(run.status != "done" for run in analysis.results.runs):
         raise typer.Exit(1)
+
+
+def _print_best(folder: Path) -> None:
+    from thriftune.results.store import Store
+    from thriftune.use.models.best import Best
+
+    store = Store(folder)
+    best = Best.of(store)
+    if best is None:
+        return
+    command = f"thriftune predict {shlex.quote(str(folder))} FILE --out FILE"
+    typer.echo(f"Model: {printable(f'{store.best_path} ({best.name})')}, for use: {printable(command)}")

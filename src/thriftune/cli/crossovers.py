@@ -77,7 +77,7 @@ def crossovers(
     if as_json:
         print_json(document)
         return
-    from thriftune.report.table import panel_rows
+    from thriftune.report.printed.table import panel_rows
     from thriftune.terminal import print_table, print_text
 
     print_text(f"\n{held}")

@@ -17,11 +17,16 @@ from thriftune.cli import (
     doctor,
     estimate,
     evaluate,
+    export,
     init,
     methods,
     predict,
+    promote,
     recommend,
+    refit,
     report,
+    runs,
+    serve,
 )
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
@@ -96,6 +101,9 @@ def _root(
     pass
 
 
-for _file in (compare, estimate, report, recommend, predict, evaluate, crossovers, init, methods, cache, doctor):
+for _file in (
+    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
+    *(crossovers, methods, cache, doctor),
+):
     _name = _file.__name__.rpartition(".")[2]
     app.command(_name, epilog=_epilog(_file.EXAMPLES))(getattr(_file, _name))

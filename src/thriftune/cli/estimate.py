@@ -73,5 +73,5 @@ def estimate(
     trials = None if loaded.search is None else loaded.search.trials
     if sentence := search_remark(forecast.search_seconds(loaded, cells), trials):
         print_text(sentence)
-    for sentence in planned.sentences(apart, loaded.data.grouping is not None):
+    for sentence in planned.sentences(apart):
         print_text(sentence)

@@ -1,19 +1,19 @@
-"""`thriftune init`: a study file that fits some data."""
+"""`thriftune init`: a study file that fits some data, and with --run the whole way to the page."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from thriftune.cli.options import slug
-from thriftune.cli.output import working
-from thriftune.errors import InputError, printable
+from thriftune.cli.compare import run_study
+from thriftune.cli.data_study import study_name, study_of, write_study
+from thriftune.errors import InputError
 
 EXAMPLES = [
     "thriftune init reviews.csv",
+    "thriftune init reviews.csv --run",
     "thriftune init reviews.csv --out reviews.yaml",
     "thriftune init reviews.csv --text review --label mood",
 ]
@@ -31,29 +31,25 @@ def init(
     probe: Annotated[
         bool, typer.Option(help="Time this machine for some seconds, once, to say how long the study takes.")
     ] = True,
+    run: Annotated[
+        bool, typer.Option("--run", help="Go straight on to the page; a study file that is there is gone on with.")
+    ] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="With --run: folder for the results; results-NAME where none is given.")
+    ] = None,
 ) -> None:
-    """Look at a data file and write a study file that fits it, with reasons and times."""
-    from thriftune.data.guess.inspect import guess
-    from thriftune.paths import check_new_file
-    from thriftune.results.files import write_text
-    from thriftune.study.proposal.draft import MODEL, draft
-    from thriftune.study.proposal.max_tokens import token_room
-    from thriftune.study.proposal.propose import initial
+    """Look at a data file and write a study file that fits it, with reasons and times.
 
-    name = slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
-    path = out or Path(f"{name}.yaml")
-    check_new_file(path)
-    guessed = guess(source, text or (), label)
-    space = token_room(guessed.texts, MODEL)
-    proposal = initial(guessed, space, MODEL, probe, working)
-    try:
-        write_text(path, draft(guessed, space, proposal, name, path.resolve().parent))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}). Name another file with --out.") from error
-    for reason in [*guessed.reasons, space.reason, *proposal.reasons]:
-        typer.echo(f"- {printable(reason)}")
-    for warning in guessed.warnings:
-        typer.echo(f"! {printable(warning.text)}")
-    if guessed.problem:
-        typer.echo(f"! As they are, compare refuses these data: {printable(guessed.problem)}")
-    typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
+    With --run the study runs at once; Ctrl-C keeps what is done, and the same command goes on.
+    """
+    if not run:
+        if results is not None:
+            raise InputError("--results has no effect without --run. Add --run, or give the folder to compare --out.")
+        path = out or Path(f"{study_name(source)}.yaml")
+        write_study(source, path, text or (), label, probe)
+        typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
+        return
+    path = study_of(source, out, text or (), label, probe)
+    from thriftune.study.file.config import load_study
+
+    run_study(load_study(path), results)

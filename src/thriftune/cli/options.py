@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from thriftune.paths import slug
+
+__all__ = ["AsJson", "Only", "Overrides", "StudyFile", "Verbose", "Without", "slug"]
+
 StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
+ResultsFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Folder that `thriftune compare --out` wrote.", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).")
 ]
@@ -21,9 +27,3 @@ Without = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every run, verdict and note as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-
-
-def slug(text: str) -> str:
-    """A study's name as part of a file name, whatever it holds and however long it is."""
-    kept = re.sub(r"[^\w.-]+", "-", text).encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
-    return kept.strip("-.") or "study"

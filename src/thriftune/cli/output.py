@@ -42,23 +42,23 @@ def print_training(sentences: list[str], command: str | None) -> None:
 
 
 def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) -> None:
-    """The methods, the best first, and at most six lines, the last of them the report's path."""
-    from thriftune.report.brief import board, left_out, lines
+    """The leading methods, the best first, and at most six lines, the last of them the report's path."""
+    from thriftune.report.printed.brief import brief
     from thriftune.terminal import print_table, print_text
 
     if verbose:
         _print_details(analysis)
     results = analysis.results
-    rows = board(results)
-    if rows:
-        print_table(rows)
-    if more := left_out(results):
-        print_text(more)
-    for each in lines(results):
+    found = brief(results)
+    if found.rows:
+        print_table(found.rows)
+    if found.more:
+        print_text(found.more)
+    for each in found.lines:
         if each.command:
-            typer.echo(f"{each.name}: {printable(each.text)}")
+            typer.echo(printable(each.said))
         else:
-            print_text(f"{each.name}: {each.text}")
+            print_text(each.said)
     for run in results.runs:
         if run.status != "done":
             typer.echo(
@@ -69,7 +69,7 @@ def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) 
 
 def _print_details(analysis: Analysis) -> None:
     """Every run, how its training ended, what the comparison does not say, the search and the verdicts."""
-    from thriftune.report.table import (
+    from thriftune.report.printed.table import (
         search_lines,
         summary_notes,
         summary_remarks,

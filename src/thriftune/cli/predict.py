@@ -54,7 +54,7 @@ def predict(
     )
     _, target, _ = check_request(file, out, options)
     classifier = calibrated(Classifier.load(source), options, _say)
-    _say(f"Predicting with {classifier.source.name}.")
+    _say(" ".join([f"Predicting with {classifier.source.name}.", *classifier.source.notes]))
     if target.exists():
         _say(f"{target} is there already; it is replaced when all rows are done.")
     done = predict_file(classifier, file, out, options, _say)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = [
     "thriftune recommend results",
     "thriftune recommend results --memory 8GB --time 10min --tasks 5",
+    "thriftune recommend results --latency 20ms",
     "thriftune recommend study.yaml --memory 500MB --json",
 ]
 MOST_TASKS = 1_000_000_000
@@ -32,13 +33,16 @@ def recommend(
     time: Annotated[
         str | None, typer.Option(help="The longest that training one task may take: 90s, 10min, 2h.")
     ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="The longest that labelling one text may take, as measured here: 20ms.")
+    ] = None,
     tasks: Annotated[int, typer.Option(help="Tasks to train on one pretrained model; storage counts them all.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Rank methods under limits and say why, from measurements where there are some."""
     from dataclasses import asdict
 
-    from thriftune.amounts import parse_bytes, parse_seconds
+    from thriftune.amounts import parse_bytes, parse_latency, parse_seconds
     from thriftune.analysis.findings.choice import Limits, advise, reasons
     from thriftune.analysis.findings.decision import statistics
 
@@ -47,6 +51,7 @@ def recommend(
     limits = Limits(
         memory_bytes=None if memory is None else parse_bytes(memory),
         seconds=None if time is None else parse_seconds(time),
+        latency_seconds=None if latency is None else parse_latency(latency),
         tasks=tasks,
     )
     candidates, training, results = _candidates(source)
@@ -65,7 +70,7 @@ def recommend(
         }
         print_json(document)
         return
-    from thriftune.report.table import recommendation_rows
+    from thriftune.report.printed.table import recommendation_rows
     from thriftune.terminal import print_table, print_text
 
     print_table(recommendation_rows(ranked, tasks))
@@ -92,7 +97,7 @@ def _candidates(source: Path) -> tuple[list[Candidate], tuple[list[str], str | N
     if found is not None and stat.S_ISDIR(found.st_mode):
         results = Store(source).load()
         check_results(results)
-        from thriftune.report.table import summary_training
+        from thriftune.report.printed.table import summary_training
 
         return [*measured(results), *unmeasured(results)], summary_training(results), results
     from thriftune.study.file.config import load_study

@@ -1,4 +1,4 @@
-"""`thriftune report`: the report anew, and what it says."""
+"""`thriftune report`: the report anew, and what it says; of several studies one page."""
 
 from __future__ import annotations
 
@@ -9,15 +9,47 @@ import typer
 
 from thriftune.cli.options import Verbose
 from thriftune.cli.output import print_summary
+from thriftune.errors import InputError, printable
 
-EXAMPLES = ["thriftune report results", "thriftune report results --verbose"]
+EXAMPLES = [
+    "thriftune report results",
+    "thriftune report results --verbose",
+    "thriftune report results-small results-base --out both.html",
+]
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder that `thriftune compare --out` wrote.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER", help="Folder that `thriftune compare --out` wrote; several stand side by side."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Of several folders: the page to write; side-by-side.html where none is given.")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
-    """Rebuild the report of a finished study and print what to take; needs no model."""
-    from thriftune.report.render import rewritten
+    """Rebuild the report of a finished study and print what to take; needs no model.
 
-    print_summary(*rewritten(folder), verbose)
+    Of two or more studies: one page with their methods side by side, and whether their scores can be compared.
+    """
+    if len(folders) == 1:
+        if out is not None:
+            raise InputError("--out has no effect on one folder: its page is report.html in it. Give several folders.")
+        from thriftune.report.render import rewritten
+
+        print_summary(*rewritten(folders[0]), verbose)
+        return
+    from thriftune.report.beside import facts, read_beside, sentences, table, write_beside
+    from thriftune.terminal import print_table, print_text
+
+    found = read_beside(folders)
+    path = write_beside(found, out or Path("side-by-side.html"))
+    for fact in facts(found):
+        texts, classes = fact["Texts"], fact["Classes"]
+        print_text(f"{fact['']}: {fact['Folder']} ({fact['Study']}; {texts}; {classes} classes). {fact['Recommends']}")
+    print_table(table(found))
+    for sentence in sentences(found):
+        print_text(sentence)
+    typer.echo(printable(f"Report: {path}"))

@@ -96,7 +96,7 @@ def padded(
 
 
 def packed_batch(tokens: Tokens, indices: np.ndarray, device: torch.device) -> Rows:
-    """Some texts as packed rows, in the order of the indices, which must be longest first."""
+    """Some texts as packed rows, in the order of the indices; longest first, least is padded."""
     lengths = tokens.lengths[indices]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)

@@ -29,7 +29,7 @@ class Lora(TransformerMethod):
 
     learning_rate: float | tuple[float, ...] | Literal["auto"] = setting(1e-3, help=rate_help(RATE_GRID), above=0)
     rank: int = setting(8, help="rank of the update", minimum=1)
-    alpha: float = setting(16, help="the update is scaled by alpha / rank", above=0, maximum=1_000_000)
+    alpha: float = setting(16.0, help="the update is scaled by alpha / rank", above=0, maximum=1_000_000)
     dropout: float = setting(0.0, help="dropout on the update's input", minimum=0, below=1)
     targets: tuple[str, ...] | None = setting(
         None, help="names of the adapted Linear (or Conv1D) modules; null: the architecture's query and value"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -65,6 +65,19 @@ class FittedTfidf:
             (folder / f"{name}.json").write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
         np.savez(folder / "weights.npz", **weights)
         return sum((folder / name).stat().st_size for name in FILES)
+
+
+def again(fitted: FittedTfidf, train: Labelled, classes: int, seed: int) -> FittedTfidf:
+    """The same n-grams, classifier, strength and scale of probabilities, fitted to other texts."""
+    from thriftune.methods.linear.classifier import fit
+
+    bank = Bank(train.texts, None)
+    blocks = tuple(block for block in fitted.blocks if bank.has(block))
+    shares = np.bincount(train.labels, minlength=classes) / len(train.labels)
+    if fitted.linear is None or not blocks:
+        return FittedTfidf((), (), None, shares)
+    linear = fit(fitted.linear.kind, fitted.linear.strength, bank.matrices(blocks)[0], train.labels, seed)
+    return FittedTfidf(blocks, bank.vectorizers(blocks), replace(linear, scale=fitted.linear.scale), shares)
 
 
 def load(folder: Path) -> FittedTfidf:

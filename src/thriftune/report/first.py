@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from thriftune import wording as f
@@ -10,16 +11,22 @@ from thriftune.analysis.findings.answers.cost import cost
 from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.answers.performance import performance
 from thriftune.analysis.findings.caution import Caution, caution
-from thriftune.analysis.findings.decision import decide, headline
+from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.groups import counted
 from thriftune.analysis.findings.runs import is_baseline
 from thriftune.metrics import METRICS
-from thriftune.report.leaderboard import Row, Scale, rows, split
+from thriftune.report.lead import lead
+from thriftune.report.leaderboard import FEWEST, Row, Scale, rows, split
+from thriftune.report.printed.brief import first_remedy
 from thriftune.report.scatter import Plane, planes
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
 MODELS = 2
+WORDS = 250
+"""Of the whole screen."""
+OTHERS = 32
+"""Those of headings and controls."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,10 @@ class First:
     taken: str
     after: str
     caution: Caution | None
+    use: str | None
+    """The command that labels texts with the method to take; None where something comes first."""
+    remedy: str | None
+    """What to do about what the caution says, where that does not say it and no command would settle it."""
     metric: str
     intervals: bool
     scale: Scale
@@ -46,26 +57,39 @@ def first(results: Results) -> First:
     """The first screen of a study."""
     decision = decide(results)
     scale, found = rows(results, decision)
-    shown, folded = split(found)
-    said = headline(decision)
+    said, careful, told = lead(decision), caution(results), facts(results)
+    answers = [performance(results), cost(results), errors(results)] if decision.best else []
+    texts = [results.study.name, *told, *(each.text for each in answers)]
+    texts += [careful.words, careful.options or "", careful.time or ""] if careful else []
+    remedy = first_remedy(results)
+    room = WORDS - OTHERS - sum(len(text.split()) for text in texts)
+    if room - len(said.split()) < sum(row.length for row in found[:FEWEST]):
+        said = lead(decision, short=True)
+    shown, folded = split(found, room - len(said.split()))
     name = decision.taken.name if decision.taken else ""
     before, taken, after = said.partition(name) if name and name in said else (said, "", "")
     metric = METRICS[decision.metric].label
     return First(
         name=results.study.name,
-        facts=facts(results),
+        facts=told,
         before=before,
         taken=taken,
         after=after,
-        caution=caution(results),
+        caution=careful,
+        use=_use(results) if decision.taken is not None and careful is None else None,
+        remedy=remedy if careful and remedy and remedy not in careful.words else None,
         metric=metric,
         intervals=decision.deciding.no_interval is None,
         scale=scale,
         open=shown,
         folded=folded,
         planes=planes(results, decision, metric),
-        answers=[performance(results), cost(results), errors(results)] if decision.best else [],
+        answers=answers,
     )
+
+
+def _use(results: Results) -> str:
+    return f"thriftune predict {shlex.quote(str(results.store.path))} new.csv --out labelled.csv"
 
 
 def facts(results: Results) -> list[str]:

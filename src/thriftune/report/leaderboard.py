@@ -13,7 +13,9 @@ from thriftune.analysis.findings.decision import Decision, Standing
 from thriftune.results.store import Results
 
 OPEN = 10
-"""Rows that stand open; the others are folded."""
+"""Rows that stand open at most; the others are folded."""
+FEWEST = 5
+"""Rows that stand open however many words the rest of the screen has."""
 SHORT_NAME = 12
 """Letters of a name that a few words may hold."""
 PAD = 3.0
@@ -87,16 +89,19 @@ class Row:
     why: str = ""
     """What stands in the place of a number that is not known."""
 
+    @property
+    def length(self) -> int:
+        """Its words."""
+        cells = (self.name, self.model, self.score, self.words, self.time, self.memory, self.stored)
+        return sum(len(cell.split()) for cell in cells) + self.taken
+
 
 def rows(results: Results, decision: Decision) -> tuple[Scale, list[Row]]:
-    """Every method in the decision's order, then those without a result; the one to take is among the first `OPEN`."""
+    """Every method in the decision's order, then those without a result."""
     scale = _scale(decision)
     longest = max((each.cell.seconds or 0 for each in decision.standings), default=0)
     largest = max((each.cell.memory or 0 for each in decision.standings), default=0)
     found = [_row(results, decision, each, scale, longest, largest) for each in decision.standings]
-    place = next((i for i, row in enumerate(found) if row.taken), 0)
-    if place >= OPEN:
-        found.insert(OPEN - 1, found.pop(place))
     return scale, [*found, *_without_result(results)]
 
 
@@ -162,7 +167,7 @@ def _words(decision: Decision, each: Standing) -> str:
 
 def _dot(decision: Decision, each: Standing, scale: Scale) -> Dot | None:
     best = decision.best
-    if best is None or each.place == "not learned":
+    if best is None or each.place == "not learned" or len(decision.standings) == 1:
         return None
     if each is best:
         return Dot(scale.at(0), scale.at(0), scale.at(0), False, "the best")
@@ -193,6 +198,19 @@ def _without_result(results: Results) -> list[Row]:
     return [Row(name, "", "–", None, status, "–", 0.0, "–", 0.0, "–") for name, status in lost.items()]
 
 
-def split(found: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The rows that stand open and those that are folded; never one alone."""
-    return (list(found), []) if len(found) <= OPEN + 1 else (list(found[:OPEN]), list(found[OPEN:]))
+def split(found: Sequence[Row], words: int) -> tuple[list[Row], list[Row]]:
+    """The rows that stand open, with about so many words, and those that are folded; never one alone.
+
+    At most `OPEN` stand open and at least `FEWEST`; the one to take is among them.
+    """
+    count = next((n for n in range(OPEN + 1, FEWEST, -1) if sum(row.length for row in found[:n]) <= words), FEWEST)
+    if len(found) <= count:
+        return list(found), []
+    count = min(count, OPEN) - (len(found) == count + 1)
+    shown, folded = list(found[:count]), list(found[count:])
+    taken = next((row for row in folded if row.taken), None)
+    if taken is not None:
+        folded.remove(taken)
+        folded.insert(0, shown.pop())
+        shown.append(taken)
+    return shown, folded

@@ -20,8 +20,8 @@ from thriftune.paths import check_folder
 from thriftune.report import explorer
 from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
+from thriftune.report.printed.table import cell
 from thriftune.report.section import evidence, folded_words, questions
-from thriftune.report.table import cell
 from thriftune.report.theme import DARK, LIGHT, figure
 from thriftune.results.files import write_text
 from thriftune.results.store import Store

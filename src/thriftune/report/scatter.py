@@ -18,6 +18,8 @@ HEIGHT = 270
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 34
 LETTER, LINE = 6.3, 14.0
 """Pixels of a label's letter and line."""
+BOLD = 1.1
+"""So many times as wide is the name of the method to take."""
 LONGEST = 22
 """Letters of a label."""
 LABELLED = 14
@@ -193,9 +195,9 @@ def _labelled(
     out = list(points)
     for i in order[:LABELLED]:
         point = points[i]
-        text = point.name if len(point.name) <= LONGEST else f"{point.name[: LONGEST - 1]}…"
-        for x, y, anchor in _places(point):
-            wide = len(text) * LETTER
+        text = f.middle_cut(point.name, LONGEST)
+        wide = len(text) * LETTER * (BOLD if point.taken else 1)
+        for x, y, anchor in _places(point, wide, width):
             left = x if anchor == "start" else x - wide if anchor == "end" else x - wide / 2
             box = (left, y - LINE + 4, left + wide, y + 2)
             inside = box[0] >= LEFT and box[2] <= width and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
@@ -207,9 +209,13 @@ def _labelled(
     return out
 
 
-def _places(point: Point) -> Iterator[tuple[float, float, str]]:
+def _places(point: Point, wide: float, width: int) -> Iterator[tuple[float, float, str]]:
     yield point.x + 9, point.y + 4, "start"
     yield point.x - 9, point.y + 4, "end"
+    middle = min(max(point.x, LEFT + wide / 2), width - RIGHT - wide / 2)
+    low, high = point.low or point.y, point.high or point.y
+    for y in (high - 5, low + 13):
+        yield middle, y, "middle"
     for shift in (-10, 16, -22, 28):
         yield point.x + 7, point.y + shift, "start"
         yield point.x - 7, point.y + shift, "end"

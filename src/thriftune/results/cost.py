@@ -109,9 +109,21 @@ class Cost(Footprint):
     load_at_start: float | None = None
     """The machine's load average over the minute before the run began."""
     fit_memory_bytes: int | None = None
+    """Baselines: bytes of the arrays alive at the peak of fitting, as tensors count elsewhere; in results of earlier
+    versions what is now `fit_process_bytes`."""
+    fit_process_bytes: int | None = None
     """Baselines: how far the process's resident memory rose while the method was fitted, over what it held before."""
     threads: int | None = None
     """Threads that trained; None in results of earlier versions."""
     search_seconds: float | None = None
     """Of train_seconds, those of learning rates that were tried beside the training whose weights were kept; None where
     there are no steps, and in results of earlier versions."""
+    latency_seconds: float | None = None
+    """Of one text, from text to probabilities, with the stored model: the median of many texts of the test split. This
+    and the three below are None in results of earlier versions."""
+    latency_p95_seconds: float | None = None
+    """The same: 95% of those texts took no longer."""
+    predict_texts_per_second: float | None = None
+    """In batches of 32 texts."""
+    predict_memory_bytes: int | None = None
+    """While such a batch is predicted, the weights included, as `peak_memory_bytes` counts them."""

@@ -50,6 +50,10 @@ class Forecast:
     """Runs of it that the study makes."""
     test_texts: int | None = None
     """Texts that it will be tested on; None without data."""
+    test_groups: int | None = None
+    """Groups that those make (`data.group`); None where each stands for itself."""
+    test_group_size: float | None = None
+    """Texts of the group that a test text is in, itself included, on average over the texts."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
@@ -9,12 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
-from thriftune.results.files import TEXT, WHOLE, read_parquet, read_record, sha256, write_json, write_parquet
+from thriftune.results.files import (
+    TEXT,
+    WHOLE,
+    read_parquet,
+    read_record,
+    sha256,
+    write_atomic,
+    write_json,
+    write_parquet,
+)
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.plain import record_from, values_of
 from thriftune.results.prediction import Crossovers
 from thriftune.results.record import RunRecord, StudyResults
-from thriftune.results.run_folder import Embeddings, RunFolder
+from thriftune.results.run_folder import Embeddings, RunFolder, RunFolders
+from thriftune.results.scores import FurtherTest
 from thriftune.results.search import StudySearch
 
 if TYPE_CHECKING:
@@ -38,16 +49,27 @@ class Store:
         self.figures_path = path / "figures"
         self.robustness_path = path / "robustness"
         self.runs_path = path / "runs"
+        self._folders = RunFolders(self.runs_path)
+        self.best_path = path / "best"
+        self.refit_path = path / "refit"
+        self.evaluations_path = path / "evaluations"
         self.crossovers_path = path / "crossovers.json"
         self.search_path = path / "search.json"
         self.search_database = path / "search.db"
         """Optuna's storage, which a search resumes from."""
+        self.data_path = path / "data"
+        """Tables that Python was given in memory, as parquet files."""
+        self.asked_path = path / "asked.json"
+        """What Python was asked for, by which the same call goes on with the study."""
         self.lock_path = path / ".lock"
         """Held by the process that writes to the folder."""
 
-    def run(self, run_id: str) -> RunFolder:
-        """The folder of one run."""
-        return RunFolder(self.runs_path / run_id)
+    def run(self, run_id: str, cell: str | None = None, seed: int = 0) -> RunFolder:
+        """The folder of one run: the one that is there, else a new one, named after its cell and seed where given.
+
+        It is found by its id, whatever the run was called when it was made.
+        """
+        return RunFolder(self._folders.path(run_id, cell, seed))
 
     def write_test(self, frame: pl.DataFrame) -> None:
         """Writes `test.parquet`: example, text column(s), label (its name), kept columns."""
@@ -67,6 +89,37 @@ class Store:
     def robustness_file(self, name: str) -> Path:
         """Where the texts of one robustness set are."""
         return self.robustness_path / f"{name}.parquet"
+
+    def evaluations(self) -> list[FurtherTest]:
+        """What `thriftune evaluate` added, by name."""
+        paths = sorted(self.evaluations_path.glob("*.json"))
+        remedy = "Evaluate the file again, or remove this one."
+        return [read_record(path, partial(record_from, FurtherTest), remedy) for path in paths]
+
+    def evaluated_rows(self, name: str, run_id: str) -> pl.DataFrame:
+        """A run's predictions on a further test set: row, text_NAME for each column, label, predicted, p_LABEL..."""
+        return read_parquet(self._evaluated_file(name, run_id), {"row": WHOLE, "label": TEXT, "predicted": TEXT})
+
+    def write_evaluation(self, test: FurtherTest, run_id: str, predictions: Path) -> FurtherTest:
+        """Adds one run's scores and predictions (a parquet file) to `evaluations/NAME.json`; returns what is there now.
+
+        Runs that were scored on other rows under that name are gone.
+        """
+        from filelock import FileLock
+
+        self.evaluations_path.mkdir(exist_ok=True)
+        with FileLock(self.evaluations_path / ".lock"):
+            earlier = next((each for each in self.evaluations() if each.name == test.name), None)
+            whole = test.added_to(earlier)
+            write_atomic(self._evaluated_file(test.name, run_id), partial(shutil.copyfile, predictions))
+            write_json(self.evaluations_path / f"{test.name}.json", values_of(whole))
+            for each in earlier.runs if earlier else ():
+                if whole.of(each.run_id) is None:
+                    self._evaluated_file(test.name, each.run_id).unlink(missing_ok=True)
+        return whole
+
+    def _evaluated_file(self, name: str, run_id: str) -> Path:
+        return self.evaluations_path / f"{name}-{run_id}.parquet"
 
     def write_results(self, results: StudyResults) -> None:
         """Writes `results.json`."""
@@ -165,6 +218,12 @@ class Results:
     def search(self) -> StudySearch | None:
         """Every trial of the study's search; None where it has none."""
         return self.store.read_search() if self.study.study.get("search") else None
+
+    @cached_property
+    def further_tests(self) -> list[FurtherTest]:
+        """Files that runs of this study were scored on afterwards, by name."""
+        known = {run.run_id for run in self.done}
+        return [each for each in self.store.evaluations() if any(run.run_id in known for run in each.runs)]
 
     def dynamics(self, run: RunRecord) -> pl.DataFrame | None:
         """How sure training was of each text's true label: example, epoch, p_true; None for baselines."""

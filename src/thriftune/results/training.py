@@ -26,6 +26,8 @@ class Training:
     """2 sqrt(d / n) an epoch: n validation texts, of which the share d changed their answer between the two looks."""
     state: State
     """What follows from them with the study's margin when the run was made: see `state_of`."""
+    head_c: float | None = None
+    """The strength C of the solved head; None where none was solved, and in results of earlier versions."""
 
 
 @dataclass(frozen=True)

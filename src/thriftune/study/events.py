@@ -76,6 +76,8 @@ class RunProgress:
     samples_per_second: float | None = None
     memory_bytes: int | None = None
     seconds_left: float | None = None
+    tried_rate: float | None = None
+    """The learning rate of a training that is only part of the search for one."""
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ class _StudyRuns:
 
         A run whose files are not those that it left is not done; `listen` is told why.
         """
-        folder = self.store.run(job.run_id)
+        folder = RunFolder(job.out)
         if not folder.complete:
             return None
         try:
@@ -247,7 +247,7 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
         tokens={} if run.model is None else {split: prepared.tokens_path(study, run, split) for split in splits},
         model=prepared.models.get(run.model) if run.model is not None else None,
         device=device,
-        out=store.run(key).path,
+        out=store.run(key, run.cell, run.seed).path,
         pair=study.data.pair,
         margin=study.margin,
         checkout=checkout(),

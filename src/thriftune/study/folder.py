@@ -59,7 +59,8 @@ def check_folder(out: Path) -> None:
         )
     store = Store(out)
     # A study.yaml alone is someone's own, which the resolved one would replace.
-    ours = (store.results_path, store.test_path, store.runs_path, store.search_database, out / WORK, store.lock_path)
+    ours = [store.results_path, store.test_path, store.runs_path, store.search_database, store.asked_path]
+    ours += [out / WORK, store.lock_path]
     if not any(path.exists() for path in ours):
         raise InputError(f"{out} is not empty and holds no study. Give a new folder, or one that compare wrote before.")
     for path in _followed(out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from thriftune.analysis.findings.deciding import on_validation
 from thriftune.analysis.findings.decision import decide
 from thriftune.errors import InputError, unknown_name
 from thriftune.results.record import RunRecord
@@ -24,42 +25,46 @@ def recommended(results: Results) -> RunRecord:
             f"No run in {results.store.path} learned anything, so none is recommended. Name one: "
             f'"{results.store.path}:NAME", NAME being {_listed(results.done)}.'
         )
-    return _best(taken.cell.runs)
+    return best_seed(results, taken.cell.runs)
 
 
 def named(results: Results, name: str) -> RunRecord:
-    """The run called so: its name, its cell (then the best seed on validation), its id, or what begins one name alone.
+    """The run called so: its name, its cell (then the best seed on validation), its folder, id or method, or what
+    begins one name alone.
 
     Raises `InputError` where none is, or several are.
     """
-    runs, wanted = results.done, name.strip().casefold()
+    runs, wanted = results.done, plain(name)
     for fits in (
         lambda run: name in (run.name, run.run_id),
         lambda run: run.cell == name,
-        lambda run: wanted in (run.name.casefold(), run.cell.casefold()),
+        lambda run: wanted in (plain(run.name), plain(run.cell)),
+        lambda run: results.store.run(run.run_id).path.name == name,
         lambda run: len(name) >= SHORTEST_ID and run.run_id.startswith(name),
-        lambda run: run.name.casefold().startswith(wanted),
+        lambda run: plain(str(run.method["name"])) == wanted,
+        lambda run: plain(run.name).startswith(wanted),
     ):
         found = [run for run in runs if fits(run)]
         if len({run.cell for run in found}) == 1:
-            return _best(found)
+            return best_seed(results, found)
         if found and wanted:
             raise InputError(f'Several runs of {results.store.path} are called "{name}": {_listed(found)}. Name one.')
-    other = next((run for run in results.runs if name in (run.name, run.run_id)), None)
+    other = next((run for run in results.runs if wanted in (plain(run.name), run.run_id)), None)
     if other is not None:
         raise InputError(f'The run "{name}" has no model: it is {other.status.replace("_", " ")}. Name another.')
     raise unknown_name(f"In {results.store.path} the run", name, [run.name for run in runs])
 
 
-def _best(runs: Sequence[RunRecord]) -> RunRecord:
-    """The run with the best validation score; the first of equals, and where there is no validation."""
-    return max(runs, key=_score)
+def plain(name: str) -> str:
+    """A name as it is compared: small letters, one blank where there are blanks, hyphens or underscores."""
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def _score(run: RunRecord) -> float:
-    if run.validation is None:
-        return 0.0
-    return run.validation.macro_f1 if run.protocol.get("select") == "macro_f1" else run.validation.accuracy
+def best_seed(results: Results, runs: Sequence[RunRecord]) -> RunRecord:
+    """The run with the best validation score, by the metric that the study decides by; the first of equals, and where
+    there is no validation.
+    """
+    return max(runs, key=lambda run: on_validation(results, run))
 
 
 def _listed(runs: Sequence[RunRecord]) -> str:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune import wording as f
+from thriftune.data.readers.in_memory import listed
 from thriftune.errors import InputError
+from thriftune.report.inline import named
 from thriftune.use.calibration import fit_temperature, scaled
 from thriftune.use.loading import Model, load_model
+from thriftune.use.rows import Texts, rows_of
 from thriftune.use.source import Source, find
+
+if TYPE_CHECKING:
+    from thriftune.use.many.classifiers import Classifiers
 
 WINDOW = 8192
 """Texts that are tokenised and sorted by length together."""
-NO_TEXT = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which no encoding of text holds."""
-
-Texts = Iterable[str] | Iterable[tuple[str, str]]
+SHOWN = 10
+"""Labels that are named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Classifier:
     """A trained classifier; `Classifier.load` makes one.
 
-    Texts are a list of strings, or of pairs where it was trained on two columns. They run in batches of similar length;
+    Texts are a list of strings, or of pairs where it was trained on two columns; arrays, series and tables (pandas,
+    polars, arrow) do as well. They run in batches of similar length;
     what comes back has their order. No text at all is fine.
     """
 
@@ -54,6 +60,26 @@ class Classifier:
             if temperature is None:
                 raise InputError(f"{source.name} cannot be calibrated: there are no validation predictions beside it.")
         return cls(model, source, temperature)
+
+    @classmethod
+    def load_many(
+        cls,
+        sources: Mapping[str, str | Path],
+        *,
+        calibrated: bool = False,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> Classifiers:
+        """Several classifiers by name, served together: what they share is in memory once and runs once.
+
+        Each is named as `load` takes it, and the other arguments are as there. Raises `InputError` as `load` does.
+        """
+        from thriftune.use.many.classifiers import Classifiers
+
+        made = Classifiers(calibrated=calibrated, device=device, threads=threads)
+        for name, path in sources.items():
+            made.add(name, path)
+        return made
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,34 +119,24 @@ class Classifier:
         out = self.model.probabilities(columns)
         return out if self.temperature is None else scaled(out, self.temperature)
 
+    def __repr__(self) -> str:
+        labels = f"{len(self.labels)} labels" if len(self.labels) > SHOWN else ", ".join(self.labels)
+        return f"<Classifier {self.source.name}: {labels}; {self.source.model}>"
+
+    def _repr_html_(self) -> str:
+        record, some = self.source.record, ", ".join(self.labels[:SHOWN])
+        more = f" and {len(self.labels) - SHOWN} more" if len(self.labels) > SHOWN else ""
+        lines = [("Classifier", self.source.name), ("Labels", some + more)]
+        lines.append(("Reads", " and ".join(self.columns) if self.columns else "texts"))
+        if record is not None and record.test is not None:
+            scores = f"accuracy {f.percent(record.test.accuracy)}, macro F1 {f.percent(record.test.macro_f1)}"
+            lines.append(("Test", f"{scores}, {f.plural(record.test.texts, 'text')}"))
+        return named([*lines, ("Folder", str(self.source.model))])
+
     def _windows(self, texts: Texts) -> Iterator[list[list[str]]]:
-        rows = _rows(texts, self.model.count)
+        rows = rows_of(listed(texts, self.columns), self.model.count)
         for start in range(0, len(rows), WINDOW):
             yield [list(column) for column in zip(*rows[start : start + WINDOW], strict=True)]
-
-
-def _rows(texts: Texts, count: int | None) -> list[tuple[str, ...]]:
-    """Every text as a tuple of its parts; raises `InputError` where one is something else."""
-    if isinstance(texts, str | bytes):
-        raise InputError("One text is given, not a list of texts. Put it into a list: [text].")
-    rows: list[tuple[str, ...]] = []
-    for index, text in enumerate(texts):
-        row = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, tuple | list) else (None,)
-        if count is None:
-            count = len(row)
-        if len(row) != count or not all(isinstance(part, str) for part in row):
-            wanted = "a pair of texts, as it was trained on two columns" if count == 2 else "a text"
-            raise InputError(f"Item {index} is {_kind(text)}; {wanted} is needed.")
-        if any(NO_TEXT.search(part) for part in row):
-            raise InputError(f"Item {index} holds half a character (a lone surrogate). Repair the text.")
-        rows.append(row)
-    return rows
-
-
-def _kind(item: object) -> str:
-    if isinstance(item, tuple | list):
-        return f"{type(item).__name__} of {len(item)}: {', '.join(type(part).__name__ for part in item[:3])}"
-    return "a text" if isinstance(item, str) else f"of type {type(item).__name__}"
 
 
 def _check_finite(values: np.ndarray) -> None:

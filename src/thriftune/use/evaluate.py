@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.statistics.basics import wilson
 from thriftune.errors import InputError, shortened
+from thriftune.results.files import sha256
 from thriftune.use import files
 from thriftune.use.classifier import Classifier
+from thriftune.use.evaluated.rows import ScoredRows, scored_rows
 from thriftune.use.rows import as_text, texts_of
 
 MOST_REASONS = 20
@@ -54,6 +56,12 @@ class Evaluation:
     classes: list[ClassScore]
     not_scored: dict[str, int] = field(default_factory=dict)
     """Rows that were left out, by reason."""
+    columns: tuple[str, ...] = ()
+    """The file's text columns."""
+    label: str = ""
+    """The column of its labels."""
+    fingerprint: str = ""
+    """SHA-256 of its bytes."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -93,10 +101,12 @@ def evaluate_file(
     text: Sequence[str] = (),
     label: str | None = None,
     format: str | None = None,
+    into: Path | None = None,
 ) -> Evaluation:
     """Scores a classifier on a file with labels; "-" is standard input.
 
-    The label column is called as in training unless `label` names it. Rows without a usable text, without a label or
+    Where `into` is given the scored rows go to that parquet file: row, text_NAME, label, predicted, p_LABEL. The label
+    column is called as in training unless `label` names it. Rows without a usable text, without a label or
     with one that the classifier does not know are not scored; their number is given with the reason. Raises
     `InputError` for columns that the file lacks, and where no row can be scored.
     """
@@ -106,18 +116,21 @@ def evaluate_file(
         if str(source) == "-":
             path = Path(folder) / "input"
             files.spool(sys.stdin.buffer, path)
+        digest = sha256(path)
         rows = files.open_rows(path, files.format_of(source, format))
         columns = files.text_columns(rows, source, classifier.columns, text, classifier.model.count)
         truth = _label_column(classifier, label)
         place = files.column_place(rows, source, truth, "--label" if label else "The study")
-        confusion, reasons = _confusion(classifier, rows.windows(0), columns, place)
+        with scored_rows(into, classifier.columns or [name for name, _ in columns], classifier.labels) as scored:
+            confusion, reasons = _confusion(classifier, rows.windows(0), columns, place, scored)
     if not confusion.sum():
         said = "; ".join(f"{number:,} {reason}" for reason, number in reasons.items()) or "it has no row"
         raise InputError(
             f'No row of {source} can be scored ({said}). The labels in the column "{place[0]}" must be among those of '
             f"the classifier: {f.listing(classifier.labels, 20)}."
         )
-    return _evaluation(classifier, str(source), confusion, reasons)
+    found = _evaluation(classifier, str(source), confusion, reasons)
+    return replace(found, columns=tuple(name for name, _ in columns), label=place[0], fingerprint=digest)
 
 
 def _label_column(classifier: Classifier, given: str | None) -> str:
@@ -128,12 +141,16 @@ def _label_column(classifier: Classifier, given: str | None) -> str:
 
 
 def _confusion(
-    classifier: Classifier, windows: Iterable[Any], columns: Sequence[tuple[str, int]], place: tuple[str, int]
+    classifier: Classifier,
+    windows: Iterable[Any],
+    columns: Sequence[tuple[str, int]],
+    place: tuple[str, int],
+    scored: ScoredRows,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Counts by true and predicted label, and the rows that are in none by reason."""
     ids = _names(classifier)
     count = len(classifier.labels)
-    confusion, reasons = np.zeros((count, count), dtype=np.int64), Counter[str]()
+    confusion, reasons, before = np.zeros((count, count), dtype=np.int64), Counter[str](), 0
     for window in windows:
         usable, texts, why = texts_of(window, columns)
         truth = [_known(value, ids) for value in window.column(*place)]
@@ -145,6 +162,10 @@ def _confusion(
             reasons["without a token that the model knows"] += int((~finite).sum())
             labels = np.array([truth[index] for _, index in kept], dtype=np.int64)[finite]
             np.add.at(confusion, (labels, probabilities[finite].argmax(axis=1)), 1)
+            places = np.array([before + index for _, index in kept], dtype=np.int64)[finite]
+            texts_kept = [[text for text, fine in zip(column, finite, strict=True) if fine] for column in own]
+            scored.add(places, texts_kept, labels, probabilities[finite])
+        before += len(why)
         for reason in filter(None, (_reason(a, b) for a, b in zip(why, truth, strict=True))):
             reasons[reason if reason in reasons or len(reasons) < MOST_REASONS else "for other reasons"] += 1
     return confusion, {reason: number for reason, number in reasons.items() if number}

@@ -107,7 +107,16 @@ def _columns(path: Path, names: Sequence[str]) -> str:
 
 
 def writer(rows: Rows, kind: str) -> Any:
-    """What writes rows of this file in a format."""
+    """What writes rows of this file in a format.
+
+    Raises `InputError` where two columns have one name, which jsonl and parquet cannot hold.
+    """
+    twice = sorted({name for name in rows.names if rows.names.count(name) > 1})
+    if twice and kind in ("jsonl", "parquet"):
+        raise InputError(
+            f'The file has {rows.names.count(twice[0])} columns called "{shortened(twice[0])}", and {kind} holds one '
+            "of a name. Rename one in its header, or write csv."
+        )
     if kind == "jsonl":
         return written.JsonLines(rows.names)
     if kind == "parquet":

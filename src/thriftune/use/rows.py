@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from thriftune.use.classifier import NO_TEXT
+from thriftune.errors import InputError
 
 WINDOW = 2048
 """Rows that are predicted together, and what a kill costs at most: minutes, with a large model on a CPU."""
@@ -15,6 +16,11 @@ CHARACTERS = 1 << 24
 """A window ends before the row with which its rows would hold more."""
 SHOWN = 200
 """Characters of a line that no row could be made of."""
+NO_TEXT = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which no encoding of text holds."""
+
+Texts = Iterable[str] | Iterable[tuple[str, str]] | Any
+"""As Python gives them: texts, or pairs of texts, in lists, arrays or columns of tables."""
 
 
 @dataclass(frozen=True)
@@ -109,3 +115,31 @@ def as_text(value: Any) -> tuple[str, str]:
         if isinstance(value, kind):
             return "", name
     return str(value), ""
+
+
+def rows_of(texts: Texts, count: int | None, places: Sequence[int] | None = None) -> list[tuple[str, ...]]:
+    """Every text as a tuple of its parts; raises `InputError` where one is something else.
+
+    `places` are the numbers that messages give them, 0 and so on where there are none.
+    """
+    if isinstance(texts, str | bytes):
+        raise InputError("One text is given, not a list of texts. Put it into a list: [text].")
+    rows: list[tuple[str, ...]] = []
+    for place, text in enumerate(texts):
+        index = place if places is None else places[place]
+        row = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, tuple | list) else (None,)
+        if count is None:
+            count = len(row)
+        if len(row) != count or not all(isinstance(part, str) for part in row):
+            wanted = "a pair of texts, as it was trained on two columns" if count == 2 else "a text"
+            raise InputError(f"Item {index} is {_kind(text)}; {wanted} is needed.")
+        if any(NO_TEXT.search(part) for part in row):
+            raise InputError(f"Item {index} holds half a character (a lone surrogate). Repair the text.")
+        rows.append(row)
+    return rows
+
+
+def _kind(item: object) -> str:
+    if isinstance(item, tuple | list):
+        return f"{type(item).__name__} of {len(item)}: {', '.join(type(part).__name__ for part in item[:3])}"
+    return "a text" if isinstance(item, str) else f"of type {type(item).__name__}"

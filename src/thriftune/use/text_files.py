@@ -174,7 +174,7 @@ class JsonLines:
         with content.lines() as file:
             for row, _, _ in _objects(file):
                 for key, value in row.items():
-                    types.setdefault(key, set()).add(type(value))
+                    types.setdefault(key, set()).add(_type(value))
                 if len(types) > MOST_KEYS:
                     raise InputError(f"The objects in {content.path} have more than {MOST_KEYS:,} different keys.")
         if not types:
@@ -190,6 +190,11 @@ class JsonLines:
             for row, wrong, size in _objects(file):
                 yield from made.add(row, wrong, size)
             yield from made.rest()
+
+
+def _type(value: Any) -> type:
+    """A value's type; a number with more digits than a column of numbers holds counts as text."""
+    return str if type(value) is int and not -(1 << 63) <= value < 1 << 63 else type(value)
 
 
 def _objects(file: IO[str]) -> Iterator[tuple[dict[str, Any], str, int]]:

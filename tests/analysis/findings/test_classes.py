@@ -12,12 +12,15 @@ from tests.report.synthetic import Variant, sure, write, write_runs
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
 from thriftune.analysis.findings import classes
+from thriftune.analysis.findings.errors.hard_labels import label_errors
+from thriftune.analysis.findings.errors.hardest import FEWEST, hardest
 from thriftune.analysis.findings.views.classes import HARDEST
 from thriftune.analysis.panels import discover
 from thriftune.analysis.panels.performance import classification
-from thriftune.report.brief import lines
+from thriftune.report.first import first
+from thriftune.report.printed.brief import brief
+from thriftune.report.printed.table import verdict_sentences
 from thriftune.report.render import TABLE_ROWS, write_report
-from thriftune.report.table import verdict_sentences
 from thriftune.results.store import Results
 
 MARKS = 5_000
@@ -78,6 +81,19 @@ def test_a_report_of_900_classes(many: Results) -> None:
     assert f"The first {TABLE_ROWS} of 901 rows." in page.read_text(encoding="utf-8")
 
 
+def test_a_first_screen_where_every_label_with_enough_texts_is_far_harder(many: Results) -> None:
+    """Two labels have ten texts or more, one run misses them all, and there is no easier label to set beside them."""
+    enough = [each for each in label_errors(many) if each.texts >= FEWEST]
+    assert len(enough) == 2
+    assert all(each.hard for each in enough)
+    text = hardest(many)
+    assert text.startswith("2 of 900 labels are far harder, c")
+    assert "the others" not in text
+    answer = first(many).answers[-1]
+    assert answer.text.startswith("2 of 900 labels are far harder")
+    assert any(line.name == "Errors" and line.text.startswith("2 of 900 labels") for line in brief(many).lines)
+
+
 def panel_of(results: Results) -> Panel:
     panel = classification.build(results)
     assert isinstance(panel, Panel)
@@ -132,6 +148,6 @@ def test_a_run_with_hardly_an_error_still_has_a_matrix(many: Results) -> None:
 
 
 def test_the_terminal_stays_readable(crowded: Results) -> None:
-    sentences = [*(each.text for each in lines(crowded)), *verdict_sentences(summarised(crowded))]
+    sentences = [*(each.text for each in brief(crowded).lines), *verdict_sentences(summarised(crowded))]
     assert max(map(len, sentences)) <= SENTENCE
     assert len(sentences) < 30

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.analysis.figures import figure
 from tests.analysis.findings.planted import Planted, answers, study_of
 from tests.analysis.statistics.studies import right_answers
 from tests.report.synthetic import ended
@@ -85,13 +86,20 @@ def test_limits_leave_the_best_that_fits(close: Results) -> None:
     assert [each.candidate.name for each in advice.ranked if each.rank] == ["a"]
     text = reasons(advice)
     assert "It is the only one that fits" in text[0]
-    assert text[1] == "a trained in 10.0 s and needed 100.0 MB of memory."
+    assert text[1] == "a trained in 10.0 s, needed 100.0 MB of memory and labels one text in 5.00 ms."
     assert text[2].startswith("Do not fit: ")
     two = reasons(advise(candidates, Limits(seconds=25), close))[0]
     assert two.startswith("Take b")
     assert "It is the most accurate that fits" in two
-    nothing = reasons(advise(candidates, Limits(memory_bytes=1.0), close))
-    assert nothing[0] == "Nothing fits; the least memory is 100.0 MB (a)."
+    nothing = reasons(advise(candidates, Limits(memory_bytes=5e6), close))
+    said = "Nothing fits; the least memory is 100.0 MB (a), 20 times the limit. With --memory 100MB something does."
+    assert nothing[0] == said
+    assert reasons(advise(candidates, Limits(memory_bytes=100e6), close))[0].startswith("Take a")
+    either = reasons(advise(candidates, Limits(memory_bytes=2e8, seconds=5), close))[0]
+    assert (
+        either
+        == "Nothing fits; a alone would need 100.0 MB memory; the least training time is 10.0 s (a), 2 times the limit."
+    )
     assert not any("Take" in part for part in nothing)
 
 
@@ -119,6 +127,20 @@ def test_baselines_take_part_with_their_memory() -> None:
     text = " ".join(reasons(advise(measured(results), Limits(), results)))
     assert text.startswith("Take full")
     assert "Not beaten in both accuracy and memory: full and tfidf." in text
+
+
+def test_a_method_fits_only_where_its_frozen_layers_pass_does() -> None:
+    results = with_baseline(np.random.default_rng(0))
+    head = next(each for each in measured(results) if each.name == "head")
+    streamed = replace(head, prefix_memory=1.25e8)
+    assert head.misfit(Limits(memory_bytes=1e8)) is None
+    assert (
+        streamed.misfit(Limits(memory_bytes=1e8)) == "125.0 MB memory in its frozen layers' pass, 1.2 times the limit"
+    )
+    assert (
+        streamed.misfit(Limits(memory_bytes=5e7)) == "125.0 MB memory in its frozen layers' pass, 2.5 times the limit"
+    )
+    assert streamed.misfit(Limits(memory_bytes=1.25e8)) is None
 
 
 def test_a_baseline_of_unknown_memory_says_why_and_hides_what_it_beats() -> None:
@@ -255,5 +277,5 @@ def test_no_verdict_contradicts_the_decision() -> None:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_verdict_contradicts_the_decision_in_hundreds_of_studies(seeds: int) -> None:
     wrong, loss = simulated(300, seeds, 1000)
-    assert wrong == 0
-    assert loss <= 0.25
+    assert figure(wrong / 300, "taken although worse", seeds) == 0
+    assert figure(loss / 100, "mean loss (points)", seeds) <= 0.0025

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from thriftune.analysis.findings.planned import DISAGREEMENT, SEED_SPREAD, document, planned, sentences
@@ -9,8 +11,11 @@ from thriftune.analysis.statistics.detectable import Plan, detectable
 from thriftune.results.prediction import Forecast
 
 
-def cell(name: str, seeds: int, texts: int | None, model: str = "m") -> Forecast:
-    return Forecast(name, model, {}, 8, "cpu", None, None, None, None, seeds=seeds, test_texts=texts)  # type: ignore[arg-type]
+def cell(
+    name: str, seeds: int, texts: int | None, model: str = "m", groups: int | None = None, size: float | None = None
+) -> Forecast:
+    found = Forecast(name, model, {}, 8, "cpu", None, None, None, None, seeds=seeds, test_texts=texts)  # type: ignore[arg-type]
+    return replace(found, test_groups=groups, test_group_size=size)
 
 
 def test_one_seed_of_two_methods() -> None:
@@ -36,7 +41,24 @@ def test_more_pairs_tell_less_apart_and_more_texts_more() -> None:
     (text,) = sentences([four])
     assert "(for 6 pairs of methods)" in text
     assert "seeds of one method vary by 0.5 points" in text
-    assert "texts of one group are unrelated" in sentences([four], grouped=True)[0]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_texts_of_groups_are_worth_fewer(seeds: int) -> None:
+    """Groups of 11 with a correlation of 0.1 double the variance: as many as half the texts, if they were unrelated."""
+    (alone,) = planned([cell(name, seeds, 1000) for name in "ab"])
+    (found,) = planned([cell(name, seeds, 1000, groups=100, size=11.0) for name in "ab"])
+    (half,) = planned([cell(name, seeds, 500) for name in "ab"])
+    (few,) = planned([cell(name, seeds, 1000, groups=4, size=250.0) for name in "ab"])
+    assert found.worth == 500
+    assert alone.difference < found.difference < few.difference
+    assert found.difference == pytest.approx(half.difference, rel=0.02 if seeds == 1 else 0.2)
+    text = sentences([found])[0]
+    assert "1,000 test texts in 100 groups this study tells apart" in text
+    assert "related by 0.1 (a guess), so that all are worth 500 unrelated ones" in text
+    (kept,) = document([found])["tells_apart"]
+    assert (kept["test_groups"], kept["group_size"], kept["assumed_correlation"]) == (100, 11.0, 0.1)
+    assert document([alone])["tells_apart"][0]["test_groups_reason"]
 
 
 def test_models_with_the_same_answer_share_a_sentence() -> None:

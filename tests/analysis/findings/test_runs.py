@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.analysis.figures import figure
 from tests.analysis.findings.planted import Planted, study_of
 
 from thriftune.analysis.findings.decision import decide
@@ -34,8 +35,10 @@ def test_a_rare_class_that_is_found_is_learned_and_chance_is_not() -> None:
 @pytest.mark.slow
 def test_learned_in_thousands_of_studies() -> None:
     rng = np.random.default_rng(1)
-    assert np.mean([not rare(rng) for _ in range(4000)]) <= 0.05
-    assert np.mean([by_chance(rng) for _ in range(4000)]) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 4000)
+    assert figure(np.mean([not rare(rng) for _ in range(4000)]), "a rare class found, did not learn") <= 0.05
+    assert figure(np.mean([by_chance(rng) for _ in range(4000)]), "guesses learned") <= 0.05 + 2 * np.sqrt(
+        0.05 * 0.95 / 4000
+    )
 
 
 def test_the_confusion_matrix_is_all_that_is_needed() -> None:

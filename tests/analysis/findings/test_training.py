@@ -30,8 +30,8 @@ from thriftune.analysis.findings.training import AT, earlier_state, trained
 from thriftune.analysis.panels.answers import hypotheses, recommendation, summary, verdicts
 from thriftune.analysis.panels.cost import batch_sweep
 from thriftune.analysis.panels.performance import curves
+from thriftune.report.printed.table import summary_remarks, summary_rows, summary_training
 from thriftune.report.render import page
-from thriftune.report.table import summary_remarks, summary_rows, summary_training
 from thriftune.results.history import EpochPoint
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results

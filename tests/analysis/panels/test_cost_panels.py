@@ -12,8 +12,9 @@ import vl_convert
 from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.choice import Limits, advise, measured, reasons
 from thriftune.analysis.panels.answers import recommendation
-from thriftune.analysis.panels.cost import breakdown, depth, storage
+from thriftune.analysis.panels.cost import breakdown, depth, in_use, storage
 from thriftune.report.theme import figure
 from thriftune.results.cost import Memory
 from thriftune.results.store import Results, Store
@@ -145,3 +146,39 @@ def test_the_panel_ranks_measured_cells(plain: Results) -> None:
     assert [row["name"] for row in rows if row["memory_reason"]] == ["tfidf"]
     assert panel.statistics["taken"] == rows[0]["name"]
     assert "lora r64" not in {row["name"] for row in panel.tables[0].rows}
+
+
+def test_in_use(plain: Results) -> None:
+    """Every stored model's latency and memory; nothing where no run measured them."""
+    runs = [run for run in plain.runs if run.cost is not None]
+    none = dict.fromkeys(("latency_seconds", "latency_p95_seconds", "predict_texts_per_second"))
+    old = [replace(run, cost=replace(run.cost, **none)) for run in runs if run.cost is not None]
+    assert isinstance(in_use.build(Results(plain.store, replace(plain.study, runs=old))), NotApplicable)
+    made = []
+    for place, run in enumerate(runs):
+        assert run.cost is not None
+        reasons = {**run.cost.reasons, "predict_memory_bytes": "no tensors"} if place == 0 else run.cost.reasons
+        memory = None if place == 0 else 1_000_000 * place
+        cost = replace(run.cost, latency_seconds=0.001 * (place + 1), predict_memory_bytes=memory, reasons=reasons)
+        made.append(replace(run, cost=cost))
+    panel = panel_of(in_use, Results(plain.store, replace(plain.study, runs=made)))
+    assert "as long" in panel.sentences[0]
+    assert "MB" in panel.sentences[1]
+    assert panel.tables[0].rows[0]["predict_memory_bytes_reason"] == "no tensors"
+
+
+def test_latency_is_a_limit(plain: Results) -> None:
+    runs = [
+        replace(run, cost=replace(run.cost, latency_seconds=0.001 * (place + 1)))
+        for place, run in enumerate(plain.runs)
+        if run.cost is not None
+    ]
+    results = Results(plain.store, replace(plain.study, runs=runs))
+    found = measured(results)
+    limit = sorted(each.latency or 0 for each in found)[1]
+    advice = advise(found, Limits(latency_seconds=limit), results)
+    assert sum(each.rank is not None for each in advice.ranked) == 2
+    assert all("for one text" in (each.misfit or "") for each in advice.ranked if each.rank is None)
+    text = " ".join(reasons(advise(found, Limits(latency_seconds=1e-5), results)))
+    assert "With --latency" in text
+    assert "something does" in text

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from tests.analysis.figures import figure
 
 from thriftune.analysis.findings.errors.properties import LABEL, Part, kept, ranges, values
 from thriftune.analysis.findings.errors.slicing import search
@@ -85,11 +86,11 @@ def test_what_was_planted_comes_first() -> None:
 @pytest.mark.slow
 def test_labels_alone_make_nothing_stand_out_in_many_studies() -> None:
     fixed, _ = reports(range(200))
-    assert fixed <= 0.05
+    assert figure(fixed, "slices found, labels alone") <= 0.05
 
 
 @pytest.mark.slow
 def test_what_was_planted_comes_first_in_many_studies() -> None:
     slices, words = hits(range(100, 160))
-    assert slices >= 0.9
-    assert words >= 0.9
+    assert figure(slices, "planted slice first") >= 0.9
+    assert figure(words, "planted word first") >= 0.9

@@ -10,6 +10,7 @@ import pytest
 from tests.report.synthetic import VARIANTS, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
+from thriftune.analysis.findings.linked import coded
 from thriftune.analysis.panels.performance import robustness_drops as robustness
 from thriftune.analysis.statistics.basics import wilson
 from thriftune.analysis.statistics.drops import Families, drop_between, families, paired_drop
@@ -30,7 +31,7 @@ def _panel(results: Results) -> Panel:
 
 
 def _families(first: pl.DataFrame, second: pl.DataFrame) -> Families | None:
-    return families(*robustness.coded(first, second, first.columns))
+    return families(*coded(first, second, first.columns))
 
 
 class TestFamilies:
@@ -67,7 +68,7 @@ class TestFamilies:
             {"original": "demo:cad-original", "revised": "demo:cad-revised"},
         )
         frames = {name: further.frame for name, further in data.robustness.items()}
-        found = families(*robustness.coded(frames["original"], frames["revised"], ["premise", "hypothesis"]))
+        found = families(*coded(frames["original"], frames["revised"], ["premise", "hypothesis"]))
         assert found is not None
         assert found.shared_texts == 1598
         assert len(set(found.first)) == 385

@@ -20,7 +20,7 @@ from thriftune.analysis.findings.runs import difference_sentence, differing
 from thriftune.analysis.findings.search import curve_of, lines
 from thriftune.analysis.panels.performance import search
 from thriftune.analysis.statistics.expected_best import budgets, expected_best
-from thriftune.report.table import panel_rows
+from thriftune.report.printed.table import panel_rows
 from thriftune.report.theme import figure
 from thriftune.results.record import RunRecord
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial

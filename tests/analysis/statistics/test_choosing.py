@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.analysis.statistics.simulated import outcomes
+from tests.analysis.figures import figure
+from tests.analysis.statistics.simulated import answers, outcomes
 from tests.analysis.statistics.studies import methods_of, right_answers
 
 from thriftune.analysis.statistics.choosing import choose
 from thriftune.analysis.statistics.inference import Measured, measured
 
+Draw = Callable[[np.random.Generator, list[float], int, int], tuple[np.ndarray, np.ndarray]]
 FASTEST_FIRST = [(float(i),) for i in range(4)]
 
 
@@ -74,13 +77,15 @@ class Shares:
     """Share in which what is said ("at most X points below the best") is true."""
 
 
-def simulated(studies: int, seeds: int, texts: int, accuracies: list[float], seed: int = 0) -> Shares:
+def simulated(
+    studies: int, seeds: int, texts: int, accuracies: list[float], seed: int = 0, draw: Draw = right_answers
+) -> Shares:
     """Accuracies of 78, 82, 84 and 85% and the like, a spread of half a point over seeds."""
     rng = np.random.default_rng(seed)
     pairs = [(a, b) for a in range(len(accuracies)) for b in range(a + 1, len(accuracies))]
     contradicted, losses, kept = 0, [], 0
     for _ in range(studies):
-        right, true = right_answers(rng, accuracies, seeds, texts)
+        right, true = draw(rng, accuracies, seeds, texts)
         found = choose(methods_of(right), FASTEST_FIRST)
         verdicts, _ = outcomes(right)
         contradicted += any(
@@ -106,15 +111,25 @@ def test_no_verdict_contradicts_the_choice(seeds: int) -> None:
 @pytest.mark.parametrize("texts", [1000, 10_000])
 def test_no_verdict_contradicts_the_choice_in_a_thousand_studies(seeds: int, texts: int) -> None:
     found = simulated(1000, seeds, texts, [0.78, 0.82, 0.84, 0.85])
-    assert found.contradicted == 0
-    assert found.loss <= 0.25
-    assert found.kept >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 1000)
+    assert figure(found.contradicted, "taken although worse", seeds, texts) == 0
+    assert figure(found.loss / 100, "mean loss (points)", seeds, texts) <= 0.0025
+    assert figure(found.kept, "at most, true", seeds, texts) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 1000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("accuracies", [[0.85] * 4, [0.842, 0.845, 0.848, 0.85], [0.84, 0.84, 0.84, 0.85]])
 def test_close_methods(accuracies: list[float]) -> None:
     found = simulated(400, 3, 20_000, accuracies)
-    assert found.contradicted == 0
-    assert found.loss <= 0.6
-    assert found.kept >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
+    assert figure(found.contradicted, "taken although worse", accuracies) == 0
+    assert figure(found.loss / 100, "mean loss (points)", accuracies) <= 0.006
+    assert figure(found.kept, "at most, true", accuracies) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_models_that_disagree_on_more_texts(seeds: int) -> None:
+    """On 22% of 1,000 texts, where the other studies' methods do on 12%: the best is found less often."""
+    found = simulated(600, seeds, 1000, [0.78, 0.82, 0.84, 0.85], draw=answers)
+    assert figure(found.contradicted, "taken although worse, 22% disagreement", seeds) == 0
+    assert figure(found.loss / 100, "mean loss (points), 22% disagreement", seeds) <= 0.0033
+    assert figure(found.kept, "at most, true, 22% disagreement", seeds) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 600)

@@ -7,6 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from scipy.stats import binomtest
+from tests.analysis.figures import figure
 
 from thriftune.analysis.statistics.basics import wilson
 from thriftune.analysis.statistics.clustered import (
@@ -128,6 +129,6 @@ def test_ten_texts_a_group() -> None:
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_ten_texts_a_group_in_a_thousand_studies(groups: int, within: float, seeds: int) -> None:
     share, naive, paired = coverage(1000, groups, within, seeds, 7)
-    assert share >= 0.92
-    assert paired >= 0.92
-    assert naive < 0.92
+    assert figure(share, "groups, share", groups, within, seeds) >= 0.92
+    assert figure(paired, "groups, difference", groups, within, seeds) >= 0.92
+    assert figure(naive, "groups, counted as texts", groups, within, seeds) < 0.92

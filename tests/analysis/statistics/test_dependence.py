@@ -7,6 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 from scipy import stats
+from tests.analysis.figures import figure
 
 from thriftune.analysis.statistics.dependence import Dependence, dependence
 
@@ -101,14 +102,14 @@ def test_guesses_are_not_learned(prior: list[float], guess: list[float], texts: 
 @pytest.mark.slow
 def test_a_rare_class_that_is_found_is_learned_in_thousands_of_studies() -> None:
     rng = np.random.default_rng(4)
-    assert np.mean([not rare(rng) for _ in range(5000)]) <= 0.05
+    assert figure(np.mean([not rare(rng) for _ in range(5000)]), "a rare class found, did not learn") <= 0.05
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("prior", "guess", "texts"), CHANCE)
 def test_guesses_are_not_learned_in_a_thousand_studies(prior: list[float], guess: list[float], texts: int) -> None:
     rng = np.random.default_rng(5)
-    share = np.mean([guessed(rng, prior, guess, texts) for _ in range(1000)])
+    share = figure(np.mean([guessed(rng, prior, guess, texts) for _ in range(1000)]), "guesses learned", prior, texts)
     assert share <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from tests.analysis.figures import figure
 
 from thriftune.analysis.statistics.inference import difference, measured
 from thriftune.analysis.statistics.metric_intervals import (
@@ -14,6 +15,7 @@ from thriftune.analysis.statistics.metric_intervals import (
     contributions,
     counts,
     measure,
+    of_confusion,
     score,
     values,
     weight_of_a_text,
@@ -44,6 +46,8 @@ def test_values_and_contributions_are_scikit_learns(metric: Metric, classes: int
     predicted[0][predicted[0] == 0] = 1
     expected = [REFERENCE[metric](label, run) for run in predicted]
     assert values(metric, counts(label, predicted, classes + 1)) == pytest.approx(expected, abs=1e-12)
+    matrices = [reference.confusion_matrix(label, run, labels=range(classes + 1)).tolist() for run in predicted]
+    assert [of_confusion(metric, each) for each in matrices] == pytest.approx(expected, abs=1e-12)
     found = contributions(metric, label, predicted, classes + 1)
     assert found.shape == (3, 500)
     assert found.mean(axis=1) == pytest.approx(expected, abs=1e-12)
@@ -141,4 +145,6 @@ def test_intervals_hold_the_truth(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("rare", "recall"), [(0.05, 0.6), (0.05, 0.9), (0.2, 0.8)])
 def test_intervals_hold_the_truth_in_two_thousand_studies(metric: Metric, rare: float, recall: float) -> None:
-    assert min(coverage(2000, metric, rare, recall, 5)) >= 0.92
+    assert (
+        min(figure(each, "coverage", metric, rare, recall) for each in coverage(2000, metric, rare, recall, 5)) >= 0.92
+    )

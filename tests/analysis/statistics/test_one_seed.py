@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.analysis.figures import figure
 from tests.analysis.statistics.studies import methods_of, right_answers
 
 from thriftune.analysis.statistics.inference import difference
@@ -41,7 +42,9 @@ def test_equal_methods_with_one_and_three_seeds() -> None:
 @pytest.mark.parametrize("texts", [1000, 3000, 10_000])
 def test_equal_methods_in_a_thousand_studies(texts: int) -> None:
     excluded, said_better = falsely(1000, 1, texts, 2)
-    assert excluded > 0.05
-    assert said_better == 0
+    assert figure(excluded, "one seed, interval excludes 0", texts) > 0.05
+    assert figure(said_better, "one seed, better", texts) == 0
     for seeds in (3, 5):
-        assert falsely(1000, seeds, texts, seeds)[1] <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
+        assert figure(falsely(1000, seeds, texts, seeds)[1], "better", seeds, "seeds", texts) <= 0.05 + 2 * np.sqrt(
+            0.05 * 0.95 / 1000
+        )

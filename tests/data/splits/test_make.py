@@ -109,3 +109,14 @@ def test_a_draw_keeps_the_order_and_takes_all_there_is() -> None:
     assert len(set(drawn.tolist())) == 10
     assert np.all(np.diff(drawn) > 0)
     assert drawn.tolist() == draw(100, 10, 42).tolist()
+
+
+@quick
+@given(st.integers(0, 1000))
+def test_a_rare_class_is_in_every_split_of_groups(seed: int) -> None:
+    groups: list[Hashable] = [f"g{i // 4}" for i in range(400)]
+    labels = np.array([1 if i in (0, 1, 100, 200, 300, 301) else 0 for i in range(400)], np.int32)
+    parts = split_rows({"test": 0.2, "validation": 0.1}, labels, stratify=True, groups=groups, seed=seed)
+    assert_partition(parts, len(groups))
+    missing = [name for name, rows in parts.items() if not labels[rows].any()]
+    assert len(missing) <= 1  # four groups have the class: a draw in thirty leaves one split without it, at worst

@@ -138,6 +138,24 @@ def test_bad_input_is_one_message(arguments: list[str], message: str, tmp_path: 
     assert not done.stdout
 
 
+def test_texts_of_groups_tell_less_apart(tmp_path: Path) -> None:
+    """45 test texts of 5 writers, 9 of each but for chance."""
+    path = tmp_path / "study.yaml"
+    said = []
+    for data in ({}, {"group": "who"}):
+        path.write_text(study_to_yaml(small_study(tmp_path, data=data)), encoding="utf-8")
+        arguments = ["estimate", str(path), "--no-probe", "--device", "cpu", "--json"]
+        said.append(json.loads(CliRunner().invoke(cli.app, arguments).stdout))
+    (alone, grouped), (cell,) = (each["tells_apart"][0] for each in said), said[1]["cells"]
+    assert (cell["test_groups"], grouped["test_groups"]) == (5, 5)
+    assert cell["test_group_size"] == pytest.approx(9, abs=1.5)
+    assert said[0]["cells"][0]["test_groups"] is None
+    assert grouped["difference"] > 1.2 * alone["difference"]
+    assert (alone["assumed_correlation"], grouped["assumed_correlation"]) == (None, 0.1)
+    text = CliRunner().invoke(cli.app, ["estimate", str(path), "--no-probe", "--device", "cpu"]).stdout
+    assert "related by 0.1 (a guess)" in " ".join(text.split())
+
+
 def test_json_is_one_document(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(study_to_yaml(small_study(tmp_path)), encoding="utf-8")

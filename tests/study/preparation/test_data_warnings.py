@@ -9,7 +9,7 @@ from tests.analysis.summarised import summarised
 
 from thriftune.analysis.panels.answers import summary
 from thriftune.analysis.panels.data import profile
-from thriftune.report.table import summary_notes
+from thriftune.report.printed.table import summary_notes
 from thriftune.results.profile import DataWarning
 from thriftune.results.store import Results
 from thriftune.study.events import Event, StudyPlanned

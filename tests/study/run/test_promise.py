@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 from thriftune.data.tokens import Tokens
 from thriftune.models.trained import save
 from thriftune.results.record import RunRecord
+from thriftune.results.store import Store
 from thriftune.study import execute
 from thriftune.study.events import RunStarted
 from thriftune.study.run import promise
@@ -106,7 +107,7 @@ def test_other_weights_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert record.status == "failed"
     assert "does not predict what the run predicted: it gives other probabilities for" in str(record.message)
     assert "with another label" in str(record.message)
-    assert not (tmp_path / "out" / "runs" / record.run_id / "model").exists()
+    assert not Store(tmp_path / "out").run(record.run_id).model_path.exists()
 
 
 def test_other_tokens_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

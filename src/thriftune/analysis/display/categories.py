@@ -163,7 +163,7 @@ def heatmap(rows: list[Row], *, labels: list[str], tooltip: list[Row]) -> Spec:
     level = len(labels) <= 4 and max(map(len, labels), default=0) <= 14
     x_axis = {"labelAngle": 0 if level else -40, "labelLimit": 110, "orient": "bottom", "grid": False}
     x_axis["labelOverlap"] = len(labels) > 12
-    hue = quantity("share", scale={"domain": [0, 1]}, legend=None)
+    hue = quantity("share", scale={"domain": [0, 1], "interpolate": "rgb"}, legend=None)
     layers: list[Spec] = [{"mark": {"type": "rect"}, "encoding": {"color": hue, "tooltip": tooltip}}]
     if len(labels) <= 12:
         on_high = {"test": "datum.share > ink_turn", "value": {"expr": "ink_on_high"}}

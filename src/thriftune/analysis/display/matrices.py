@@ -21,7 +21,7 @@ def matrix(rows: list[Row], *, down: list[str], across: list[str], tooltip: list
     if not level:
         x_axis |= {"labelAngle": 35, "labelAlign": "right"}  # to the left, where the rows' names leave room
     axes = {"grid": False, "domain": False, "ticks": False, "title": None}
-    hue = quantity("share", scale={"domain": [0, high]}, legend=None)
+    hue = quantity("share", scale={"domain": [0, high], "interpolate": "rgb"}, legend=None)
     layers: list[Spec] = [{"mark": {"type": "rect", "stroke": None}, "encoding": {"color": hue, "tooltip": tooltip}}]
     if len(across) <= WRITTEN:
         on_high = {"test": f"datum.share > {high:.6g} * ink_turn", "value": {"expr": "ink_on_high"}}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
@@ -119,7 +120,7 @@ def _training(results: Results, decision: Decision, one_seed: bool) -> Iterator[
         bold = NO_RANKING if len(decision.tuned) > 1 else "Training stopped too early."
         yield _Reason(bold, f"{one}; {text}" if one and len(decision.tuned) > 1 else text[0].upper() + text[1:])
     elif one_seed:
-        names = f.listing([each.name for each in decision.best_set if not each.baseline], NAMED + 1)
+        names = few([each.name for each in decision.best_first if not each.baseline], NAMED)
         text = f"{names} could each be the best; another seed may turn them round."
         yield _Reason(NO_RANKING, f"{one or 'Some methods have one usable seed'}: {text}")
 

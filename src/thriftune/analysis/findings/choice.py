@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.deciding import UNMEASURED, Deciding, deciding, metric_of, usable
 from thriftune.analysis.findings.decision import (
     UNKNOWN,
@@ -19,6 +20,8 @@ from thriftune.analysis.findings.decision import (
     headline,
     tolerance_of,
 )
+from thriftune.analysis.findings.nearest import beyond, nothing
+from thriftune.analysis.findings.needs import latency, no_latency, prefix_memory
 from thriftune.analysis.findings.runs import Cell
 from thriftune.analysis.findings.training import at
 from thriftune.analysis.statistics.metric_intervals import Metric
@@ -26,8 +29,6 @@ from thriftune.results.store import Results
 
 if TYPE_CHECKING:
     from thriftune.results.prediction import Prediction
-
-NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +38,14 @@ class Limits:
     memory_bytes: float | None = None
     seconds: float | None = None
     """Of training one run."""
+    latency_seconds: float | None = None
+    """Of predicting one text."""
     tasks: int = 1
 
     @property
     def given(self) -> bool:
         """Whether something may not fit."""
-        return self.memory_bytes is not None or self.seconds is not None
+        return any(each is not None for each in (self.memory_bytes, self.seconds, self.latency_seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,14 @@ class Candidate:
     memory: float | None
     memory_reason: str | None = None
     """Why it is None."""
+    prefix_memory: float | None = None
+    """Of the one pass of its frozen layers before the training steps; None where there is none."""
     seconds: float | None
     """Of training, prefix included; the mean over seeds."""
+    latency: float | None = None
+    """Seconds of predicting one text, the median; the mean over seeds."""
+    latency_reason: str | None = None
+    """Why it is None."""
     stored_bytes: float | None
     shared_bytes: float | None
     """What an adapter needs beside it, once; 0 for a whole model."""
@@ -81,18 +90,30 @@ class Candidate:
             return None
         return self.shared_bytes + tasks * self.stored_bytes
 
+    @property
+    def needed(self) -> float | None:
+        """The most memory that it takes from the start of training to its end; None where that is not known."""
+        return self.memory if self.memory is None else max(self.memory, self.prefix_memory or 0.0)
+
+    @property
+    def _memory_words(self) -> str:
+        if self.needed == self.memory:
+            return "memory"
+        return "memory in its frozen layers' pass"
+
     def misfit(self, limits: Limits) -> str | None:
         """Why it does not fit, an unknown number included; None where it does."""
         found = []
         for limit, value, write, what, why in (
-            (limits.memory_bytes, self.memory, f.size, "memory", self.memory_reason),
+            (limits.memory_bytes, self.needed, f.size, self._memory_words, self.memory_reason),
             (limits.seconds, self.seconds, f.seconds, "training time", None),
+            (limits.latency_seconds, self.latency, f.brief, "for one text", self.latency_reason),
         ):
             if limit is not None and value is None:
-                found.append(f"{what} is not known" + (f": {why}" if why else ""))
+                found.append(f"{'latency' if write is f.brief else what} is not known" + (f": {why}" if why else ""))
             elif limit is not None and value is not None and value > limit:
-                found.append(f"{write(value)} {what}")
-        return ", ".join(found) or None
+                found.append(f"{write(value)} {what}, {beyond(value / limit)} the limit")
+        return "; ".join(found) or None
 
 
 @dataclass(frozen=True)
@@ -145,7 +166,10 @@ def _measured(standing: Standing, results: Results) -> Candidate:
         below=standing.below,
         memory=cell.memory,
         memory_reason=_no_memory(standing),
+        prefix_memory=prefix_memory(cell),
         seconds=cell.seconds,
+        latency=latency(cell),
+        latency_reason=no_latency(cell),
         stored_bytes=cell.stored,
         shared_bytes=shared,
         still_improving=standing.still_improving,
@@ -175,6 +199,7 @@ def predicted(name: str, model: str, found: Prediction) -> Candidate:
         interval=None,
         memory=found.peak_memory_bytes,
         seconds=None if times[0] is None or times[1] is None else times[0] + times[1],
+        latency_reason="it is not predicted, only measured: run the study",
         stored_bytes=found.stored_bytes,
         shared_bytes=0 if whole else 4 * (found.total_parameters - found.trained_parameters),
     )
@@ -260,11 +285,11 @@ def reasons(advice: Advice) -> list[str]:
     """What to take and why, what is left out, and the Pareto sets."""
     ranked, limits, results = advice.ranked, advice.limits, advice.results
     fitting = [each for each in ranked if each.rank is not None]
-    sentences = _choice(advice, fitting) if fitting else [_nothing(ranked, limits)]
+    sentences = _choice(advice, fitting) if fitting else [nothing(ranked, limits)]
     about = None if results is None else deciding(results)
     lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
-        sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {f.listing(lost)}.")
+        sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {few(lost)}.")
     still = any(each.candidate.still_improving for each in ranked)
     what = "accuracy" if about is None else about.name
     for cost, chosen in (
@@ -272,7 +297,7 @@ def reasons(advice: Advice) -> list[str]:
         ("time", [each.candidate.name for each in ranked if each.on_time_front]),
     ):
         if chosen:
-            sentences.append(f"Not beaten in both {what} and {cost}{at(still)}: {f.listing(chosen, NAMED)}.")
+            sentences.append(f"Not beaten in both {what} and {cost}{at(still)}: {few(chosen)}.")
     return sentences
 
 
@@ -294,24 +319,9 @@ def _costs(taken: Candidate, advice: Advice) -> list[str]:
     stored = taken.storage(tasks)
     parts = [] if taken.seconds is None else [f"trained in {f.seconds(taken.seconds)}"]
     parts += [] if taken.memory is None else [f"needed {f.size(taken.memory)} of memory"]
+    parts += [] if taken.latency is None else [f"labels one text in {f.brief(taken.latency)}"]
     parts += [] if stored is None or tasks == 1 else [f"stores {f.size(stored)} for {tasks:,} tasks"]
     return [f"{taken.name} {f.listing(parts)}."] if parts else []
-
-
-def _nothing(ranked: Sequence[Ranked], limits: Limits) -> str:
-    if not ranked:
-        return "No method learned and nothing is predicted, so nothing can be recommended."
-    text = "Nothing fits"
-    for limit, value, write, what in (
-        (limits.memory_bytes, "memory", f.size, "memory"),
-        (limits.seconds, "seconds", f.seconds, "training time"),
-    ):
-        known = [(getattr(each.candidate, value), each.candidate.name) for each in ranked]
-        known = [(number, name) for number, name in known if number is not None]
-        if limit is not None and known:
-            least, name = min(known)
-            text += f"; the least {what} is {write(least)} ({name})"
-    return f"{text}."
 
 
 def table_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, Any]]:
@@ -326,6 +336,7 @@ def table_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, Any]]:
             "memory": each.candidate.memory,
             "memory_reason": each.candidate.memory_reason,
             "seconds": each.candidate.seconds,
+            "latency": each.candidate.latency,
             "storage": each.candidate.storage(tasks),
             "best_for": ", ".join(
                 word for word, on in (("memory", each.on_memory_front), ("time", each.on_time_front)) if on

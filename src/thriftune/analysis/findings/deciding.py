@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,11 @@ from thriftune.analysis.statistics.metric_intervals import (
     BY_CLASS,
     Metric,
     measure,
+    of_confusion,
     weight_of_a_text,
     why_no_interval,
 )
+from thriftune.analysis.statistics.spreads import SeedSpread, seed_spreads
 from thriftune.metrics import METRICS
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -62,6 +65,11 @@ def metric_of(results: Results) -> Metric:
     return results.study.study.get("decide_by") or "accuracy"
 
 
+def on_validation(results: Results, run: RunRecord) -> float:
+    """A run's validation score by the deciding metric; minus infinity where it was not validated."""
+    return float("-inf") if run.validation is None else of_confusion(metric_of(results), run.validation.confusion)
+
+
 @once
 def deciding(results: Results) -> Deciding:
     """What the study decides by."""
@@ -99,6 +107,22 @@ def scored(results: Results) -> dict[str, Measured]:
         return measure(metric, answers.label, predicted, classes, is_baseline(cell.runs[0]))
 
     return {cell.name: measured(cell) for cell in (*usable(results), *without_use(results))}
+
+
+def of_seeds(methods: Iterable[Cell], measured: Mapping[str, Measured]) -> dict[str, SeedSpread]:
+    """How far the seeds of each method lie apart, by its name: decided once for each model of a study.
+
+    Every verdict and the set that could be the best rest on it, so that they have the same intervals.
+    """
+    found = list(methods)
+    spreads = seed_spreads([measured[cell.name] for cell in found], [cell.runs[0].model for cell in found])
+    return {cell.name: spread for cell, spread in zip(found, spreads, strict=True)}
+
+
+@once
+def by_seeds(results: Results) -> dict[str, SeedSpread]:
+    """That of every usable method by the deciding metric."""
+    return of_seeds(usable(results), scored(results))
 
 
 @once

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.findings.deciding import Deciding, deciding, scored, usable, without_use
+from thriftune.analysis.findings.deciding import Deciding, by_seeds, deciding, scored, usable, without_use
 from thriftune.analysis.findings.groups import groups_of, score_of
+from thriftune.analysis.findings.judgement import judge
 from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.predictions import outcomes
@@ -123,6 +124,11 @@ class Decision:
         """Those that could be the best."""
         return [each for each in self.standings if each.could_be_best]
 
+    @property
+    def best_first(self) -> list[Standing]:
+        """The same, that with the highest score first, then that to take: sentences name the first few."""
+        return sorted(self.best_set, key=lambda each: (each is not self.best, each is not self.taken))
+
     def of(self, name: str) -> Standing | None:
         """The standing of a cell by its name."""
         return next((each for each in self.standings if each.name == name), None)
@@ -157,17 +163,33 @@ def choose_among(
     choice = None
     if able and about.no_interval is None:
         margin = results.study.margin / 100
-        choice = choose(methods, [by(cell) for cell in able], tolerance, margin, groups=groups, weight=about.weight)
+        seeds = by_seeds(results)
+        choice = choose(
+            methods,
+            [by(cell) for cell in able],
+            tolerance,
+            margin,
+            groups=groups,
+            weight=about.weight,
+            spreads=[seeds[cell.name] for cell in able],
+        )
+    worse = judge(results).worse({cell.name for cell in able}) if choice else set()
     means = [float(each.scores.mean()) for each in methods]
     best = choice.best if choice else int(np.argmax(means)) if means else None
     weight = weight_of_a_text(about.metric, outcomes(results).label, len(results.labels)) if measured else 0.0
     standings = [
         Standing(
             cell=cell,
-            place="not learned" if i >= len(able) else "highest" if i == best else _place(choice, i),
+            place="not learned"
+            if i >= len(able)
+            else "highest"
+            if i == best
+            else _place(choice, i, cell.name in worse),
             score=score_of(about.metric, measured[cell.name], weight, groups),
             below=_below(choice, i) if choice and i < len(able) else None,
-            could_be_best=i < len(able) and (choice is None or choice.compared.methods[i].could_be_best),
+            could_be_best=i < len(able)
+            and cell.name not in worse
+            and (choice is None or choice.compared.methods[i].could_be_best),
             still_improving=training.still(cell),
             lost=_lost(results, cell),
             deciding=about,
@@ -192,13 +214,13 @@ def _lost(results: Results, cell: Cell) -> int:
     return sum(run.status != "interrupted" and run.run_id not in here for run in lost_seeds(results, cell))
 
 
-def _place(choice: Choice | None, i: int) -> Place:
+def _place(choice: Choice | None, i: int, worse: bool) -> Place:
     """Of another than the highest."""
     if choice is None:
         return "open"
     if i in choice.close:
         return "close"
-    return "open" if choice.compared.methods[i].could_be_best else "lower"
+    return "open" if choice.compared.methods[i].could_be_best and not worse else "lower"
 
 
 def _below(choice: Choice, i: int) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from thriftune import wording as f
-from thriftune.analysis.findings.deciding import FLOOR, Deciding, deciding
+from thriftune.analysis.findings.deciding import FLOOR, Deciding, by_seeds, deciding, of_seeds
 from thriftune.analysis.findings.groups import groups_of
 from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
@@ -29,6 +29,7 @@ from thriftune.analysis.statistics.metric_intervals import (
     why_no_interval,
     with_weight,
 )
+from thriftune.analysis.statistics.spreads import SeedSpread
 from thriftune.results.store import Results
 
 ALPHA = 0.05
@@ -56,6 +57,15 @@ class Judgement:
         found = next((spread for spread in self.spreads if spread.cell.name == cell.name), None)
         return cell.accuracy if found is None else float(found.score.scores.mean())
 
+    def worse(self, names: set[str]) -> set[str]:
+        """Those of the methods that a verdict calls worse than another of them.
+
+        Where many models and baselines are compared the bounds of all at once are wider than those of one model's
+        pairs: what is worse than another is not the best of all.
+        """
+        pairs = [v for v in self.verdicts if names >= {v.first.name, v.second.name}]
+        return {v.higher[1].name for v in pairs if v.outcome in ("better", "worse")}
+
     def between(self, first: Cell, second: Cell) -> Verdict | None:
         """The verdict on two methods, whichever stands first; None where there is none."""
         names = {first.name, second.name}
@@ -73,18 +83,27 @@ class _Scale:
     groups: Ints | None
     """Of the test texts, where they belong together."""
 
-    def difference(self, pair: tuple[Cell, Cell], known: dict[str, Spread], name: Metric) -> Difference:
-        """First minus second; every other method's seeds may help to estimate the spread."""
-        names = [cell.name for cell in pair]
-        first, second = (known[each].of(name) for each in names)
-        others = [spread.of(name) for each, spread in known.items() if each not in names]
+    def difference(self, pair: tuple[Cell, Cell], known: Known, name: Metric) -> Difference:
+        """First minus second, with the spreads over seeds that were decided for all methods of the study."""
+        one, other = (cell.name for cell in pair)
+        first, second = known.methods[one].of(name), known.methods[other].of(name)
+        spreads = known.seeds[name][one], known.seeds[name][other]
         if self.groups is None:
-            found = inference.difference(first, second, others)
+            found = inference.difference(first, second, spreads=spreads)
         else:
-            found = clustered.clustered_difference(first, second, self.groups, others)
+            found = clustered.clustered_difference(first, second, self.groups, spreads=spreads)
         if name not in BY_CLASS:
             return found
         return with_weight(found, weight_of_a_text(name, self.found.label, self.classes))
+
+
+@dataclass(frozen=True)
+class Known:
+    """Every compared method by its name, measured."""
+
+    methods: dict[str, Spread]
+    seeds: dict[Metric, dict[str, SeedSpread]]
+    """By metric, then method: how far its seeds lie apart."""
 
 
 @once
@@ -97,11 +116,12 @@ def judge(results: Results) -> Judgement:
     unsupported = _runs_without_support(results)
     spreads: list[Spread] = []
     others: list[Spread] = []
-    for model, group, baselines in _groups(results):
-        known = {cell.name: _spread(model, cell, scale) for cell in (*group, *baselines)}
-        spreads += [known[cell.name] for cell in group]
-        others += [known[cell.name] for cell in baselines]
-        ranked = sorted(group, key=lambda cell: -float(known[cell.name].score.scores.mean()))
+    groups = list(_groups(results))
+    known = _known(groups, scale)
+    for model, group, baselines in groups:
+        spreads += [known.methods[cell.name] for cell in group]
+        others += [replace(known.methods[cell.name], model=model) for cell in baselines]
+        ranked = sorted(group, key=lambda cell: -float(known.methods[cell.name].score.scores.mean()))
         pairs, lost = _pairs(ranked)
         unsupported += lost
         families = [pairs, [(cell, baseline) for baseline in baselines for cell in ranked]]
@@ -126,6 +146,19 @@ def _groups(results: Results) -> Iterator[tuple[str, list[Cell], list[Cell]]]:
         yield model, cells(runs), cells(run for run in found if run.model in (None, model))
 
 
+def _known(groups: list[tuple[str, list[Cell], list[Cell]]], scale: _Scale) -> Known:
+    every = {cell.name: (model, cell) for model, group, baselines in groups for cell in (*group, *baselines)}
+    methods = {name: _spread(model, cell, scale) for name, (model, cell) in every.items()}
+    metrics: set[Metric] = {"accuracy", "macro_f1", scale.about.metric}
+    seeds = {
+        metric: of_seeds(
+            (cell for _, cell in every.values()), {name: spread.of(metric) for name, spread in methods.items()}
+        )
+        for metric in metrics
+    }
+    return Known(methods, seeds)
+
+
 @once
 def told_apart(results: Results) -> list[Apart]:
     """Which differences this study tells apart on each model, from the errors that it measured: of its methods, or of
@@ -138,14 +171,23 @@ def told_apart(results: Results) -> list[Apart]:
     out = []
     for model, against in reversed(families.items()):
         own = [v for v in judgement.verdicts if (v.model, v.baseline) == (model, against)]
-        spreads = [s for s in (*judgement.spreads, *judgement.baselines) if s.model == model]
         middle = sorted(own, key=lambda verdict: verdict.score.error)[len(own) // 2]
-        known = {spread.cell.name: spread.score for spread in spreads}
+        known = {spread.cell.name: spread.score for spread in (*judgement.spreads, *judgement.baselines)}
         first, second = (known.pop(cell.name) for cell in (middle.first, middle.second))
         level = 1 - ALPHA / len(own)
-        size = detectable_after(first, second, list(known.values()), level, groups=groups_of(results))
+        pool = _pool(results, middle)
+        rest = [each for name, each in known.items() if name in pool]
+        size = detectable_after(first, second, rest, level, groups=groups_of(results))
         out.append(Apart(model, against, size, level, len(own)))
     return out
+
+
+def _pool(results: Results, verdict: Verdict) -> set[str]:
+    """The methods whose seeds tell a verdict's spreads: those of its model, or all that stand alone on theirs."""
+    seeds = by_seeds(results)
+    names = {verdict.first.name, verdict.second.name} & set(seeds)  # a baseline that knows nothing is not among them
+    pools = {seeds[name].pool for name in names} - {None}
+    return {name for name, spread in seeds.items() if spread.pool in pools}
 
 
 def _runs_without_support(results: Results) -> list[Unsupported]:
@@ -191,7 +233,7 @@ def _spread(model: str, cell: Cell, scale: _Scale) -> Spread:
     return Spread(model, cell, accuracy, f1, score)
 
 
-def _family(model: str, pairs: list[tuple[Cell, Cell]], known: dict[str, Spread], scale: _Scale) -> Iterator[Verdict]:
+def _family(model: str, pairs: list[tuple[Cell, Cell]], known: Known, scale: _Scale) -> Iterator[Verdict]:
     differences = [scale.difference(pair, known, scale.about.metric) for pair in pairs]
     adjusted, levels = inference.holm([each.p for each in differences], ALPHA)
     for pair, score, p, level in zip(pairs, differences, adjusted, levels, strict=True):

@@ -68,7 +68,7 @@ def more(results: Results, still: list[RunRecord], limited: list[RunRecord], rep
         return None
     out = str(results.store.path)
     sets = [f"--set {key}={_plain(value)}" for key, value in changes.items()]
-    sets += [f"--set {shlex.quote(f'seeds={seeds}')}"] if seeds else []
+    sets += [f"--set {shlex.quote(f'seeds={seeds}'.replace(' ', ''))}"] if seeds else []
     command = (
         f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.memo import once
 from thriftune.analysis.findings.more import More, more
 from thriftune.analysis.findings.runs import CHANCE, Cell, cells, comparable, is_baseline, learned
@@ -23,7 +24,6 @@ AT = "at this budget"
 """The words without which nothing rests on a run that was still improving."""
 MARK = "↗"
 """Beside the accuracy of a run that was still improving."""
-NAMED = 5
 WHOLE = 1e-6
 WORST_FIRST: tuple[State, ...] = ("improving", "unknown", "limit", "plateau")
 
@@ -242,7 +242,7 @@ def careful(results: Results) -> list[str]:
     groups = [cell for cell in cells(each.run for each in found.runs) if found.still(cell)]
     if not groups:
         return []
-    text = f"Still improving in the last epoch: {f.listing(found.names(groups), NAMED)} on validation. "
+    text = f"Still improving in the last epoch: {few(found.names(groups))} on validation. "
     text += f"What rests on {'it' if len(groups) == 1 else 'them'} holds {AT}."
     return [text, *([found.more.sentence] if found.more else [])]
 
@@ -259,7 +259,7 @@ def others(results: Results) -> list[str]:
     named = {state: [cell.name for cell in groups if found.state(cell) == state] for state in words}
     if len(named["plateau"]) == len(groups) > 1:
         return ["Every fine-tuned method had reached a plateau when training ended."]
-    parts = [words[state].format(f.listing(names, NAMED)) for state, names in named.items() if names]
+    parts = [words[state].format(few(names)) for state, names in named.items() if names]
     return [f"When training ended: {'; '.join(parts)}."] if parts else []
 
 
@@ -275,13 +275,13 @@ def losses(results: Results) -> list[str]:
     if not found:
         return []
     names = [name for name, _ in found]
-    return [f"{f.listing(names)}: {'its' if len(names) == 1 else 'their'} loss {found[0][1]}."]
+    return [f"{few(names)}: {'its' if len(names) == 1 else 'their'} loss {found[0][1]}."]
 
 
 def still(results: Results, groups: Iterable[Cell]) -> list[str]:
     """Which of these methods were still improving, and where the command stands that would tell; empty where none."""
     names = trained(results).names(groups)
-    return [f"Still improving in the last epoch: {f.listing(names)}.{pointer(results)}"] if names else []
+    return [f"Still improving in the last epoch: {few(names)}.{pointer(results)}"] if names else []
 
 
 def statistics(results: Results) -> dict[str, Any]:

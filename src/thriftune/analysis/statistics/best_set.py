@@ -13,12 +13,11 @@ from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.clustered import clustered_difference
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
 from thriftune.analysis.statistics.metric_intervals import with_weight
+from thriftune.analysis.statistics.spreads import SeedSpread, seed_spreads
 
 DRAWS = 20_000
 """Normal draws from which the multiplicity is read; always the same ones."""
 SEED = 20
-SPREADS_LEVEL = 0.1
-"""All methods share one spread over seeds unless Bartlett's test at this level tells their spreads apart."""
 
 Differences = dict[tuple[int, int], Difference]
 """First minus second of every pair of methods, both ways round."""
@@ -62,7 +61,11 @@ class Compared:
 
 
 def compare(
-    methods: Sequence[Measured], level: float = 0.95, groups: Ints | None = None, weight: float = 0.0
+    methods: Sequence[Measured],
+    level: float = 0.95,
+    groups: Ints | None = None,
+    weight: float = 0.0,
+    spreads: Sequence[SeedSpread] | None = None,
 ) -> Compared:
     """The methods that could be the best, and how far each lies below the best at most.
 
@@ -70,22 +73,22 @@ def compare(
     could be (Gupta, 1965), and each method's score minus the best of the others' lies in its interval (Hsu's
     constrained intervals). Methods of several models are compared alike, if they classify the same texts. `groups`
     holds the group of each text where texts belong together; `weight` is what a text of the rarest class is worth, of a
-    score that weighs classes alike (`metric_intervals.with_weight`). Raises ValueError without a method.
+    score that weighs classes alike (`metric_intervals.with_weight`). `spreads` are the methods' over seeds, as decided
+    for all of a study; without them they are decided from these. Raises ValueError without a method.
 
     A method is out where another leads it by more than a one-sided bound allows. The bound's level comes from the
     largest of all its leads under the estimated correlation (as Dunnett's, 1955, for control and treatments), and its
-    length from the pair's error and degrees of freedom, with one spread over seeds for the whole family: few seeds of
-    two methods alone tell little of it.
+    length from the pair's error and degrees of freedom, the same as in its verdict.
     """
     if not methods:
         raise ValueError("no methods to compare")
     every = range(len(methods))
     if len(methods) == 1:
         return Compared([AgainstBest(0.0, 0.0, 0.0, True)], {})
-    differences = _differences(methods, groups, weight)
-    alphas = _one_sided_levels(covariance(methods, groups), 1 - level)
-    shared = _with_one_spread(methods, differences)
-    reach = {(i, j): _reach(each, alphas[i]) for (i, j), each in shared.items()}
+    spreads = spreads or seed_spreads(methods)
+    differences = _differences(methods, spreads, groups, weight)
+    alphas = _one_sided_levels(covariance(methods, spreads, groups), 1 - level)
+    reach = {(i, j): _reach(each, alphas[i]) for (i, j), each in differences.items()}
     high = [max(0.0, min(differences[i, j].centre + reach[i, j] for j in every if j != i)) for i in every]
     best = [i for i in every if high[i] > 0]
     found = []
@@ -97,45 +100,19 @@ def compare(
     return Compared(found, differences)
 
 
-def _differences(methods: Sequence[Measured], groups: Ints | None, weight: float) -> Differences:
+def _differences(
+    methods: Sequence[Measured], spreads: Sequence[SeedSpread], groups: Ints | None, weight: float
+) -> Differences:
     found: Differences = {}
     for i, j in combinations(range(len(methods)), 2):
-        others = [each for k, each in enumerate(methods) if k not in (i, j)]
+        pair = spreads[i], spreads[j]
         if groups is None:
-            found[i, j] = difference(methods[i], methods[j], others)
+            found[i, j] = difference(methods[i], methods[j], spreads=pair)
         else:
-            found[i, j] = clustered_difference(methods[i], methods[j], groups, others)
+            found[i, j] = clustered_difference(methods[i], methods[j], groups, spreads=pair)
         if weight:
             found[i, j] = with_weight(found[i, j], weight)
         found[j, i] = replace(found[i, j], estimate=-found[i, j].estimate, centre=-found[i, j].centre)
-    return found
-
-
-def _with_one_spread(methods: Sequence[Measured], differences: Differences) -> Differences:
-    """The differences with the seeds' spread pooled over all methods.
-
-    Where their spreads differ (Bartlett, 1937), each method has the larger of its own and the common one, with half the
-    degrees of freedom: its own alone would leave one or two, with which nothing is ever told apart.
-    """
-    seeded = [each for each in methods if not each.deterministic and each.seeds > 1]
-    if len(seeded) < 3:
-        return differences
-    freedom = float(sum(each.seeds - 1 for each in seeded))
-    common = sum((each.seeds - 1) * each.spread for each in seeded) / freedom
-    alike = min(each.spread for each in seeded) > 0
-    alike = alike and stats.bartlett(*(each.scores for each in seeded)).pvalue >= SPREADS_LEVEL
-    found = dict(differences)
-    for (i, j), each in differences.items():
-        if each.repeated:
-            own = [method for method in (methods[i], methods[j]) if not method.deterministic]
-            spreads = [max(common, method.floor, 0.0 if alike else method.spread) for method in own]
-            found[i, j] = replace(
-                each,
-                seed_part=sum(spread / method.seeds for spread, method in zip(spreads, own, strict=True)),
-                spread=sum(spreads),
-                seed_freedom=freedom if alike else freedom / 2,
-                pooled=True,
-            )
     return found
 
 
@@ -143,7 +120,7 @@ def _reach(each: Difference, alpha: float) -> float:
     return float(stats.t.isf(alpha, each.freedom)) * each.error
 
 
-def covariance(methods: Sequence[Measured], groups: Ints | None = None) -> Floats:
+def covariance(methods: Sequence[Measured], spreads: Sequence[SeedSpread], groups: Ints | None = None) -> Floats:
     """The covariance of the methods' mean scores over texts and seeds, shape (methods, methods)."""
     contributions = np.stack([each.contributions for each in methods])
     deviations = contributions - contributions.mean(axis=1, keepdims=True)
@@ -152,13 +129,7 @@ def covariance(methods: Sequence[Measured], groups: Ints | None = None) -> Float
         units = int(groups.max()) + 1
         deviations = np.stack([np.bincount(groups, weights=row, minlength=units) for row in deviations])
     found = deviations @ deviations.T / texts**2
-    seeds = [max(0.0, each.spread - each.floor) / each.seeds for each in methods]
-    repeated = [each for each in methods if each.seeds > 1]
-    if repeated:
-        common = sum((e.seeds - 1) * max(0.0, e.spread - e.floor) for e in repeated) / sum(
-            e.seeds - 1 for e in repeated
-        )
-        seeds = [common / each.seeds if each.seeds > 1 else 0.0 for each in methods]
+    seeds = [max(0.0, spread.variance - each.floor) / each.seeds for each, spread in zip(methods, spreads, strict=True)]
     found += np.diag(seeds) + np.eye(len(methods)) * PSEUDO_TEXTS / 2 / units**2
     return np.asarray(found, dtype=np.float64)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from thriftune.analysis.statistics.best_set import Compared, compare
 from thriftune.analysis.statistics.inference import Difference, Ints, Measured
+from thriftune.analysis.statistics.spreads import SeedSpread
 
 TOLERANCE = 0.01
 """How far below the best a cheaper method may lie: a point of accuracy."""
@@ -44,16 +45,18 @@ def choose(
     level: float = 0.95,
     groups: Ints | None = None,
     weight: float = 0.0,
+    spreads: Sequence[SeedSpread] | None = None,
 ) -> Choice:
     """The cheapest method that is close to the best: the lower bound of its lag lies above minus the tolerance.
 
-    `costs` order the methods, the cheapest first; infinity where a cost is not known. `weight` is that of `compare`.
+    `costs` order the methods, the cheapest first; infinity where a cost is not known. `weight` and `spreads` are those
+    of `compare`.
     The bounds are those against the best of the others (Hsu, 1984; `best_set`), which hold for whichever method is
     taken and whichever is the best: a plain paired interval against the highest score would not. What is shown to be
     worse than some other method by more than the margin allows is not close, whatever the tolerance, so that no verdict
     contradicts the choice.
     """
-    compared = compare(methods, level, groups, weight)
+    compared = compare(methods, level, groups, weight, spreads)
     every = range(len(methods))
     best = max(every, key=lambda i: (methods[i].scores.mean(), -i))
     close = [

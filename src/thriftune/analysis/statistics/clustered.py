@@ -16,6 +16,7 @@ from scipy import sparse, stats
 from thriftune.analysis.statistics.basics import Floats
 from thriftune.analysis.statistics.inference import PSEUDO_TEXTS, Difference, Ints, Measured, difference
 from thriftune.analysis.statistics.metric_intervals import Counts, Metric, Score, transformed, values
+from thriftune.analysis.statistics.spreads import SeedSpread
 
 CHUNK = 4_000_000
 """Numbers of one batch of replicates."""
@@ -93,13 +94,17 @@ def accuracy(right: Floats, groups: Ints, level: float = 0.95) -> ClusteredShare
 
 
 def clustered_difference(
-    first: Measured, second: Measured, groups: Ints, others: Sequence[Measured] = ()
+    first: Measured,
+    second: Measured,
+    groups: Ints,
+    others: Sequence[Measured] = (),
+    spreads: tuple[SeedSpread, SeedSpread] | None = None,
 ) -> ClusteredDifference:
     """First minus second as `inference.difference`, at the number of unrelated texts that the groups are worth.
 
     The pseudo-texts that keep a few texts without disagreement from counting as proof weigh more for it.
     """
-    plain = difference(first, second, others)
+    plain = difference(first, second, others, spreads)
     by_text = first.contributions - second.contributions
     effective = plain.texts / design_effect(by_text, groups)
     total = effective + PSEUDO_TEXTS

@@ -16,8 +16,8 @@ from thriftune.analysis.statistics.inference import (
     Ints,
     Measured,
     difference,
-    seed_spreads,
 )
+from thriftune.analysis.statistics.spreads import freedom_of, seed_spreads
 
 POWER = 0.8
 LEVEL = 0.95
@@ -41,6 +41,10 @@ class Plan:
     """The same share for two seeds of one method; None: as much as for two methods."""
     methods: int = 2
     """Methods whose seeds may estimate the spread together."""
+    design_effect: float = 1.0
+    """How many times the variance over texts is that of unrelated ones, where texts belong together."""
+    groups: int | None = None
+    """Groups of texts; None where each stands for itself."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def detectable(plan: Plan, level: float = LEVEL, power: float = POWER) -> float:
     The confidence level is that of the interval that decides: 0.95 for one pair, closer to 1 for several.
     """
     within = plan.disagreement if plan.seed_disagreement is None else min(plan.seed_disagreement, plan.disagreement)
-    total = plan.texts + PSEUDO_TEXTS
+    total = plan.texts / plan.design_effect + PSEUDO_TEXTS
     pseudo = PSEUDO_TEXTS / total**2
+    freedom = math.inf if plan.groups is None else max(1, plan.groups - 1)
     if plan.seeds == 1:
-        return _normal(math.sqrt(plan.disagreement / total + pseudo), level, power)
+        return _alone(math.sqrt(plan.disagreement / total + pseudo), freedom, level, power)
     floor = within / 2 / plan.texts
     each = _Seeds(plan.seeds, plan.seed_spread**2 + floor, floor)
-    text_part = (plan.disagreement - within) / total + pseudo
-    return _found(text_part, [each] * 2, [each] * (plan.methods - 2), level, power)
+    of_means = plan.disagreement - within * (1 - 1 / plan.seeds)
+    text_part = max(0.0, of_means / total - within / plan.seeds / (plan.texts + PSEUDO_TEXTS)) + pseudo
+    return _found(text_part, freedom, [each] * 2, [each] * (plan.methods - 2), level, power)
 
 
 def detectable_after(
@@ -84,12 +90,12 @@ def detectable_after(
     found = difference(first, second, others)
     if groups is not None:
         found = clustered_difference(first, second, groups, others)
+    freedom = math.inf if groups is None else max(1, int(groups.max()))
     if not found.repeated:
-        return _normal(found.error, level, power)
-    spreads, _, _ = seed_spreads([first, second], others)
-    pair = [_seeds(each, spread) for each, spread in zip((first, second), spreads, strict=True)]
-    rest = [_seeds(each, max(spreads) if found.pooled else each.spread) for each in others if each.seeds > 1]
-    return _found(found.text_part, pair, rest, level, power)
+        return _alone(found.error, freedom, level, power)
+    methods = [first, second, *others]
+    one, other, *rest = [_seeds(each, s.variance) for each, s in zip(methods, seed_spreads(methods), strict=True)]
+    return _found(found.text_part, freedom, [one, other], rest, level, power)
 
 
 def largest(found: Difference, level: float = LEVEL) -> float:
@@ -101,19 +107,22 @@ def _seeds(method: Measured, variance: float) -> _Seeds:
     return _Seeds(method.seeds, variance, method.floor, method.deterministic)
 
 
-def _normal(error: float, level: float, power: float) -> float:
-    return error * float(stats.norm.ppf(0.5 + level / 2) + stats.norm.ppf(power))
+def _alone(error: float, freedom: float, level: float, power: float) -> float:
+    """Of two trained models."""
+    return error * float(stats.t.ppf(0.5 + level / 2, freedom) + stats.norm.ppf(power))
 
 
-def _found(text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float, power: float) -> float:
+def _found(
+    text_part: float, text_freedom: float, pair: list[_Seeds], others: list[_Seeds], level: float, power: float
+) -> float:
     """The difference at which the interval excludes 0 with the given chance, over the spreads that seeds may show.
 
     Few seeds show a spread far from the true one, and whether methods share theirs is decided from them: both make
     intervals that are wider or narrower than the truth asks. So spreads are drawn (chi-square about the true ones)
-    and judged as a study does (`inference.seed_spreads`); given those, the chance is normal.
+    and judged as a study does (`spreads.seed_spreads`); given those, the chance is normal.
     """
     rng = np.random.default_rng(SEED)
-    reaches = np.array([_reach(rng, text_part, pair, others, level) for _ in range(DRAWS)])
+    reaches = np.array([_reach(rng, text_part, text_freedom, pair, others, level) for _ in range(DRAWS)])
     error = math.sqrt(text_part + sum(each.variance / each.number for each in pair if not each.deterministic))
     if error == 0:
         return 0.0
@@ -124,12 +133,21 @@ def _found(text_part: float, pair: list[_Seeds], others: list[_Seeds], level: fl
     return float(optimize.brentq(missing, 0.0, float(reaches.max()) + 10 * error))
 
 
-def _reach(rng: np.random.Generator, text_part: float, pair: list[_Seeds], others: list[_Seeds], level: float) -> float:
+def _reach(
+    rng: np.random.Generator,
+    text_part: float,
+    text_freedom: float,
+    pair: list[_Seeds],
+    others: list[_Seeds],
+    level: float,
+) -> float:
     """Half the length of the interval that one study would have."""
-    spreads, freedom, _ = seed_spreads([_drawn(rng, each) for each in pair], [_drawn(rng, each) for each in others])
-    seed_part = sum(spread / each.number for spread, each in zip(spreads, pair, strict=True) if not each.deterministic)
+    one, other, *_ = seed_spreads([_drawn(rng, each) for each in (*pair, *others)])
+    seed_part = one.variance / pair[0].number + other.variance / pair[1].number
     variance = text_part + seed_part
-    freedom *= (variance / seed_part) ** 2 if seed_part else math.inf
+    parts = text_part**2 / text_freedom
+    parts += seed_part**2 / freedom_of(one, other, (pair[0].number, pair[1].number)) if seed_part else 0.0
+    freedom = variance**2 / parts if parts else math.inf
     return float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
 
 

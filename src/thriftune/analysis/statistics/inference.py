@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 
 from thriftune.analysis.statistics.basics import Floats
+from thriftune.analysis.statistics.spreads import SeedSpread, freedom_of, seed_spreads
 
 Ints = NDArray[np.int64]
 
-POOLING_LEVEL = 0.25
-"""Seed spreads are pooled unless an F test at this level tells them apart (Bancroft, 1964)."""
 PSEUDO_TEXTS = 2
 """One more text that only the first got right and one that only the second did (Bonett and Price, 2012)."""
 
@@ -122,11 +121,17 @@ class Difference:
         return self.centre - half, self.centre + half
 
 
-def difference(first: Measured, second: Measured, others: Sequence[Measured] = ()) -> Difference:
+def difference(
+    first: Measured,
+    second: Measured,
+    others: Sequence[Measured] = (),
+    spreads: tuple[SeedSpread, SeedSpread] | None = None,
+) -> Difference:
     """First minus second, on the same texts.
 
-    Where both methods were repeated it speaks of the methods, on other texts and with other seeds; `others` are
-    methods whose seeds may help to estimate the spread. Else it speaks of these trained models on other texts.
+    Where both methods were repeated it speaks of the methods, on other texts and with other seeds; `spreads` are
+    theirs, as `spreads.seed_spreads` decided them for all methods that are compared; without them they are decided from
+    the two and `others`. Else it speaks of these trained models on other texts.
     """
     pair = (first, second)
     texts = len(first.contributions)
@@ -138,61 +143,19 @@ def difference(first: Measured, second: Measured, others: Sequence[Measured] = (
     if not (first.repeated and second.repeated) or (first.deterministic and second.deterministic):
         return Difference(estimate, centre, texts, text_variance, 0.0, 0.0, 0.0, math.inf, False)
     noise = sum(each.floor / each.seeds for each in pair)
-    spreads, freedom, pooled = seed_spreads(pair, others)
+    one, other = spreads or seed_spreads([*pair, *others])[:2]
+    seeded = sum(not each.deterministic for each in pair)
     return Difference(
         estimate,
         centre,
         texts,
         text_part=max(0.0, text_variance - noise),
-        seed_part=sum(spread / each.seeds for spread, each in zip(spreads, pair, strict=True)),
+        seed_part=one.variance / first.seeds + other.variance / second.seeds,
         noise=noise,
-        spread=sum(spreads),
-        seed_freedom=freedom,
-        pooled=pooled,
+        spread=one.variance + other.variance,
+        seed_freedom=freedom_of(one, other, (first.seeds, second.seeds)),
+        pooled=any(each.methods > seeded for each in (one, other)),
     )
-
-
-def seed_spreads(pair: Sequence[Measured], others: Sequence[Measured]) -> tuple[list[float], float, bool]:
-    """The variance over seeds of one run of each, their degrees of freedom, and whether others were pooled in.
-
-    Pooled over all repeated methods, unless the pair's seeds spread more than the others' or the two unlike each
-    other; then each keeps its own (Welch, 1947). Never below what single texts' chance alone explains.
-    """
-    own = [each for each in pair if not each.deterministic]
-    rest = [each for each in others if not each.deterministic and each.seeds > 1]
-    if _alike(own, rest):
-        together, pooled = [*own, *rest], bool(rest)
-        freedom = float(sum(each.seeds - 1 for each in together))
-        common = sum((each.seeds - 1) * each.spread for each in together) / freedom
-        found = [0.0 if each.deterministic else common for each in pair]
-    else:
-        pooled = False
-        found = [each.spread for each in pair]
-        parts = [(each.spread / each.seeds, each.seeds - 1) for each in own]
-        freedom = sum(part for part, _ in parts) ** 2 / sum(part**2 / f for part, f in parts)
-    return [max(spread, each.floor) for spread, each in zip(found, pair, strict=True)], freedom, pooled
-
-
-def _alike(own: list[Measured], rest: list[Measured]) -> bool:
-    if len(own) == 2:
-        low, high = sorted(own, key=lambda each: each.spread)
-        p = 2 * _greater(high.spread, high.seeds - 1, low.spread, low.seeds - 1)
-        if p < POOLING_LEVEL:
-            return False
-    if not rest:
-        return True
-    mine, theirs = ([(each.spread, each.seeds - 1) for each in group] for group in (own, rest))
-    a, b = (sum(f for _, f in group) for group in (mine, theirs))
-    spreads = (sum(v * f for v, f in group) / n for group, n in ((mine, a), (theirs, b)))
-    first, second = spreads
-    return _greater(first, a, second, b) >= POOLING_LEVEL
-
-
-def _greater(first: float, first_freedom: int, second: float, second_freedom: int) -> float:
-    """The one-sided p value of the F test that the first variance is the greater."""
-    if first <= second:
-        return 1.0
-    return float(stats.f.sf(first / second, first_freedom, second_freedom)) if second > 0 else 0.0
 
 
 def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[list[float], list[float]]:

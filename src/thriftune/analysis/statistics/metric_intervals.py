@@ -62,6 +62,12 @@ def values(metric: Metric, found: Counts) -> Floats:
     return np.asarray(np.divide(agreement, scale, out=np.zeros(scale.shape), where=scale > 0))
 
 
+def of_confusion(metric: Metric, confusion: Sequence[Sequence[int]]) -> float:
+    """The metric of a confusion matrix: rows the true labels, columns the predicted ones."""
+    found = np.asarray(confusion, dtype=np.float64)
+    return float(values(metric, Counts(found.diagonal(), found.sum(axis=0), found.sum(axis=1))))
+
+
 def _mean_ratio(above: Floats, below: Floats) -> Floats:
     ratio = np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
     return np.asarray(ratio.sum(axis=-1) / (below > 0).sum(axis=-1))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Of many labels so many are named."""
+DRAWS = 30
+"""Of groups, at most, for every split to have every class that it can have."""
 Indices = npt.NDArray[np.int64]
 
 
@@ -107,14 +109,15 @@ def split_rows(
     """Row numbers, ascending, of each named split and of "train", which gets the rest; every row once.
 
     `labels` is (rows,), class ids. Shares are of all rows. With `groups` (one value per row) equal
-    values stay together and sizes are as near to the shares as whole groups allow; else with `stratify` each class
+    values stay together and sizes are as near to the shares as whole groups allow, drawn again where a split lacks a
+    class that it could have; else with `stratify` each class
     is shared out alike, a class with fewer rows than there are splits first to train, then in the order of `shares`.
     The draw depends on the seed alone, not on the platform. Raises `InputError` where the rows or the groups are too
     few to go round.
     """
     rng = np.random.default_rng(seed)
     if groups is not None:
-        return _by_group(shares, groups, rng)
+        return _by_group(shares, labels, groups, rng)
     targets = {name: max(1, round(share * len(labels))) for name, share in shares.items()}
     if sum(targets.values()) >= len(labels):
         raise InputError(f"{len(labels)} rows are too few to make {_listed(shares)} from. Give more data.")
@@ -178,9 +181,10 @@ def _allocate(total: int, quotas: npt.NDArray[np.float64], least: Indices, most:
     return counts
 
 
-def _by_group(shares: dict[str, float], groups: Sequence[Hashable], rng: np.random.Generator) -> dict[str, Indices]:
-    """Fills each split with groups in random order, leaving out those that would overshoot its share by more
-    than they fill."""
+def _by_group(
+    shares: dict[str, float], labels: npt.NDArray[np.int32], groups: Sequence[Hashable], rng: np.random.Generator
+) -> dict[str, Indices]:
+    """The first of `DRAWS` draws in which every split has all classes, or the one in which fewest are missing."""
     numbers: dict[Hashable, int] = {}
     codes = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
     if len(numbers) <= len(shares):
@@ -188,18 +192,40 @@ def _by_group(shares: dict[str, float], groups: Sequence[Hashable], rng: np.rand
             f"The grouping column has {len(numbers)} different values: too few to make {_listed(shares)} and "
             "train. Group by a column with more values."
         )
-    sizes = np.bincount(codes)
-    owner = np.zeros(len(numbers), dtype=np.int64)
-    order = rng.permutation(len(numbers))
+    names = ["train", *shares]
+    held = np.unique(np.stack([labels, codes]), axis=1)  # each class once for each group that has it
+    _, counts = np.unique(held[0], return_counts=True)
+    wanted = int(np.minimum(counts, len(names)).sum())
+    best, most = np.zeros(0, dtype=np.int64), -1
+    for _ in range(DRAWS):
+        try:
+            owner = _owners(shares, np.bincount(codes), rng)
+        except InputError:
+            if most < 0:
+                raise
+            continue  # that order of the groups fills no split; one before did
+        there = len(np.unique(np.stack([held[0], owner[held[1]]]), axis=1)[0])
+        if there > most:
+            best, most = owner, there
+        if most >= wanted:
+            break
+    return {name: np.flatnonzero(best[codes] == number) for number, name in enumerate(names)}
+
+
+def _owners(shares: dict[str, float], sizes: Indices, rng: np.random.Generator) -> Indices:
+    """The split of each group, 0 being train: each is filled with groups in random order, leaving out those that would
+    overshoot its share by more than they fill."""
+    owner, rows = np.zeros(len(sizes), dtype=np.int64), int(sizes.sum())
+    order = rng.permutation(len(sizes))
     for number, (name, share) in enumerate(shares.items(), start=1):
-        target, size = share * len(groups), 0
+        target, size = share * rows, 0
         for group in order:
             if owner[group] == 0 and sizes[group] <= 2 * (target - size):
                 owner[group] = number
                 size += int(sizes[group])
         if size == 0:
             raise InputError(
-                f"No group is small enough for the {name} split: {share:.0%} of {len(groups)} rows. "
+                f"No group is small enough for the {name} split: {share:.0%} of {rows} rows. "
                 "Raise its share, or group by a column with more values."
             )
     if not np.any(owner == 0):
@@ -207,8 +233,7 @@ def _by_group(shares: dict[str, float], groups: Sequence[Hashable], rng: np.rand
             f"The groups are too large: {_listed(shares)} leave none to train on. Lower the shares, or group by "
             "a column with more values."
         )
-    names = ["train", *shares]
-    return {name: np.flatnonzero(owner[codes] == number) for number, name in enumerate(names)}
+    return owner
 
 
 def _listed(names: dict[str, float]) -> str:

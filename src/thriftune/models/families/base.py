@@ -37,6 +37,8 @@ class Family:
     """Whether a second segment is told apart by token type ids."""
     position_offset: int = 0
     """Positions that the embedding table holds beyond the usable ones."""
+    position_projections: tuple[str, ...] = ()
+    """Projections of a layer that a table of relative positions goes through as well, not only the rows."""
     why_no_layers: str = ""
     """Why `layers` is None."""
     reads_padding: bool = False

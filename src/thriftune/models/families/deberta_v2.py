@@ -196,4 +196,5 @@ FAMILY = DebertaV2Family(
     head=("pooler", "classifier"),
     lora_targets=("query_proj", "value_proj"),
     token_types=True,
+    position_projections=("query_proj", "key_proj", "pos_query_proj", "pos_key_proj"),
 )

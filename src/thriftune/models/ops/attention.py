@@ -147,6 +147,8 @@ def packed_attention(
         seed = kernels.draw_seed(query, rate)
         seen = -1 if window is None else window
         attention = kernels.Attention(rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero)
+        if torch.is_inference_mode_enabled():
+            return attention.forward(query.contiguous(), key.contiguous(), value.contiguous(), table)
         out: torch.Tensor = _KernelAttend.apply(query, key, value, table, attention)
         return out
     return padded_attention(query, key, value, rows, heads, scale, rate, first_only, bias, window)

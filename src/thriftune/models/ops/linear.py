@@ -55,6 +55,15 @@ def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
     return weight, lora.base_layer.bias
 
 
+def lora_update(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+    """Down (rank, in), up (out, rank) and scale of ordinary LoRA over a Linear that is not merged; else None."""
+    adapter = _plain_lora(module)
+    if adapter is None:
+        return None
+    lora: Any = module
+    return lora.lora_A[adapter].weight, lora.lora_B[adapter].weight, float(lora.scaling[adapter])
+
+
 def _switched_on(module: nn.Module) -> nn.Module:
     """The module, or the one below it where it is a PEFT tuner with its adapters switched off."""
     # Where nothing has imported PEFT, no module is one of its tuners; importing it takes a quarter of a second.

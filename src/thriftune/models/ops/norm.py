@@ -41,6 +41,11 @@ class _AddNorm(torch.autograd.Function):
 def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) -> torch.Tensor:
     """`norm(residual + dropout(x))` for rows (rows, hidden)."""
     if _has_kernel(norm, x, residual):
+        if torch.is_inference_mode_enabled():
+            seed = kernels.draw_seed(x, rate)
+            return kernels.add_norm(
+                x.contiguous(), residual.contiguous(), norm.weight, norm.bias, norm.eps, rate, seed
+            )[0]
         out: torch.Tensor = _AddNorm.apply(x, residual, norm.weight, norm.bias, norm.eps, rate)
         return out
     normed: torch.Tensor = norm(residual + dropout(x, rate))

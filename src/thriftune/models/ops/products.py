@@ -15,6 +15,11 @@ from torch import nn
 
 from thriftune.models.ops import kernels
 
+ORDERED = "_thriftune_ordered"
+"""Attribute of a weight: the same numbers in oneDNN's order."""
+ROWS = 16
+"""For so many rows the order is chosen; it serves any number."""
+
 
 def only_predicted(rows: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether no gradient will be asked for and oneDNN is the faster library for such rows (rows, in), float32."""
@@ -45,8 +50,30 @@ def _made_by_amd() -> bool:
 
 
 def _wide(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(_dense(rows), weight, bias, "none", [], "")
+    own = getattr(weight, ORDERED, weight)
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(_dense(rows), own, bias, "none", [], "")
     return out
+
+
+def keep_ordered(module: nn.Module) -> None:
+    """Keeps the weights of a module's Linears in oneDNN's order too, which few rows would else be most of the work.
+
+    For weights that change no more: it takes their memory a second time, where `only_predicted` may hold; elsewhere
+    it does nothing.
+    """
+    if not (wide_library() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+        return
+    for each in module.modules():
+        weight = each.weight if type(each) is nn.Linear else None
+        if weight is None or weight.dtype != torch.float32 or weight.device.type != "cpu" or not weight.numel():
+            continue
+        if not hasattr(weight, ORDERED):
+            setattr(weight, ORDERED, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS))
+
+
+def ordered_bytes(module: nn.Module) -> int:
+    """What `keep_ordered` holds beside a module's weights."""
+    return sum(p.numel() * p.element_size() for p in module.parameters() if hasattr(p, ORDERED))
 
 
 def affine(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:

@@ -55,12 +55,12 @@ class Rows:
 
 
 def layout(lengths: np.ndarray, per_group: int, device: torch.device) -> tuple[Group, ...]:
-    """Attention groups for texts of these lengths (longest first)."""
+    """Attention groups for texts of these lengths; the fewer are padded the more alike neighbours are."""
     groups = []
     row = 0
     for start in range(0, len(lengths), per_group):
         own = lengths[start : start + per_group]
-        width, count = int(own[0]), int(own.sum())
+        width, count = int(own.max()), int(own.sum())
         slots = mask = None
         if count != width * len(own):
             real = np.arange(width)[None, :] < own[:, None]

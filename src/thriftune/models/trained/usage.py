@@ -106,8 +106,12 @@ def readme(usage: Usage) -> str:
         what = "are a regression on the vectors of" if usage.frozen else "are an adapter of"
         parts.append(f"The weights {what} the model in `base`: {where}.")
         parts.append("Set it to the folder that holds that model where it is elsewhere.\n")
-    code = "\n".join([_imports(usage), _loading(usage), *_joining(usage), _predicting(usage), _example(usage)])
-    return "\n".join([*parts, f"```python\n{code}```\n", _promise(usage)])
+    return "\n".join([*parts, f"```python\n{code(usage)}```\n", _promise(usage)])
+
+
+def code(usage: Usage) -> str:
+    """Python that loads the model in the folder where it runs, defines `probabilities` and `labels`, and predicts."""
+    return "\n".join([_imports(usage), _loading(usage), *joining(usage), _predicting(usage), example(usage)])
 
 
 INTRODUCTION = """\
@@ -158,7 +162,8 @@ def _base(base: str) -> list[str]:
     ]
 
 
-def _joining(usage: Usage) -> list[str]:
+def joining(usage: Usage) -> list[str]:
+    """Code that defines `encode`, where a pair becomes one text."""
     join = usage.join
     if join is None:
         return []
@@ -221,7 +226,8 @@ def probabilities(*texts):
 '''
 
 
-def _example(usage: Usage) -> str:
+def example(usage: Usage) -> str:
+    """Code that predicts two texts and prints what it finds."""
     columns = zip(usage.columns, (EXAMPLES, FURTHER), strict=False)
     rows = "\n".join(f"    {literal(name)}: {json.dumps(list(texts))}," for name, texts in columns)
     return f"""\

@@ -14,6 +14,7 @@ from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
 from thriftune.results.plain import values_of
 from thriftune.results.prediction import Forecast
+from thriftune.results.profile import group_ids
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.search_space import space_of
@@ -124,6 +125,7 @@ class _Asked:
         self.texts = None if dataset is None else dataset.splits["train"].height
         splits = {} if dataset is None else dataset.splits
         self.test_texts = splits["test"].height if "test" in splits else None
+        self.groups = None if dataset is None else _groups(dataset)
         self.rows = (self.texts or 0, splits["validation"].height if "validation" in splits else 0)
         self._lengths: dict[str, tuple[np.ndarray, int | None]] = {}
 
@@ -168,6 +170,8 @@ class _Asked:
             largest_batch_size=None if space is None else space.largest_batch_size,
             guessed_epochs=guessed,
             test_texts=self.test_texts,
+            test_groups=None if self.groups is None else len(self.groups),
+            test_group_size=None if self.groups is None else float((self.groups**2).sum() / self.groups.sum()),
         )
 
     def _folder(self, run: PlannedRun) -> Path:
@@ -241,6 +245,13 @@ class _Asked:
                 most = run.protocol.max_tokens
                 found.append(encode(tokenizer, texts, most, self.study.data.pair, token_types=types))
         return np.asarray(found[0].lengths), len(np.unique(np.concatenate([tokens.ids for tokens in found])))
+
+
+def _groups(dataset: Dataset) -> np.ndarray | None:
+    """Test texts of each group, shape (groups,); None where single texts count."""
+    if dataset.group is None:
+        return None
+    return np.bincount(group_ids(dataset.splits["test"][dataset.group.stored_as])).astype(np.float64)
 
 
 def _resized(run: PlannedRun, batch_size: int | None, tokens: int | None) -> PlannedRun:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+from thriftune.cost.measured import arrays
+from thriftune.cost.measured.arrays import LiveArrays
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.cost.measured.growth import NOT_TOLD, Growth
+from thriftune.cost.measured.predicting import measure, sampled, with_predicting
 from thriftune.methods.base import Baseline, Labelled
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Cost
+from thriftune.results.models.baseline import BaselineModel
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import RunProgress
@@ -38,16 +42,17 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     }
     load_seconds = time.perf_counter() - started
     emit(RunProgress(job.planned.name, "training"))
-    growth = Growth.begin()
+    growth, live = Growth.begin(), LiveArrays.begin()
     started, before = time.perf_counter(), ProcessorTime.now()
     fitted = method.fit(data["train"], len(job.labels), job.planned.seed, data.get("validation"))
     train_seconds = time.perf_counter() - started
-    processors, rose = ProcessorTime.now().since(before), growth.end()
+    processors, alive, rose = ProcessorTime.now().since(before), live.end(), growth.end()
     scores, evaluate_seconds = evaluate(
         job, folder, emit, frames, job.evaluated, lambda split: fitted.predict(data[split].texts)
     )
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
+    BaselineModel(method.NAME, tuple(job.labels), job.text_columns).write(folder.model_path)
     no_tensors = "a baseline trains without tensors; see fit_memory_bytes"
     cost = Cost(
         train_seconds=train_seconds,
@@ -74,7 +79,8 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
             "prefix_peak_memory_bytes": "no prefix was computed",
             "memory": no_tensors,
             **({"train_waited_seconds": NOT_COUNTED} if processors.waited is None else {}),
-            **({"fit_memory_bytes": NOT_TOLD} if rose is None else {}),
+            **({"fit_memory_bytes": arrays.NOT_COUNTED} if alive is None else {}),
+            **({"fit_process_bytes": NOT_TOLD} if rose is None else {}),
             "energy_joules": "no GPU that reports it",
             **dict.fromkeys(("step_seconds", "pass_seconds", "search_seconds"), "a baseline has no training steps"),
             **dict.fromkeys(("layers", "gradient_layers", "pretrained_bytes", "adapter"), "a baseline has no encoder"),
@@ -82,6 +88,8 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
         threads=1,
-        fit_memory_bytes=rose,
+        fit_memory_bytes=alive,
+        fit_process_bytes=rose,
     )
-    return done_record(job, scores, cost, [*fitted.notes, *busy_notes(cost, 1)])
+    in_use = measure(fitted.predict, sampled(data["test"].texts))
+    return done_record(job, scores, with_predicting(cost, in_use), [*fitted.notes, *busy_notes(cost, 1)])

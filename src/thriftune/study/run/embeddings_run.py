@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.cost.measured import arrays
+from thriftune.cost.measured.arrays import LiveArrays
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.cost.measured.growth import NOT_TOLD, Growth
@@ -23,7 +25,7 @@ from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.training import frozen_layers
-from thriftune.study.run.transformer_run import use_machine
+from thriftune.study.run.transformer_run import use_machine, with_use
 
 if TYPE_CHECKING:
     from thriftune.engine.examples import Examples
@@ -60,7 +62,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     frozen = replace(frozen_layers(job, examples, emit), protocol=as_frozen(planned.protocol))
     emit(RunProgress(planned.name, "loading"))
     started = time.perf_counter()
-    classifier, notes = _load(job, method, frozen)
+    classifier, notes = load_encoder(job, method, frozen)
     load_seconds = time.perf_counter() - started
     embedded = embed(
         *(classifier, frozen.splits, frozen.protocol, frozen.cache),
@@ -68,17 +70,19 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     )
     values = {split: vectors(part.values, method.normalize) for split, part in embedded.items()}
     emit(RunProgress(planned.name, "training"))
-    growth = Growth.begin()
+    growth, live = Growth.begin(), LiveArrays.begin()
     started, before = time.perf_counter(), ProcessorTime.now()
-    fitted = _fit(job, method, values, examples)
+    fitted = fit_vectors(job, method, values, examples)
     train_seconds, processors = time.perf_counter() - started, ProcessorTime.now().since(before)
-    rose = growth.end()
+    alive, rose = live.end(), growth.end()
+    if alive is not None:  # the vectors are the cache that a head's training reads
+        alive += sum(values[split].nbytes for split in ("train", "validation") if split in values)
     scores, evaluate_seconds = evaluate(
         job, folder, emit, frames, job.evaluated, lambda split: fitted.probabilities(values[split])
     )
     evaluate_seconds += sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
     folder.write_embeddings(_sample(values["test"]))
-    stored = _save(job, method, classifier, fitted, folder)
+    stored = save_vectors(job, method, classifier, fitted, folder)
     cost = Cost(
         train_seconds=train_seconds,
         prefix_seconds=embedded["train"].seconds,
@@ -97,7 +101,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         stored_bytes=stored,
         delta_bytes=fitted.weight.nbytes + fitted.bias.nbytes,
         energy_joules=None,
-        reasons=dict(_reasons(classifier, processors.waited is None, rose is None)),
+        reasons=dict(_reasons(classifier, processors.waited is None, alive is None, rose is None)),
         layers=None if classifier.family.layers is None else len(classifier.layers),
         gradient_layers=None if classifier.family.layers is None else 0,
         pretrained_bytes=sum(path.stat().st_size for path in weight_files(classifier.path)),
@@ -105,13 +109,14 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         train_cpu_seconds=processors.used,
         train_waited_seconds=processors.waited,
         threads=torch.get_num_threads(),
-        fit_memory_bytes=rose,
+        fit_memory_bytes=alive,
+        fit_process_bytes=rose,
     )
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
     check_promise(job, folder)
-    return done_record(job, scores, cost, notes)
+    return with_use(done_record(job, scores, cost, notes), job, folder, frames)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
@@ -127,7 +132,7 @@ def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
     return np.asarray(values / np.maximum(lengths, 1e-12))
 
 
-def _load(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, list[str]]:
+def load_encoder(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, list[str]]:
     """The pretrained encoder under the head whose input is the vector; without weights where one pass reads them."""
     from thriftune.engine.sides import settle_side
     from thriftune.models.pretrained.load import load_classifier, skeleton
@@ -142,7 +147,7 @@ def _load(job: Job, method: Method, frozen: FrozenLayers) -> tuple[Classifier, l
     return classifier, notes
 
 
-def _fit(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
+def fit_vectors(job: Job, method: Method, values: dict[str, np.ndarray], examples: dict[str, Examples]) -> Regression:
     return fit_regression(
         Vectors(values["train"], examples["train"].labels),
         Vectors(values["validation"], examples["validation"].labels) if "validation" in values else None,
@@ -162,7 +167,7 @@ def _sample(values: np.ndarray) -> Embeddings:
     return Embeddings(rows, values[rows].clip(-limit, limit).astype(np.float16))
 
 
-def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
+def save_vectors(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
     from thriftune.engine.frozen.embed import as_frozen
     from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading
@@ -187,7 +192,9 @@ def _save(job: Job, method: Method, classifier: Classifier, fitted: Regression, 
     )
 
 
-def _reasons(classifier: Classifier, waits_unknown: bool, growth_unknown: bool) -> Iterator[tuple[str, str]]:
+def _reasons(
+    classifier: Classifier, waits_unknown: bool, arrays_unknown: bool, growth_unknown: bool
+) -> Iterator[tuple[str, str]]:
     """Why a cost is not known, by its name."""
     no_steps = "a baseline has no training steps"
     no_tensors = "the regression trains without tensors; see prefix_peak_memory_bytes and fit_memory_bytes"
@@ -197,6 +204,8 @@ def _reasons(classifier: Classifier, waits_unknown: bool, growth_unknown: bool) 
         yield from dict.fromkeys(("layers", "gradient_layers"), classifier.family.why_no_layers).items()
     if waits_unknown:
         yield "train_waited_seconds", NOT_COUNTED
+    if arrays_unknown:
+        yield "fit_memory_bytes", arrays.NOT_COUNTED
     if growth_unknown:
-        yield "fit_memory_bytes", NOT_TOLD
+        yield "fit_process_bytes", NOT_TOLD
     yield "energy_joules", "only training steps are metered"

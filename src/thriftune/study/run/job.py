@@ -57,6 +57,8 @@ class Job:
     """How a search chose the settings, where one did."""
     checkout: Mapping[str, Any] = field(default_factory=dict)
     """The state of this package's source, which goes into the record: see `checkout`."""
+    head_c: float | None = None
+    """The C of a solved head, where it is known before; None: it is chosen on validation."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from multiprocessing import spawn
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,6 +32,11 @@ SERVER_DIED = 255
 ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
 GROUP_SECONDS = 1.0
 """A signal to all processes of a group may reach a run's before the study's."""
+IN_THE_SCRIPT = (
+    ". The run uses code of the script itself, which its process imports again: put the script's calls below "
+    '`if __name__ == "__main__":`, or the code into a module beside it'
+)
+_STARTING = threading.Lock()
 
 
 def run_in_process(job: Job, emit: Emit) -> RunRecord:
@@ -55,12 +63,13 @@ def in_process(
     When this process is interrupted, the other ends too.
     """
     context = _context(needs_model)
+    importing = nullcontext if _reads_main((target, job)) else _without_main
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
     try:
         for further in (True, False):
             try:
-                with starting(), brief_waits():
+                with starting(), brief_waits(), importing():
                     process = context.Process(target=target, args=(job, sender, dict(os.environ)), daemon=False)
                     process.start()
                 break
@@ -105,6 +114,30 @@ def _context(needs_model: bool) -> Any:
     return multiprocessing.get_context("forkserver")
 
 
+def _reads_main(job: object) -> bool:
+    """Whether a job refers to code of the program's main module, such as a method that a script defines."""
+    return b"__main__" in pickle.dumps(job)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process that is started inside does not run the program's main module again, as multiprocessing would have it.
+
+    So a script needs no `if __name__ == "__main__":`, and what it does besides is not done once for each run.
+    """
+    with _STARTING:
+        own = spawn.get_preparation_data
+
+        def without_main(name: str) -> dict[str, Any]:
+            return {key: value for key, value in own(name).items() if not key.startswith("init_main")}
+
+        spawn.get_preparation_data = without_main
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = own
+
+
 def _end(process: BaseProcess) -> None:
     """Kills the run's process: it has nothing to tidy up that its parent does not."""
     if process.pid is not None:
@@ -129,7 +162,7 @@ def _died(job: Job, exit_code: int | None) -> RunRecord:
         status, why = "out_of_memory", "was killed, most likely because the machine ran out of memory"
     else:
         status, why = "failed", "broke off"
-    message = f"the run's process {why} (exit code {exit_code})"
+    message = f"the run's process {why} (exit code {exit_code}){IN_THE_SCRIPT if _reads_main(job) else ''}"
     folder = RunFolder(job.out)
     if job.done and folder.complete:
         record = without_scores(job, message)

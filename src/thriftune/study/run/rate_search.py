@@ -107,7 +107,7 @@ class _Search:
         """A training that is part of the search; None, with a note, where it diverged."""
         trainer, notes = self._trainer, self._trainer.notes
         try:
-            made = trainer.train(rate, steps)
+            made = trainer.train(rate, steps, tried=True)
         except DivergedError as error:
             notes.append(f"Learning rate {rate:g} diverged: {error}")
             return None

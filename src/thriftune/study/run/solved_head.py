@@ -29,13 +29,19 @@ NO_STEPS = "the head was solved: there were no training steps"
 class SolvedHead:
     """Begins the heads of a run's trainings as its method says; a head is solved once for all learning rates."""
 
-    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit) -> None:
+    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit, c: float | None = None) -> None:
         assert isinstance(planned.method, TransformerMethod)
         self.notes: list[str] = []
         self._planned, self._meter, self._emit = planned, meter, emit
         self._solved = planned.method.head_start == "solved"
         self._solution: Solution | None = None
         self._seconds = 0.0
+        self._given = c
+
+    @property
+    def c(self) -> float | None:
+        """The strength of the solved head; None where none was solved."""
+        return None if self._solution is None else self._solution.c
 
     def begin(self, classifier: Classifier, examples: dict[str, Examples]) -> tuple[Fit, np.ndarray] | None:
         """Puts the solved head into a classifier where the method asks for one.
@@ -56,7 +62,7 @@ class SolvedHead:
         if self._solution is None:
             self._emit(RunProgress(self._planned.name, "training"))
             self._solution = self._solve(classifier, examples)
-            self.notes.append(_note(self._solution))
+            self.notes.append(_note(self._solution, self._given is not None))
         with torch.no_grad():
             linear.weight.copy_(self._solution.weight)
             if self._solution.bias is not None:
@@ -107,7 +113,7 @@ class SolvedHead:
         try:
             with float32_products():
                 train, validation, intercept = self._read(classifier, examples)
-                solution = solve(train, validation, classes, intercept)
+                solution = solve(train, validation, classes, intercept, self._given)
         except ValueError as error:
             raise DivergedError(f"the head cannot be solved: what it reads of the training texts is {error}") from error
         synchronize(device)
@@ -145,8 +151,10 @@ class SolvedHead:
         return found["train"], found.get("validation"), linear.bias is not None
 
 
-def _note(solution: Solution) -> str:
-    chosen = f"the best of {len(solution.tried)} on validation" if solution.tried else "fixed: there is no validation"
+def _note(solution: Solution, given: bool) -> str:
+    chosen = "given" if given else "fixed: there is no validation"
+    if solution.tried:
+        chosen = f"the best of {len(solution.tried)} on validation"
     note = f"The head began as a logistic regression on what it reads of the texts, C {solution.c:.3g} ({chosen})."
     return note if solution.converged else f"{note} The solver stopped before it was as exact as it promises."
 

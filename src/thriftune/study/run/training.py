@@ -67,8 +67,13 @@ class Trainer:
         )
         self.method.apply(shapes, torch.Generator().manual_seed(planned.seed))
         self._left_out = self._frozen.plan(shapes)
-        self._head = SolvedHead(planned, meter, emit)
+        self._head = SolvedHead(planned, meter, emit, job.head_c)
         self.notes = self._head.notes
+
+    @property
+    def head_c(self) -> float | None:
+        """The C of the solved head; None where none was solved."""
+        return self._head.c
 
     def loaded(self) -> tuple[Classifier, dict[str, Examples]]:
         """The model as its method begins, and the texts with the output of the frozen layers."""
@@ -79,8 +84,8 @@ class Trainer:
         self.load_seconds += time.perf_counter() - started
         return classifier, self._frozen.run(classifier)
 
-    def train(self, rate: float, probe_steps: int | None = None) -> Trained:
-        """A training with one learning rate; with `probe_steps` it ends after so many.
+    def train(self, rate: float, probe_steps: int | None = None, *, tried: bool = False) -> Trained:
+        """A training with one learning rate, `tried` where others are too; with `probe_steps` it ends after so many.
 
         Raises `DivergedError` where it ends in no number.
         """
@@ -104,7 +109,7 @@ class Trainer:
         )
         dynamics, prefix, before = Dynamics(), examples["train"].prefix, self._meter.train_seconds
         spent = before + (0.0 if prefix is None else prefix.seconds)
-        progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent)
+        progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent, rate if tried else None)
         try:
             found = fit(task, [self._meter, progress, dynamics])
         finally:
@@ -152,8 +157,11 @@ def load(job: Job, without: int = 0) -> Classifier:
 class ProgressHook(Hook):
     """Tells a run's listener where training stands, a few times a second."""
 
-    def __init__(self, planned: PlannedRun, meter: CostMeter, emit: Emit, texts: int, seconds: float) -> None:
+    def __init__(
+        self, planned: PlannedRun, meter: CostMeter, emit: Emit, texts: int, seconds: float, tried: float | None
+    ) -> None:
         self._planned = planned
+        self._tried = tried
         self._before = texts, seconds
         """Of what the run has trained already, and of its frozen layers: samples/s counts what the record will."""
         self._meter = meter
@@ -198,5 +206,6 @@ class ProgressHook(Hook):
                 samples_per_second=(texts + progress.texts) / (seconds + elapsed),
                 memory_bytes=self._meter.peak_memory_bytes or None,
                 seconds_left=None if self._open else elapsed / progress.step * (progress.steps - progress.step),
+                tried_rate=self._tried,
             )
         )

@@ -93,12 +93,22 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         learning_rate=trained.learning_rate,
         best_epoch=fit.best_epoch,
         search=search,
-        training=training_of(job, fit),
+        training=replace(training_of(job, fit), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
-    return record
+    return with_use(record, job, folder, frames)
+
+
+def with_use(record: RunRecord, job: Job, folder: RunFolder, frames: dict[str, pl.DataFrame]) -> RunRecord:
+    """The record with what its stored model costs in use, on texts of the test split."""
+    from thriftune.cost.measured.predicting import measure_stored, sampled, with_predicting
+
+    assert record.cost is not None
+    texts = sampled([frames["test"][name].to_list() for name in job.text_columns])
+    found = measure_stored(folder.model_path, job.model, job.device, texts)
+    return replace(record, cost=with_predicting(record.cost, found))
 
 
 def _score(
@@ -251,7 +261,8 @@ def _reasons(
         yield from dict.fromkeys(("layers", "gradient_layers"), no_layers).items()
     if not prefix:
         yield "prefix_peak_memory_bytes", "no prefix was computed"
-    yield "fit_memory_bytes", "training has steps: see peak_memory_bytes"
+    for name in ("fit_memory_bytes", "fit_process_bytes"):
+        yield name, "training has steps: see peak_memory_bytes"
     if not cuda:
         yield "peak_reserved_bytes", "only a GPU's allocator reserves memory"
     if meter.memory is None:

@@ -52,7 +52,7 @@ def execute(job: Job, emit: Emit) -> RunRecord:
         record = blank_record(
             job,
             "out_of_memory" if memory else "failed",
-            f"{type(error).__name__}: {first_line(error)} (traceback in runs/{job.run_id}/{folder.error_path.name})",
+            f"{type(error).__name__}: {first_line(error)} (traceback in runs/{job.out.name}/{folder.error_path.name})",
         )
     except BaseException:
         folder.remove()
@@ -70,5 +70,5 @@ def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
         return extend(job, folder, emit)
     except Exception as error:  # noqa: BLE001 - a robustness set must not cost a trained model
         write_text(folder.error_path, traceback.format_exc())
-        where = f"traceback in runs/{job.run_id}/{folder.error_path.name}"
+        where = f"traceback in runs/{job.out.name}/{folder.error_path.name}"
         return without_scores(job, f"{type(error).__name__}: {first_line(error)} ({where})")

@@ -24,6 +24,14 @@ class Answer:
     """The part of the page that the panel stands in."""
 
 
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names, and how many others there are: "a, b, c and 6 others"."""
+    if len(names) <= most:
+        return f.listing(names, most)
+    left = len(names) - most
+    return f"{', '.join(names[:most])} and {left} other{'' if left == 1 else 's'}"
+
+
 def fitted(sentences: Iterable[str], most: int = WORDS) -> str:
     """The sentences in their order, without those that do not fit; the first always stands, cut if it must be."""
     said: list[str] = []

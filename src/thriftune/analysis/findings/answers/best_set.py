@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from thriftune import wording as f
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.training import at
 from thriftune.results.store import Results
-
-NAMED = 6
 
 
 def sentences(results: Results) -> list[str]:
@@ -16,11 +15,11 @@ def sentences(results: Results) -> list[str]:
     able = [each for each in decision.standings if each.place != "not learned"]
     if len(able) < 2 or decision.deciding.no_interval:
         return []
-    best = decision.best_set
+    best = decision.best_first
     models = f", on {f.plural(count, 'model')}" if (count := _models(able)) > 1 else ""
     among = f"of {len(able)} compared{models}"
     budget = at(any(each.still_improving for each in able), ", ")
-    names = f.listing([_named(each) for each in best], NAMED)
+    names = few([_named(each) for each in best])
     if len(best) == len(able):
         return [f"Any of the {len(able)} compared{models} could be the best{budget}: {names}."]
     out = [f"Could be the best {among}{budget}: {names}."]
@@ -28,7 +27,7 @@ def sentences(results: Results) -> list[str]:
         out = [f"Could score highest on other texts {among}, as trained here{budget}: {names}."]
     rest = [each for each in able if not each.could_be_best]
     below = [f"{_named(each)} (at most {each.deciding.apart(each.at_most)})" for each in rest]
-    return [*out, f"Below the best, with 95% for all at once: {f.listing(below, NAMED)}."]
+    return [*out, f"Below the best, with 95% for all at once: {few(below)}."]
 
 
 def _named(standing: Standing) -> str:

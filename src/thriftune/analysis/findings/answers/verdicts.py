@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thriftune import wording as f
 from thriftune.analysis.findings.answers import best_set
+from thriftune.analysis.findings.answers.answer import few
 from thriftune.analysis.findings.judgement import Judgement, judge, told_apart
 from thriftune.analysis.findings.lost import lost_seeds
 from thriftune.analysis.findings.memo import once
@@ -13,8 +14,10 @@ from thriftune.analysis.findings.tried import unequal
 from thriftune.analysis.findings.verdict import Outcome, Verdict
 from thriftune.results.store import Results
 
-NAMED = 6
-"""Pairs that a sentence names; the table holds all."""
+LEADING = 3
+"""Methods of a model that have a sentence on what they lead; the table holds every pair."""
+PAIRS = 2
+"""Pairs that a sentence names."""
 
 
 OUTCOMES: tuple[Outcome, ...] = ("better", "worse", "equivalent", "undecided")
@@ -57,7 +60,7 @@ def _improving(results: Results, verdicts: list[Verdict]) -> list[str]:
     names = trained(results).names(groups.values())
     if not names:
         return []
-    text = f"Still improving in the last epoch: {f.listing(names, NAMED)}; verdicts that rest on "
+    text = f"Still improving in the last epoch: {few(names)}; verdicts that rest on "
     return [f"{text}{'it' if len(names) == 1 else 'them'} hold {AT}.{pointer(results)}"]
 
 
@@ -75,7 +78,7 @@ def _scope(verdicts: list[Verdict]) -> list[str]:
         ]
     names = list(dict.fromkeys(c.name for v in single for c in (v.first, v.second) if len(c.runs) == 1))
     return [
-        f"These verdicts are about the methods, but for pairs with {f.listing(names)}: one seed, so that they are "
+        f"These verdicts are about the methods, but for pairs with {few(names)}: one seed, so that they are "
         "about that trained model only."
     ]
 
@@ -86,7 +89,7 @@ def _differences(pairs: list[Verdict]) -> list[str]:
         if verdict.outcome in ("better", "worse"):
             winners.setdefault((verdict.higher[0].name, verdict.score.repeated), []).append(verdict)
     out = []
-    for (name, repeated), won in list(winners.items())[:NAMED]:
+    for (name, repeated), won in list(winners.items())[:LEADING]:
         ranked = sorted(won, key=lambda verdict: -abs(verdict.score.estimate))
         each = [
             f"{v.higher[1].name}{at(v.at_this_budget)} (by {f.points(v.score.estimate)}, "
@@ -94,8 +97,8 @@ def _differences(pairs: list[Verdict]) -> list[str]:
             for v in ranked
         ]
         verb = "is better than" if repeated else "scored higher in this run than"
-        out.append(f"{name}{_lost(ranked[0])} {verb} {f.listing(each, NAMED)}.")
-    if (left := len(winners) - NAMED) > 0:
+        out.append(f"{name}{_lost(ranked[0])} {verb} {few(each)}.")
+    if (left := len(winners) - LEADING) > 0:
         out.append(f"{f.plural(left, 'more method')} lead others too: the report's table has every pair.")
     return out
 
@@ -121,7 +124,7 @@ def _equivalent(pairs: list[Verdict], margin: float) -> list[str]:
             if v.outcome == "equivalent" and v.score.repeated == repeated
         ]
         if each:
-            out.append(f"{what} {f.points(margin)}: {f.listing(each, NAMED)}.")
+            out.append(f"{what} {f.points(margin)}: {few(each, PAIRS)}.")
     return out
 
 
@@ -133,10 +136,10 @@ def _undecided(pairs: list[Verdict]) -> list[str]:
     for v in found:
         high, low = v.higher
         text = f"{high.name} and {low.name}{at(v.at_this_budget)} ({f.apart(v.score.estimate)}, "
-        each.append(
-            f"{text}{_range(v, v.adjusted_level)}: they differ by at most {f.points(v.at_most)}{_search(*v.higher)})"
-        )
-    return [f"Undecided: {f.listing(each, NAMED)}."]
+        if len(found) == 1:
+            text += f"{_range(v, v.adjusted_level)}: they differ by "
+        each.append(f"{text}at most {f.points(v.at_most)}{_search(*v.higher)})")
+    return [f"Undecided: {few(each, PAIRS)}."]
 
 
 def _resolution(results: Results, own: list[Verdict]) -> list[str]:
@@ -166,9 +169,7 @@ def _baselines(pairs: list[Verdict]) -> list[str]:
             text = f"{verdict.first.name}{lost}{at(verdict.at_this_budget)} ({f.beside(verdict.score.estimate)})"
             by_outcome.setdefault(verdict.outcome, {}).setdefault(verdict.said, []).append(text)
         parts = [
-            f"{words}: {f.listing(names)}"
-            for outcome in OUTCOMES
-            for words, names in by_outcome.get(outcome, {}).items()
+            f"{words}: {few(names)}" for outcome in OUTCOMES for words, names in by_outcome.get(outcome, {}).items()
         ]
         out.append(f"Against {name}, without {lacks(own[0].second.runs[0])}: {'; '.join(parts)}.")
     return out
@@ -178,7 +179,7 @@ def unsupported(results: Results, judgement: Judgement) -> list[str]:
     """What no verdict rests on, and why; seeds that were lost."""
     out = []
     if judgement.unsupported:
-        parts = [f"{f.listing(each.names)} ({each.reason})" for each in judgement.unsupported]
+        parts = [f"{few(each.names)} ({each.reason})" for each in judgement.unsupported]
         out.append(f"No verdict rests on {'; '.join(parts)}.")
     lost = [
         f"{spread.cell.runs[0].cell} ({len(gone)} of {len(gone) + spread.accuracy.seeds})"
@@ -186,5 +187,5 @@ def unsupported(results: Results, judgement: Judgement) -> list[str]:
         if (gone := lost_seeds(results, spread.cell))
     ]
     if lost:
-        out.append(f"Seeds without a usable result are left out, which flatters their method: {f.listing(lost)}.")
+        out.append(f"Seeds without a usable result are left out, which flatters their method: {few(lost)}.")
     return out

@@ -37,9 +37,9 @@ def build(results: Results) -> Panel | NotApplicable:
         "best, whichever that is, and that no verdict calls worse; else the best. Below the best: paired on the same "
         "texts, all methods at once at 95% (Hsu, 1984).",
         "Stored: the model folder, and the pretrained model where that is an adapter. A baseline's memory is that of "
-        "its process, over what the process held before.",
-        "Your own limits: thriftune recommend, with --memory, --time and --tasks, on this results folder; on a study "
-        "file it works from predictions.",
+        "the arrays alive while it was fitted, as a fine-tuned method's is that of its tensors.",
+        "Your own limits: thriftune recommend, with --memory, --time, --latency and --tasks, on this results folder; "
+        "on a study file it works from predictions.",
     ]
     sentences = [*reasons(advice), *still(results, cells(comparable(results)))]
     return Panel(sentences, [table], there(found), notes, statistics(decision))

@@ -67,6 +67,7 @@ MEASURED = (
     "prefix_peak_memory_bytes",
     "peak_process_bytes",
     "fit_memory_bytes",
+    "fit_process_bytes",
     "energy_joules",
 )
 

@@ -2,5 +2,5 @@
 
 TITLE = "Performance"
 QUESTION = "How well does each method classify?"
-PANELS = ["classification", "seeds", "search", "curves", "replication", "robustness_drops"]
+PANELS = ["classification", "seeds", "search", "curves", "replication", "robustness_drops", "further_tests"]
 """In reading order."""

@@ -12,10 +12,11 @@ from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, of_kind
 from thriftune.analysis.findings.groups import groups_of, set_groups, share
+from thriftune.analysis.findings.linked import coded
 from thriftune.analysis.findings.runs import Cell, above_majority, cells, is_baseline, learned
 from thriftune.analysis.findings.training import AT, still
 from thriftune.analysis.statistics.basics import Floats
-from thriftune.analysis.statistics.drops import Drop, Families, Ids, drop_between, families, paired_drop
+from thriftune.analysis.statistics.drops import Drop, Families, drop_between, families, paired_drop
 from thriftune.analysis.statistics.inference import Ints
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -118,13 +119,6 @@ def _linking(results: Results, *frames: pl.DataFrame) -> list[str]:
 
 def _groups(results: Results, name: str) -> Ints | None:
     return groups_of(results) if name == TEST else set_groups(results, name)
-
-
-def coded(first: pl.DataFrame, second: pl.DataFrame, columns: list[str]) -> tuple[Ids, Ids]:
-    """The texts of two sets as one number for each value of a column, from 1 on: (texts, columns) each."""
-    both = pl.concat([frame[columns].cast(pl.String) for frame in (first, second)])
-    codes = both.select(pl.all().rank("dense")).to_numpy().astype(np.int64)
-    return codes[: first.height], codes[first.height :]
 
 
 def _line(results: Results, cell: Cell, name: str, reference: str, groups: Families | None) -> Line:

@@ -14,6 +14,9 @@ import torch
 
 from thriftune.models.ops.kernels.build import build
 
+SMALL = 1 << 14
+"""Numbers that one thread passes over in microseconds."""
+
 
 class _Attention(Structure):
     _fields_ = (
@@ -66,7 +69,7 @@ def _attention_arguments(
     addresses = map(_address, (query, key, value, starts, lengths, bias))
     distances = 0 if bias is None else bias.stride(0)
     sizes = (len(starts), heads, key.shape[1] // heads, distances, zero)
-    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, torch.get_num_threads())
+    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, _threads(key))
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -130,7 +133,7 @@ def _pool_backward(query: torch.Tensor, rows: torch.Tensor, *rest_and_grads: Any
 def _gelu(x: torch.Tensor) -> torch.Tensor:
     out = torch.empty_like(x)
     if not x.is_meta:
-        _library(x).gelu(_address(x), _address(out), x.numel(), torch.get_num_threads())
+        _library(x).gelu(_address(x), _address(out), x.numel(), _threads(x))
     return out
 
 
@@ -160,7 +163,7 @@ def _add_norm(
     made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
     if not x.is_meta:
         tensors = map(_address, (x, residual, weight, bias, *made))
-        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, torch.get_num_threads())
+        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, _threads(x))
     return made
 
 
@@ -252,6 +255,11 @@ def _typed_library(dtype: torch.dtype) -> ctypes.CDLL:
         function = getattr(library, name)
         function.argtypes, function.restype = types, None
     return library
+
+
+def _threads(x: torch.Tensor) -> int:
+    """One where a second thread would be waited for longer than it helps; results do not depend on it."""
+    return 1 if x.numel() < SMALL else torch.get_num_threads()
 
 
 def _address(tensor: torch.Tensor | None) -> int | None:

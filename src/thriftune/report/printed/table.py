@@ -24,6 +24,7 @@ WRITERS: dict[Kind, Callable[[float], str]] = {
     "p": f.p_value,
     "bytes": f.size,
     "seconds": f.seconds,
+    "latency": f.brief,
     "ratio": f.ratio,
     "epochs": f.epochs,
 }
@@ -61,6 +62,7 @@ def _terminal_row(values: dict[str, Any]) -> dict[str, str]:
 def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, str]]:
     """One dict per candidate, in order of choice: short heading to value; what is not known is a dash."""
     metric = next((each.candidate.metric for each in ranked if each.candidate.measured), "accuracy")
+    timed = any(each.candidate.latency is not None for each in ranked)
     return [
         {
             "Rank": "–" if row["rank"] is None else f.count(row["rank"]),
@@ -70,6 +72,7 @@ def recommendation_rows(ranked: Sequence[Ranked], tasks: int) -> list[dict[str, 
             "Below best": row["below"] or "–",
             "Memory": _short("peak_memory_bytes", row, "memory"),
             "Time": _short("seconds", row),
+            **({METRICS["latency_seconds"].short: _short("latency_seconds", row, "latency")} if timed else {}),
             f"Stored, {f.plural(tasks, 'task')}": _short("stored_bytes", row, "storage"),
             "Pareto": row["best_for"] or "–",
             "Fits": row["fits"],

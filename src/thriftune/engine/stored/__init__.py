@@ -1,0 +1,1 @@
+"""A stored transformer ready to predict, from texts to probabilities."""

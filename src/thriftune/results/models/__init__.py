@@ -1,0 +1,1 @@
+"""What lies beside stored models: a baseline's labels, what a refit was trained on."""
