@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,10 +15,8 @@ from filelock import FileLock, Timeout
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-ROOM = pytest.StashKey[tuple[Path, FileLock]]()
 
-
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Makes one folder for all that this process and its children leave in the system's temporary folder.
 
     It goes when the process ends. What killed processes left goes first: their lock is free. pytest's own folders
@@ -32,19 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
     lock.acquire()
     room = rooms / str(os.getpid())
     room.mkdir(exist_ok=True)
-    config.stash[ROOM] = (room, lock)
+    # After multiprocessing has removed its own folder in it (-100); forked children leave it alone.
+    Finalize(None, leave, args=(room, lock), exitpriority=-200)
     os.environ["TMPDIR"] = str(room)
     tempfile.tempdir = str(room)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if ROOM in config.stash:
-        room, lock = config.stash[ROOM]
-        tempfile.tempdir = None
-        os.environ["TMPDIR"] = str(room.parent.parent)
-        shutil.rmtree(room, ignore_errors=True)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+def leave(room: Path, lock: FileLock) -> None:
+    shutil.rmtree(room, ignore_errors=True)
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def sweep(rooms: Path) -> None:

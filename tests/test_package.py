@@ -68,7 +68,7 @@ def test_the_source_distribution_can_be_tested(built: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     top = {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile"}
     top |= {"constraints.txt", "mkdocs.yml", "pyproject.toml"}
-    assert top | tracked("src/thriftune", "tests", "studies", "docs", "tools") <= names
+    assert top | tracked("src/thriftune", "tests", "studies", "docs", "examples", "tools") <= names
     assert not [name for name in names if name.split("/")[0] in (".venv", "out", "site", "dist", ".git")]
 
 

@@ -86,22 +86,18 @@ def config(kind: str) -> PretrainedConfig:
     return own[kind]
 
 
-@cache
-def _home() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="thriftune-tiny-", ignore_cleanup_errors=True)
-
-
-@cache
 def tiny_model(kind: str = "bert") -> Path:
     """The folder of a tiny model of one of `KINDS` or `SHARED`; the same one for every caller in a process.
 
     It goes when the process ends.
     """
-    folder = Path(_home().name) / kind
-    if folder.exists():  # asked for by its name and as the default
-        return folder
-    folder.mkdir()
-    save_model(config(kind), folder, TOKENIZERS.get(kind, "bert"))
+    return Path(_saved(kind).name)
+
+
+@cache
+def _saved(kind: str) -> TemporaryDirectory[str]:
+    folder = TemporaryDirectory(prefix=f"thriftune-tiny-{kind}-", ignore_cleanup_errors=True)
+    save_model(config(kind), Path(folder.name), TOKENIZERS.get(kind, "bert"))
     return folder
 
 
