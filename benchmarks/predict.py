@@ -18,6 +18,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from thriftune.models.pretrained.load import load_classifier
 from thriftune.models.pretrained.sources import resolve_model
 from thriftune.models.trained.save import save_classifier
 from thriftune.models.trained.usage import Reading
+from thriftune.processors import bound_caches
 from thriftune.use.classifier import Classifier
 from thriftune.use.predict import Options, predict_file
 
@@ -129,7 +131,9 @@ def memory(folder: Path, texts: list[str], count: int) -> dict[str, Any]:
         writer.writerow(["text"])
         writer.writerows([f"{texts[index % len(texts)]} {index}"] for index in range(count))
     command = [sys.executable, "-W", "ignore", __file__, "--label", str(folder / "model"), str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    variables = dict(os.environ)
+    bound_caches(variables)  # as the command does
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {"rows": count, "bar": BARS["memory_bytes"]} | found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thriftune import processors
-from thriftune.processors import ProcessorTime, brief_waits, cpu_quota, usable_processors, wait_briefly
+from thriftune.processors import ProcessorTime, bound_caches, brief_waits, cpu_quota, usable_processors, wait_briefly
 
 
 def machine(root: Path, groups: str, **files: str) -> Path:
@@ -96,3 +96,9 @@ def test_processor_time_counts_work_and_not_sleep() -> None:
     assert total.used == pytest.approx(idle.used + worked.used)
     assert total.waited is None or total.waited >= 0
     assert (idle + ProcessorTime(1.0, None)).waited is None
+
+
+def test_what_the_user_set_of_caches_stays() -> None:
+    own = {"LRU_CACHE_CAPACITY": "7"}
+    bound_caches(own)
+    assert own == {"LRU_CACHE_CAPACITY": "7", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}

@@ -19,6 +19,19 @@ BUSY = "The machine was busy"
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """Variables by which a user decides that."""
 
+SHAPES = "128"
+"""Of so many shapes oneDNN keeps what it compiled, in each of its two caches; its own choice is 1,024."""
+
+
+def bound_caches(variables: MutableMapping[str, str]) -> None:
+    """Has oneDNN keep what it compiled for the last shapes alone, unless the user has chosen.
+
+    To be called on `os.environ` before torch is loaded. What predicts without end has another number of rows in every
+    batch, and would grow by hundreds of megabytes.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        variables.setdefault(name, SHAPES)
+
 
 def wait_briefly(variables: MutableMapping[str, str]) -> None:
     """Makes OpenMP threads sleep soon when they wait, unless the user has chosen.

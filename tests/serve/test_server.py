@@ -21,7 +21,7 @@ from tests.cli.commands import run
 from tests.use.many.stored import METHODS, store
 
 from thriftune.errors import InputError
-from thriftune.serve.server import bound_caches, is_loopback, listen, url_of
+from thriftune.serve.server import is_loopback, listen, url_of
 
 COMMAND = [sys.executable, "-W", "ignore", "-c", "from thriftune.cli import main; main()", "serve"]
 
@@ -43,12 +43,6 @@ def test_addresses() -> None:
     ):
         with pytest.raises(InputError, match=said):
             listen(host, port)
-
-
-def test_what_the_user_set_of_caches_stays() -> None:
-    own = {"LRU_CACHE_CAPACITY": "7"}
-    bound_caches(own)
-    assert own == {"LRU_CACHE_CAPACITY": "7", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 
 def test_the_command_loads_no_torch_before_its_caches_are_bounded() -> None:

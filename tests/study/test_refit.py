@@ -64,6 +64,7 @@ def test_all_rows_and_names(results: Results) -> None:
     assert "has seen the test texts" in about.sentences()[-1]
     out = results.store.path
     assert find(f"{out}:refit/{folder.name}").model == folder / "model"
+    refit(results, choose.named(results, "majority"), EXPECTED, False)
     with pytest.raises(InputError, match="Several refits are there"):
         find(f"{out}:refit")
     with pytest.raises(InputError, match="No such refit"):

@@ -31,7 +31,7 @@ from thriftune.cli import (
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, readable
-from thriftune.processors import wait_briefly
+from thriftune.processors import bound_caches, wait_briefly
 
 
 class _Commands(TyperGroup):
@@ -67,9 +67,15 @@ app = typer.Typer(
 )
 
 
+PREDICTING = ("predict", "evaluate", "serve")
+"""Commands that predict any number of texts."""
+
+
 def main() -> None:
     """The console script."""
     wait_briefly(os.environ)
+    if sys.argv[1:] and sys.argv[1] in PREDICTING:
+        bound_caches(os.environ)
     code: Any = 0
     try:
         with interruptible():

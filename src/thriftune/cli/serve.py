@@ -51,11 +51,10 @@ def serve(
     GET /health, /models, /metrics (Prometheus) and /docs tell the rest. Ctrl-C or SIGTERM answers what was accepted and
     ends.
     """
-    import os
     import signal
 
     from thriftune.serve.limits import Limits
-    from thriftune.serve.server import bound_caches, check_installed, is_loopback, listen, url_of
+    from thriftune.serve.server import check_installed, is_loopback, listen, url_of
 
     limits = Limits(
         bytes=max_bytes,
@@ -68,7 +67,6 @@ def serve(
     )
     limits.check()
     check_installed()
-    bound_caches(os.environ)
     with listen(host, port) as listening:
         url = url_of(listening)
         if not is_loopback(listening):

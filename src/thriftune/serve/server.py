@@ -6,7 +6,7 @@ import importlib.util
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 BACKLOG = 2048
-SHAPES = "128"
 MORE_SECONDS = 5
 """After a request's time is over, for its answer to go out before the end."""
 
@@ -33,16 +32,6 @@ def check_installed() -> None:
             f"thriftune serve needs {', '.join(missing).replace('_', '-')}, which is not installed: "
             "pip install 'thriftune[serve]'"
         )
-
-
-def bound_caches(environ: MutableMapping[str, str]) -> None:
-    """Has oneDNN keep what it compiled for the last shapes alone; it must come before torch is loaded.
-
-    Every batch has another number of rows, and with the usual 1,024 shapes each in two caches a service grows by
-    hundreds of megabytes in its first minutes. What the user set stays.
-    """
-    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
-        environ.setdefault(name, SHAPES)
 
 
 def listen(host: str, port: int) -> socket.socket:
