@@ -128,6 +128,8 @@ def test_the_table_has_a_row_for_every_method(results: Results) -> None:
         [decision.taken.name] if decision.taken else []
     )
     assert not found.folded or any(row.taken for row in found.open)
+    baselines = [row for row in rows if row.baseline]
+    assert not baselines or any(row.baseline for row in found.open)
     assert len(found.open) <= OPEN + 1
     for row in rows:
         assert row.dot is None or 0 <= row.dot.low <= row.dot.at <= row.dot.high <= 100

@@ -201,16 +201,16 @@ def _without_result(results: Results) -> list[Row]:
 def split(found: Sequence[Row], words: int) -> tuple[list[Row], list[Row]]:
     """The rows that stand open, with about so many words, and those that are folded; never one alone.
 
-    At most `OPEN` stand open and at least `FEWEST`; the one to take is among them.
+    At most `OPEN` stand open and at least `FEWEST`; the one to take and the best baseline are among them.
     """
     count = next((n for n in range(OPEN + 1, FEWEST, -1) if sum(row.length for row in found[:n]) <= words), FEWEST)
     if len(found) <= count:
         return list(found), []
     count = min(count, OPEN) - (len(found) == count + 1)
-    shown, folded = list(found[:count]), list(found[count:])
-    taken = next((row for row in folded if row.taken), None)
-    if taken is not None:
-        folded.remove(taken)
-        folded.insert(0, shown.pop())
-        shown.append(taken)
-    return shown, folded
+    must = [row for row in (next((row for row in found if row.taken), None), _baseline(found)) if row is not None]
+    kept = [row for row in found if row not in must][: count - len(must)]
+    return [row for row in found if row in must or row in kept], [row for row in found if row not in [*must, *kept]]
+
+
+def _baseline(found: Sequence[Row]) -> Row | None:
+    return next((row for row in found if row.baseline and row.score != "–"), None)
