@@ -157,3 +157,13 @@ def slug(text: str) -> str:
     """A study's name as part of a file name, whatever it holds and however long it is."""
     kept = re.sub(r"[^\w.-]+", "-", text).encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
     return kept.strip("-.") or "study"
+
+
+def source_name(source: str) -> str:
+    """What the study of a data source is called, and its files: a of a.csv.gz, owner-name of hub:owner/name."""
+    return slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
+
+
+def results_folder(name: str) -> Path:
+    """Where the results of a study go that were given no folder."""
+    return Path(f"results-{slug(name)}")

@@ -118,5 +118,5 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
         return [AxisPoint(axis, m, x, str(x), int(line(x)), 1e9) for m, line in lines.items() for x in (64, 1024)]
 
     found = [*measured(results), guess], ([], None), results
-    monkeypatch.setattr("thriftune.cli.recommend._candidates", lambda source: found)
+    monkeypatch.setattr("thriftune.python.advice._candidates", lambda source, report: found)
     monkeypatch.setattr(crossovers, "axis_points", points)

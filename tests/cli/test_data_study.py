@@ -10,7 +10,8 @@ import pytest
 from tests.cli.commands import run
 from tests.cli.conftest import REVIEWS
 
-from thriftune.cli.data_study import is_data, is_results, study_name
+from thriftune.cli.data_study import is_data, is_results
+from thriftune.paths import source_name
 from thriftune.study.file.config import load_study
 
 
@@ -101,7 +102,7 @@ def test_what_is_data(here: Path) -> None:
     for name in ("a.yaml", "a.yml", "study", "nothing.conf"):
         assert not is_data(name), name
     assert not is_results(here)
-    assert [study_name(each) for each in ("x/a.csv.gz", "hub:owner/name", "demo:snli", ".")] == [
+    assert [source_name(each) for each in ("x/a.csv.gz", "hub:owner/name", "demo:snli", ".")] == [
         *("a", "name", "demo-snli"),
         here.name,
     ]

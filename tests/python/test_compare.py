@@ -222,11 +222,35 @@ class TestResults:
         assert advice.table()["name"].to_list()[0] == advice.method
         assert "<table>" in advice._repr_html_()
         assert str(advice) == "\n".join(advice.reasons)
+        for latency in ("20ms", 0.02):
+            assert results.recommend(latency=latency).advice.limits.latency_seconds == 0.02
         nothing = thriftune.recommend(results.path, memory=1, tasks=3)
         assert nothing.method is None
-        for limits, said in (({"tasks": 0}, "at least one"), ({"memory": -1}, "positive"), ({"time": "soon"}, "soon")):
+        for limits, said in (
+            ({"tasks": 0}, "at least one"),
+            ({"memory": -1}, "positive"),
+            ({"time": "soon"}, "soon"),
+            ({"latency": "1h"}, "one text"),
+        ):
             with pytest.raises(InputError, match=said):
                 thriftune.recommend(results, **limits)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="There is no nowhere"):
+            thriftune.recommend("nowhere")
+
+    def test_of_a_study_it_is_what_is_predicted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a.yaml").write_text(
+            "{name: a, data: {source: 'demo:snli', text: [premise, hypothesis]}, methods: [majority]}"
+        )
+        heard: list[str] = []
+
+        def estimated(study: object, question: object, report: Any) -> list[Any]:
+            report("timing")
+            heard.append(study.name)  # type: ignore[attr-defined]
+            return []
+
+        monkeypatch.setattr("thriftune.study.forecast.estimate.estimate", estimated)
+        advice = thriftune.recommend(tmp_path / "a.yaml", memory="8GB")
+        assert (advice.measured, advice.method, heard) == (False, None, ["a"])
 
     def test_tables(self) -> None:
         results = made()

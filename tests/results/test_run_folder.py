@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thriftune.results.run_folder import RunFolders, folder_name, slug
+from thriftune.results.run_folder import RunFolders, ascii_name, folder_name
 from thriftune.results.store import Store
 
 ID = "1a2b3c4d5e6f7081"
@@ -29,8 +29,8 @@ def test_names_are_readable_and_safe(cell: str, name: str) -> None:
     assert len(folder_name(cell, 2**63, ID)) < 120
 
 
-def test_a_slug_is_never_empty() -> None:
-    assert slug("--- . ---") == "run"
+def test_a_name_is_never_empty() -> None:
+    assert ascii_name("--- . ---") == "run"
 
 
 def _made(folder: Path, run_id: str | None) -> Path:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thriftune.cli.data_study import is_data, is_results, study_of
-from thriftune.cli.options import Only, Overrides, Verbose, Without, slug
+from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
     from thriftune.study.file.config import Study
-from thriftune.paths import user_path
+from thriftune.paths import results_folder, user_path
 
 EXAMPLES = [
     "thriftune compare",
@@ -82,7 +82,7 @@ def run_study(
 
     Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
     """
-    folder = out or Path(f"results-{slug(study.name)}")
+    folder = out or results_folder(study.name)
 
     from thriftune.comparison import compare_and_analyse
     from thriftune.progress import display

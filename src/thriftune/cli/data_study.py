@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from thriftune.cli.options import slug
 from thriftune.cli.output import working
 from thriftune.errors import InputError, printable
-from thriftune.paths import check_new_file, status, user_path
+from thriftune.paths import check_new_file, source_name, status, user_path
 
 if TYPE_CHECKING:
     from thriftune.study.file.config import Study
@@ -41,17 +39,12 @@ def is_results(folder: Path) -> bool:
     return store.results_path.is_file() or (store.study_path.is_file() and store.runs_path.is_dir())
 
 
-def study_name(source: str) -> str:
-    """What the study of a data source is called, and its files: a of a.csv.gz, owner-name of hub:owner/name."""
-    return slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
-
-
 def study_of(source: str, out: Path | None, text: Sequence[str], label: str | None, probe: bool = True) -> Path:
     """The study file for a data source: the one that is there, as it is, or a new one.
 
     Raises `InputError` where the one that is there is about other data, or has other columns than those named.
     """
-    path = out or Path(f"{study_name(source)}.yaml")
+    path = out or Path(f"{source_name(source)}.yaml")
     if status(user_path(str(path))) is None and not path.is_symlink():
         write_study(source, path, text, label, probe, warn=False)  # compare says the same of the data
         typer.echo(f"Wrote {path}: edit it and repeat the command to compare otherwise.")
@@ -88,7 +81,7 @@ def write_study(
     space = token_room(guessed.texts, MODEL)
     proposal = initial(guessed, space, MODEL, probe, working)
     try:
-        write_text(path, draft(guessed, space, proposal, study_name(source), path.resolve().parent))
+        write_text(path, draft(guessed, space, proposal, source_name(source), path.resolve().parent))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Name another file with --out.") from error
     for reason in [*guessed.reasons, space.reason, *proposal.reasons]:

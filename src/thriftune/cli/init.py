@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from thriftune.cli.compare import run_study
-from thriftune.cli.data_study import study_name, study_of, write_study
+from thriftune.cli.data_study import study_of, write_study
 from thriftune.errors import InputError
+from thriftune.paths import source_name
 
 EXAMPLES = [
     "thriftune init reviews.csv",
@@ -45,7 +46,7 @@ def init(
     if not run:
         if results is not None:
             raise InputError("--results has no effect without --run. Add --run, or give the folder to compare --out.")
-        path = out or Path(f"{study_name(source)}.yaml")
+        path = out or Path(f"{source_name(source)}.yaml")
         write_study(source, path, text or (), label, probe)
         typer.echo(f"Wrote {path}. Check it, then run: thriftune compare {path}")
         return

@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-from thriftune.paths import slug
-
-__all__ = ["AsJson", "Only", "Overrides", "StudyFile", "Verbose", "Without", "slug"]
-
 StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
 ResultsFolder = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="Folder that `thriftune compare --out` wrote.", show_default=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
+from thriftune.paths import status, user_path
 from thriftune.results import store
 from thriftune.study.file.config import Study
 
@@ -29,6 +32,10 @@ class Advice:
     measured: bool
     """Whether it rests on measurements; else on what the methods are predicted to cost."""
     advice: choice.Advice
+    careful: tuple[str, ...] = ()
+    """Those of the reasons that are about runs which were still improving."""
+    command: str | None = None
+    """What would settle that."""
 
     def table(self) -> pl.DataFrame:
         """One row per method in order of choice; plain numbers, null where one is not known."""
@@ -63,57 +70,72 @@ def recommend(
     trained on one pretrained model count in what is stored. Raises `InputError` for amounts that are none, and where
     there are no results.
     """
-    from thriftune.amounts import parse_bytes, parse_seconds
-    from thriftune.analysis.findings.choice import Limits, advise, reasons
+    return advised(source, limits_of(memory=memory, time=time, latency=latency, tasks=tasks))
+
+
+def limits_of(
+    *, memory: str | float | None, time: str | float | None, latency: str | float | None, tasks: int
+) -> choice.Limits:
+    """Limits as `recommend` takes them; raises `InputError` for amounts that are none."""
+    from thriftune.amounts import parse_bytes, parse_latency, parse_seconds
+    from thriftune.analysis.findings.choice import Limits
 
     if isinstance(tasks, bool) or not isinstance(tasks, int) or not 1 <= tasks <= MOST_TASKS:
         raise InputError(f"There is at least one task, and at most {MOST_TASKS:,}; {tasks} were given.")
-    values: dict[str, Any] = {
-        "memory_bytes": parse_bytes(memory) if isinstance(memory, str) else _amount(memory, "memory"),
-        "seconds": parse_seconds(time) if isinstance(time, str) else _amount(time, "time"),
-        "tasks": tasks,
-    }
-    if latency is not None:
-        values[_latency_limit()] = parse_seconds(latency) if isinstance(latency, str) else _amount(latency, "latency")
-    candidates, careful, results = _candidates(source)
-    advice = advise(candidates, Limits(**values), results)
+    return Limits(
+        memory_bytes=_limit(memory, "memory", parse_bytes),
+        seconds=_limit(time, "time", parse_seconds),
+        latency_seconds=_limit(latency, "latency", parse_latency),
+        tasks=tasks,
+    )
+
+
+def advised(
+    source: store.Results | Study | Path | str, limits: choice.Limits, report: Callable[[str], None] = lambda _: None
+) -> Advice:
+    """The same under limits that are made; `report` is told what an estimate is doing."""
+    from thriftune.analysis.findings.choice import advise, reasons
+
+    candidates, (careful, command), results = _candidates(source, report)
+    advice = advise(candidates, limits, results)
     first = next((each.candidate.name for each in advice.ranked if each.rank == 1), None)
     taken = None if advice.decision is None or advice.decision.taken is None else advice.decision.taken.name
-    return Advice(taken or first, (*reasons(advice), *careful), results is not None, advice)
+    said = (*reasons(advice), *careful)
+    return Advice(taken or first, said, results is not None, advice, tuple(careful), command)
 
 
-def _latency_limit() -> str:
-    from thriftune.analysis.findings.choice import Limits
-
-    found = next((each.name for each in fields(Limits) if "latency" in each.name), None)
-    if found is None:
-        raise InputError("This release does not measure latency, so it cannot be a limit.")
-    return found
-
-
-def _amount(value: float | None, what: str) -> float | None:
+def _limit(value: str | float | None, what: str, parse: Callable[[str], float]) -> Any:
+    if isinstance(value, str):
+        return parse(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise InputError(f"{what} is a positive number or a text such as 8GB, 10min or 20ms; {value!r} is given.")
     return value
 
 
 def _candidates(
-    source: store.Results | Study | Path | str,
-) -> tuple[list[choice.Candidate], list[str], store.Results | None]:
-    """What can be chosen from, what must be said of runs that were still improving, and the results."""
+    source: store.Results | Study | Path | str, report: Callable[[str], None]
+) -> tuple[list[choice.Candidate], tuple[list[str], str | None], store.Results | None]:
+    """What can be chosen from: a folder's measured methods and those only estimated, or a study's estimates.
+
+    Beside them what must be said of runs that were still improving (`summary_training`), and the folder's results.
+    """
     from thriftune.analysis.findings.choice import measured, predicted, unmeasured
     from thriftune.report.printed.table import summary_training
     from thriftune.results.soundness import check_results
     from thriftune.study.file.config import load_study
-    from thriftune.study.forecast.estimate import estimate
+    from thriftune.study.forecast.estimate import Question, estimate
 
     if isinstance(source, str | Path):
-        path = Path(source)
-        source = (
-            load_study(path) if path.suffix in (".yaml", ".yml") and not path.is_dir() else store.Store(path).load()
-        )
+        path = user_path(str(source))
+        found = status(path)
+        if found is None and path.suffix not in (".yaml", ".yml"):
+            raise InputError(
+                f"There is no {source}. Give a folder that `thriftune compare --out` wrote, or a study file."
+            )
+        folder = found is not None and stat.S_ISDIR(found.st_mode)
+        source = store.Store(path).load() if folder else load_study(path)
     if isinstance(source, store.Results):
         check_results(source)
-        return [*measured(source), *unmeasured(source)], summary_training(source)[0], source
-    cells = estimate(source)
-    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], [], None
+        return [*measured(source), *unmeasured(source)], summary_training(source), source
+    cells = estimate(source, Question(), report)
+    return [predicted(cell.name, cell.model, cell.predicted) for cell in cells], ([], None), None

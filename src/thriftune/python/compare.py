@@ -11,7 +11,7 @@ from thriftune.amounts import parse_bytes
 from thriftune.comparison import compare_and_analyse
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
-from thriftune.paths import slug, user_path
+from thriftune.paths import results_folder, user_path
 from thriftune.python import frames
 from thriftune.python import proposal as proposals
 from thriftune.python.proposal import UNNAMED, Asked, MethodLike, Proposed
@@ -191,12 +191,12 @@ def _study(data: Any, out: Path | None, asked: Asked, probe: bool, listener: Lis
         data = data.study
     if isinstance(data, Study):
         study = proposals.changed(data, asked)
-        return study, out or _default(study.name)
+        return study, out or results_folder(study.name)
     if _is_study(data):
         path = user_path(str(data))
         inside = Store(path).study_path if path.is_dir() else path
         study = proposals.changed(load_study(inside), asked)
-        return study, out or (path if path.is_dir() else _default(study.name))
+        return study, out or (path if path.is_dir() else results_folder(study.name))
     _check(data)
     return _proposed(data, out, asked, probe, listener)
 
@@ -209,7 +209,7 @@ def _proposed(data: Any, out: Path | None, asked: Asked, probe: bool, listener: 
     in_memory = frames.is_frame(data)
     if in_memory:
         found = frames.tables(data, [*asked.columns, *([asked.label] if asked.label else [])])
-        out = out or _default(asked.name or found.name or UNNAMED)
+        out = out or results_folder(asked.name or found.name or UNNAMED)
         source = proposals.written(found, out).name
     else:
         source = str(data)
@@ -220,15 +220,11 @@ def _proposed(data: Any, out: Path | None, asked: Asked, probe: bool, listener: 
         say(line)
     if made.problem is not None:
         raise InputError(made.problem)
-    out = out or _default(made.study.name)
+    out = out or results_folder(made.study.name)
     if (before := proposals.earlier(asked, source, out)) is not None:
         return before, out
     proposals.remember(asked, source, out)
     return made.study, out
-
-
-def _default(name: str) -> Path:
-    return Path(f"results-{slug(name)}")
 
 
 def _is_study(data: object) -> bool:

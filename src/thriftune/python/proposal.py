@@ -12,7 +12,7 @@ from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
 from thriftune.methods import find
 from thriftune.methods.base import Method
-from thriftune.paths import slug
+from thriftune.paths import results_folder, source_name
 from thriftune.python import frames
 from thriftune.results.files import read_json, write_json, write_text
 from thriftune.results.store import Store
@@ -121,7 +121,7 @@ def propose(
     if not frames.is_frame(data):
         return _of_source(str(data), asked, Path.cwd(), probe, say, [])
     found = frames.tables(data, [*asked.columns, *([asked.label] if asked.label else [])])
-    folder = out or Path(f"results-{slug(asked.name or found.name or UNNAMED)}")
+    folder = out or results_folder(asked.name or found.name or UNNAMED)
     source = os.path.relpath(written(found, folder))  # a path that is not whole is written from the study's folder
     return _of_source(source, asked, folder.resolve(), probe, say, list(found.notes), found.name or UNNAMED)
 
@@ -183,7 +183,7 @@ def _of_source(
     chosen = asked.methods is not None
     proposal = initial(guessed, space, model, probe and not chosen, say)
     why = proposal.reasons[:-1] if chosen else proposal.reasons  # the last is the time, of other methods
-    title = asked.name or name or _named(source)
+    title = asked.name or name or source_name(source)
     text = draft(guessed, space, proposal, title, folder)
     data = parse_yaml(text, title)
     proposed = {each.name: dict(each.settings) for each in proposal.methods}
@@ -193,10 +193,6 @@ def _of_source(
         text = "".join(f"# {one_line(reason)}\n" for reason in reasons) + study_to_yaml(study)
     warnings = tuple(warning.text for warning in guessed.warnings)
     return Proposed(study, tuple(reasons), warnings, guessed.problem, text)
-
-
-def _named(source: str) -> str:
-    return slug(Path(os.path.abspath(source.replace(":", "-").replace("\0", "-"))).name.split(".")[0])
 
 
 def _in_python(reason: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from thriftune import wording as f
@@ -13,6 +12,7 @@ from thriftune.analysis.findings.decision import Decision, headline
 from thriftune.errors import InputError
 from thriftune.metrics import METRICS
 from thriftune.paths import check_folder, check_new_folder, kind, status
+from thriftune.report.render import templates
 from thriftune.results.files import write_text
 from thriftune.results.soundness import check_results
 from thriftune.results.store import Results, Store
@@ -52,23 +52,19 @@ def write_beside(found: Beside, path: Path) -> Path:
 
 def page(found: Beside) -> str:
     """The HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["plain"] = f.plain
     rows = table(found)
-    return environment.get_template("beside.html.jinja").render(
-        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        mark=Markup(MARK),  # noqa: S704 - our own text
-        names=[each.study.name for each in found.studies],
-        facts=facts(found),
-        sentences=sentences(found),
-        columns=list(rows[0]) if rows else [],
-        rows=rows,
+    return (
+        templates()
+        .get_template("beside.html.jinja")
+        .render(
+            css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            mark=Markup(MARK),  # noqa: S704 - our own text
+            names=[each.study.name for each in found.studies],
+            facts=facts(found),
+            sentences=sentences(found),
+            columns=list(rows[0]) if rows else [],
+            rows=rows,
+        )
     )
 
 

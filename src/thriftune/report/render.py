@@ -93,9 +93,8 @@ def _draw(painter: Painter, folder: Path, charts: list[Chart]) -> None:
             log.warning("%s was not drawn: %s. The report itself holds the chart's data.", path, error)
 
 
-def page(analysis: Analysis) -> str:
-    """The HTML of the report."""
-    results, sections = analysis.results, analysis.sections
+def templates() -> jinja2.Environment:
+    """The pages' templates; what they are given is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -104,6 +103,13 @@ def page(analysis: Analysis) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["plain"] = f.plain
+    return environment
+
+
+def page(analysis: Analysis) -> str:
+    """The HTML of the report."""
+    results, sections = analysis.results, analysis.sections
+    environment = templates()
     environment.globals.update(
         cells=cells,
         data_table=data_table,

@@ -212,10 +212,10 @@ class RunFolders:
 
 def folder_name(cell: str, seed: int, run_id: str, short: int = SHORT) -> str:
     """`lora-r8-all-seed0-1a2b3c4d`: lower-case letters, digits and hyphens, at most 100 of them."""
-    return f"{slug(cell)}-seed{seed}-{run_id[:short]}"
+    return f"{ascii_name(cell)}-seed{seed}-{run_id[:short]}"
 
 
-def slug(text: str) -> str:
+def ascii_name(text: str) -> str:
     """A name as part of a path on any file system: ASCII letters, digits and single hyphens; never empty."""
     plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].rstrip("-") or "run"

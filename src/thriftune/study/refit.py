@@ -19,7 +19,7 @@ from thriftune.results.files import delete, flush, read_json, write_json
 from thriftune.results.models.baseline import BaselineModel
 from thriftune.results.models.refitted import FILE, Refitted
 from thriftune.results.record import RunRecord
-from thriftune.results.run_folder import slug
+from thriftune.results.run_folder import ascii_name
 from thriftune.results.store import Results
 from thriftune.study.events import Listener, RunProgress, RunStarted, StudyPlanned
 from thriftune.study.execute import device_type
@@ -59,7 +59,7 @@ def refit(
     """
     listen = listen or (lambda event: None)
     store = results.store
-    folder = store.refit_path / f"{slug(record.cell)}-seed{record.seed}{'-all' if everything else ''}"
+    folder = store.refit_path / f"{ascii_name(record.cell)}-seed{record.seed}{'-all' if everything else ''}"
     new = folder.with_name(f".{folder.name}.new")
     with alone_in(store.path):
         loaded = load_study(store.study_path)

@@ -22,7 +22,7 @@ from thriftune.use.models.best import Best, Kept
 from thriftune.use.source import find
 
 
-def _card(results: Results, run: RunRecord, base: Path | None) -> str | None:
+def _card(results: Results, run: RunRecord, base: Path | None) -> str:
     return f"card of {run.name}"
 
 

@@ -49,7 +49,7 @@ def test_scores_of_the_study_are_not_the_models_own(tmp_path: Path) -> None:
         environment={},
     )
 
-    def card(results: Results, record: RunRecord, base: Path | None) -> str | None:
+    def card(results: Results, record: RunRecord, base: Path | None) -> str:
         return CARD
 
     (tmp_path / "model").mkdir()

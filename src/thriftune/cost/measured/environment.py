@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from thriftune.cost.measured.growth import resident
 from thriftune.processors import usable_processors
 
 
@@ -50,18 +50,11 @@ def process_peak_bytes() -> int:
     import resource
 
     # What getrusage says begins at the size of the process that started this one.
-    own = re.search(r"^VmHWM:\s+(\d+) kB$", _status(), re.MULTILINE)
+    own = resident("VmHWM")
     if own is not None:
-        return int(own[1]) * 1024
+        return own
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _status() -> str:
-    try:
-        return Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:  # elsewhere than on Linux
-        return ""
 
 
 def _processor() -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from thriftune.engine.allocator import give_back
 
 NOT_TOLD = "the operating system does not tell how far a process's memory rose"
 EVERY = 0.005
@@ -34,9 +35,9 @@ class Growth:
     def begin(cls) -> Growth:
         """Starts to watch."""
         gc.collect()
-        _give_back()
+        give_back()
         found = cls(reset=_reset_peak())
-        found.before = _status("VmRSS")
+        found.before = resident("VmRSS")
         if found.before is not None and not found.reset:
             found._watch = threading.Thread(target=found._look, daemon=True)
             found._watch.start()
@@ -57,10 +58,10 @@ class Growth:
             self._note("VmRSS")
 
     def _note(self, name: str) -> None:
-        self._peak = max(self._peak, _status(name) or 0)
+        self._peak = max(self._peak, resident(name) or 0)
 
 
-def _status(name: str) -> int | None:
+def resident(name: str) -> int | None:
     """An entry of the process's status in bytes; None where there is none."""
     try:
         lines = STATUS.read_text(encoding="utf-8").splitlines()
@@ -75,13 +76,5 @@ def _reset_peak() -> bool:
         RESET.write_text("5", encoding="utf-8")
     except OSError:
         return False
-    peak, now = _status("VmHWM"), _status("VmRSS")
+    peak, now = resident("VmHWM"), resident("VmRSS")
     return peak is not None and now is not None and peak <= 1.05 * now
-
-
-def _give_back() -> None:
-    """Freed memory goes back to the system, where the C library can (glibc)."""
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        return

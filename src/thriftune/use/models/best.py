@@ -21,9 +21,8 @@ from thriftune.wording import plain
 FILE = "best.json"
 LINKED = (".safetensors", ".npz")
 """Files of weights are linked: nothing writes into them. The small ones are copies, which may be edited."""
-Card = Callable[[Results, RunRecord, Path | None], str | None]
-"""Writes the README.md of a run's model; the path is that of the base, where it is a folder. None: the
-model's own README.md does."""
+Card = Callable[[Results, RunRecord, Path | None], str]
+"""Writes the README.md of a run's model (`export.card.card`); the path is that of the base, where it is a folder."""
 REMEDY = "Run the study again with `thriftune compare`, which makes it anew."
 
 
@@ -156,9 +155,8 @@ def _place(results: Results, run: RunRecord, why: str, promoted: bool, card: Car
         new = _beside(store, "new")
         delete(new)
         copy_model(folder.model_path, new)
-        base = rebase(folder.model_path, new)
-        if (text := card(results, run, base)) is not None:
-            (new / "README.md").write_text(text, encoding="utf-8")
+        text = card(results, run, rebase(folder.model_path, new))
+        (new / "README.md").write_text(text, encoding="utf-8")
         write_json(new / FILE, {"schema_version": 1, **asdict(best)})
         _swap(store, new)
     return best

@@ -16,10 +16,7 @@ FENCE = "---"
 def write_card(folder: Path, about: Refitted, results: Results, record: RunRecord, card: Card) -> None:
     """Writes `model/README.md`: what it was trained on, that no test score belongs to it, then the run's card."""
     path = folder / "model" / "README.md"
-    text = card(results, record, base_of(folder / "model"))
-    if text is None:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    head, body = _parted(text)
+    head, body = _parted(card(results, record, base_of(folder / "model")))
     said = "\n\n".join(["# Trained for use", *(plain(each) for each in about.sentences())])
     path.write_text(f"{head}{said}\n\nWhat follows was measured of the study's run.\n\n{body}", encoding="utf-8")
 
