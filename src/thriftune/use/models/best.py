@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from thriftune.analysis.findings.decision import decide, headline
@@ -18,7 +18,9 @@ from thriftune.results.store import Results, Store
 from thriftune.use import choose
 from thriftune.wording import plain
 
-FILE = "best.json"
+FILE, CARD, FRESH, EDITED = "best.json", "README.md", "README.new.md", "README.{}.md"
+"""What the folder holds beside the model: which run it is, its card; where a user edited that, the card as it would be
+now, and edited cards of runs that were there before, by their ids."""
 LINKED = (".safetensors", ".npz")
 """Files of weights are linked: nothing writes into them. The small ones are copies, which may be edited."""
 Card = Callable[[Results, RunRecord, Path | None], str]
@@ -42,6 +44,8 @@ class Best:
     """Fingerprint of the study's data."""
     results_sha256: str
     """Of the results.json that it was chosen from."""
+    card_sha256: str | None = None
+    """Of the README.md as it was written: another one was edited. None beside models of earlier releases."""
 
     @classmethod
     def read(cls, folder: Path) -> Best | None:
@@ -156,10 +160,27 @@ def _place(results: Results, run: RunRecord, why: str, promoted: bool, card: Car
         delete(new)
         copy_model(folder.model_path, new)
         text = card(results, run, rebase(folder.model_path, new))
-        (new / "README.md").write_text(text, encoding="utf-8")
+        (new / CARD).write_text(text, encoding="utf-8")
+        best = replace(best, card_sha256=sha256(new / CARD))
+        _keep_edited(store, new, best)
         write_json(new / FILE, {"schema_version": 1, **asdict(best)})
         _swap(store, new)
     return best
+
+
+def _keep_edited(store: Store, new: Path, best: Best) -> None:
+    """A card that a user edited stays the card of the same run, the new text beside it; of another run it is beside."""
+    held, edited = _held(store), store.best_path / CARD
+    for path in store.best_path.glob(EDITED.format("*")):
+        if path.name != FRESH:
+            shutil.copyfile(path, new / path.name)
+    if held is None or held.card_sha256 is None or not edited.is_file() or sha256(edited) == held.card_sha256:
+        return
+    if held.run_id == best.run_id:
+        (new / CARD).replace(new / FRESH)
+        shutil.copyfile(edited, new / CARD)
+    else:
+        shutil.copyfile(edited, new / EDITED.format(held.run_id))
 
 
 def copy_model(model: Path, new: Path) -> None:
@@ -192,8 +213,6 @@ def base_of(model: Path) -> Path | None:
 
 def rebase(model: Path, new: Path) -> Path | None:
     """Has an adapter's files name the same base from another folder, where it is a path; returns it as seen there."""
-    from dataclasses import replace
-
     from thriftune.models.trained.usage import Usage
 
     base = base_of(model)
