@@ -11,9 +11,10 @@ from tests.cli.commands import run
 
 GOOD = ["splendid", "moving", "gripping", "warm", "clever", "tender", "funny", "bold", "honest", "radiant"]
 BAD = ["dull", "clumsy", "noisy", "shallow", "tired", "false", "bleak", "hollow", "lazy", "endless"]
-PLAIN = """the film begins in a small town where nothing happens until a stranger arrives by the last train and asks
-for a room which nobody wants to let so that he walks along the river and talks to the people whom he meets about weather
-work and music""".split()
+PLAIN = [
+    *("the", "film", "begins", "in", "a", "small", "town", "where", "nothing", "happens", "until", "a"),
+    *("stranger", "arrives", "by", "the", "last", "train", "and", "asks", "for", "a", "room"),
+]
 
 
 def review(rng: random.Random, good: bool) -> str:
