@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from thriftune.endings import SIGNALS, end_with_parent, starting
+from thriftune.endings import SIGNALS, end_with_parent, led_by_parent, starting
 from thriftune.processors import brief_waits
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
@@ -191,5 +191,5 @@ def as_child(sender: Connection, variables: dict[str, str]) -> Callable[[object]
         except OSError:
             raise SystemExit(1) from None  # the parent is gone, and with it the study
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    led_by_parent()
     return tell
