@@ -183,12 +183,15 @@ def delete(path: Path) -> None:
 
 
 def checksums(folder: Path, without: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-    """Bytes and SHA-256 of every file below a folder by its relative path, each flushed to the disk."""
+    """Bytes and SHA-256 of every file below a folder by its relative path, each flushed to the disk.
+
+    `without` names files by that path, and folders in it.
+    """
     skipped = set(without)
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and name not in skipped:
+        if path.is_file() and not path.is_symlink() and not {name, name.split("/")[0]} & skipped:
             flush(path)
             found[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
     return found

@@ -82,24 +82,35 @@ class RunFolder:
         self.model_path = path / "model"
         self.error_path = path / "error.txt"
         self.dynamics_path = path / "dynamics.parquet"
+        self.checkpoint_path = path / "checkpoint"
 
     @property
     def complete(self) -> bool:
         """Whether the run's record was written."""
         return self.record_path.exists()
 
-    def clear(self) -> None:
+    def clear(self, keep_checkpoint: bool = False) -> None:
         """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
-        self.remove()
-        self.path.mkdir(parents=True)
+        self.remove(keep_checkpoint)
+        self.path.mkdir(parents=True, exist_ok=True)
 
-    def remove(self) -> None:
-        """Deletes the folder."""
-        delete(self.path)
+    def remove(self, keep_checkpoint: bool = False) -> None:
+        """Deletes the folder, or what is in it beside its checkpoints, where it has any."""
+        linked = any(path.is_symlink() for path in (self.path, self.checkpoint_path))
+        if linked or not keep_checkpoint or not any(self.checkpoint_path.glob("[0-9]*")):
+            delete(self.path)
+            return
+        for each in self.path.iterdir():
+            if each != self.checkpoint_path:
+                delete(each)
+
+    def drop_checkpoint(self) -> None:
+        """Deletes the checkpoints: the run is complete."""
+        delete(self.checkpoint_path)
 
     def checksums(self) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
-        return checksums(self.path, without=[self.record_path.name])
+        """Bytes and SHA-256 of the run's files by relative path, on the disk then; not of record and checkpoints."""
+        return checksums(self.path, without=[self.record_path.name, self.checkpoint_path.name])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from thriftune.engine.protocol import deciding
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_parquet
 from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord, Status
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.study.events import RunProgress
+from thriftune.study.events import Notice, RunProgress
 from thriftune.study.file.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from thriftune.engine.examples import Examples
 
-Emit = Callable[[RunProgress], None]
+Emit = Callable[[RunProgress | Notice], None]
 EVALUATED = ("validation", "test")
 
 
@@ -117,7 +118,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         model=planned.model,
         method=planned.method.flat(),
         seed=planned.seed,
-        protocol=asdict(planned.protocol),
+        protocol=deciding(planned.protocol),
         head=asdict(planned.head),
         learning_rate=None,
         best_epoch=None,

@@ -43,13 +43,13 @@ def run_in_process(job: Job, emit: Emit) -> RunRecord:
     """Executes a run in a process of its own and passes its progress on; returns its record.
 
     A process that dies without a record counts as failed, or out of memory where it was killed. When this
-    process is interrupted, the run's process ends too; an incomplete run leaves nothing.
+    process is interrupted, the run's process ends too; an incomplete run leaves its checkpoints.
     """
     try:
         record, exit_code = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
     except BaseException:
         if not RunFolder(job.out).complete:
-            RunFolder(job.out).remove()
+            RunFolder(job.out).remove(keep_checkpoint=True)
         raise
     return record or _died(job, exit_code)
 
@@ -168,7 +168,7 @@ def _died(job: Job, exit_code: int | None) -> RunRecord:
         record = without_scores(job, message)
     else:
         record = blank_record(job, status, message)  # type: ignore[arg-type]
-        folder.clear()
+        folder.clear(keep_checkpoint=True)
     folder.write_record(record)
     return record
 

@@ -25,7 +25,8 @@ def execute(job: Job, emit: Emit) -> RunRecord:
     """Trains, tests, saves, and writes the run's record last; a run that is done is only scored on robustness sets.
 
     A run that fails has a record too, with its status and message, and nothing else but the traceback of an
-    unexpected error (`error.txt`). Interrupts pass through and leave nothing.
+    unexpected error (`error.txt`). Interrupts pass through and leave its
+    checkpoints, from which the next call goes on.
     """
     folder = RunFolder(job.out)
     load = load_average()
@@ -33,7 +34,7 @@ def execute(job: Job, emit: Emit) -> RunRecord:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
-    folder.clear()
+    folder.clear(keep_checkpoint=True)
     method, run = job.planned.method, run_transformer
     if isinstance(method, Baseline | Embeddings):
         run = run_baseline if isinstance(method, Baseline) else run_embeddings
@@ -55,11 +56,12 @@ def execute(job: Job, emit: Emit) -> RunRecord:
             f"{type(error).__name__}: {first_line(error)} (traceback in runs/{job.out.name}/{folder.error_path.name})",
         )
     except BaseException:
-        folder.remove()
+        folder.remove(keep_checkpoint=True)
         raise
     about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
     record = replace(record, environment=about, files=folder.checksums())
     folder.write_record(record)
+    folder.drop_checkpoint()
     return record
 
 
