@@ -48,14 +48,21 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time between checkpoints of a run, as in 30s or 10min; off: none."),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
 
-    Runs that are done already are taken from the folder; the same command resumes an interrupted study.
+    Runs that are done already are taken from the folder; the same command resumes an interrupted study, and the run
+    that was under way from its last checkpoint.
     """
     from thriftune.study.file.config import load_study
 
+    if checkpoint_every is not None:
+        overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)

@@ -98,8 +98,9 @@ def restore(loop: Loop, state: State) -> None:
     loop.kept = scores_from(state["kept"])
     loop.last = loop.kept if state["last_is_kept"] else scores_from(state["last"])
     loop.since = Since(**state["since"])
-    sums = {name: each if isinstance(each, int) else each.load().to(device) for name, each in state["sums"].items()}
-    loop.sums = Sums(**sums)
+    sums = state["sums"]
+    loss, window_loss, correct = (sums[name].load().to(device) for name in ("loss", "window_loss", "correct"))
+    loop.sums = Sums(loss, window_loss, correct, sums["texts"], sums["window_texts"])
     if task.watcher is not None and isinstance(task.watcher, Resumable):
         task.watcher.restore(state["watcher"])
     with torch.no_grad():
