@@ -14,10 +14,8 @@ from thriftune.engine.protocol import Budget, EarlyStopping, OptimizerSettings, 
 
 FIXED = Protocol(epochs=3, batch_size=8, max_tokens=32, device="cpu", optimizer=OptimizerSettings(weight_decay=0.1))
 AUTO = replace(FIXED, epochs="auto", budget=Budget(min_steps=6, patience=2, validate_every=4, max_epochs=3))
-ADALORA: dict[str, Any] = {
-    "type": "ADALORA",
-    "config": {"init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2},
-}
+RANKS = {"init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2}
+ADALORA: dict[str, Any] = {"type": "ADALORA", "config": RANKS}
 CASES: dict[str, tuple[str, dict[str, Any], Protocol]] = {
     "full": ("full", {}, FIXED),
     "full auto": ("full", {}, AUTO),
@@ -26,7 +24,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Protocol]] = {
     "lora": ("lora", {"rank": 2}, replace(FIXED, accumulate=2)),
     "lora auto": ("lora", {"layers": "top 1"}, AUTO),
     "adalora": ("peft", ADALORA, FIXED),
-    "adalora auto": ("peft", {**ADALORA, "config": {**ADALORA["config"], "total_step": 16}}, AUTO),
+    "adalora auto": ("peft", {**ADALORA, "config": {**RANKS, "total_step": 16}}, AUTO),
     "ia3": ("peft", {"type": "IA3"}, replace(FIXED, padding="longest")),
     "head only": ("head_only", {}, replace(FIXED, schedule=ScheduleSettings(type="plateau", patience=0))),
     "bitfit": ("bitfit", {}, replace(FIXED, epochs=4, early_stopping=EarlyStopping(patience=2))),
