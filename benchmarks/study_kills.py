@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ METHODS: list[Any] = [
     {"peft": {"type": "ADALORA", "init_r": 4, "target_r": 2, "tinit": 5, "tfinal": 5, "deltaT": 2}},
     {"head_only": {"learning_rate": 0.01}},
 ]
+PROGRAM = (sys.executable, "-m", "thriftune", "compare")
 TIMED = ("run.json", "history.jsonl", "README.md")
 """Files of a run that hold seconds, or may."""
 PATIENCE = 20.0
@@ -70,18 +71,28 @@ class Outcome:
 
 
 def kill_studies(
-    count: int, folder: Path, every: str = "1s", epochs: int = 8, seed: int = 0, say: Callable[[str], None] = print
+    count: int,
+    folder: Path,
+    every: str = "1s",
+    epochs: int = 40,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+    program: Sequence[str] = PROGRAM,
 ) -> Outcome:
-    """Kills studies in a folder until there were so many kills and the last of them is complete."""
+    """Kills studies in a folder until there were so many kills and the last of them is complete.
+
+    `program` takes the arguments of `thriftune compare`.
+    """
     study = write_study(folder, every, epochs)
     started = time.monotonic()
     whole = folder / "whole"
-    subprocess.run(_command(study, whole), check=True, env=_environment(), stdout=subprocess.DEVNULL)
+    command = [*program, str(study), "--out"]
+    subprocess.run([*command, str(whole)], check=True, env=_environment(), capture_output=True)
     took, dice, outcome = time.monotonic() - started, random.Random(seed), Outcome()
     say(f"Uninterrupted: {took:.1f} s.")
     while outcome.count < count:
         out = folder / "killed"
-        while not _attempt(study, out, count, took, dice, outcome):
+        while not _attempt([*command, str(out)], out, count, took, dice, outcome):
             pass
         outcome.studies += 1
         outcome.wrong += differences(whole, out)
@@ -114,12 +125,10 @@ def write_study(folder: Path, every: str, epochs: int) -> Path:
     return path
 
 
-def _attempt(study: Path, out: Path, count: int, took: float, dice: random.Random, outcome: Outcome) -> bool:
+def _attempt(command: list[str], out: Path, count: int, took: float, dice: random.Random, outcome: Outcome) -> bool:
     """One start of the command, killed at random moments as long as there are kills left; whether it completed."""
     environment = _environment()
-    process = subprocess.Popen(
-        _command(study, out), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         if outcome.count >= count:
             break
@@ -220,10 +229,6 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _command(study: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "thriftune", "compare", str(study), "--out", str(out)]
 
 
 def _environment() -> dict[str, str]:

@@ -37,7 +37,7 @@ def interrupt(folder: Path, written_at: list[int], ends_at: int = 9) -> None:
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-10])
 
 
 def flip(path: Path) -> None:

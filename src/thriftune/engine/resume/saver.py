@@ -115,9 +115,10 @@ class Checkpoints:
         unfinished: Path | None = None
         try:
             unfinished = on_disk.begin(self._path)
+            before = on_disk.numbered(self._path)
             for file in self._files:
                 if file.exists():
-                    on_disk.link(file, unfinished / file.name)
+                    on_disk.link(file, unfinished / file.name, before[-1] / file.name if before else None)
             write_state(unfinished, {name: part() for name, part in self._parts.items()} | {"own": self._own()})
         except OSError as error:
             if unfinished is not None:
