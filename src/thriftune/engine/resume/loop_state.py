@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,7 @@ class Untrained:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._first = {name: (tensor, tensor._version) for name, tensor in self._tensors().items()}
+        self._first = {name: (weakref.ref(tensor), tensor._version) for name, tensor in self._tensors().items()}
 
     def state(self) -> State:
         """Those that are others now than in the beginning, or were written to since."""
@@ -35,7 +36,7 @@ class Untrained:
         return {
             name: tensor
             for name, tensor in self._tensors().items()
-            if name not in first or first[name][0] is not tensor or first[name][1] != tensor._version
+            if name not in first or first[name][0]() is not tensor or first[name][1] != tensor._version
         }
 
     def restore(self, state: State) -> None:
