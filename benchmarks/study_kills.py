@@ -78,12 +78,13 @@ def kill_studies(
     seed: int = 0,
     say: Callable[[str], None] = print,
     program: Sequence[str] = PROGRAM,
+    methods: Sequence[Any] = METHODS,
 ) -> Outcome:
     """Kills studies in a folder until there were so many kills and the last of them is complete.
 
     `program` takes the arguments of `thriftune compare`.
     """
-    study = write_study(folder, every, epochs)
+    study = write_study(folder, every, epochs, methods)
     started = time.monotonic()
     whole = folder / "whole"
     command = [*program, str(study), "--out"]
@@ -102,7 +103,7 @@ def kill_studies(
     return outcome
 
 
-def write_study(folder: Path, every: str, epochs: int) -> Path:
+def write_study(folder: Path, every: str, epochs: int, methods: Sequence[Any]) -> Path:
     """Six runs on a tiny model, two of them with several trainings or their own state."""
     first, second, truth = pairs(150)
     with (folder / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
@@ -119,7 +120,7 @@ def write_study(folder: Path, every: str, epochs: int) -> Path:
         },
         "protocol": {"epochs": epochs, "batch_size": 4, "max_tokens": 32, "device": "cpu", "checkpoint_every": every},
         "models": [str(tiny_model("bert"))],
-        "methods": METHODS,
+        "methods": list(methods),
     }
     path.write_text(yaml.safe_dump(study), encoding="utf-8")
     return path

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.study.small_study import small_study
 
-from thriftune.engine.resume import saver
+from thriftune.engine.resume import folder, saver
 from thriftune.errors import InputError
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -20,7 +20,7 @@ from thriftune.study.execute import compare
 from thriftune.study.file.config import Study
 
 PROTOCOL = {"epochs": 2, "batch_size": 16, "max_tokens": 24, "device": "cpu", "checkpoint_every": "0.0001s"}
-AUTO = {**PROTOCOL, "epochs": "auto", "budget": {"min_steps": 9, "patience": 1}}
+AUTO = {**PROTOCOL, "epochs": "auto", "budget": {"min_steps": 9, "patience": 1, "max_epochs": 3}}
 RATES = {"lora": {"rank": 2, "learning_rate": [1e-2, 1e30, 3e-3]}}
 STUDIES: dict[str, dict[str, Any]] = {
     "fixed": {"methods": ["tfidf", {"top_layers": {"layers": 1}}], "protocol": PROTOCOL},
@@ -29,11 +29,14 @@ STUDIES: dict[str, dict[str, Any]] = {
     "rates that are probed": {"methods": [{"head_only": {"learning_rate": "auto"}}], "protocol": AUTO},
 }
 
+MORE = ("fixed", "rates that are probed")
+
 
 @pytest.fixture
 def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[int]], None]:
     """Ends this process's work after some steps, counted over all calls, as a kill does."""
     monkeypatch.setattr(saver, "RAREST", 0)
+    monkeypatch.setattr(folder, "flush", lambda path: None)
     counted: Iterator[int] = iter(range(1, 1_000_000))
 
     def after(steps: set[int]) -> None:
@@ -71,12 +74,12 @@ def untimed(record: RunRecord) -> list[Any]:
     return [record.run_id, record.test, record.validation, record.best_epoch, plain, search, memory, notes]
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in MORE)) for each in STUDIES])
 def test_what_is_left_is_what_an_uninterrupted_study_leaves(
     name: str, tmp_path: Path, broken_off: Callable[[set[int]], None]
 ) -> None:
     whole = compare(small_study(tmp_path, **STUDIES[name]), tmp_path / "whole", isolate=False)
-    broken_off({4, 15})
+    broken_off({4, 8})
     events: list[Event] = []
     results, interrupts = until_complete(small_study(tmp_path, **STUDIES[name]), tmp_path / "out", events.append)
     assert interrupts >= 2
