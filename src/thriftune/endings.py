@@ -27,6 +27,8 @@ GRACE_SECONDS = 10.0
 SAME_SECONDS = 1.0
 """So long a further signal is the same one: to a group and to a process, or from two fingers."""
 PR_SET_PDEATHSIG = 1
+HANGUP = 129
+"""The exit code of what a closed terminal has ended."""
 
 
 class _State:

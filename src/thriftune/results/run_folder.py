@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thriftune.errors import InputError
 from thriftune.results.files import (
     NUMBER,
     TEXT,
@@ -31,6 +33,7 @@ from thriftune.results.files import (
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
+from thriftune.results.training import FittedBatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,24 +85,60 @@ class RunFolder:
         self.model_path = path / "model"
         self.error_path = path / "error.txt"
         self.dynamics_path = path / "dynamics.parquet"
+        self.checkpoint_path = path / "checkpoint"
+        self.fitted_path = path / "fitted.json"
 
     @property
     def complete(self) -> bool:
         """Whether the run's record was written."""
         return self.record_path.exists()
 
-    def clear(self) -> None:
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a training left something to be gone on with; whether that is sound, its reader says."""
+        path = self.checkpoint_path
+        return path.is_dir() and not path.is_symlink() and not self.path.is_symlink() and any(path.iterdir())
+
+    def finish(self) -> None:
+        """Deletes what only a training that is under way needs; a run that is done is whole without it."""
+        for path in (self.checkpoint_path, self.fitted_path):
+            delete(path)
+
+    def write_fitted_batch(self, batch: FittedBatch) -> None:
+        """Remembers with which batches the run goes on, while it is under way."""
+        write_json(self.fitted_path, asdict(batch))
+
+    def read_fitted_batch(self) -> FittedBatch | None:
+        """Reads what `write_fitted_batch` wrote; None where there is nothing that can be used."""
+        try:
+            return read_record(self.fitted_path, partial(record_from, FittedBatch)) if self.has_checkpoint else None
+        except InputError:
+            return None
+
+    def clear(self, but_checkpoint: bool = False) -> None:
         """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
+        if but_checkpoint and self.has_checkpoint:
+            for path in self.path.iterdir():
+                if path not in (self.checkpoint_path, self.fitted_path):
+                    delete(path)
+            return
         self.remove()
         self.path.mkdir(parents=True)
+
+    def leave(self) -> None:
+        """Keeps a checkpoint of an incomplete run; deletes the folder where there is none."""
+        if self.has_checkpoint:
+            self.clear(but_checkpoint=True)
+        else:
+            self.remove()
 
     def remove(self) -> None:
         """Deletes the folder."""
         delete(self.path)
 
     def checksums(self) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
-        return checksums(self.path, without=[self.record_path.name])
+        """Bytes and SHA-256 of what the run leaves beside its record, by relative path; it is on the disk then."""
+        return checksums(self.path, without=[self.record_path.name, "checkpoint", self.fitted_path.name])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

@@ -89,6 +89,10 @@ def needs_validation(runs: Iterable[PlannedRun], search: SearchSettings | None =
     )
 
 
+NO_RESULT = ("fit_batch",)
+"""Settings of the protocol that change how a run gets to its results, and nothing of these."""
+
+
 def run_id(
     planned: PlannedRun,
     study: StudySettings,
@@ -110,7 +114,7 @@ def run_id(
         "seed": planned.seed,
     }
     if planned.method.NEEDS_MODEL:
-        protocol = asdict(planned.protocol)
+        protocol = {key: value for key, value in asdict(planned.protocol).items() if key not in NO_RESULT}
         if planned.method.BASELINE:
             protocol = {key: protocol[key] for key in READ_BY_EMBEDDINGS}
         protocol["device"] = device_type
