@@ -35,7 +35,7 @@ from thriftune.processors import bound_caches, wait_briefly
 
 
 class _Commands(TyperGroup):
-    """Turns `InputError` into its message and exit code 2, an interrupt into 128 and its signal, unread output into a quiet end."""
+    """Turns `InputError` into its message and exit code 2, an interrupt into its code, unread output into silence."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -96,13 +96,8 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether a training left something to be gone on with; whether that is sound, its reader says."""
-        path = self.checkpoint_path
-        return path.is_dir() and not path.is_symlink() and not self.path.is_symlink() and any(path.iterdir())
-
-    def finish(self) -> None:
-        """Deletes what only a training that is under way needs; a run that is done is whole without it."""
-        for path in (self.checkpoint_path, self.fitted_path):
-            delete(path)
+        linked = any(path.is_symlink() for path in (self.path, self.checkpoint_path))
+        return not linked and any(self.checkpoint_path.glob("[0-9]*"))
 
     def write_fitted_batch(self, batch: FittedBatch) -> None:
         """Remembers with which batches the run goes on, while it is under way."""
@@ -115,30 +110,28 @@ class RunFolder:
         except InputError:
             return None
 
-    def clear(self, but_checkpoint: bool = False) -> None:
+    def clear(self, keep_checkpoint: bool = False) -> None:
         """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
-        if but_checkpoint and self.has_checkpoint:
-            for path in self.path.iterdir():
-                if path not in (self.checkpoint_path, self.fitted_path):
-                    delete(path)
+        self.remove(keep_checkpoint)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def remove(self, keep_checkpoint: bool = False) -> None:
+        """Deletes the folder, or what is in it beside its checkpoints, where it has any."""
+        if not keep_checkpoint or not self.has_checkpoint:
+            delete(self.path)
             return
-        self.remove()
-        self.path.mkdir(parents=True)
+        for each in self.path.iterdir():
+            if each not in (self.checkpoint_path, self.fitted_path):
+                delete(each)
 
-    def leave(self) -> None:
-        """Keeps a checkpoint of an incomplete run; deletes the folder where there is none."""
-        if self.has_checkpoint:
-            self.clear(but_checkpoint=True)
-        else:
-            self.remove()
-
-    def remove(self) -> None:
-        """Deletes the folder."""
-        delete(self.path)
+    def drop_checkpoint(self) -> None:
+        """Deletes what only a training that is under way needs: the run is complete."""
+        for path in (self.checkpoint_path, self.fitted_path):
+            delete(path)
 
     def checksums(self) -> dict[str, dict[str, Any]]:
         """Bytes and SHA-256 of what the run leaves beside its record, by relative path; it is on the disk then."""
-        return checksums(self.path, without=[self.record_path.name, "checkpoint", self.fitted_path.name])
+        return checksums(self.path, without=[self.record_path.name, self.checkpoint_path.name, self.fitted_path.name])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

@@ -28,6 +28,13 @@ class Training:
     """What follows from them with the study's margin when the run was made: see `state_of`."""
     head_c: float | None = None
     """The strength C of the solved head; None where none was solved, and in results of earlier versions."""
+    resumed: int = 0
+    """How often the run was interrupted and went on from a checkpoint."""
+    uncounted_seconds: float = 0.0
+    """Seconds that these interruptions cost: training after the last checkpoint, which was done again, and loading.
+    They are in no figure of `cost`."""
+    checkpoint_seconds: float = 0.0
+    """That training waited for checkpoints to be written; in no figure of `cost` either."""
 
 
 @dataclass(frozen=True)

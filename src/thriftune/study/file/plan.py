@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import Protocol, deciding
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
 from thriftune.models.head import HeadSettings
@@ -89,10 +89,6 @@ def needs_validation(runs: Iterable[PlannedRun], search: SearchSettings | None =
     )
 
 
-NO_RESULT = ("fit_batch",)
-"""Settings of the protocol that change how a run gets to its results, and nothing of these."""
-
-
 def run_id(
     planned: PlannedRun,
     study: StudySettings,
@@ -114,7 +110,7 @@ def run_id(
         "seed": planned.seed,
     }
     if planned.method.NEEDS_MODEL:
-        protocol = {key: value for key, value in asdict(planned.protocol).items() if key not in NO_RESULT}
+        protocol = deciding(planned.protocol)
         if planned.method.BASELINE:
             protocol = {key: protocol[key] for key in READ_BY_EMBEDDINGS}
         protocol["device"] = device_type

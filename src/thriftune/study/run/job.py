@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from thriftune.engine.protocol import deciding
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_parquet
 from thriftune.results.prediction import Prediction
@@ -140,7 +141,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         model=planned.model,
         method=planned.method.flat(),
         seed=planned.seed,
-        protocol=asdict(planned.protocol),
+        protocol=deciding(planned.protocol),
         head=asdict(planned.head),
         learning_rate=None,
         best_epoch=None,

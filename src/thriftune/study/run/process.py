@@ -87,7 +87,7 @@ def _in_process(job: Job, emit: Emit) -> RunRecord:
         record, death = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
     except BaseException:
         if not folder.complete:
-            folder.leave()
+            folder.remove(keep_checkpoint=True)
         raise
     return record or _died(job, death)
 
@@ -227,7 +227,7 @@ def _died(job: Job, death: Death) -> RunRecord:
         record = without_scores(job, message)
     else:
         record = blank_record(job, death.status, message)
-        folder.clear(but_checkpoint=True)
+        folder.clear(keep_checkpoint=True)
     folder.write_record(record)
     return record
 

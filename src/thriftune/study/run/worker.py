@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from thriftune.cost.measured.busy import with_load
 from thriftune.cost.measured.environment import environment
+from thriftune.engine.protocol import deciding
 from thriftune.errors import InputError, first_line
 from thriftune.methods.base import Baseline, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
@@ -69,7 +70,7 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
-    folder.clear(but_checkpoint=_goes_on(job, folder))
+    folder.clear(keep_checkpoint=True)
     if job.fitted is not None:
         folder.write_fitted_batch(job.fitted)
     method, run = job.planned.method, run_transformer
@@ -78,7 +79,7 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
     try:
         record = with_load(run(job.executed, folder, emit), load)
     except RunError as error:
-        folder.clear(but_checkpoint=error.status == "out_of_memory")
+        folder.clear(keep_checkpoint=error.status == "out_of_memory")
         record = blank_record(job, error.status, str(error))
     except InputError as error:
         folder.clear()
@@ -86,20 +87,15 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
     except Exception as error:  # noqa: BLE001 - one run's failure must not lose the study's other runs
         record = _failed(job, folder, error)
     except BaseException:
-        folder.leave()
+        folder.remove(keep_checkpoint=True)
         raise
     about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
-    protocol = asdict(job.planned.protocol)
+    protocol = deciding(job.planned.protocol)
     record = replace(record, environment=about, files=folder.checksums(), protocol=protocol, fitted_batch=job.fitted)
     folder.write_record(record)
     if record.status == "done":
-        folder.finish()
+        folder.drop_checkpoint()
     return record
-
-
-def _goes_on(job: Job, folder: RunFolder) -> bool:
-    """Whether the run has a sound checkpoint."""
-    return folder.has_checkpoint
 
 
 def _failed(job: Job, folder: RunFolder, error: Exception) -> RunRecord:
@@ -107,7 +103,7 @@ def _failed(job: Job, folder: RunFolder, error: Exception) -> RunRecord:
     storage = unwritable(error, folder.path)
     memory = isinstance(error, MemoryError) or "allocate memory" in str(error)
     text = traceback.format_exc()
-    folder.clear(but_checkpoint=memory or storage is not None)
+    folder.clear(keep_checkpoint=memory or storage is not None)
     if storage is not None:
         return blank_record(job, "failed", storage)
     try:
