@@ -22,6 +22,7 @@ from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, Store
 from thriftune.study.crew.base import Crew
+from thriftune.study.crew.choose import crew_of
 from thriftune.study.crew.serial import Serial
 from thriftune.study.events import Event, Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
@@ -49,18 +50,20 @@ def compare(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
-    holds of the others stays. A run whose model or method cannot be used fails by itself, before
-    anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto". `only` and `without` name
+    runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be
+    used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
     on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
     too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
+    crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
     with interruptible(), alone_in(out):
@@ -94,7 +97,6 @@ def compare(
             ]
             _check_distinct(jobs)
             progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
-            crew = Serial(run_in_process if isolate else execute)
             progress.run(crew, listen, warm_up if isolate else lambda: None)
         finally:
             delete(out / WORK)
@@ -142,7 +144,8 @@ class _StudyRuns:
                 listen(RunFinished(job.planned.name, records[job.run_id], reused=True))
         predictor = Predictor()
         left = [job for job in self.jobs if job.run_id not in whole | refused]
-        if (outlook := outlook_of([job for job in left if job.run_id not in records], predictor)) is not None:
+        alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
+        if (outlook := outlook_of(alone, predictor)) is not None:
             listen(Notice(outlook))
 
         def ready(job: Job) -> Job:
