@@ -47,6 +47,9 @@ class _State:
     child = False
 
 
+_PATIENT = threading.Lock()
+
+
 def _interrupt(number: int, frame: Any) -> None:
     now = time.monotonic()
     since = now - _State.last
@@ -121,11 +124,13 @@ def led_by_parent() -> None:
 @contextmanager
 def patient() -> Iterator[None]:
     """Inside, which waits for others to end, an interrupt raises nothing: `asked_again` says so."""
-    _State.patient += 1
+    with _PATIENT:
+        _State.patient += 1
     try:
         yield
     finally:
-        _State.patient -= 1
+        with _PATIENT:
+            _State.patient -= 1
 
 
 def asked_again() -> bool:
@@ -173,14 +178,15 @@ def starting() -> Iterator[None]:
     blocked = None
     if hasattr(signal, "pthread_sigmask"):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_OWN)
-    _State.held += 1
+    held = threading.current_thread() is threading.main_thread()  # no interrupt is raised in any other
+    _State.held += held
     try:
         yield
     finally:
-        _State.held -= 1
+        _State.held -= held
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if _State.waiting and not _State.held:
+        if held and _State.waiting and not _State.held:
             _State.last, _State.waiting = time.monotonic(), False
             raise KeyboardInterrupt
 

@@ -63,6 +63,8 @@ class Job:
     """The C of a solved head, where it is known before; None: it is chosen on validation."""
     fitted: FittedBatch | None = None
     """Batches instead of the protocol's, which ran out of memory."""
+    threads: int | None = None
+    """Processors that it may use, where it shares them with other runs; None: all that its process may."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 

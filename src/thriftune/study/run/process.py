@@ -8,7 +8,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import connection, spawn
@@ -70,21 +70,30 @@ class Death:
         return f"{word} (exit code {self.exit_code})"
 
 
-def run_in_process(job: Job, emit: Emit) -> RunRecord:
+class Abandoned(BaseException):
+    """A run's process was killed because the run is another's now: its folder is not to be touched."""
+
+
+def run_in_process(
+    job: Job, emit: Emit, variables: Mapping[str, str] | None = None, stop: Connection | None = None
+) -> RunRecord:
     """Executes a run in a process of its own and passes its progress on; returns its record.
 
     A process that dies without a record counts as killed or failed, and as out of memory where the kernel says so. One
     that runs out of memory is tried again with smaller batches where the protocol says `fit_batch`. When this process
     is interrupted, the run's process ends too, a training after its step and with a checkpoint; without one an
-    incomplete run leaves nothing.
+    incomplete run leaves nothing. `variables` and `stop`: see `in_process`.
     """
-    return with_fitting_batch(_in_process, job, emit)
+    return with_fitting_batch(lambda job, emit: _in_process(job, emit, variables, stop), job, emit)
 
 
-def _in_process(job: Job, emit: Emit) -> RunRecord:
+def _in_process(job: Job, emit: Emit, variables: Mapping[str, str] | None, stop: Connection | None) -> RunRecord:
     folder = RunFolder(job.out)
     try:
-        record, death = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
+        needs_model = job.planned.method.NEEDS_MODEL
+        record, death = in_process(_child, job, needs_model, emit, (RunRecord,), variables, stop)
+    except Abandoned:
+        raise
     except BaseException:
         if not folder.complete:
             folder.remove(keep_checkpoint=True)
@@ -93,12 +102,20 @@ def _in_process(job: Job, emit: Emit) -> RunRecord:
 
 
 def in_process(
-    target: Callable[..., None], job: object, needs_model: bool, emit: Callable[[Any], None], last: tuple[type, ...]
+    target: Callable[..., None],
+    job: object,
+    needs_model: bool,
+    emit: Callable[[Any], None],
+    last: tuple[type, ...],
+    variables: Mapping[str, str] | None = None,
+    stop: Connection | None = None,
 ) -> tuple[Any, Death]:
     """Calls `target(job, sender, environment)` in a process of its own; what it sends goes to `emit`.
 
     Returns its last message, which is of one of the types `last`, or None and how it ended without one. When this
-    process is interrupted, the other ends too: see `end`.
+    process is interrupted, the other ends too: see `end`. `variables` are set in the other process alone. `stop` serves
+    a thread, which no signal interrupts: once its other end is closed, `KeyboardInterrupt` is raised here, and
+    `Abandoned`, the process killed at once, where something was sent through it.
     """
     context = _context(needs_model)
     importing = nullcontext if _reads_main((target, job)) else _without_main
@@ -109,7 +126,9 @@ def in_process(
         for further in (True, False):
             try:
                 with starting(), brief_waits(), importing():
-                    process = context.Process(target=target, args=(job, sender, dict(os.environ)), daemon=False)
+                    process = context.Process(
+                        target=target, args=(job, sender, {**os.environ, **(variables or {})}), daemon=False
+                    )
                     process.start()
                 break
             except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
@@ -118,10 +137,15 @@ def in_process(
                     return None, Death(SERVER_DIED)
         assert process is not None
         sender.close()
-        found = _listen(receiver, emit, last)
+        found = _listen(receiver, emit, last, stop)
         process.join()
         if found is None and process.exitcode in ENDED_BY_SIGNAL:
-            time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
+            _await_own_signal(stop)
+    except Abandoned:
+        if process is not None:
+            process.kill()
+            process.join()
+        raise
     except BaseException:
         if process is not None:
             end(process, receiver)
@@ -180,6 +204,14 @@ def _without_main() -> Iterator[None]:
             spawn.get_preparation_data = own
 
 
+def _await_own_signal(stop: Connection | None) -> None:
+    """Waits for the signal that ended the other process to reach this one too: it ends the wait, and the study."""
+    if stop is None:
+        time.sleep(GROUP_SECONDS)
+    elif stop.poll(GROUP_SECONDS):
+        raise _why_stopped(stop)
+
+
 def end(process: BaseProcess, receiver: Connection, seconds: float = FINISH_SECONDS) -> None:
     """Asks a run's process to end (SIGTERM) and waits for it; kills it where it takes longer, or one interrupts again.
 
@@ -208,9 +240,11 @@ def _drained(receiver: Connection) -> bool:
     return True
 
 
-def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...]) -> Any:
+def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...], stop: Connection | None) -> Any:
     """Passes a child's progress on until its last message comes; None where the child ends without one."""
     while True:
+        if stop is not None and stop in connection.wait([receiver, stop]):
+            raise _why_stopped(stop)
         try:
             message: Any = receiver.recv()
         except (EOFError, OSError):  # OSError: killed in the middle of a message
@@ -218,6 +252,14 @@ def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type,
         if isinstance(message, last):
             return message
         emit(message)
+
+
+def _why_stopped(stop: Connection) -> BaseException:
+    try:
+        stop.recv_bytes()
+    except (EOFError, OSError):
+        return KeyboardInterrupt()
+    return Abandoned()
 
 
 def _died(job: Job, death: Death) -> RunRecord:
