@@ -121,6 +121,11 @@ class Protocol(Settings):
     budget: Budget = setting(factory=Budget, help="epochs auto: how long training may take")
     batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1, maximum=MOST_TEXTS)
     accumulate: int = setting(1, help="batches per optimiser step", minimum=1, maximum=MOST_TEXTS)
+    fit_batch: bool = setting(
+        False,
+        help="where a batch runs out of memory, try again with smaller ones and more of them per step: a step sees the "
+        "same texts",
+    )
     max_tokens: int = setting(
         256, help="longer texts are truncated, special tokens included", minimum=4, maximum=1_000_000
     )
@@ -209,7 +214,7 @@ class Protocol(Settings):
         return "stable" if self.epochs == "auto" else "linear"
 
 
-WITHOUT_EFFECT = ("checkpoint_every",)
+WITHOUT_EFFECT = ("checkpoint_every", "fit_batch")
 """Keys that change no result: they are no part of a run's id, nor of what its record says of its protocol."""
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
 from thriftune.folders import cache_folder
@@ -134,7 +136,8 @@ class Trainer:
         dynamics, spent = Dynamics(), before + (0.0 if prefix is None else prefix.seconds)
         progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent, rate if tried else None)
         try:
-            found = fit(task, [self._meter, progress, dynamics])
+            with nullcontext() if checkpoints is None else finishing():
+                found = fit(task, [self._meter, progress, dynamics])
         finally:
             seconds = self._meter.train_seconds - before
             self.step_seconds += seconds

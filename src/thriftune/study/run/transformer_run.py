@@ -66,12 +66,12 @@ def say_of(job: Job, emit: Emit) -> Callable[[str], None]:
 
 
 def use_machine(job: Job) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run."""
     from thriftune.engine.gpu.precision import use_precision
 
     use_precision(job.planned.protocol)
     if job.device == "cpu":
-        use_all_processors()
+        use_all_processors(job.threads)
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | None) -> RunRecord:
