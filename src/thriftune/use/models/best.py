@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from thriftune.analysis.findings.decision import decide, headline
 from thriftune.errors import InputError
-from thriftune.results.files import DamagedError, delete, flush, read_record, sha256, write_json
+from thriftune.results.files import DamagedError, checksums, delete, flush, read_record, sha256, write_json
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
@@ -46,6 +47,8 @@ class Best:
     """Of the results.json that it was chosen from."""
     card_sha256: str | None = None
     """Of the README.md as it was written: another one was edited. None beside models of earlier releases."""
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`bytes` and `sha256` of the files beside it; its README.md may be edited. Empty in those of earlier versions."""
 
     @classmethod
     def read(cls, folder: Path) -> Best | None:
@@ -161,7 +164,7 @@ def _place(results: Results, run: RunRecord, why: str, promoted: bool, card: Car
         copy_model(folder.model_path, new)
         text = card(results, run, rebase(folder.model_path, new))
         (new / CARD).write_text(text, encoding="utf-8")
-        best = replace(best, card_sha256=sha256(new / CARD))
+        best = replace(best, card_sha256=sha256(new / CARD), files=_files(new, run))
         _keep_edited(store, new, best)
         write_json(new / FILE, {"schema_version": 1, **asdict(best)})
         _swap(store, new)
@@ -181,6 +184,13 @@ def _keep_edited(store: Store, new: Path, best: Best) -> None:
         shutil.copyfile(edited, new / CARD)
     else:
         shutil.copyfile(edited, new / EDITED.format(held.run_id))
+
+
+def _files(new: Path, run: RunRecord) -> dict[str, dict[str, Any]]:
+    """The checksums of a folder's files; of its weights those that the run left, whatever became of them since."""
+    weights = {name.removeprefix("model/"): about for name, about in run.files.items() if name.endswith(LINKED)}
+    found = checksums(new, without=[CARD, *weights])
+    return found | {name: about for name, about in weights.items() if (new / name).is_file()}
 
 
 def copy_model(model: Path, new: Path) -> None:
