@@ -35,9 +35,7 @@ class BreaksOff(Hook):
             raise KeyboardInterrupt
 
 
-def checkpoints_in(
-    folder: Path, protocol: Protocol, run_id: str = "run", told: list[str] | None = None
-) -> Checkpoints:
+def checkpoints_in(folder: Path, protocol: Protocol, run_id: str = "run", told: list[str] | None = None) -> Checkpoints:
     """Those of a training in a folder; none becomes due by itself."""
     made = open_checkpoints(folder / "checkpoint", run_id, protocol, {}, "cpu", ([] if told is None else told).append)
     assert made is not None
@@ -81,9 +79,7 @@ def trained(
             checkpoints.close()
 
 
-def check_same(
-    one: tuple[Classifier, Fit, np.ndarray], other: tuple[Classifier, Fit, np.ndarray]
-) -> None:
+def check_same(one: tuple[Classifier, Fit, np.ndarray], other: tuple[Classifier, Fit, np.ndarray]) -> None:
     """Every number of two trainings but their seconds, bit for bit."""
     (first, fit_one, dynamics_one), (second, fit_other, dynamics_other) = one, other
     for (name, mine), (_, its) in zip(first.root.named_parameters(), second.root.named_parameters(), strict=True):
