@@ -27,6 +27,7 @@ from thriftune.cli import (
     report,
     runs,
     serve,
+    work,
 )
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
@@ -108,7 +109,7 @@ def _root(
 
 
 for _file in (
-    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
+    *(init, compare, work, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
     *(crossovers, methods, cache, doctor),
 ):
     _name = _file.__name__.rpartition(".")[2]
