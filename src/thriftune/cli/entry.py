@@ -27,6 +27,7 @@ from thriftune.cli import (
     report,
     runs,
     serve,
+    status,
     work,
 )
 from thriftune.cli.output import say_interrupted
@@ -109,7 +110,7 @@ def _root(
 
 
 for _file in (
-    *(init, compare, work, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
+    *(init, compare, work, status, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
     *(crossovers, methods, cache, doctor),
 ):
     _name = _file.__name__.rpartition(".")[2]

@@ -36,6 +36,7 @@ from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
 from thriftune.study.search.execute import Chosen, search
 from thriftune.study.shared.notes import noting
+from thriftune.study.shared.plan_file import SharedPlan, plan_of, write_plan
 from thriftune.study.shared.presence import alone_at
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class StudyRuns:
     def run(self, crew: Crew, listen: Listener, warm_up: Callable[[], None]) -> None:
         """Has the crew make what is not done yet."""
         begun = self.begin(listen, warm_up)
+        write_plan(self.store.path, self.plan(begun))  # for `thriftune status`
         records, left, board = begun.records, begun.left, begun.board
         predictor = Predictor()
         alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
@@ -188,6 +190,11 @@ class StudyRuns:
                     listen(RunFinished(job.planned.name, record, reused=False))
             finally:
                 board.finish()
+
+    def plan(self, begun: Begun) -> SharedPlan:
+        """What is to be made, for other processes."""
+        done = [job.run_id for job in begun.left if job.run_id in begun.records]
+        return plan_of(self.study, self.store.path, self.prepared, self.jobs, begun.left, done)
 
     def _refuse(self, job: Job) -> RunRecord:
         """The record of a run that cannot be run, which it also writes."""

@@ -130,9 +130,7 @@ class Leased:
             here = [
                 other
                 for other in others
-                if other.machine == machine()
-                and other.token != lease.holder.token
-                and (own == "cpu" or other.device == own)
+                if other.machine == machine() and other.token != lease.holder.token and own in ("cpu", other.device)
             ]
             self._beside[lease.key] = max(self._beside.get(lease.key, 0), len(here))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from thriftune.study.file.plan import PlannedRun, plan, run_id
 from thriftune.study.file.search_space import searched_run
 from thriftune.study.folder import WORK
 from thriftune.study.jobs import device_type
+from thriftune.study.preparation.prepare import Prepared
 from thriftune.study.run.job import Job
 
 AGAIN = "End all `thriftune work` there and start them again."
@@ -124,23 +125,17 @@ def _model(run: PlannedRun, known: str | None, base: Path) -> Path | None:
 
 
 def plan_of(
-    study: Study,
-    out: Path,
-    fingerprint: str,
-    hashes: dict[str, str],
-    left: Sequence[Job],
-    done: Iterable[str],
-    all_: Sequence[Job],
+    study: Study, out: Path, prepared: Prepared, jobs: Sequence[Job], left: Sequence[Job], done: Collection[str]
 ) -> SharedPlan:
-    """The plan of jobs that are left, with the ids of those that are done but for robustness sets."""
-    work, only = out / WORK, set(done)
-    first = all_[0]
+    """The plan of the jobs that are left; `done` are the ids of those that are only to be scored on further sets."""
+    work = out / WORK
+    first = jobs[0]
     return SharedPlan(
         session=uuid.uuid4().hex,
         engine=ENGINE_VERSION,
         study=values_of(study_to_dict(study)),
         base=str(study.folder.resolve()),
-        fingerprint=fingerprint,
+        fingerprint=prepared.dataset.fingerprint,
         labels=list(first.labels),
         splits={name: path.relative_to(work).as_posix() for name, path in first.splits.items()},
         robustness=dict(first.robustness),
@@ -151,15 +146,15 @@ def plan_of(
                 text_columns=list(job.text_columns),
                 tokens={name: path.relative_to(work).as_posix() for name, path in job.tokens.items()},
                 model=None if job.model is None else str(job.model),
-                weights=None if job.planned.model is None else hashes.get(job.planned.model),
+                weights=None if job.planned.model is None else prepared.hashes.get(job.planned.model),
                 device=job.device,
                 out=job.out.relative_to(out).as_posix(),
                 searched=job.searched,
-                done=job.run_id in only,
+                done=job.run_id in done,
             )
             for job in left
         ],
-        names=[job.planned.name for job in all_],
+        names=[job.planned.name for job in jobs],
     )
 
 

@@ -29,7 +29,7 @@ from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.shared.holder import LEASE_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from thriftune.study.shared.lease import Leases
 from thriftune.study.shared.notes import noting
-from thriftune.study.shared.plan_file import SharedPlan, plan_of, plan_path, read_plan, write_plan
+from thriftune.study.shared.plan_file import SharedPlan, plan_path, read_plan, write_plan
 from thriftune.study.shared.presence import Presence, at_work_in, living, named, shared_folder
 
 POLL_SECONDS = 1.0
@@ -180,9 +180,7 @@ def _prepared(study: Study, out: Path, presence: Presence, listen: Listener) -> 
     runs = plan(study)
     found = study_runs(study, Store(out), runs, runs, listen, isolate=True)
     begun = found.begin(lambda event: None, lambda: None)
-    done = [job.run_id for job in begun.left if job.run_id in begun.records]
-    fingerprint = found.prepared.dataset.fingerprint
-    shared = plan_of(study, out, fingerprint, found.prepared.hashes, begun.left, done, found.jobs)
+    shared = found.plan(begun)
     _session(out, shared).mkdir(parents=True, exist_ok=True)
     presence.join(shared.session)
     write_plan(out, shared)
