@@ -13,7 +13,7 @@ import typer
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run_study(
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
+    Raises `typer.Exit`: 1 where some run failed, 130, 143 or 129 where it was interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
@@ -102,12 +102,12 @@ def run_study(
             analysis = compare_and_analyse(study, folder, listener, only=only, without=without, workers=workers)
         report_path = write_page(analysis)
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept: the same command resumes.")
-        raise typer.Exit(130) from None
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+        raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
         _print_best(folder)

@@ -13,6 +13,8 @@ from thriftune.errors import InputError
 from thriftune.results.files import delete
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
+from thriftune.results.storage.errors import UnwritableError, unwritable
+from thriftune.results.storage.temporary import sweep
 from thriftune.results.store import Results, Store
 from thriftune.study.board import SHARE, Board
 from thriftune.study.crew.leases import LeaseCrew, Leased
@@ -177,6 +179,7 @@ def _prepared(study: Study, out: Path, presence: Presence, listen: Listener) -> 
     for path in shared_folder(out).iterdir():
         if path.name not in ("members", "leases"):
             delete(path)
+    sweep(out)
     runs = plan(study)
     found = study_runs(study, Store(out), runs, runs, listen, isolate=True)
     begun = found.begin(lambda event: None, lambda: None)
@@ -208,6 +211,10 @@ def _folder(out: Path) -> Iterator[None]:
         raise InputError(f"The folder {out} cannot be written to ({error.strerror}). Give another --out.") from error
     try:
         yield
+    except Exception as error:
+        if isinstance(error, InputError) or (found := unwritable(error, out)) is None:
+            raise
+        raise UnwritableError(found) from error
     finally:
         with suppress(OSError):
             for path in made:
