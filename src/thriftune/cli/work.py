@@ -10,7 +10,7 @@ import typer
 
 from thriftune.cli.options import Overrides, Verbose
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.paths import results_folder, user_path
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def work(
         with display() as listener:
             found = work_on(loaded, folder, listener, how, _finish)
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept; others take what this process had.")
-        raise
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step; others take it over.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None
+        raise typer.Exit(HANGUP) from None
     made = ", ".join(f"{run.name}: {run.status.replace('_', ' ')}" for run in found.made)
     typer.echo(f"Made here: {made or 'nothing'}.", err=True)
     if found.left:
