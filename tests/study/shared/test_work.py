@@ -21,6 +21,7 @@ from thriftune.results.store import Results, Store
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished
 from thriftune.study.file.config import Study, study_to_yaml
+from thriftune.study.run.process import FORKS, warm_up
 from thriftune.study.run.worker import execute as execute_here
 from thriftune.study.shared.standing import study_standing
 from thriftune.study.shared.work import How, Worked, work
@@ -32,7 +33,7 @@ def here(job: Any, emit: Any, variables: Any, stop: Any) -> Any:
 
 
 def baselines(folder: Path, count: int = 2) -> Study:
-    runs = [{"name": f"b{number}", "method": {"tfidf": {"max_features": 50 + number}}} for number in range(count)]
+    runs = [{"name": f"b{number}", "method": {"tfidf": {"regularization": 1.0 + number}}} for number in range(count)]
     return small_study(folder, models=None, protocol=None, methods=None, runs=runs)
 
 
@@ -44,7 +45,8 @@ def works(folder: Path, seconds: float) -> None:
 
 def test_four_processes_two_of_them_killed(tmp_path: Path) -> None:
     study = baselines(tmp_path, 8)  # writes the data
-    context = multiprocessing.get_context("spawn")
+    warm_up()
+    context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
     processes = [context.Process(target=works, args=(tmp_path, 0.5)) for _ in range(4)]
     for process in processes:
         process.start()
