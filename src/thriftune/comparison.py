@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
+    from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.events import Event
     from thriftune.study.file.config import Study
 
@@ -20,6 +21,7 @@ def compare_and_analyse(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    ray: RaySettings | None = None,
 ) -> Analysis:
     """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
 
@@ -27,7 +29,7 @@ def compare_and_analyse(
     """
     from thriftune.study.execute import compare as run_study
 
-    results = run_study(study, out, listener, isolate, only=only, without=without)
+    results = run_study(study, out, listener, isolate, only=only, without=without, ray=ray)
     from thriftune.analysis.analyse import analysed
     from thriftune.export.card import card
     from thriftune.study.events import Notice

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThreads, RayWait, cluster_of
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
@@ -17,6 +18,7 @@ from thriftune.endings import from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.file.config import Study
 from thriftune.paths import results_folder, user_path
 
@@ -25,6 +27,7 @@ EXAMPLES = [
     "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
+    "thriftune compare study.yaml --ray local --ray-threads 1",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -48,6 +51,10 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    ray: Ray = None,
+    ray_threads: RayThreads = None,
+    ray_retries: RayRetries = RETRIES,
+    ray_wait: RayWait = WAIT,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -64,7 +71,8 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose)
+    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, cluster)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -76,7 +84,12 @@ def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None
 
 
 def run_study(
-    study: Study, out: Path | None, only: Sequence[str] = (), without: Sequence[str] = (), verbose: bool = False
+    study: Study,
+    out: Path | None,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    verbose: bool = False,
+    ray: RaySettings | None = None,
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
@@ -90,7 +103,7 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without)
+            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, ray=ray)
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")

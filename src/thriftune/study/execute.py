@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,8 @@ from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, Store
 from thriftune.study.crew.base import Crew
+from thriftune.study.crew.ray.crew import ray_crew
+from thriftune.study.crew.ray.settings import RaySettings
 from thriftune.study.crew.serial import Serial
 from thriftune.study.events import Event, Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
@@ -35,7 +37,7 @@ from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
-from thriftune.study.search.execute import Chosen, search
+from thriftune.study.search.execute import Chosen, one_by_one, search
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,13 +51,14 @@ def compare(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    ray: RaySettings | None = None,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
-    holds of the others stays. A run whose model or method cannot be used fails by itself, before
-    anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
+    process; without it (tests) in this one; with `ray` on the nodes of a cluster, all of which see `OUT`. `only` and
+    `without` name runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or
+    method cannot be used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
     on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
     too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
@@ -63,7 +66,7 @@ def compare(
     store = Store(out)
     planned = plan(study)
     runs = select(planned, only, without)
-    with interruptible(), alone_in(out):
+    with interruptible(), alone_in(out), ExitStack() as stack:
         try:
             made = {record.name for record in _made_before(out, runs, study)}
             waiting = [run for run in runs if run.name not in made]
@@ -72,6 +75,8 @@ def compare(
             dataset = read(study, runs, listen)
             check_same_study(out, study.name, dataset.fingerprint)
             kept = _made_before(out, [run for run in planned if run not in runs], study)
+            cluster = None if ray is None else stack.enter_context(ray_crew(ray, out, listen))
+            gpus = None if cluster is None else cluster.gpus
             prepared = prepare(study, runs, dataset, out / WORK, listen)
             found = Chosen()
             if study.search is not None:
@@ -80,23 +85,25 @@ def compare(
                     prepared,
                     runs,
                     planned,
-                    lambda run: _job(study, prepared, run, store),
+                    lambda run: _job(study, prepared, run, store, gpus),
                     store,
                     listen,
-                    isolate,
+                    one_by_one(isolate) if cluster is None else cluster.searches,
                 )
                 prepared = replace(prepared, refused=prepared.refused | found.refused)
             jobs = [
                 replace(
-                    _job(study, prepared, found.runs.get(run.name, run), store), searched=found.searched.get(run.cell)
+                    _job(study, prepared, found.runs.get(run.name, run), store, gpus),
+                    searched=found.searched.get(run.cell),
                 )
                 for run in runs
             ]
             _check_distinct(jobs)
             progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
-            crew = Serial(run_in_process if isolate else execute)
-            progress.run(crew, listen, warm_up if isolate else lambda: None)
+            crew = cluster or Serial(run_in_process if isolate else execute)
+            progress.run(crew, listen, warm_up if isolate and cluster is None else lambda: None)
         finally:
+            stack.close()
             delete(out / WORK)
     return store.load()
 
@@ -259,8 +266,8 @@ def _made_before(out: Path, runs: list[PlannedRun], study: Study) -> list[RunRec
     return [run for run in earlier.runs if run.status == "done" and belongs(run, runs, study.search)] if earlier else []
 
 
-def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job:
-    device = device_type(run)
+def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus: bool | None = None) -> Job:
+    device = device_type(run, gpus)
     weights = prepared.hashes.get(run.model) if run.model is not None else None
     key = run_id(run, study, prepared.dataset.fingerprint, weights, ENGINE_VERSION, device)
     splits = prepared.dataset.frames
@@ -281,17 +288,21 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job
     )
 
 
-def device_type(run: PlannedRun) -> str:
-    """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there."""
+def device_type(run: PlannedRun, gpus: bool | None = None) -> str:
+    """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there.
+
+    `gpus`: whether the cluster that makes the run has any; None: it is made on this machine.
+    """
     import torch
 
     if not run.method.NEEDS_MODEL or run.protocol.device == "cpu":
         return "cpu"
-    available = torch.cuda.is_available()
+    available = torch.cuda.is_available() if gpus is None else gpus
+    finds = "torch finds no GPU here" if gpus is None else "no node of the Ray cluster has a GPU"
     if run.protocol.device == "cuda" and not available:
-        raise InputError(f"{run.name}: protocol.device is cuda, but torch finds no GPU here. Use auto or cpu.")
+        raise InputError(f"{run.name}: protocol.device is cuda, but {finds}. Use auto or cpu.")
     if run.protocol.precision == "tf32" and not available:
-        raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and torch finds none here. Use fp32.")
+        raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and {finds}. Use fp32.")
     return "cuda" if available else "cpu"
 
 
