@@ -37,12 +37,14 @@ RayWait = Annotated[
 ]
 
 
-def cluster_of(ray: str | None, threads: int | None, retries: int, wait: str) -> RaySettings | None:
+def cluster_of(ray: str | None, threads: int | None, retries: int, wait: str, workers: str) -> RaySettings | None:
     """The cluster that is asked for; raises `InputError` where the rest is said without --ray."""
     from thriftune.amounts import parse_seconds
     from thriftune.study.crew.ray.settings import RaySettings
 
     if ray is not None:
+        if workers != "1":
+            raise InputError("--workers shares out this machine, --ray a cluster: give one of them.")
         return RaySettings(ray, threads, retries, parse_seconds(wait))
     if threads is not None or retries != RETRIES or wait != WAIT:
         raise InputError("--ray-threads, --ray-retries and --ray-wait are for runs on a cluster: give --ray as well.")

@@ -27,6 +27,7 @@ EXAMPLES = [
     "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
+    "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --ray local --ray-threads 1",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
@@ -51,6 +52,9 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
+    ] = "1",
     ray: Ray = None,
     ray_threads: RayThreads = None,
     ray_retries: RayRetries = RETRIES,
@@ -71,8 +75,8 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, cluster)
+    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -89,6 +93,7 @@ def run_study(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     verbose: bool = False,
+    workers: str = "1",
     ray: RaySettings | None = None,
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
@@ -103,7 +108,9 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, ray=ray)
+            analysis = compare_and_analyse(
+                study, folder, listener, only=only, without=without, workers=workers, ray=ray
+            )
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")

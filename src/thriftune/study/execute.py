@@ -22,6 +22,7 @@ from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, Store
 from thriftune.study.crew.base import Crew
+from thriftune.study.crew.choose import crew_of
 from thriftune.study.crew.ray.crew import ray_crew
 from thriftune.study.crew.ray.settings import RaySettings
 from thriftune.study.crew.serial import Serial
@@ -51,19 +52,22 @@ def compare(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
     ray: RaySettings | None = None,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one; with `ray` on the nodes of a cluster, all of which see `OUT`. `only` and
-    `without` name runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or
-    method cannot be used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; with `ray` the nodes of a
+    cluster make them, all of which see `OUT`. `only` and `without` name runs that alone are made, or are not; what
+    `OUT` holds of the others stays. A run whose model or method cannot be used fails by itself, before anything is
+    trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
     on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
     too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
+    crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
     with interruptible(), alone_in(out), ExitStack() as stack:
@@ -100,8 +104,7 @@ def compare(
             ]
             _check_distinct(jobs)
             progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
-            crew = cluster or Serial(run_in_process if isolate else execute)
-            progress.run(crew, listen, warm_up if isolate and cluster is None else lambda: None)
+            progress.run(cluster or crew, listen, warm_up if isolate and cluster is None else lambda: None)
         finally:
             stack.close()
             delete(out / WORK)
@@ -149,7 +152,8 @@ class _StudyRuns:
                 listen(RunFinished(job.planned.name, records[job.run_id], reused=True))
         predictor = Predictor()
         left = [job for job in self.jobs if job.run_id not in whole | refused]
-        if (outlook := outlook_of([job for job in left if job.run_id not in records], predictor)) is not None:
+        alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
+        if (outlook := outlook_of(alone, predictor)) is not None:
             listen(Notice(outlook))
 
         def ready(job: Job) -> Job:
