@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from thriftune.cost.measured.environment import environment
 from thriftune.errors import InputError
+from thriftune.processors import usable_processors
 from thriftune.results.files import DamagedError
+from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.search import Trial
@@ -23,11 +26,12 @@ from thriftune.study.crew.ray.mailbox import Began, Told
 from thriftune.study.crew.ray.needs import needs_of, threads_of
 from thriftune.study.crew.ray.parcel import Parcel, Seal, Shared, packed
 from thriftune.study.crew.ray.seal import check_nodes, sealed
-from thriftune.study.crew.ray.settings import MOST_THREADS, RaySettings
-from thriftune.study.crew.ray.sharing import Sharing
+from thriftune.study.crew.ray.settings import LOCAL, MOST_THREADS, RaySettings
+from thriftune.study.crew.ray.sharing import Sharing, marked
 from thriftune.study.crew.ray.task import make_run, make_search
 from thriftune.study.events import Listener, Notice, RunStarted
 from thriftune.study.folder import WORK
+from thriftune.study.forecast.predictor import TIMES
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.search.parts import gather, part_of
 
@@ -76,7 +80,7 @@ class RayCrew:
 
         def tasks() -> Iterator[Task]:
             for number, job in enumerate(jobs):
-                readied[number] = ready(job)
+                readied[number] = self._foretold(ready(job))
                 yield self._task(number, job.planned.name, readied[number])
 
         def hear(task: Task, told: Told) -> None:
@@ -95,10 +99,11 @@ class RayCrew:
             for task, found in outcomes:
                 number = task.parcel.task
                 if isinstance(found, Lost):
-                    sharing.ended(number, float("inf"))
+                    sharing.ended(number, time.time())
                     yield jobs[number], _lost(readied[number], found)
                 else:
-                    yield jobs[number], sharing.marked(found.found, sharing.ended(number, found.at), jobs[number])
+                    beside = 0 if readied[number].done else sharing.ended(number, found.at)
+                    yield jobs[number], marked(found.found, beside, jobs[number])
         finally:
             outcomes.close()
 
@@ -128,6 +133,14 @@ class RayCrew:
             outcomes.close()
             gather(self.store)
 
+    def _foretold(self, job: Job) -> Job:
+        """A run with what was predicted for it; seconds are those of the machine that leads the study, as a whole."""
+        same = self.settings.address == LOCAL and (job.device == "cuda" or self.threads == usable_processors())
+        if same or job.predicted is None:
+            return job
+        why = "a node of the cluster makes the run; the speeds that are known are those of the machine that leads it"
+        return replace(job, predicted=without_times(job.predicted, why))
+
     def _task(self, number: int, name: str, job: Job, search: SearchJob | None = None) -> Task:
         payload, by_value = packed(_absolute(job) if search is None else _search_absolute(search))
         parcel = Parcel(
@@ -151,6 +164,12 @@ class RayCrew:
             return None if copy is None else replace(parcel, model=str(copy))
 
         return visible
+
+
+def without_times(predicted: Prediction, why: str) -> Prediction:
+    """A prediction whose seconds are unknown, with the reason."""
+    reasons = predicted.reasons | dict.fromkeys(TIMES, why)
+    return replace(predicted, train_seconds=None, prefix_seconds=None, samples_per_second=None, reasons=reasons)
 
 
 def _lost(job: Job, lost: Lost) -> RunRecord:

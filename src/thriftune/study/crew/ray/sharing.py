@@ -4,44 +4,51 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from thriftune.processors import BESIDE
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.crew.ray.mailbox import Began
 from thriftune.study.run.job import Job
 from thriftune.wording import plural
 
-SHARED = "The run shared its node of the cluster with"
+OPEN = float("inf")
 
 
 @dataclass
 class Sharing:
-    """Keeps account of who runs where, by the nodes' own clocks: what is told arrives late."""
+    """Keeps account of who was where when, by the nodes' own clocks: what is told arrives late."""
 
-    _places: dict[int, Began] = field(default_factory=dict)
-    _others: dict[int, set[int]] = field(default_factory=dict)
+    _nodes: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
+    """From when until when tasks were there, by node and task."""
+    _places: dict[int, str] = field(default_factory=dict)
 
     def began(self, task: int, place: Began) -> None:
-        """A task runs."""
-        self._places[task] = place
-        self._others.setdefault(task, set())
+        """A task runs; where it was before it runs no longer."""
+        self.ended(task, place.at)
+        self._nodes.setdefault(place.node, {})[task] = (place.at, OPEN)
+        self._places[task] = place.node
 
     def ended(self, task: int, at: float) -> int:
-        """A task has ended; how many others were on its node meanwhile."""
-        place, found = self._places.pop(task, None), self._others.pop(task, set())
-        if place is None:
+        """A task has ended; the most others that were on its node at once meanwhile."""
+        node = self._places.pop(task, None)
+        if node is None:
             return 0
-        for other, there in self._places.items():
-            if there.node == place.node and there.at < at:
-                found.add(other)
-                self._others[other].add(task)
-        return len(found)
+        spans = self._nodes[node]
+        start = spans[task][0]
+        spans[task] = (start, at)
+        others = [span for other, span in spans.items() if other != task and span[0] < at and span[1] > start]
+        moments = [max(start, begun) for begun, _ in others]
+        return max((sum(begun <= moment < until for begun, until in others) for moment in moments), default=0)
 
-    def marked(self, record: RunRecord, others: int, job: Job) -> RunRecord:
-        """The record with a note where the run shared its node, on disk too."""
-        if not others or record.cost is None:
-            return record
-        beside = plural(others, "other run")
-        note = f"{SHARED} {beside} of the study: its seconds say less than those of a run that is alone."
-        shared = replace(record, notes=[*record.notes, note])
-        RunFolder(job.out).write_record(shared)
-        return shared
+
+def marked(record: RunRecord, others: int, job: Job) -> RunRecord:
+    """The record with what is to be known of its cost, on disk too: who ran beside it. A run has its GPU to itself."""
+    if not others or record.cost is None or job.device == "cuda":
+        return record
+    note = (
+        f"{BESIDE} {plural(others, 'other run')} on the same node: its seconds say less than those of a run alone, its "
+        "memory is its own."
+    )
+    record = replace(record, cost=replace(record.cost, runs_beside=others), notes=[*record.notes, note])
+    RunFolder(job.out).write_record(record)
+    return record
