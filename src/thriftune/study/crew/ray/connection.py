@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,18 @@ from thriftune.study.crew.ray.settings import LOCAL, RaySettings
 
 STORE_BYTES = 80_000_000
 """Ray's object store on this machine: nothing but records and progress goes through it."""
-LONGEST_FOLDER = 30
+PREFIX = "thriftune-ray-"
+LONGEST_FOLDER = 20
 """Characters: Ray's sockets lie below its folder, and their paths may have 107 on Linux."""
 SHORT = "/tmp"  # noqa: S108 - mkdtemp makes a folder of this user's own in it
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""Variables of processes that are started here: nothing is reported to anyone, and no warning of a coming change."""
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_SCHEDULER_EVENTS": "0",
+}
+"""Ray reads them when it is imported and when it starts: nothing is reported to anyone, and what its processes say of
+lost nodes is not printed over the study's own words. What the user has set stays."""
 
 
 @contextmanager
@@ -40,36 +47,29 @@ def connected(settings: RaySettings) -> Iterator[None]:
             raise InputError("This program is connected to a Ray cluster already. Use it: give auto instead of local.")
         yield
         return
-    with _own_signals(), _variables(), _folder(settings) as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _folder(settings) as folder:
         try:
-            ray.init(**_arguments(settings, folder))
-        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            with _own_signals(), _variables(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    ray.init(**_arguments(settings, folder))
+                except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+                    raise InputError(_refusal(settings, error)) from error
+            yield
+        finally:
             ray.shutdown()
-            raise InputError(_refusal(settings, error)) from error
-        except BaseException:
-            ray.shutdown()
-            raise
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def imported() -> Any:
     """The package ray; raises `InputError` where it is not installed."""
-    before = {name: os.environ.get(name) for name in QUIET}
     try:
-        import ray
-        import ray.exceptions
+        with _variables():
+            import ray
+            import ray.exceptions
     except ImportError as error:
         raise InputError(
             f"--ray needs the package ray, which cannot be imported ({first_line(error)}): pip install 'thriftune[ray]'"
         ) from error
-    finally:
-        _restore(before)
     return ray
 
 
@@ -98,18 +98,32 @@ def _refusal(settings: RaySettings, error: Exception) -> str:
 
 @contextmanager
 def _folder(settings: RaySettings) -> Iterator[Path | None]:
-    """A folder for what a cluster on this machine leaves; deleted here where it does not start."""
+    """A folder for what a cluster on this machine leaves, which is deleted in the end."""
     if settings.address != LOCAL:
         yield None
         return
+    from filelock import FileLock
+
     usual = tempfile.gettempdir()
     short = usual if len(usual) <= LONGEST_FOLDER or not Path(SHORT).is_dir() else SHORT
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir=short))
+    _sweep(Path(short))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=short))
+    lock = FileLock(folder / "lock")
+    lock.acquire()
     try:
         yield folder
-    except BaseException:
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+        lock.release()
+
+
+def _sweep(place: Path) -> None:
+    """Deletes what studies left that were killed: nobody holds their lock."""
+    from filelock import FileLock, Timeout
+
+    for lock in place.glob(f"{PREFIX}*/lock"):
+        with suppress(OSError, Timeout), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 @contextmanager
@@ -119,15 +133,11 @@ def _variables() -> Iterator[None]:
     try:
         yield
     finally:
-        _restore(before)
-
-
-def _restore(variables: dict[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
