@@ -14,7 +14,7 @@ from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThr
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run_study(
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
+    Raises `typer.Exit`: 1 where some run failed, 130, 143 or 129 where it was interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
@@ -113,12 +113,12 @@ def run_study(
             )
         report_path = write_page(analysis)
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept: the same command resumes.")
-        raise typer.Exit(130) from None
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+        raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
         _print_best(folder)

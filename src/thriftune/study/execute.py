@@ -199,6 +199,7 @@ class _StudyRuns:
         named = replace(found, name=job.planned.name, cell=job.planned.cell, searched=job.searched)
         if named != found:
             folder.write_record(named)
+        folder.drop_checkpoint()
         return named
 
     @cached_property
