@@ -14,6 +14,7 @@ from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThr
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
+from thriftune.cli.several import compare_several
 from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
@@ -29,6 +30,7 @@ EXAMPLES = [
     "thriftune compare results --without full",
     "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --ray local --ray-threads 1",
+    "thriftune compare reviews.yaml tickets.yaml --ray auto --out /shared/results",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -37,11 +39,12 @@ EXAMPLES = [
 
 
 def compare(
-    study: Annotated[
-        str | None,
+    studies: Annotated[
+        list[str] | None,
         typer.Argument(
+            metavar="[STUDY]...",
             help="Study file (YAML); a results folder, to go on with its study; or data (csv, xlsx, jsonl, parquet, a "
-            "folder, hub:, demo:), as init --run. The demo where none is given."
+            "folder, hub:, demo:), as init --run. The demo where none is given; several with --ray.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; results-NAME where none is given.")] = None,
@@ -67,6 +70,12 @@ def compare(
     """
     from thriftune.study.file.config import load_study
 
+    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
+    if studies and len(studies) > 1:
+        _check_columns_unused(text, label)
+        compare_several(studies, out, cluster)
+        return
+    study = studies[0] if studies else None
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -75,7 +84,6 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
     run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster)
 
 

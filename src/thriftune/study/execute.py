@@ -296,17 +296,18 @@ def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus: 
 def device_type(run: PlannedRun, gpus: bool | None = None) -> str:
     """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there.
 
-    `gpus`: whether the cluster that makes the run has any; None: it is made on this machine.
+    `gpus`: whether the cluster that makes the run has any now; None: it is made on this machine. A cluster may get one.
     """
     import torch
 
     if not run.method.NEEDS_MODEL or run.protocol.device == "cpu":
         return "cpu"
-    available = torch.cuda.is_available() if gpus is None else gpus
-    finds = "torch finds no GPU here" if gpus is None else "no node of the Ray cluster has a GPU"
-    if run.protocol.device == "cuda" and not available:
-        raise InputError(f"{run.name}: protocol.device is cuda, but {finds}. Use auto or cpu.")
+    asked = run.protocol.device == "cuda"
+    available = torch.cuda.is_available() if gpus is None else gpus or asked
+    if asked and not available:
+        raise InputError(f"{run.name}: protocol.device is cuda, but torch finds no GPU here. Use auto or cpu.")
     if run.protocol.precision == "tf32" and not available:
+        finds = "torch finds none here" if gpus is None else "no node of the cluster has one"
         raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and {finds}. Use fp32.")
     return "cuda" if available else "cpu"
 

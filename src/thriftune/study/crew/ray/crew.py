@@ -93,8 +93,8 @@ class RayCrew:
                 begun.add(number)
                 listen(RunStarted(task.name, number + 1, len(jobs)))
 
-        dispatch = Dispatch(self.settings, make_run, hear, lambda text: listen(Notice(text)), self._visible(jobs))
-        outcomes = dispatch.outcomes(tasks())
+        notice, visible = lambda text: listen(Notice(text)), self._visible(jobs)
+        outcomes = Dispatch(self.settings, make_run, hear, notice, visible, _killed).outcomes(tasks())
         try:
             for task, found in outcomes:
                 number = task.parcel.task
@@ -170,6 +170,11 @@ def without_times(predicted: Prediction, why: str) -> Prediction:
     """A prediction whose seconds are unknown, with the reason."""
     reasons = predicted.reasons | dict.fromkeys(TIMES, why)
     return replace(predicted, train_seconds=None, prefix_seconds=None, samples_per_second=None, reasons=reasons)
+
+
+def _killed(record: RunRecord) -> str | None:
+    """A run whose process was killed, on a node that goes on, is lost as with its node."""
+    return str(record.message) if record.status == "killed" else None
 
 
 def _lost(job: Job, lost: Lost) -> RunRecord:

@@ -7,17 +7,21 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from thriftune.endings import asked_again, patient
 from thriftune.errors import first_line
 from thriftune.study.crew.ray.mailbox import Began, Mailbox, Message, Told
 from thriftune.study.crew.ray.needs import Needs, Node
 from thriftune.study.crew.ray.parcel import Made, Parcel, Unfit, Unseen
 from thriftune.study.crew.ray.settings import RaySettings
+from thriftune.study.run.process import FINISH_SECONDS
 
 POLL_SECONDS = 0.3
 PLACES_SECONDS = 1.0
 """Between two looks at what nodes there are."""
-END_SECONDS = 30.0
+END_SECONDS = FINISH_SECONDS + 10.0
 """In which tasks that are to end must have; what still runs is killed."""
+LOOK_SECONDS = 0.5
+"""Between two looks at whether they have, and whether someone is out of patience."""
 
 
 @dataclass
@@ -59,6 +63,8 @@ class Dispatch:
     """Takes a sentence on a task that is started again, or waits for a node."""
     visible: Callable[[Parcel], Parcel | None]
     """The parcel with the model where every node sees it; None where that cannot be."""
+    broken: Callable[[Any], str | None] = lambda found: None
+    """Why what was made counts as lost, as long as it may be started again; None where it does not."""
     _running: dict[Any, Task] = field(default_factory=dict)
     _looked: float = float("-inf")
 
@@ -138,14 +144,19 @@ class Dispatch:
             if isinstance(found, Unseen):
                 return self._shown(found, task)
             if isinstance(found, Made):
-                return found
+                broken = self.broken(found.found)
+                if broken is None or len(task.losses) >= self.settings.retries:
+                    return found
+                return self._again(task, broken)
             why = found.why if isinstance(found, Unfit) else "it was asked to end there"
+        if len(task.losses) >= self.settings.retries:
+            return Lost(_given_up([*task.losses, why], self.settings.retries), memory)
+        return self._again(task, why)
+
+    def _again(self, task: Task, why: str) -> None:
         task.losses.append(why)
-        if len(task.losses) > self.settings.retries:
-            return Lost(_given_up(task.losses, self.settings.retries), memory)
         self.notice(f"{task.name} is started again ({len(task.losses)} of {self.settings.retries} times): {why}.")
         task.parcel = replace(task.parcel, attempt=task.parcel.attempt + 1)
-        return None
 
     def _shown(self, found: Unseen, task: Task) -> Lost | None:
         parcel = self.visible(task.parcel)
@@ -191,7 +202,7 @@ class Dispatch:
                 for reference, task in self._running.items():
                     if task.place is None:
                         ray.cancel(reference)
-                ray.wait(list(self._running), num_returns=len(self._running), timeout=END_SECONDS)
+                self._await_all()
         except ray.exceptions.RayError:
             return  # the study's own node is gone, and Ray ends what belonged to it
         finally:
@@ -199,6 +210,18 @@ class Dispatch:
                 ray.cancel(reference, force=True)
             self._running.clear()
             ray.kill(mailbox)
+
+    def _await_all(self) -> None:
+        """Waits for all tasks, but not for ever, and no longer when a second interrupt comes."""
+        import ray
+
+        until = time.monotonic() + END_SECONDS
+        references = list(self._running)
+        with patient():
+            while time.monotonic() < until and not asked_again():
+                ended, _ = ray.wait(references, num_returns=len(references), timeout=LOOK_SECONDS)
+                if len(ended) == len(references):
+                    return
 
 
 def alive() -> list[Node]:

@@ -5,11 +5,10 @@ It is a Ray actor on the study's own node, so that no other node's loss takes it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from thriftune.study.events import RunProgress, SearchProgress
+from thriftune.study.events import Notice, RunProgress, SearchProgress
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Began:
     """By the node's clock."""
 
 
-Told = Began | RunProgress | SearchProgress
+Told = Began | Notice | RunProgress | SearchProgress
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ def _subject(told: Told) -> tuple[Any, ...]:
             return told.stage, told.epoch, told.tried_rate
         case SearchProgress():
             return "search", told.trial, told.epoch
+        case Notice(text):
+            return "notice", text
     return ("began",)
-
-
-Hear = Callable[[Message], None]
