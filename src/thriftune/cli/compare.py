@@ -30,7 +30,6 @@ EXAMPLES = [
     "thriftune compare results --without full",
     "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --ray local --ray-threads 1",
-    "thriftune compare reviews.yaml tickets.yaml --ray auto --out /shared/results",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -39,6 +38,7 @@ EXAMPLES = [
 
 
 def compare(
+    context: typer.Context,
     studies: Annotated[
         list[str] | None,
         typer.Argument(
@@ -73,7 +73,7 @@ def compare(
     cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
     if studies and len(studies) > 1:
         _check_columns_unused(text, label)
-        compare_several(studies, out, cluster)
+        compare_several(context, studies, out, cluster)
         return
     study = studies[0] if studies else None
     path = None if study is None else user_path(str(Path(study)))

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import click
 import typer
 
 from thriftune.cli.output import say_interrupted
@@ -26,7 +25,7 @@ OWN = ("studies", "out", "ray")
 """Parameters of the command that are not passed on as they are."""
 
 
-def compare_several(studies: Sequence[str], out: Path | None, ray: RaySettings | None) -> None:
+def compare_several(context: typer.Context, studies: Sequence[str], out: Path | None, ray: RaySettings | None) -> None:
     """Runs each study as the same command would alone; its results lie in `OUT/NAME`, or results-NAME.
 
     What each prints on the way has its name before it; what to take is printed in the end, one study after the other.
@@ -43,7 +42,7 @@ def compare_several(studies: Sequence[str], out: Path | None, ray: RaySettings |
         if ray.address == LOCAL:  # one for all of them
             stack.enter_context(connected(ray))
             ray = replace(ray, address=_address())
-        options = [*_given(click.get_current_context()), "--ray", ray.address]
+        options = [*_given(context), "--ray", ray.address]
         led = [
             _Led(name, [study, *options, *(() if out is None else ("--out", str(out / name)))])
             for study, name in zip(studies, names, strict=True)
@@ -62,7 +61,7 @@ def compare_several(studies: Sequence[str], out: Path | None, ray: RaySettings |
         if each.printed:
             typer.echo(f"\n{each.name}\n{each.printed.rstrip()}")
     if any(codes):
-        raise typer.Exit(max(codes, key=abs) if min(codes) >= 0 else 1)
+        raise typer.Exit(max(codes) if min(codes) >= 0 else 1)
 
 
 class _Led:
@@ -124,12 +123,13 @@ def _names(studies: Sequence[str]) -> list[str]:
     return [folder.removeprefix("results-") for folder in names]
 
 
-def _given(context: click.Context) -> list[str]:
+def _given(context: typer.Context) -> list[str]:
     """The options that the command was given, but for those of its own."""
     found: list[str] = []
     for parameter in context.command.params:
         name = str(parameter.name)
-        if name in OWN or context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+        source = context.get_parameter_source(name)
+        if name in OWN or source is None or source.name != "COMMANDLINE":
             continue
         value: Any = context.params[name]
         if isinstance(value, bool):
