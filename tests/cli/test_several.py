@@ -49,11 +49,11 @@ def test_each_has_a_process(started: list[list[str]]) -> None:
     assert result.exit_code == 1, result.output
     assert [words[3:5] for words in started] == [["compare", "a.yaml"], ["compare", "b.yaml"]]
     given = started[1][5:]
-    assert given[-4:] == ["--ray", "auto", "--out", "all/study-b"]
+    assert given[-4:] == ["--ray", "auto", "--out", "all/Study-b"]
     for pair in (["--ray-retries", "5"], ["--set", "seeds=[0,1]"], ["--only", "lora"]):
         assert given[given.index(pair[0]) : given.index(pair[0]) + 2] == pair
     assert given.count("--ray") == 1
-    assert "study-a: 1 run" in result.output
+    assert "Study-a: 1 run" in result.output
     assert result.stdout.index("Take a.yaml") < result.stdout.index("Take b.yaml")
 
 

@@ -147,11 +147,13 @@ class Dispatch:
                 broken = self.broken(found.found)
                 if broken is None or len(task.losses) >= self.settings.retries:
                     return found
-                return self._again(task, broken)
+                self._again(task, broken)
+                return None
             why = found.why if isinstance(found, Unfit) else "it was asked to end there"
         if len(task.losses) >= self.settings.retries:
             return Lost(_given_up([*task.losses, why], self.settings.retries), memory)
-        return self._again(task, why)
+        self._again(task, why)
+        return None
 
     def _again(self, task: Task, why: str) -> None:
         task.losses.append(why)
