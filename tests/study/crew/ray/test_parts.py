@@ -33,6 +33,7 @@ class TestSettings:
         ("given", "said"),
         [
             (" ", "names no cluster"),
+            ("ray://head:10001", "from one of its nodes"),
             ({"threads": 2}, "no address"),
             ({"address": "auto", "thread": 2}, 'did you mean "threads"'),
             ({"address": "auto", "threads": 0}, "1 or more"),

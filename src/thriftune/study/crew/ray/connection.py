@@ -90,8 +90,9 @@ def _arguments(settings: RaySettings, folder: Path | None) -> dict[str, Any]:
 def _refusal(settings: RaySettings, error: Exception) -> str:
     if settings.address == LOCAL:
         return f"Ray could not be started on this machine: {first_line(error)}"
+    said = " ".join(str(error).split())[:500].rstrip(".")
     return (
-        f'The Ray cluster "{settings.address}" cannot be used: {first_line(error)}. Start one with `ray start --head` '
+        f'The Ray cluster "{settings.address}" cannot be used: {said}. Start one with `ray start --head` '
         "and give the address that it prints, or give --ray local for this machine alone."
     )
 

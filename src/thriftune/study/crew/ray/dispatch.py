@@ -187,9 +187,9 @@ class Dispatch:
                 continue
             if task.unplaced_since is None:
                 task.unplaced_since = now
-                if self.settings.wait_seconds:
-                    self.notice(f"{task.name} waits {self.settings.wait_seconds:g} seconds for a node. {why}")
-            if now - task.unplaced_since >= self.settings.wait_seconds:
+                if self.settings.patience:
+                    self.notice(f"{task.name} waits {self.settings.patience:g} seconds for a node. {why}")
+            if now - task.unplaced_since >= self.settings.patience:
                 ray.cancel(reference)
                 del self._running[reference]
                 yield task, Lost(why if not task.losses else f"{why} Before: {'; '.join(task.losses)}.")
@@ -252,7 +252,8 @@ def _said(error: Exception, task: Task) -> str:
         return f"the node {where} was lost"
     if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.LocalRayletDiedError):
         return f"its worker on {where} was lost, or the whole node"
-    return f"on {where} it broke off ({type(error).__name__}: {first_line(error)})"
+    cause = getattr(error, "cause", None) or error
+    return f"on {where} it broke off ({type(cause).__name__}: {first_line(cause)})"
 
 
 def _given_up(losses: list[str], retries: int) -> str:

@@ -22,7 +22,7 @@ class RaySettings:
     """Which cluster, and how its nodes are used."""
 
     address: str
-    """`local`: one that is started on this machine and ends with the study; `auto`, HOST:PORT or ray://HOST:PORT."""
+    """`local`: one that is started on this machine and ends with the study; `auto` or HOST:PORT."""
     threads: int | None = None
     """Processors of each run; None: OMP_NUM_THREADS, else those of the smallest node, at most `MOST_THREADS`."""
     retries: int = RETRIES
@@ -38,12 +38,22 @@ class RaySettings:
                 raise InputError(f"{name} of ray is {value!r}: give a number.")
         if not isinstance(self.address, str) or not self.address.strip():
             raise InputError("--ray names no cluster: give local, auto, or the address of a cluster as HOST:PORT.")
+        if self.address.startswith("ray://"):
+            raise InputError(
+                f"{self.address} is for programs outside of a cluster; a study is led from one of its nodes, which sees "
+                "the results folder. Call the command there, with --ray auto."
+            )
         if self.threads is not None and self.threads < 1:
             raise InputError(f"{self.threads} threads for each run: give 1 or more.")
         if self.retries < 0:
             raise InputError(f"{self.retries} retries: give 0 or more.")
         if not 0 <= self.wait_seconds < float("inf"):
             raise InputError(f"A wait of {self.wait_seconds:g} seconds: give 0 or more.")
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a run waits for a node that can hold it; a cluster of one machine gets no other."""
+        return 0.0 if self.address == LOCAL else self.wait_seconds
 
 
 def settings_of(given: str | Mapping[str, Any] | RaySettings) -> RaySettings:

@@ -87,6 +87,7 @@ def _prepare(parcel: Parcel) -> None:
     """
     os.environ.update(parcel.variables)
     os.environ["OMP_NUM_THREADS"] = str(parcel.threads)
+    os.environ.setdefault("POLARS_MAX_THREADS", str(parcel.threads))
     wait_briefly(os.environ)
     if parcel.cache is not None:
         os.environ.setdefault("THRIFTUNE_CACHE", parcel.cache)
