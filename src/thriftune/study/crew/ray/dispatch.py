@@ -33,8 +33,6 @@ class Task:
     parcel: Parcel
     losses: list[str] = field(default_factory=list)
     """Why it had to be started again, each time."""
-    begun: bool = False
-    """Whether it ever ran."""
     place: Began | None = None
     """Where it runs; None while it waits."""
     unplaced_since: float | None = None
@@ -128,7 +126,6 @@ class Dispatch:
             if isinstance(message.told, Began):
                 task.place, task.unplaced_since = message.told, None
             self.hear(task, message.told)
-            task.begun = True
 
     def _outcome(self, reference: Any, task: Task) -> Made | Lost | None:
         """What came of a task that has ended; None where it is to be started again."""

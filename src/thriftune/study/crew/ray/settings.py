@@ -40,8 +40,8 @@ class RaySettings:
             raise InputError("--ray names no cluster: give local, auto, or the address of a cluster as HOST:PORT.")
         if self.address.startswith("ray://"):
             raise InputError(
-                f"{self.address} is for programs outside of a cluster; a study is led from one of its nodes, which sees "
-                "the results folder. Call the command there, with --ray auto."
+                f"{self.address} is for programs outside of a cluster; a study is led from one of its nodes, as its "
+                "results lie in a folder that they all see. Call the command there, with --ray auto."
             )
         if self.threads is not None and self.threads < 1:
             raise InputError(f"{self.threads} threads for each run: give 1 or more.")
