@@ -47,6 +47,13 @@ class TestSettings:
         with pytest.raises(InputError, match=said):
             settings_of(given)
 
+    @pytest.mark.parametrize(
+        ("address", "said"), [("127.0.0.1:1", "cannot be used"), ("cluster", "no address of a Ray")]
+    )
+    def test_nobody_listens(self, address: str, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            connection._check_reachable(RaySettings(address))
+
     def test_without_the_package(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ray", None)
         with (

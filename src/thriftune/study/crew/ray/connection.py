@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import warnings
@@ -24,6 +25,8 @@ PREFIX = "thriftune-ray-"
 LONGEST_FOLDER = 20
 """Characters: Ray's sockets lie below its folder, and their paths may have 107 on Linux."""
 SHORT = "/tmp"  # noqa: S108 - mkdtemp makes a folder of this user's own in it
+ANSWER_SECONDS = 10.0
+"""In which a cluster must answer."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -47,6 +50,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
             raise InputError("This program is connected to a Ray cluster already. Use it: give auto instead of local.")
         yield
         return
+    _check_reachable(settings)
     with _folder(settings) as folder:
         try:
             with _own_signals(), _variables(), warnings.catch_warnings():
@@ -71,6 +75,21 @@ def imported() -> Any:
             f"--ray needs the package ray, which cannot be imported ({first_line(error)}): pip install 'thriftune[ray]'"
         ) from error
     return ray
+
+
+def _check_reachable(settings: RaySettings) -> None:
+    """Raises `InputError` where nobody listens at the address: Ray would try for minutes."""
+    address = os.environ.get("RAY_ADDRESS") if settings.address == "auto" else settings.address
+    if not address or address in (LOCAL, "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f'"{address}" is no address of a Ray cluster: give HOST:PORT, auto or local.')
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
+            return
+    except (OSError, OverflowError) as error:
+        raise InputError(_refusal(settings, error)) from error
 
 
 def _arguments(settings: RaySettings, folder: Path | None) -> dict[str, Any]:
