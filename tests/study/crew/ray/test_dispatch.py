@@ -44,6 +44,7 @@ class Heard:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "PLACES_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "END_SECONDS", 0.05)
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, answers: Any, *nodes: dict[str, Any]) -> Fake:

@@ -162,12 +162,15 @@ def _variables() -> Iterator[None]:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself when it connects; what it meant before it means again after."""
+    """Ray takes SIGTERM for itself when it connects: one that comes meanwhile is an interrupt, and what it meant before
+    it means again after."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
     finally:
         signal.signal(signal.SIGTERM, before)
