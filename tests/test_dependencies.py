@@ -48,7 +48,7 @@ def test_everything_imported_is_a_dependency() -> None:
 
 DEMO = {
     imported_as(name(each))
-    for extra in ("demo", "onnx", "sentence-transformers", "serve")
+    for extra in ("demo", "onnx", "ray", "sentence-transformers", "serve")
     for each in PROJECT["optional-dependencies"][extra]
 }
 

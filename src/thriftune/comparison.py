@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
     from thriftune.results.store import Results
+    from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.events import Event
     from thriftune.study.file.config import Study
 
@@ -22,6 +23,7 @@ def compare_and_analyse(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    ray: RaySettings | None = None,
 ) -> Analysis:
     """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
 
@@ -29,7 +31,8 @@ def compare_and_analyse(
     """
     from thriftune.study.execute import compare as run_study
 
-    return analyse(run_study(study, out, listener, isolate, only=only, without=without, workers=workers), listener)
+    results = run_study(study, out, listener, isolate, only=only, without=without, workers=workers, ray=ray)
+    return analyse(results, listener)
 
 
 def analyse(results: Results, listener: Callable[[Event], None] | None = None) -> Analysis:

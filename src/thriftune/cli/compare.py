@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThreads, RayWait, cluster_of
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
+from thriftune.cli.several import compare_several
 from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.file.config import Study
 from thriftune.paths import results_folder, user_path
 
@@ -26,6 +29,7 @@ EXAMPLES = [
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
     "thriftune compare study.yaml --workers 4",
+    "thriftune compare study.yaml --ray local --ray-threads 1",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -34,11 +38,13 @@ EXAMPLES = [
 
 
 def compare(
-    study: Annotated[
-        str | None,
+    context: typer.Context,
+    studies: Annotated[
+        list[str] | None,
         typer.Argument(
+            metavar="[STUDY]...",
             help="Study file (YAML); a results folder, to go on with its study; or data (csv, xlsx, jsonl, parquet, a "
-            "folder, hub:, demo:), as init --run. The demo where none is given."
+            "folder, hub:, demo:), as init --run. The demo where none is given; several with --ray.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; results-NAME where none is given.")] = None,
@@ -56,6 +62,10 @@ def compare(
     workers: Annotated[
         str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
     ] = "1",
+    ray: Ray = None,
+    ray_threads: RayThreads = None,
+    ray_retries: RayRetries = RETRIES,
+    ray_wait: RayWait = WAIT,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -67,6 +77,12 @@ def compare(
 
     if checkpoint_every is not None:
         overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
+    cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
+    if studies and len(studies) > 1:
+        _check_columns_unused(text, label)
+        compare_several(context, studies, out, cluster)
+        return
+    study = studies[0] if studies else None
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -75,7 +91,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -93,6 +109,7 @@ def run_study(
     without: Sequence[str] = (),
     verbose: bool = False,
     workers: str = "1",
+    ray: RaySettings | None = None,
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
@@ -106,7 +123,9 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, workers=workers)
+            analysis = compare_and_analyse(
+                study, folder, listener, only=only, without=without, workers=workers, ray=ray
+            )
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")

@@ -19,6 +19,7 @@ from thriftune.python.results import Results
 from thriftune.python.watching import watched
 from thriftune.results.prediction import Forecast
 from thriftune.results.store import Store
+from thriftune.study.crew.ray.settings import RaySettings, settings_of
 from thriftune.study.events import Listener, Notice
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.estimate import Question
@@ -67,6 +68,7 @@ def compare(
     workers: int | str = 1,
     probe: bool = True,
     progress: bool | None = None,
+    ray: str | Mapping[str, Any] | RaySettings | None = None,
 ) -> Results:
     """Compares fine-tuning methods and returns the results, statistics included; the page is `results.report()`.
 
@@ -80,16 +82,22 @@ def compare(
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
     `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
     in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
-    notebooks and on terminals. `probe`: whether this
-    machine may be timed, for seconds, once, to say how long the study takes.
+    notebooks and on terminals. `probe`: whether this machine may be timed, for seconds, once, to say how long the study
+    takes. `ray`: the cluster that makes the runs, as `--ray` takes it, or with more settings:
+    `{"address": "auto", "threads": 4, "retries": 3, "wait_seconds": 30}`.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.
     """
+    cluster = None if ray is None else settings_of(ray)
+    if cluster is not None and workers != 1:
+        raise InputError("workers shares out this machine, ray a cluster: give one of them.")
     asked = Asked(text=text, label=label, name=name, methods=methods, model=model, seeds=seeds, overrides=overrides)
     with watched(listener, progress) as heard:
         study, folder = _study(data, None if out is None else Path(out), asked, probe, heard)
-        analysis = compare_and_analyse(study, folder, heard, isolate, only=only, without=without, workers=workers)
+        analysis = compare_and_analyse(
+            study, folder, heard, isolate, only=only, without=without, workers=workers, ray=cluster
+        )
         found = Results.of(analysis.results)
         found.analysis = analysis
         return found

@@ -57,6 +57,8 @@ class Store:
         self.search_path = path / "search.json"
         self.search_database = path / "search.db"
         """Optuna's storage, which a search resumes from."""
+        self.search_parts_path = path / ".search"
+        """Databases of searches that other machines make meanwhile, one each."""
         self.data_path = path / "data"
         """Tables that Python was given in memory, as parquet files."""
         self.asked_path = path / "asked.json"

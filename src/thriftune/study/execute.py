@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from thriftune.results.store import Results, Store
 from thriftune.study.board import Board
 from thriftune.study.crew.base import Crew, Ready
 from thriftune.study.crew.choose import crew_of
+from thriftune.study.crew.ray.crew import RayCrew, ray_crew
+from thriftune.study.crew.ray.settings import RaySettings
 from thriftune.study.crew.serial import Serial
 from thriftune.study.events import Event, Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
@@ -34,7 +36,7 @@ from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
-from thriftune.study.search.execute import Chosen, search
+from thriftune.study.search.execute import Chosen, one_by_one, search
 from thriftune.study.shared.notes import noting
 from thriftune.study.shared.plan_file import SharedPlan, plan_of, write_plan
 from thriftune.study.shared.presence import alone_at
@@ -52,38 +54,52 @@ def compare(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    ray: RaySettings | None = None,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `workers` are made at once: a number, or "auto". `only` and `without` name
-    runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be
-    used fails by itself, before anything is trained. Raises `InputError`
-    before anything is written where the data, or no run at all, can be used; on an interrupt what is done stays and the
-    same call resumes. In the main thread SIGTERM and SIGHUP are interrupts too (`KeyboardInterrupt`), unless the
-    program handles or ignores them itself.
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; with `ray` the nodes of a
+    cluster make them, all of which see `OUT`. `only` and `without` name runs that alone are made, or are not; what
+    `OUT` holds of the others stays. A run whose model or method cannot be used fails by itself, before anything is
+    trained. Raises `InputError` before anything is written where the data, or no run at all, can be used; on an
+    interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts too
+    (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
     crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
-    with interruptible(), alone_in(out), alone_at(out) as presence:
+    with interruptible(), alone_in(out), alone_at(out) as presence, ExitStack() as stack:
         try:
-            found = study_runs(study, store, runs, planned, listen, isolate)
+            cluster = None if ray is None else partial(_entered, stack, ray, out, listen)
+            found = study_runs(study, store, runs, planned, listen, isolate, cluster)
             listen = noting(listen, out, presence, {job.planned.name: job for job in found.jobs})
-            found.run(crew, listen, warm_up if isolate else lambda: None)
+            found.run(found.cluster or crew, listen, warm_up if isolate and ray is None else lambda: None)
         finally:
+            stack.close()
             delete(out / WORK)
     return store.load()
 
 
+def _entered(stack: ExitStack, ray: RaySettings, out: Path, listen: Listener) -> RayCrew:
+    return stack.enter_context(ray_crew(ray, out, listen))
+
+
 def study_runs(
-    study: Study, store: Store, runs: list[PlannedRun], planned: list[PlannedRun], listen: Listener, isolate: bool
+    study: Study,
+    store: Store,
+    runs: list[PlannedRun],
+    planned: list[PlannedRun],
+    listen: Listener,
+    isolate: bool,
+    connect: Callable[[], RayCrew] | None = None,
 ) -> StudyRuns:
     """Reads the data, checks and tokenises, and searches settings: all that comes before the first run.
 
     `planned` are all runs of the study, `runs` those that are to be made. What the runs read lies in `OUT/.work` then.
+    `connect` gives the cluster that is to make them, once the data can be used.
     """
     out = store.path
     made = {record.name for record in _made_before(out, runs, study)}
@@ -93,6 +109,8 @@ def study_runs(
     dataset = read(study, runs, listen)
     check_same_study(out, study.name, dataset.fingerprint)
     kept = _made_before(out, [run for run in planned if run not in runs], study)
+    cluster = None if connect is None else connect()
+    gpus = None if cluster is None else cluster.gpus
     prepared = prepare(study, runs, dataset, out / WORK, listen)
     found = Chosen()
     if study.search is not None:
@@ -101,18 +119,20 @@ def study_runs(
             prepared,
             runs,
             planned,
-            lambda run: job_of(study, prepared, run, store),
+            lambda run: job_of(study, prepared, run, store, gpus),
             store,
             listen,
-            isolate,
+            one_by_one(isolate) if cluster is None else cluster.searches,
         )
         prepared = replace(prepared, refused=prepared.refused | found.refused)
     jobs = [
-        replace(job_of(study, prepared, found.runs.get(run.name, run), store), searched=found.searched.get(run.cell))
+        replace(
+            job_of(study, prepared, found.runs.get(run.name, run), store, gpus), searched=found.searched.get(run.cell)
+        )
         for run in runs
     ]
     check_distinct(jobs)
-    return StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
+    return StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned], cluster)
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,8 @@ class StudyRuns:
     """Runs of the study that were made before and are not asked for now."""
     order: list[str]
     """The names of all runs of the study."""
+    cluster: RayCrew | None = None
+    """What makes its runs, where that is a cluster."""
 
     def begin(self, listen: Listener, warm_up: Callable[[], None]) -> Begun:
         """Finds what is done, writes what is known before the first run, and says what there is to do."""

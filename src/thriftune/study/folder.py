@@ -85,7 +85,7 @@ def check_folder(out: Path) -> None:
 def _followed(out: Path) -> list[Path]:
     """The folders in OUT whose content is deleted."""
     store = Store(out)
-    return [out / WORK, store.runs_path, store.robustness_path, store.figures_path]
+    return [out / WORK, store.search_parts_path, store.runs_path, store.robustness_path, store.figures_path]
 
 
 def earlier_results(out: Path) -> StudyResults | None:

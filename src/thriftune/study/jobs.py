@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def job_of(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> Job:
-    device = device_type(run)
+def job_of(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus: bool | None = None) -> Job:
+    """What a run's process needs to know; `gpus`: see `device_type`."""
+    device = device_type(run, gpus)
     weights = prepared.hashes.get(run.model) if run.model is not None else None
     key = run_id(run, study, prepared.dataset.fingerprint, weights, ENGINE_VERSION, device)
     splits = prepared.dataset.frames
@@ -41,21 +42,27 @@ def job_of(study: Study, prepared: Prepared, run: PlannedRun, store: Store) -> J
     )
 
 
-def device_type(run: PlannedRun) -> str:
-    """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there."""
+def device_type(run: PlannedRun, gpus: bool | None = None) -> str:
+    """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there.
+
+    `gpus`: whether the cluster that makes the run has any now; None: it is made on this machine. A cluster may get one.
+    """
     import torch
 
     if not run.method.NEEDS_MODEL or run.protocol.device == "cpu":
         return "cpu"
-    available = torch.cuda.is_available()
-    if run.protocol.device == "cuda" and not available:
+    asked = run.protocol.device == "cuda"
+    available = torch.cuda.is_available() if gpus is None else gpus or asked
+    if asked and not available:
         raise InputError(f"{run.name}: protocol.device is cuda, but torch finds no GPU here. Use auto or cpu.")
     if run.protocol.precision == "tf32" and not available:
-        raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and torch finds none here. Use fp32.")
+        finds = "torch finds none here" if gpus is None else "no node of the cluster has one"
+        raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and {finds}. Use fp32.")
     return "cuda" if available else "cpu"
 
 
 def check_distinct(jobs: list[Job]) -> None:
+    """Raises `InputError` where two runs are one."""
     names: dict[str, str] = {}
     for job in jobs:
         other = names.setdefault(job.run_id, job.planned.name)
@@ -64,6 +71,7 @@ def check_distinct(jobs: list[Job]) -> None:
 
 
 def robustness_profile(each: RobustnessSet, labels: tuple[str, ...]) -> RobustnessProfile:
+    """What results say of a robustness set."""
     return RobustnessProfile(
         source=each.source,
         rows=each.frame.height,

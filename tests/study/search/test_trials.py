@@ -105,7 +105,7 @@ class TestResuming:
 
         monkeypatch.setattr(search, "in_process", once)
         settings = replace(job.settings, trials=3)
-        found = search._searched(replace(job, database=tmp_path / "search.db", settings=settings), ignore, isolate=True)
+        found = search.searched(replace(job, database=tmp_path / "search.db", settings=settings), ignore, isolate=True)
         assert [trial.state for trial in found] == ["complete", "killed", "complete"]
         assert found[1].message == ("the trial's process was killed (exit code -9)")
         assert [trial.params for trial in found] == [trial["params"] for trial in straight[:3]]
@@ -113,7 +113,7 @@ class TestResuming:
     def test_a_process_that_never_begins_is_an_error(self, job: SearchJob, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(search, "in_process", lambda *_: (None, Death(1)))
         with pytest.raises(InputError, match="could not begin"):
-            search._searched(job, ignore, isolate=True)
+            search.searched(job, ignore, isolate=True)
 
     def test_an_unexpected_failure_is_recorded_and_tried_again_in_the_next_session(
         self, job: SearchJob, tmp_path: Path, straight: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch

@@ -31,7 +31,8 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
 
         out["threads"] = torch.get_num_threads()
         if device == "cuda":
-            out["gpu"] = torch.cuda.get_device_name()
+            if torch.cuda.is_available():  # not where a study is led that others make the runs of
+                out["gpu"] = torch.cuda.get_device_name()
         else:
             out["kernels"] = build().reason or "compiled"
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from multiprocessing.connection import Connection
@@ -25,7 +25,8 @@ from thriftune.study.preparation.refusals import check_models
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.run.job import Job
 from thriftune.study.run.process import Death, as_child, in_process, quiet_end
-from thriftune.study.search.job import NotSearched, SearchJob, TrialsDone
+from thriftune.study.search.job import NotSearched, SearchJob, Tell, TrialsDone
+from thriftune.study.search.parts import gather
 from thriftune.study.search.trials import run_trials
 
 
@@ -41,6 +42,20 @@ class Chosen:
     """Why a run cannot be made, by its name."""
 
 
+Searches = Callable[[Sequence[SearchJob], Listener], Iterator[tuple[SearchJob, list[Trial]]]]
+"""Makes searches and yields each with its trials when it has ended, in any order; see `one_by_one`."""
+
+
+def one_by_one(isolate: bool) -> Searches:
+    """Searches in their order, each in a process of its own, or in this one without `isolate`."""
+
+    def searches(jobs: Sequence[SearchJob], listen: Listener) -> Iterator[tuple[SearchJob, list[Trial]]]:
+        for job in jobs:
+            yield job, searched(job, listen, isolate)
+
+    return searches
+
+
 def search(
     study: Study,
     prepared: Prepared,
@@ -49,7 +64,7 @@ def search(
     job_of: Callable[[PlannedRun], Job],
     store: Store,
     listen: Listener,
-    isolate: bool,
+    searches: Searches,
 ) -> Chosen:
     """Searches settings for every cell of the runs, and writes `search.json` after each.
 
@@ -61,11 +76,22 @@ def search(
     cells = {run.cell: run for run in reversed(runs) if space_of(run.method, settings)}
     cells = {run.cell: cells[run.cell] for run in runs if run.cell in cells}
     refused = _impossible(study, prepared, [run for run in cells.values() if run.name not in prepared.refused])
+    gather(store)
     before = _before(store, listen)
     others = {run.cell for run in planned} - {run.cell for run in runs}
     kept = [cell for cell in before.cells if cell.cell in others] if before is not None else []
+    order = [each.cell for each in planned]
     found = Chosen()
     session = uuid.uuid4().hex
+
+    def end(done: CellSearch, reused: bool) -> None:
+        listen(SearchFinished(done, reused))
+        kept.append(done)
+        kept.sort(key=lambda cell: order.index(cell.cell))
+        store.write_search(StudySearch(settings.trials, settings.seconds, settings.prune, settings.seed, kept))
+        _take(found, done, [each for each in runs if each.cell == done.cell], planned)
+
+    waiting: list[SearchJob] = []
     for name, run in cells.items():
         names = [each.name for each in runs if each.cell == name]
         if any(each in prepared.refused for each in names):
@@ -74,21 +100,19 @@ def search(
             found.refused.update(dict.fromkeys(names, refused[name]))
             continue
         job = _search_job(study, prepared, run, job_of(run), store, session)
-        earlier = before.cell(name) if before is not None else None
-        begun: list[SearchProgress] = []
+        if (done := _reused(before.cell(name) if before is not None else None, job)) is not None:
+            end(done, reused=True)
+        else:
+            waiting.append(job)
+    begun: set[str] = set()
 
-        def note(event: Event, begun: list[SearchProgress] = begun) -> None:
-            if isinstance(event, SearchProgress):
-                begun.append(event)
-            listen(event)
+    def note(event: Event) -> None:
+        if isinstance(event, SearchProgress):
+            begun.add(event.name)
+        listen(event)
 
-        done = _reused(earlier, job) or replace(job.search, trials=_searched(job, note, isolate))
-        listen(SearchFinished(done, reused=not begun))
-        kept.append(done)
-        order = [each.cell for each in planned]
-        kept.sort(key=lambda cell: order.index(cell.cell))
-        store.write_search(StudySearch(settings.trials, settings.seconds, settings.prune, settings.seed, kept))
-        _take(found, done, [each for each in runs if each.cell == name], planned)
+    for job, trials in searches(waiting, note):
+        end(replace(job.search, trials=trials), reused=job.search.cell not in begun)
     return found
 
 
@@ -164,7 +188,7 @@ def _reused(earlier: CellSearch | None, job: SearchJob) -> CellSearch | None:
     return replace(job.search, trials=paid)
 
 
-def _searched(job: SearchJob, listen: Listener, isolate: bool) -> list[Trial]:
+def searched(job: SearchJob, listen: Tell, isolate: bool) -> list[Trial]:
     """The trials of a cell, made in a process of its own (without `isolate` in this one).
 
     Where the process dies in a trial, that trial has failed and another process goes on. Raises `InputError` where
