@@ -46,7 +46,7 @@ class Route:
     crossover: Crossover | None
     """None: everything goes there."""
     bytes: int
-    """Of its weights, which are in memory beside the engine's."""
+    """Of memory that it takes beside the engine's."""
     texts: int = 0
     """That it computed."""
 
@@ -57,12 +57,12 @@ class Route:
     def sentence(self) -> str:
         """What goes where, for people."""
         if self.crossover is None:
-            return f"onnxruntime computes all requests ({size(self.bytes)} of memory more)"
+            return f"onnxruntime computes all requests (about {size(self.bytes)} of memory more)"
         texts, tokens = self.crossover.texts, self.crossover.tokens
         what = "one text" if texts == 1 else f"up to {texts} texts"
         return (
             f"onnxruntime computes requests of {what} with up to {tokens} tokens, where it is faster "
-            f"({size(self.bytes)} of memory more); larger ones and several at once run on our own engine"
+            f"(about {size(self.bytes)} of memory more); larger ones and several at once run on our own engine"
         )
 
 
@@ -92,7 +92,6 @@ def choose(model: Transformer, folder: Path, engine: Engine, say: Callable[[str]
         return Chosen(model, "our own engine computes all requests")
     try:
         session, held = _session(model, folder, say)
-        _check(model, session)
     except _NoGraphError as error:
         if engine == "onnx":
             raise InputError(f"onnxruntime cannot compute this model: {error}. Use the engine auto or own.") from error
@@ -108,11 +107,9 @@ def choose(model: Transformer, folder: Path, engine: Engine, say: Callable[[str]
 
 
 def _session(model: Transformer, folder: Path, say: Callable[[str], None]) -> tuple[Session, int]:
-    """The model's graph in memory, and its bytes."""
-    import torch
-
-    from thriftune.engine.stored.onnx.kept import MakeError, graph_bytes, graph_of
-    from thriftune.engine.stored.onnx.session import Session
+    """The model's graph in memory, and the bytes that it takes there; raises `_NoGraphError`."""
+    from thriftune.engine.allocator import give_back
+    from thriftune.engine.stored.onnx.kept import MakeError, graph_of
 
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -127,10 +124,34 @@ def _session(model: Transformer, folder: Path, say: Callable[[str], None]) -> tu
         path = graph_of(model, folder, say)
     except MakeError as error:
         raise _NoGraphError(str(error)) from error
+    _check(model, _opened(path))
+    give_back()
+    before = _resident()
+    session = _opened(path)  # a new one: that which was checked keeps the memory of its largest batch
+    session.logits(model.network, _sample(model))
+    return session, max(0, _resident() - before)
+
+
+def _opened(path: Path) -> Session:
+    import torch
+
+    from thriftune.engine.stored.onnx.session import Session
+
     try:
-        return Session.open(path, torch.get_num_threads()), graph_bytes(path)
+        return Session.open(path, torch.get_num_threads())
     except Exception as error:  # onnxruntime's own kinds
         raise _NoGraphError(f"onnxruntime cannot load its graph ({first_line(error)})") from error
+
+
+def _resident() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _sample(model: Transformer) -> Tokens:
+    """A text as long as the model reads."""
+    return model.reader([list(TEXTS[-1:])] * model.count)
 
 
 def _check(model: Transformer, session: Session) -> None:
@@ -150,6 +171,6 @@ def _check(model: Transformer, session: Session) -> None:
 
 
 def _crossover(model: Transformer, session: Session) -> Crossover:
-    sample = model.reader([list(TEXTS[-1:])] * model.count)
+    sample = _sample(model)
     longest = int(sample.lengths.max())
     return find(model.own_logits, lambda tokens: session.logits(model.network, tokens), sample, longest)

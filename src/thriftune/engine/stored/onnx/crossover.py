@@ -82,11 +82,13 @@ def _upto(sizes: tuple[int, ...], most: int) -> Iterator[int]:
 
 
 def _largest(own: Computes, other: Computes, times: Times, sizes: Iterator[tuple[int, int, Tokens]]) -> tuple[int, int]:
-    """Texts and tokens of the last size before the engine is faster."""
-    found = (0, 0)
+    """Texts and tokens of the last size before the engine is faster twice in a row: one may be other work's doing."""
+    found, lost = (0, 0), 0
     for texts, tokens, tried in sizes:
         ours, theirs = times(own, other, tried)
-        if theirs > ours:
+        lost = lost + 1 if theirs > ours else 0
+        if lost == 2:
             break
-        found = (texts, tokens)
+        if not lost:
+            found = (texts, tokens)
     return found

@@ -93,11 +93,6 @@ def is_sound(place: Path) -> bool:
         return False
 
 
-def graph_bytes(path: Path) -> int:
-    """Of a graph with its weights."""
-    return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
