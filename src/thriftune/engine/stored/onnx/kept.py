@@ -48,6 +48,10 @@ def graph_of(model: Transformer, folder: Path, say: Callable[[str], None]) -> Pa
     from filelock import FileLock
 
     place = cache_folder() / "onnx" / key_of(model)
+    if is_sound(place):  # also in a folder that cannot be written to
+        with suppress(OSError):
+            os.utime(place / NOTE)
+        return place / GRAPH
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.parent / f"{place.name}.lock", mode=0o600):
@@ -56,7 +60,6 @@ def graph_of(model: Transformer, folder: Path, say: Callable[[str], None]) -> Pa
                     say(f"{place} is damaged; the ONNX graph is made anew.")
                     _remove(place)
                 _make(folder, place, say)
-            os.utime(place / NOTE)
     except OSError as error:
         raise MakeError(f"{place.parent} cannot be written to ({error.strerror or error})") from error
     _tidy(place)
