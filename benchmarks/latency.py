@@ -138,11 +138,16 @@ def served(folder: Path, threads: int, engine: str) -> Iterator[Arm]:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
         assert found is not None
         connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        last = 0.0
 
         def run(texts: list[str]) -> np.ndarray:
             body = json.dumps({"texts": texts, "probabilities": len(texts) > 1})
+            nonlocal last
+            if time.monotonic() - last > 1:  # the service closes what is unused while other arms run
+                connection.close()
             connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
             rows = json.loads(connection.getresponse().read())["predictions"]
+            last = time.monotonic()
             return np.array([list(row.get("probabilities", {"": row["confidence"]}).values()) for row in rows])
 
         yield run

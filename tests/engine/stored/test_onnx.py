@@ -169,6 +169,23 @@ def test_a_graph_is_made_once_and_again_where_it_is_damaged(folder: Path, maker:
     assert kept.is_sound(place)
 
 
+def test_a_kept_graph_needs_no_folder_that_can_be_written_to(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_transformer(folder, "cpu")
+    path = kept.graph_of(model, folder, lambda text: None)
+
+    def no(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock", no)
+    monkeypatch.setattr(os, "utime", no)
+    assert kept.graph_of(model, folder, lambda text: None) == path
+    path.unlink()
+    with pytest.raises(kept.MakeError, match=r"cannot be written to \(Permission denied\)"):
+        kept.graph_of(model, folder, lambda text: None)
+
+
 def test_another_model_has_another_graph(folder: Path, tmp_path: Path) -> None:
     one = load_transformer(folder, "cpu")
     assert kept.key_of(one) == kept.key_of(load_transformer(folder, "cpu"))
