@@ -16,6 +16,8 @@ from thriftune.remote.url import file_system, shown
 T = TypeVar("T")
 WAITS = (1.0, 3.0, 9.0)
 """Seconds before each further attempt at what a network did not do."""
+AT_FIRST = (1.0,)
+"""The same before anything is computed, when an error is best seen soon."""
 _LASTING = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError, ValueError)
 _WRONG = ("Credential", "Profile", "ParamValidation", "InvalidRegion", "Token", "Auth", "InvalidEndpoint", "Login")
 """Parts of the names of errors that no further attempt mends."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from thriftune.errors import InputError
 from thriftune.remote.copy import WorkingCopy, opened
 from thriftune.remote.lock import RemoteLock
-from thriftune.remote.objects import Objects
+from thriftune.remote.objects import AT_FIRST, WAITS, Objects
 from thriftune.remote.pull import Wanted, look, pull
 from thriftune.remote.push import Pushed
 from thriftune.remote.pusher import Pusher
@@ -81,7 +81,7 @@ def output(out: Path | str, say: Say, wanted: Wanted = lambda name, size: True) 
     if isinstance(place, Path):
         yield Output(place)
         return
-    objects, copy = Objects(place), opened(place)
+    objects, copy = Objects(place, AT_FIRST), opened(place)
     with copy.alone() as alone:
         if not alone:
             raise InputError(f"Another thriftune on this machine is writing to {objects.name}. Wait for it.")
@@ -104,4 +104,5 @@ def _filled(copy: WorkingCopy, objects: Objects, lock: RemoteLock, wanted: Wante
         say(f"Reading {objects.name} ({len(there.sizes):,} files) into {copy.folder} ...")
     for name in pull(copy, objects, there, wanted):
         say(f"{objects.name}/{name} is not what was pushed there, and is not used.")
+    objects.waits = WAITS
     return Pusher(copy, objects, lock, dict(there.known))

@@ -9,7 +9,7 @@ from pathlib import Path
 from thriftune.errors import InputError
 from thriftune.remote.copy import holding, opened
 from thriftune.remote.manifest import is_weight
-from thriftune.remote.objects import Objects
+from thriftune.remote.objects import AT_FIRST, Objects
 from thriftune.remote.pull import check_whole, look, pull
 from thriftune.remote.url import last_file, place_of, url_of
 from thriftune.results.files import write_text
@@ -31,7 +31,7 @@ def folder_here(place: Path | str) -> Path:
 
 
 def _read(url: str, wanted: Callable[[str, int], bool]) -> Path:
-    objects, copy = Objects(url), opened(url)
+    objects, copy = Objects(url, AT_FIRST), opened(url)
     with copy.alone() as alone:
         if alone:
             there = look(objects)
@@ -106,7 +106,7 @@ def whole(folder: Path) -> None:
     if found is None:
         return
     url, name = found
-    objects, copy = Objects(url), opened(url)
+    objects, copy = Objects(url, AT_FIRST), opened(url)
     with copy.alone() as alone:
         if alone:
             inside = f"{name}/" if name else ""
