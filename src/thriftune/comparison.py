@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
     from thriftune.remote.output import Output
+    from thriftune.results.store import Results
     from thriftune.study.events import Event, Listener
     from thriftune.study.file.config import Study
 
@@ -21,6 +22,7 @@ def compare_and_analyse(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
 ) -> Analysis:
     """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
 
@@ -28,7 +30,11 @@ def compare_and_analyse(
     """
     from thriftune.study.execute import compare as run_study
 
-    results = run_study(study, out, listener, isolate, only=only, without=without)
+    return analyse(run_study(study, out, listener, isolate, only=only, without=without, workers=workers), listener)
+
+
+def analyse(results: Results, listener: Callable[[Event], None] | None = None) -> Analysis:
+    """What every panel says of results, which `results.json` then holds; the model of the run to take is kept apart."""
     from thriftune.analysis.analyse import analysed
     from thriftune.export.card import card
     from thriftune.study.events import Notice

@@ -13,7 +13,7 @@ import typer
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Track, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ EXAMPLES = [
     "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
+    "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -53,6 +54,9 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
+    ] = "1",
     track: Track = None,
     verbose: Verbose = False,
 ) -> None:
@@ -72,7 +76,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, track or ())
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, track or ())
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -89,11 +93,13 @@ def run_study(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     verbose: bool = False,
+    workers: str = "1",
     track: Sequence[str] = (),
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed or the results are not where they belong, 130 where it was interrupted.
+    Raises `typer.Exit`: 1 where some run failed or the results are not where they belong, 130, 143 or 129 where it was
+    interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
@@ -106,17 +112,17 @@ def run_study(
     try:
         with display() as shown, output(folder, noting(shown)) as place:
             with tracked(track, study.name, place.path, kept_up(place, shown)) as listener:
-                analysis = compare_and_analyse(study, place.path, listener, only=only, without=without)
+                analysis = compare_and_analyse(study, place.path, listener, only=only, without=without, workers=workers)
                 report_path = write_page(analysis)
                 listener.report(report_path)
             pushed = place.push()
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept: the same command resumes.")
-        raise typer.Exit(130) from None
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+        raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
         _print_best(place.path)

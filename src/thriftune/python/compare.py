@@ -70,6 +70,7 @@ def compare(
     overrides: Mapping[str, Any] | Sequence[str] = (),
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
     probe: bool = True,
     progress: bool | None = None,
     track: str | Sequence[str] = (),
@@ -84,10 +85,11 @@ def compare(
 
     `out` is the folder for everything, `results-NAME` where none is given. Tables in memory are written into it, so
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs. Each run executes in a process of its own, or in this one without `isolate`. `listener` is
-    told of every event; `progress` shows them here, by default in notebooks and on terminals. `probe`: whether this
-    machine may be timed, for seconds, once, to say how long the study takes. `out` may be a URL (`s3://BUCKET/FOLDER`):
-    the results are then in a copy here and there. `track` names trackers: wandb, mlflow, tensorboard, trackio.
+    `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
+    in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
+    notebooks and on terminals. `probe`: whether this machine may be timed, for seconds, once, to say how long the study
+    takes. `out` may be a URL (`s3://BUCKET/FOLDER`): the results are then in a copy here and there. `track` names
+    trackers: wandb, mlflow, tensorboard, trackio.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.
@@ -100,7 +102,9 @@ def compare(
         study, folder = _study(data, None if place is None else place.path, asked, probe, heard)
         told = heard if place is None else kept_up(place, heard)
         with tracked(trackers, study.name, folder, told) as listening:
-            analysis = compare_and_analyse(study, folder, listening, isolate, only=only, without=without)
+            analysis = compare_and_analyse(
+                study, folder, listening, isolate, only=only, without=without, workers=workers
+            )
             if trackers or (place is not None and place.elsewhere):
                 from thriftune.report.render import write_page
 

@@ -22,10 +22,10 @@ from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import ascii_name
 from thriftune.results.store import Results
 from thriftune.study.events import Listener, RunProgress, RunStarted, StudyPlanned
-from thriftune.study.execute import device_type
 from thriftune.study.file.config import Study, load_study, study_from_dict, study_to_dict
 from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.folder import WORK, alone_in
+from thriftune.study.jobs import device_type
 from thriftune.study.preparation.prepare import prepare, read, text_columns
 from thriftune.study.run.job import Emit, Job, RunError, label_ids
 
