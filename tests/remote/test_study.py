@@ -76,6 +76,8 @@ def test_every_command_takes_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (listed.exit_code, "tfidf" in listed.stdout) == (0, True), listed.output
     assert thriftune.load_results(URL).runs[0].name == "majority"
     assert run("recommend", URL).exit_code == 0
+    stands = run("status", URL)
+    assert (stands.exit_code, f"in {URL}: 2 runs, 2 done" in stands.stdout) == (0, True), stands.output
     labelled = tmp_path / "labelled.csv"
     predicted = run("predict", f"{URL}:tfidf", str(tmp_path / "pairs.csv"), "--out", str(labelled))
     assert predicted.exit_code == 0, predicted.output

@@ -55,7 +55,7 @@ class RemoteLock:
     def acquire(self) -> None:
         """Takes the lock; raises `InputError` where another process has it, `UnreachableError` where none can be."""
         if not self._objects.create(NAME, self._text()):
-            owner = self._owner()
+            owner = self.owner()
             if owner is not None and owner.token != self._token and not owner.gone(time.time()):
                 ago = max(0, round(time.time() - owner.seen))
                 raise InputError(
@@ -71,7 +71,7 @@ class RemoteLock:
 
     def held(self) -> bool:
         """Whether the lock is still this process's."""
-        owner = self._owner()
+        owner = self.owner()
         return owner is not None and owner.token == self._token
 
     def release(self) -> None:
@@ -94,7 +94,8 @@ class RemoteLock:
             except UnreachableError:
                 continue  # the network may come back before the lock has lapsed
 
-    def _owner(self) -> Owner | None:
+    def owner(self) -> Owner | None:
+        """Whose it is; None where it is nobody's."""
         found = self._objects.read(NAME)
         if found is None:
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from thriftune.errors import InputError
 from thriftune.remote.copy import holding, opened
+from thriftune.remote.lock import RemoteLock
 from thriftune.remote.manifest import is_weight
 from thriftune.remote.objects import AT_FIRST, Objects
 from thriftune.remote.pull import check_whole, look, pull
@@ -28,6 +30,25 @@ def folder_here(place: Path | str) -> Path:
     """
     url = place_of(place)
     return url if isinstance(url, Path) else _read(url, light)
+
+
+def records_here(place: Path | str) -> Path:
+    """The same with nothing but the study's and the runs' records."""
+    url = place_of(place)
+    if isinstance(url, Path):
+        return url
+    return _read(url, lambda name, size: name in ("study.yaml", "results.json") or name.endswith("/run.json"))
+
+
+def writer_of(place: Path | str) -> str | None:
+    """Who writes to a folder elsewhere, in a sentence; None for paths, and where nobody does."""
+    url = place_of(place)
+    if isinstance(url, Path) or (owner := RemoteLock(Objects(url, AT_FIRST)).owner()) is None:
+        return None
+    seen = max(0, round(time.time() - owner.seen))
+    return (
+        f"Writing there: process {owner.process} on {owner.host}, last seen {seen} s ago; what it has pushed is above."
+    )
 
 
 def _read(url: str, wanted: Callable[[str, int], bool]) -> Path:
