@@ -174,7 +174,7 @@ _NAMED: dict[Path, str] = {}
 
 def stands_for(folder: Path, name: str) -> None:
     """Has a folder be called what its user called it: it is a copy of one elsewhere."""
-    _NAMED[folder.absolute()] = name
+    _NAMED[folder.absolute()] = _NAMED[folder.resolve()] = name
 
 
 def named(path: Path) -> str:

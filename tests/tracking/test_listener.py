@@ -122,14 +122,13 @@ def test_a_failure_is_a_notice(made: Path, heard: Heard, fails: str) -> None:
 def test_one_that_hangs_does_not_hold_the_study(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    monkeypatch.setattr(listener, "PATIENCE", 0.0)
     hanging = threading.Event()
     monkeypatch.setattr(heard, "begin", lambda *_: hanging.wait(30))
     events: list[Event] = []
     tracking = listener.Tracking(["mlflow"], base.TrackedStudy("x", tmp_path), events.append)
     tracking(StudyPlanned(["full"], [], run_ids={"full": "1"}))
     tracking(RunStarted("full", 1, 1))
-    tracking.close()
+    tracking.close(0.0)
     assert "mlflow was not told of everything" in said(events)
     hanging.set()
 
@@ -141,7 +140,7 @@ def test_runs_are_followed_while_they_go_on(tmp_path: Path, heard: Heard, monkey
     tracking(RunStarted("full", 1, 1))
     tracking(RunProgress("full", "loading"))
     tracking(RunProgress("full", "training", step=7, loss=0.5, samples_per_second=10.0))
-    tracking.close()
+    tracking.close(10.0)
     assert heard.calls == [
         ("begin", "1a", "full"),
         ("progress", "1a", 7, {"live/loss": 0.5, "live/samples_per_second": 10.0}),

@@ -57,8 +57,8 @@ def work(
     for given in (study, out):
         if given is not None and (url := url_of(given)) is not None:
             raise InputError(
-                f"{url}: work needs a folder that all its processes see, with locks; a URL has none. Give a folder, and "
-                "bring the results elsewhere afterwards: thriftune compare STUDY --out URL is for one machine."
+                f"{url}: work needs a folder with locks that all its processes see, no URL. Give a folder; "
+                "`thriftune compare STUDY --out URL` makes the runs on one machine."
             )
     path = user_path(str(Path(study)))
     if path.is_dir() and is_results(path):

@@ -30,6 +30,9 @@ class Output:
         self.error: InputError | None = None
         """Why what is in the folder here is not elsewhere; None where it is, or where it belongs here."""
 
+        self.changed = False
+        """Whether anything was pushed, or was to be."""
+
     @property
     def elsewhere(self) -> bool:
         """Whether the folder is the copy of one elsewhere."""
@@ -54,6 +57,7 @@ class Output:
             return None
         pusher, self._pusher = self._pusher, None
         self.error = pusher.finish(patient)
+        self.changed = self.error is not None or pusher.sent != Pushed()
         return self._failed(self.error) if self.error is not None else self._said(pusher.sent)
 
     def _said(self, sent: Pushed) -> str:
@@ -92,7 +96,7 @@ def output(out: Path | str, say: Say, wanted: Wanted = lambda name, size: True) 
             try:
                 yield found
             finally:
-                if (said := found.push(patient=False)) is not None:
+                if (said := found.push(patient=False)) is not None and found.changed:
                     say(said)
         finally:
             lock.release()

@@ -46,9 +46,7 @@ def writer_of(place: Path | str) -> str | None:
     if isinstance(url, Path) or (owner := RemoteLock(Objects(url, AT_FIRST)).owner()) is None:
         return None
     seen = max(0, round(time.time() - owner.seen))
-    return (
-        f"Writing there: process {owner.process} on {owner.host}, last seen {seen} s ago; what it has pushed is above."
-    )
+    return f"Writing there: process {owner.process} on {owner.host}, last seen {seen} s ago. What it pushed is above."
 
 
 def _read(url: str, wanted: Callable[[str, int], bool]) -> Path:

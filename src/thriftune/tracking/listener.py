@@ -19,6 +19,8 @@ from thriftune.tracking.values import Point, live, logged
 
 PATIENCE = 120.0
 """Seconds that the end of a study waits for its trackers."""
+AT_AN_END = 10.0
+"""The same where the study was interrupted."""
 LIVE_EVERY = 1.0
 """Seconds between the points of a run under way."""
 Task = Callable[[Tracker], None]
@@ -56,9 +58,9 @@ class Tracking:
         """Tells of the study's page."""
         self._tell(lambda to: to.report(page, named(page)))
 
-    def close(self) -> None:
-        """Ends; waits for what the trackers still have to do, for a while."""
-        until = time.monotonic() + PATIENCE
+    def close(self, patience: float) -> None:
+        """Ends; waits for what the trackers still have to do, at most so many seconds."""
+        until = time.monotonic() + patience
         for thread in self._threads:
             thread.end(max(1.0, until - time.monotonic()))
         self._say()
@@ -150,7 +152,9 @@ def tracked(names: Sequence[str], study: str, out: Path, listener: Listener | No
     Raises `InputError` for names that are none, missing packages and missing keys.
     """
     found = Tracking(check(names), TrackedStudy(study, out), listener)
+    patience = AT_AN_END
     try:
         yield found
+        patience = PATIENCE
     finally:
-        found.close()
+        found.close(patience)

@@ -146,7 +146,8 @@ def _moved(source: str, old: Path, new: Path) -> str:
     if scheme_of(source) or source.startswith("~") or Path(source).is_absolute():
         return source
     if named(new) != str(new):  # a copy of a folder elsewhere, which is another one on another machine
-        return str((old / source).resolve())
+        whole = (old / source).resolve()
+        return os.path.relpath(whole, new) if whole.is_relative_to(new) else str(whole)
     return os.path.relpath(old / source, new)
 
 
