@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,17 +24,22 @@ def status(results: ResultsFolder, as_json: AsJson = False) -> None:
 
     Only the folder is read: the study may run in another terminal or on other machines, or not at all.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from thriftune.paths import user_path
+    from thriftune.paths import named, user_path
+    from thriftune.remote.reading import records_here, writer_of
     from thriftune.study.shared.standing import study_standing
 
-    found = study_standing(user_path(str(Path(results))))
+    here = records_here(results)
+    found = study_standing(user_path(str(here)))
+    found = replace(found, folder=named(here))
     if as_json:
         print_json(asdict(found))
         return
     for line in lines(found, time.time()):
         typer.echo(printable(line))
+    if (writer := writer_of(results)) is not None:
+        typer.echo(printable(writer))
 
 
 def lines(found: Standing, now: float) -> list[str]:

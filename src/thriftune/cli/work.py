@@ -11,7 +11,9 @@ import typer
 from thriftune.cli.options import Overrides, Verbose
 from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import HANGUP, exit_code, from_unread
+from thriftune.errors import InputError
 from thriftune.paths import results_folder, user_path
+from thriftune.remote.url import url_of
 
 if TYPE_CHECKING:
     from thriftune.results.store import Results
@@ -52,6 +54,12 @@ def work(
     from thriftune.study.shared.work import How
     from thriftune.study.shared.work import work as work_on
 
+    for given in (study, out):
+        if given is not None and (url := url_of(given)) is not None:
+            raise InputError(
+                f"{url}: work needs a folder with locks that all its processes see, no URL. Give a folder; "
+                "`thriftune compare STUDY --out URL` makes the runs on one machine."
+            )
     path = user_path(str(Path(study)))
     if path.is_dir() and is_results(path):
         path, out = path / "study.yaml", out or path

@@ -180,6 +180,7 @@ class StudyRuns:
                 [job.planned.name for job in self.jobs],
                 [job.planned.name for job in self.jobs if job.run_id in whole],
                 [warning.text for warning in self.prepared.profile.warnings],
+                {job.planned.name: job.run_id for job in self.jobs},
             )
         )
         for job in self.jobs:

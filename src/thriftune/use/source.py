@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thriftune.errors import InputError
-from thriftune.paths import check_folder, status, user_path
+from thriftune.paths import check_folder, named, status, user_path
+from thriftune.remote.reading import source_here, whole
 from thriftune.results.models.refitted import REMEDY as REFIT
 from thriftune.results.models.refitted import Refitted, refits
 from thriftune.results.record import RunRecord
@@ -55,7 +56,13 @@ def find(text: str | Path) -> Source:
 
     Raises `InputError` where there is none.
     """
-    folder, name = _parts(str(text))
+    found = _found(source_here(text))
+    whole(found.model)
+    return found
+
+
+def _found(text: str) -> Source:
+    folder, name = _parts(text)
     check_folder(folder, WANTED)
     if (folder / "results.json").is_file():
         return _of_study(Store(folder).load(), name)
@@ -128,14 +135,15 @@ def _asks_refit(results: Results, name: str) -> bool:
 
 
 def _refit(results: Results, name: str) -> Path:
+    place = named(results.store.path)
     found = refits(results.store)
     wanted = name.partition("/")[2].strip("/")
     fitting = [each for each in found if wanted in ("", each.name)]
     if len(fitting) == 1:
         return fitting[0]
     if not found:
-        raise InputError(f"{results.store.path} holds no refit. Make one: thriftune refit {results.store.path}")
-    listed = ", ".join(f"{results.store.path}:refit/{each.name}" for each in found)
+        raise InputError(f"{place} holds no refit. Make one: thriftune refit {place}")
+    listed = ", ".join(f"{place}:refit/{each.name}" for each in found)
     raise InputError(f"{'Several refits are' if not wanted else 'No such refit is'} there. Name one: {listed}.")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from thriftune.analysis.findings.decision import decide, headline
 from thriftune.errors import InputError
+from thriftune.paths import named
 from thriftune.results.files import DamagedError, checksums, delete, flush, read_record, sha256, write_json
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
@@ -126,7 +127,7 @@ def _held(store: Store) -> Best | None:
 
 def _keep_promoted(results: Results, held: Best, card: Card) -> Kept:
     run = next((run for run in results.done if run.run_id == held.run_id), None)
-    back = f"thriftune promote {results.store.path} --recommended"
+    back = f"thriftune promote {named(results.store.path)} --recommended"
     if run is None or not _has_model(results, run):
         lost = "is no longer a finished run of the study" if run is None else "has no model folder any more"
         return Kept(held, f"{results.store.best_path} keeps {held.name}, which was promoted and {lost}. Back: {back}")
