@@ -21,12 +21,11 @@ def cache(
 ) -> None:
     """Show or clear the kept outputs of frozen layers, which studies share.
 
-    THRIFTUNE_CACHE names another folder for them.
+    THRIFTUNE_CACHE names another folder for them, THRIFTUNE_CACHE_LIMIT how much they may take (200GB).
     """
     from thriftune.engine.frozen.cache import PrefixCache
-    from thriftune.folders import cache_folder
 
-    kept = PrefixCache(cache_folder() / "prefixes")
+    kept = PrefixCache.of_user()
     summary = kept.summary(kept.clear() if clear else kept.entries())
     if as_json:
         print_json({"deleted": clear, **summary})
