@@ -227,10 +227,11 @@ class _Asked:
         return self._lengths[key]
 
     def _tokenised(self, dataset: Dataset, run: PlannedRun, folder: Path) -> tuple[np.ndarray, int | None]:
+        from thriftune.data.large.arrays import distinct
         from thriftune.data.tokens import encode
         from thriftune.models.pretrained.load import load_config
         from thriftune.models.pretrained.tokenizer import has_tokenizer, load_tokenizer, token_types
-        from thriftune.study.preparation.prepare import columns, text_columns
+        from thriftune.study.preparation.prepare import text_columns
 
         frame = dataset.splits["train"]
         if run.protocol.padding == "max" and not has_tokenizer(folder):
@@ -241,10 +242,10 @@ class _Asked:
         found = []
         for split in ("train", "validation"):
             if split in dataset.splits:
-                texts = columns(dataset.splits[split], text_columns(dataset, run))
+                texts = [dataset.splits[split][name] for name in text_columns(dataset, run)]
                 most = run.protocol.max_tokens
                 found.append(encode(tokenizer, texts, most, self.study.data.pair, token_types=types))
-        return np.asarray(found[0].lengths), len(np.unique(np.concatenate([tokens.ids for tokens in found])))
+        return np.asarray(found[0].lengths), len(distinct(tokens.ids for tokens in found))
 
 
 def _groups(dataset: Dataset) -> np.ndarray | None:
