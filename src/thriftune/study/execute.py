@@ -25,6 +25,7 @@ from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id
 from thriftune.study.file.selection import belongs, select
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
+from thriftune.study.forecast.kept import kept_output
 from thriftune.study.forecast.outlook import expected_time, outlook_of
 from thriftune.study.forecast.predictor import Predictor
 from thriftune.study.preparation.prepare import Prepared, prepare, read, text_columns
@@ -139,6 +140,8 @@ class _StudyRuns:
         left = [job for job in self.jobs if job.run_id not in whole | refused | records.keys()]
         if (outlook := outlook_of(left, predictor)) is not None:
             listen(Notice(outlook))
+        if (kept := kept_output(left)) is not None:
+            listen(Notice(kept.sentence))
         for index, job in enumerate(self.jobs, start=1):
             if job.run_id in refused:
                 continue
