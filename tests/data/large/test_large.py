@@ -15,7 +15,7 @@ from tests.tiny_models import model_folder
 from thriftune.data.columns import repeated_rows, rows_in_both
 from thriftune.data.large import arrays, tables
 from thriftune.data.load import load_dataset
-from thriftune.data.settings import DataSettings
+from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.tokens import Tokens, encode
 from thriftune.models.pretrained.tokenizer import load_tokenizer
 
@@ -49,9 +49,9 @@ def written(folder: Path, ending: str, count: int = 200) -> Path:
     return path
 
 
-def settings(path: Path, **further: object) -> DataSettings:
-    split = {"test": 0.2, "validation": 0.1, **further}
-    return DataSettings.model_validate({"source": str(path), "text": ["text"], "label": "label", "split": split})
+def settings(path: Path, **further: str) -> DataSettings:
+    split = SplitSettings(test=0.2, validation=0.1, **further)
+    return DataSettings(source=str(path), text=("text",), label="label", split=split)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -109,7 +109,7 @@ def test_memory_of_tokenising_does_not_grow_with_the_texts(monkeypatch: pytest.M
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(made) == count
-    assert peaks[1] - peaks[0] < 10_000, f"{peaks}: less than a byte per text"
+    assert peaks[1] - peaks[0] < 30_000, f"{peaks}: less than three bytes per text"
 
 
 def test_repeated_texts_are_counted_by_their_hashes_first(small: None) -> None:
