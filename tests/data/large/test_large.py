@@ -17,6 +17,7 @@ from thriftune.data.large import arrays, tables
 from thriftune.data.load import load_dataset
 from thriftune.data.settings import DataSettings, SplitSettings
 from thriftune.data.tokens import Tokens, encode
+from thriftune.errors import InputError
 from thriftune.models.pretrained.tokenizer import load_tokenizer
 
 
@@ -150,3 +151,26 @@ def test_nothing_is_left_of_a_table_on_disk(small: None, monkeypatch: pytest.Mon
     assert made.equals(frame)
     assert made is not frame
     assert list((tmp_path / "large").iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_a_sentence(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    tokenizer = load_tokenizer(model_folder("bert"))
+    monkeypatch.setattr(arrays, "nameless_file", Full)
+    monkeypatch.setattr("pyarrow.OSFile", full)
+    parts = tables.Parts()
+    for act in (lambda: encode(tokenizer, [["a"]], 8, token_types=True), lambda: parts.add(pl.DataFrame({"a": [1]}))):
+        with pytest.raises(InputError, match=r"No space left on device\)\. Make room there, or set THRIFTUNE_CACHE"):
+            act()
+    parts.drop()
+    frame = pl.DataFrame({"a": [1]})
+    assert tables.on_disk(frame) is frame, "what is in memory already stays there"
+
+
+class Full:
+    """A file on a full disk."""
+
+    def write(self, data: bytes) -> None:
+        raise OSError(28, "No space left on device")

@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 
 LARGE_BYTES = 64_000_000
@@ -68,24 +69,36 @@ class Growing:
         return self._written + len(self._tail)
 
     def extend(self, numbers: Iterable[int]) -> None:
-        """Adds numbers at the end."""
+        """Adds numbers at the end; raises `InputError` where the disk is full."""
         self._tail.extend(numbers)
         if len(self._tail) * self._dtype.itemsize > LARGE_BYTES:
-            self._file = self._file or nameless_file()
-            self._tail.tofile(self._file)
-            self._written += len(self._tail)
-            del self._tail[:]
+            self._write()
 
     def finished(self) -> np.ndarray:
-        """All of them, (numbers,), read-only where they are a file; raises `OSError` where the disk is full."""
+        """All of them, (numbers,), read-only where they are a file; raises `InputError` where the disk is full."""
         if self._file is None:
             return np.array(self._tail, dtype=self._dtype)
-        self._tail.tofile(self._file)
-        self._file.flush()
-        count, self._written = len(self), len(self)
-        del self._tail[:]
+        self._write()
         with self._file as file:
-            return np.memmap(file, dtype=self._dtype, mode="r", shape=(count,))
+            return np.memmap(file, dtype=self._dtype, mode="r", shape=(self._written,))
+
+    def _write(self) -> None:
+        self._file = self._file or nameless_file()
+        try:
+            self._tail.tofile(self._file)
+            self._file.flush()
+        except OSError as error:
+            raise no_room(error) from error
+        self._written += len(self._tail)
+        del self._tail[:]
+
+
+def no_room(error: OSError) -> InputError:
+    """That the disk does not hold what is larger than memory should."""
+    return InputError(
+        f"Large data is kept in files below {cache_folder()}, which cannot be written to ({error.strerror or error}). "
+        "Make room there, or set THRIFTUNE_CACHE to a folder on a larger disk."
+    )
 
 
 _CODES: dict[np.dtype[Any], str] = {np.dtype(np.int32): "i", np.dtype(np.uint8): "B", np.dtype(np.int64): "q"}

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thriftune.data.large import arrays
+from thriftune.data.large.arrays import no_room
+from thriftune.errors import InputError
 from thriftune.folders import cache_folder
 
 if TYPE_CHECKING:
     import polars as pl
 
+ABANDONED_SECONDS = 86400.0
+"""A file that is being written changes all the time."""
 ROWS = 50_000
 """Of a part, where a table is read part by part."""
 
@@ -28,7 +34,7 @@ class Parts:
         self._sink: Any = None
 
     def add(self, part: pl.DataFrame) -> None:
-        """Adds rows at the end; raises `OSError` where the disk is full."""
+        """Adds rows at the end; raises `InputError` where the disk is full."""
         self._held.append(part)
         self._bytes += int(part.estimated_size())
         if self._bytes > arrays.LARGE_BYTES:
@@ -66,6 +72,12 @@ class Parts:
         self._writer = self._sink = None
 
     def _write(self) -> None:
+        try:
+            self._write_held()
+        except OSError as error:
+            raise no_room(error) from error
+
+    def _write_held(self) -> None:
         import polars as pl
         import pyarrow as pa
 
@@ -83,11 +95,20 @@ def _new_file() -> Path:
     folder = cache_folder() / "large"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         handle, name = tempfile.mkstemp(dir=folder, suffix=".arrow")
     except OSError:
         handle, name = tempfile.mkstemp(suffix=".arrow")
     os.close(handle)
     return Path(name)
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes what processes left that died while they wrote; the others' files have no name any more."""
+    for path in folder.glob("*.arrow"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
 
 
 def on_disk(frame: pl.DataFrame) -> pl.DataFrame:
@@ -99,7 +120,7 @@ def on_disk(frame: pl.DataFrame) -> pl.DataFrame:
         for start in range(0, frame.height, ROWS):
             parts.add(frame.slice(start, ROWS))
         made = parts.finished()
-    except OSError:
+    except InputError:
         return frame
     finally:
         parts.drop()
