@@ -27,6 +27,8 @@ GRACE_SECONDS = 10.0
 SAME_SECONDS = 1.0
 """So long a further signal is the same one: to a group and to a process, or from two fingers."""
 PR_SET_PDEATHSIG = 1
+HANGUP = 129
+"""The exit code of what a closed terminal has ended."""
 
 
 class _State:
@@ -43,6 +45,9 @@ class _State:
     patient = 0
     again = False
     child = False
+
+
+_PATIENT = threading.Lock()
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -119,11 +124,13 @@ def led_by_parent() -> None:
 @contextmanager
 def patient() -> Iterator[None]:
     """Inside, which waits for others to end, an interrupt raises nothing: `asked_again` says so."""
-    _State.patient += 1
+    with _PATIENT:
+        _State.patient += 1
     try:
         yield
     finally:
-        _State.patient -= 1
+        with _PATIENT:
+            _State.patient -= 1
 
 
 def asked_again() -> bool:
@@ -171,14 +178,15 @@ def starting() -> Iterator[None]:
     blocked = None
     if hasattr(signal, "pthread_sigmask"):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_OWN)
-    _State.held += 1
+    held = threading.current_thread() is threading.main_thread()  # no interrupt is raised in any other
+    _State.held += held
     try:
         yield
     finally:
-        _State.held -= 1
+        _State.held -= held
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if _State.waiting and not _State.held:
+        if held and _State.waiting and not _State.held:
             _State.last, _State.waiting = time.monotonic(), False
             raise KeyboardInterrupt
 

@@ -13,7 +13,7 @@ import typer
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ EXAMPLES = [
     "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
+    "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -48,14 +49,24 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time between checkpoints of a run, as in 30s or 10min; off: none."),
+    ] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
+    ] = "1",
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
 
-    Runs that are done already are taken from the folder; the same command resumes an interrupted study.
+    Runs that are done already are taken from the folder; the same command resumes an interrupted study, and the run
+    that was under way from its last checkpoint.
     """
     from thriftune.study.file.config import load_study
 
+    if checkpoint_every is not None:
+        overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -64,7 +75,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -76,11 +87,16 @@ def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None
 
 
 def run_study(
-    study: Study, out: Path | None, only: Sequence[str] = (), without: Sequence[str] = (), verbose: bool = False
+    study: Study,
+    out: Path | None,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    verbose: bool = False,
+    workers: str = "1",
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
+    Raises `typer.Exit`: 1 where some run failed, 130, 143 or 129 where it was interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
@@ -90,15 +106,15 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without)
+            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, workers=workers)
         report_path = write_page(analysis)
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept: the same command resumes.")
-        raise typer.Exit(130) from None
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+        raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
         _print_best(folder)

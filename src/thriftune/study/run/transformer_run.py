@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,13 @@ from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
+from thriftune.study.events import Notice
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import TEXTS_AT_ONCE, Chances, evaluate
 from thriftune.study.run.solved_head import NO_STEPS
 from thriftune.study.run.training import Trained, Trainer
+from thriftune.wording import plural, seconds
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
     from thriftune.engine.protocol import Protocol
+    from thriftune.engine.resume.saver import Checkpoints
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
 
@@ -41,25 +44,39 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
     import torch
 
+    from thriftune.engine.resume.open import open_checkpoints
+
     use_machine(job)
+    settings = {"method": job.planned.method.flat(), "head_c": job.head_c}
+    checkpoints = open_checkpoints(
+        folder.checkpoint_path, job.run_id, job.planned.protocol, settings, job.device, say_of(job, emit)
+    )
     try:
-        return _run(job, folder, emit)
+        return _run(job, folder, emit, checkpoints)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()
+
+
+def say_of(job: Job, emit: Emit) -> Callable[[str], None]:
+    """Puts a sentence on the screen, with the run's name."""
+    return lambda text: emit(Notice(f"{job.planned.name}: {text}"))
 
 
 def use_machine(job: Job) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run."""
     from thriftune.engine.gpu.precision import use_precision
 
     use_precision(job.planned.protocol)
     if job.device == "cpu":
-        use_all_processors()
+        use_all_processors(job.threads)
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
+def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | None) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
@@ -70,7 +87,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     planned, protocol, frames = job.planned, job.planned.protocol, job.frames(texts=False)
     texts = job.examples(frames)
     meter = CostMeter(texts["train"].tokens.lengths, planned.seed)
-    trainer = Trainer(job, texts, meter, emit)  # plans what of the model is loaded
+    trainer = Trainer(job, texts, meter, emit, checkpoints)  # plans what of the model is loaded
     trained, search = train(trainer)  # for each rate: loads the model, runs the frozen layers, trains the others
     classifier, texts, fit = trained.classifier, trained.examples, trained.fit
     scores, evaluate_seconds = _score(job, folder, emit, frames, trained)
@@ -86,7 +103,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
-    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy]
+    resumed = [] if checkpoints is None else [*resumed_notes(checkpoints), *checkpoints.notes]
+    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *resumed]
     record = done_record(
         job,
         scores,
@@ -95,9 +113,11 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         learning_rate=trained.learning_rate,
         best_epoch=fit.best_epoch,
         search=search,
-        training=replace(training_of(job, fit), head_c=trainer.head_c),
+        training=replace(training_of(job, fit, checkpoints), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
+    if checkpoints is not None:
+        checkpoints.close()
     del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
     return with_use(record, job, folder)
@@ -141,9 +161,10 @@ def _score(
     return found
 
 
-def training_of(job: Job, fit: Fit) -> Training:
-    """How a run's training ended, for its record."""
+def training_of(job: Job, fit: Fit, checkpoints: Checkpoints | None = None) -> Training:
+    """How a run's training ended, for its record, and how often it was interrupted."""
     last = fit.epochs[-1]
+    reached = None if checkpoints is None else checkpoints.reached
     return Training(
         ended=fit.ended,
         steps=last.step,
@@ -151,7 +172,21 @@ def training_of(job: Job, fit: Fit) -> Training:
         gain=fit.gain,
         noise=fit.noise,
         state=state_of(fit.ended, fit.gain, fit.noise, job.margin),
+        resumed=0 if reached is None else reached.resumed,
+        uncounted_seconds=0.0 if reached is None else reached.uncounted,
+        checkpoint_seconds=0.0 if checkpoints is None else checkpoints.seconds,
     )
+
+
+def resumed_notes(checkpoints: Checkpoints) -> list[str]:
+    """Says so where a run was interrupted, and what that cost."""
+    reached = checkpoints.reached
+    if not reached.resumed:
+        return []
+    return [
+        f"The run went on from a checkpoint {plural(reached.resumed, 'time')}; {seconds(reached.uncounted)} of work "
+        "that was done again for it are in no cost."
+    ]
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
@@ -234,13 +269,13 @@ def _cost(
     return Cost(
         train_seconds=meter.train_seconds,
         prefix_seconds=prefix_seconds,
-        prefix_reused=prefix is not None and prefix.reused,
+        prefix_reused=prefix is not None and prefix.reused and not trainer.prefix_made,
         evaluate_seconds=evaluate_seconds,
         load_seconds=trainer.load_seconds,
         samples_per_second=trainer.texts / (meter.train_seconds + prefix_seconds) if trainer.texts else None,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
-        peak_process_bytes=process_peak_bytes(),
+        peak_process_bytes=max(trainer.process_peak_bytes, process_peak_bytes()),
         prefix_peak_memory_bytes=None if prefix is None else prefix.peak_memory_bytes,
         memory=meter.memory,
         trained_parameters=counts.trained,
