@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 SIZES = [1_000, 10_000, 100_000, 300_000, 1_000_000]
+DRAWN = ("reading data", "tokenising", "training", "evaluating", "page")
 WORDS = 5000
 TEXT_WORDS = 9
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="with the output of frozen layers (a second study each)")
     parser.add_argument("--folder", type=Path, help="where files are written (as large as the texts, several times)")
     parser.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
+    parser.add_argument("--draw", type=Path, help="an SVG file of it")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--method", default="full", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -61,6 +63,35 @@ def main() -> None:
             print(shown(rows[-1]), flush=True)
     settings = {key: str(value) for key, value in vars(args).items() if key not in ("only", "method")}
     print(save("growth", settings, rows))
+    if args.draw:
+        draw(rows, args.draw)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Seconds per 1,000 texts and memory of every phase against the number of texts, as one SVG file."""
+    import altair
+    import polars as pl
+    import vl_convert
+
+    points = [
+        {
+            "texts": row["texts"],
+            "phase": phase,
+            "seconds per 1,000 texts": max(1e-4, found["seconds"] / row["texts"] * 1000),
+            "memory in MB": found["memory_bytes"] / 1e6,
+        }
+        for row in rows
+        if row["method"] == "full"
+        for phase, found in row["phases"].items()
+        if phase in DRAWN
+    ]
+    texts = altair.X("texts:Q", scale=altair.Scale(type="log"), axis=altair.Axis(format="s"))
+    base = altair.Chart(pl.DataFrame(points)).mark_line(point=True).encode(x=texts, color="phase:N")
+    seconds = base.encode(y=altair.Y("seconds per 1,000 texts:Q", scale=altair.Scale(type="log")))
+    memory = base.encode(y=altair.Y("memory in MB:Q", scale=altair.Scale(zero=True)))
+    charts = (seconds.properties(width=320, height=240) | memory.properties(width=320, height=240)).to_json()
+    path.write_text(vl_convert.vegalite_to_svg(charts), encoding="utf-8")
+    print(path)
 
 
 def shown(row: dict[str, Any]) -> str:

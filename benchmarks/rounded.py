@@ -62,7 +62,9 @@ def main() -> None:
 
 
 def _run(results: Results, name: str) -> RunRecord:
-    return next(run for run in results.runs if run.name == name)
+    run = next(run for run in results.runs if run.name == name)
+    assert run.status == "done", run.message
+    return run
 
 
 def _differ(results: Results, one: RunRecord, other: RunRecord) -> dict[str, float]:

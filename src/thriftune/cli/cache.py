@@ -38,6 +38,10 @@ def _print_cache(summary: dict[str, Any], deleted: bool) -> None:
     from thriftune.wording import count, plural, seconds, size
 
     entries, folder = summary["entries"], summary["folder"]
+    if summary["unfinished_bytes"]:
+        typer.echo(
+            f"{size(summary['unfinished_bytes'])} of outputs are unfinished; the next study that needs them goes on."
+        )
     limit, total = size(summary["limit_bytes"]), size(summary["total_bytes"])
     if not entries:
         typer.echo(f"No outputs of frozen layers are kept in {folder} (at most {limit}).")

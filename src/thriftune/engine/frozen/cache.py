@@ -116,6 +116,12 @@ class PrefixCache:
             return 0
         return sum(map(_size, self.folder.glob(f"{Path(file).stem}.values.part")))
 
+    def unfinished(self) -> int:
+        """Bytes of passes that are under way, or were broken off and can be gone on with."""
+        if self.folder is None or not self.folder.is_dir():
+            return 0
+        return sum(_size(part) for parts in self._parts().values() for part in parts)
+
     def _parts(self) -> dict[Path, list[Path]]:
         """The unfinished files by the path that the finished one will have."""
         assert self.folder is not None
@@ -138,6 +144,7 @@ class PrefixCache:
             "folder": None if self.folder is None else str(self.folder),
             "limit_bytes": self.limit_bytes,
             "total_bytes": sum(entry.bytes for entry in entries),
+            "unfinished_bytes": self.unfinished(),
             "entries": [{**asdict(entry), "age_seconds": max(0.0, now - entry.last_used)} for entry in entries],
         }
 

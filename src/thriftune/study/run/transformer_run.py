@@ -238,6 +238,8 @@ class Softmax:
 
     def __init__(self, logits: np.ndarray) -> None:
         self._logits = logits
+        self._last: tuple[slice, np.ndarray] | None = None
+        """Of the part that was asked for last, which is often asked for again."""
 
     def __len__(self) -> int:
         return len(self._logits)
@@ -245,7 +247,9 @@ class Softmax:
     def __getitem__(self, part: slice) -> np.ndarray:
         from thriftune.engine.predict import log_softmax
 
-        return np.asarray(np.exp(log_softmax(self._logits[part])))
+        if self._last is None or self._last[0] != part:
+            self._last = part, np.asarray(np.exp(log_softmax(self._logits[part])))
+        return self._last[1]
 
 
 def _normalised(logits: np.ndarray) -> Chances:
