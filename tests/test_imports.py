@@ -74,6 +74,7 @@ EXEMPT = {
     "engine/stored/onnx/choice.py": {"psutil"},
     "engine/stored/onnx/kept.py": {"filelock"},
     "engine/stored/onnx/session.py": {"onnxruntime"},
+    "engine/frozen/partial.py": {"filelock"},  # torch itself needs it
     "methods/linear/regression.py": {"sklearn"},
     "methods/linear/classifier.py": {"sklearn", "scipy"},
     "methods/linear/ngrams.py": {"sklearn"},
