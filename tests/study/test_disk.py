@@ -14,7 +14,6 @@ from tests.cli.commands import run as command
 from tests.study.small_study import ALL_METHODS, small_study
 
 from thriftune.comparison import compare_and_analyse
-from thriftune.results.run_folder import RunFolder
 from thriftune.results.storage.errors import UnwritableError
 from thriftune.results.store import Store
 from thriftune.study.execute import compare
@@ -85,9 +84,8 @@ def _check(whole: Path, folder: Path, name: str, damage: Callable[[Path], None],
 
 @pytest.mark.parametrize("damage", [_flip, _cut])
 def test_damage_to_a_run_s_tables_and_weights(whole: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    run = (
-        Store(whole / "out").run(Store(whole / "out").load().runs[1].run_id).path.relative_to(whole / "out").as_posix()
-    )
+    results = Store(whole / "out").load()
+    run = results.store.run(results.runs[1].run_id).path.relative_to(whole / "out").as_posix()
     for name in ("predictions/test.parquet", "model/model.safetensors"):
         _check(whole, tmp_path, f"{run}/{name}", damage, again=False)
 
@@ -105,12 +103,12 @@ def test_damage_to_any_kind_of_file(whole: Path, tmp_path: Path, damage: Callabl
 
 def _full(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Path], bool]) -> None:
     """No room for files of some names."""
-    real = RunFolder.__dict__, os.fsync
+    real = os.fsync
 
     def fsync(handle: int) -> None:
         if wanted(Path(os.readlink(f"/proc/self/fd/{handle}"))):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real[1](handle)
+        real(handle)
 
     monkeypatch.setattr("os.fsync", fsync)
 

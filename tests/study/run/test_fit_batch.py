@@ -59,9 +59,8 @@ def test_an_out_of_memory_run_is_tried_with_smaller_batches(
 ) -> None:
     protocol = {"epochs": 2, "batch_size": 12, "max_tokens": 32, "device": "cpu", "schedule": {"warmup": 0}}
     methods = [ALL_METHODS[6]]
-    (plain,) = compare(
-        small_study(tmp_path, methods=methods, protocol=protocol), tmp_path / "plain", isolate=False
-    ).runs
+    study = small_study(tmp_path, methods=methods, protocol=protocol)
+    (plain,) = compare(study, tmp_path / "plain", isolate=False).runs
     study = small_study(tmp_path, methods=methods, protocol={**protocol, "fit_batch": True})
     seen = _small_memory(monkeypatch, 3, error)
     events: list[Event] = []
