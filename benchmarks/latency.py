@@ -2,25 +2,36 @@
 
     python benchmarks/latency.py
     python benchmarks/latency.py --folder ../shared/data/banking77 --threads 2
+    python benchmarks/latency.py --texts 64 --threads 1
 
 The model is the demo's encoder with a head that is not trained, stored as a run stores it. Each arm goes from texts to
-probabilities, tokenising included: `Classifier.predict_proba`; transformers, eager, in inference mode with its own
-tokenizer; and, where onnxruntime is installed, the same model in float32 with the tokenizer's own library, exported by
-torch. All have the same
-number of threads and take turns in three rounds. Written are, for batches of 1 and 32, the medians over rounds of each
-arm's median and 95th percentile, and how many times ours the others take; of probabilities the largest difference. The
-bar: ours with one text takes at most 1.2 times onnxruntime's, each at its best number of threads. Run it on a machine
-that does nothing else.
+probabilities, tokenising included: `Classifier.predict_proba` (ours); transformers, eager, in inference mode with its
+own tokenizer; and, where onnxruntime is installed, the same model in float32 with the tokenizer's own library, exported
+by torch, and `predict_proba` of `Classifier.load(..., engine="auto")`. Two further arms are requests, one after another
+on one connection, to `thriftune serve --engine own` and `--engine auto` in processes of their own: a text that comes
+alone to a service that does nothing else. All have the same number of threads and take turns in three rounds. Written
+are, for batches of 1 and 32, the medians over rounds of each arm's median and 95th percentile, and how many times ours
+the others take; of probabilities the largest difference.
+
+The bar: one text takes at most 1.2 times what onnxruntime takes, each at its best number of threads; if not by ours,
+then by what `thriftune serve` uses. Said, too, is how many milliseconds a request takes beyond `predict_proba` of the
+same engine. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import importlib.util
+import json
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +42,8 @@ from predict import LABELS, MAX_TOKENS, stored, texts_of
 BAR = 1.2
 BATCHES = (1, 32)
 ROUNDS = 3
+ENGINES = ("own", "auto")
+SERVE = [sys.executable, "-W", "ignore", "-c", "from thriftune.cli import main; main()", "serve"]
 Arm = Callable[[list[str]], np.ndarray]
 
 
@@ -115,7 +128,36 @@ def onnx(folder: Path, threads: int) -> Arm:
     return run
 
 
-def arms(folder: Path, threads: int) -> dict[str, Arm]:
+@contextmanager
+def served(folder: Path, threads: int, engine: str) -> Iterator[Arm]:
+    """Requests to a service of the model; of one text alone they ask for the label, as most do."""
+    command = [*SERVE, str(folder), "--port", "0", "--threads", str(threads), "--engine", engine]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert found is not None
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+        last = 0.0
+
+        def run(texts: list[str]) -> np.ndarray:
+            body = json.dumps({"texts": texts, "probabilities": len(texts) > 1})
+            nonlocal last
+            if time.monotonic() - last > 1:  # the service closes what is unused while other arms run
+                connection.close()
+            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            rows = json.loads(connection.getresponse().read())["predictions"]
+            last = time.monotonic()
+            return np.array([list(row.get("probabilities", {"": row["confidence"]}).values()) for row in rows])
+
+        yield run
+        connection.close()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def arms(folder: Path, threads: int, services: ExitStack) -> dict[str, Arm]:
     """What takes texts, by name; `ours` first."""
     from thriftune.use.classifier import Classifier
 
@@ -123,6 +165,10 @@ def arms(folder: Path, threads: int) -> dict[str, Arm]:
     found["transformers"] = eager(folder)
     if importlib.util.find_spec("onnxruntime") is not None:
         found["onnxruntime"] = onnx(folder, threads)
+        auto = Classifier.load(folder, device="cpu", threads=threads, engine="auto", say=print)
+        found["auto"] = auto.predict_proba
+    for engine in ENGINES:
+        found[f"served {engine}"] = services.enter_context(served(folder, threads, engine))
     return found
 
 
@@ -176,7 +222,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="thriftune-latency-") as name:
         folder = stored(Path(name) / "model")
         for threads in args.threads:
-            for row in rows_of(arms(folder, threads), texts):
+            with ExitStack() as services:
+                found = rows_of(arms(folder, threads, services), texts)
+            for row in found:
                 rows.append({"threads": threads} | row)
                 print(
                     f"{threads} threads, batches of {row['batch']}, {row['arm']}: "
@@ -184,11 +232,19 @@ def main() -> None:
                     f"(95%: {1000 * row['p95_seconds']:.2f}), {row['times_ours']:.2f} times ours"
                 )
     best = {name: _best(rows, name) for name in {row["arm"] for row in rows}}
-    ratio = best["ours"] / best["onnxruntime"] if "onnxruntime" in best else None
-    if ratio is not None:
-        print(f"One text: ours takes {ratio:.2f} times onnxruntime's (bar {BAR}).")
+    ratios = {}
+    if "onnxruntime" in best:
+        ratios = {f"{name}_times_onnxruntime": best[name] / best["onnxruntime"] for name in ("ours", "auto")}
+        print(
+            f"One text: ours takes {ratios['ours_times_onnxruntime']:.2f} times what onnxruntime takes, auto "
+            f"{ratios['auto_times_onnxruntime']:.2f} times (bar {BAR})."
+        )
+    for engine, direct in zip(ENGINES, ("ours", "auto"), strict=True):
+        if direct in best:
+            beyond = 1000 * (best[f"served {engine}"] - best[direct])
+            print(f"A request of one text takes {beyond:.2f} ms beyond predict_proba (engine {engine}).")
     settings = {**vars(args), "folder": args.folder and args.folder.name, "labels": len(LABELS), "bar": BAR}
-    print(save("latency", settings | {"ours_times_onnxruntime": ratio}, rows))
+    print(save("latency", settings | ratios, rows))
 
 
 def _best(rows: list[dict[str, Any]], arm: str) -> float:

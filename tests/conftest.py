@@ -10,10 +10,13 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import hypothesis
 import pytest
 from filelock import FileLock, Timeout
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+hypothesis.settings.register_profile("thriftune", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("thriftune")
 
 
 def pytest_configure() -> None:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(TEXT)["project"]
 IMPORTED_AS = {
+    "mlflow-skinny": "mlflow",
     "nvidia-ml-py": "pynvml",
     "protobuf": "google",
     "pyyaml": "yaml",
@@ -48,7 +49,7 @@ def test_everything_imported_is_a_dependency() -> None:
 
 DEMO = {
     imported_as(name(each))
-    for extra in ("demo", "onnx", "ray", "sentence-transformers", "serve")
+    for extra in ("demo", "onnx", "ray", "sentence-transformers", "serve", "mlflow", "wandb", "trackio")
     for each in PROJECT["optional-dependencies"][extra]
 }
 

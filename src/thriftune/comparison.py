@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
+    from thriftune.remote.output import Output
+    from thriftune.results.store import Results
     from thriftune.study.crew.ray.settings import RaySettings
-    from thriftune.study.events import Event
+    from thriftune.study.events import Event, Listener
     from thriftune.study.file.config import Study
 
 
@@ -31,6 +33,11 @@ def compare_and_analyse(
     from thriftune.study.execute import compare as run_study
 
     results = run_study(study, out, listener, isolate, only=only, without=without, workers=workers, ray=ray)
+    return analyse(results, listener)
+
+
+def analyse(results: Results, listener: Callable[[Event], None] | None = None) -> Analysis:
+    """What every panel says of results, which `results.json` then holds; the model of the run to take is kept apart."""
     from thriftune.analysis.analyse import analysed
     from thriftune.export.card import card
     from thriftune.study.events import Notice
@@ -41,3 +48,18 @@ def compare_and_analyse(
     if reason is not None and listener is not None:
         listener(Notice(reason))
     return analysis
+
+
+def kept_up(place: Output, listener: Listener | None) -> Listener:
+    """A listener that also has what is done pushed as it is done, where `place` is the copy of a folder elsewhere."""
+    from thriftune.study.events import Notice, RunFinished, RunProgress, SearchFinished, StudyPlanned
+
+    def tell(event: Event) -> None:
+        if listener is not None:
+            listener(event)
+        if place.elsewhere and isinstance(event, StudyPlanned | RunFinished | SearchFinished | RunProgress):
+            for text in place.ask(checkpoints=isinstance(event, RunProgress)):
+                if listener is not None:
+                    listener(Notice(text))
+
+    return tell

@@ -31,6 +31,10 @@ HANGUP = 129
 """The exit code of what a closed terminal has ended."""
 
 
+_COUNTING = threading.Lock()
+"""Threads that each wait for a run's process are patient at once."""
+
+
 class _State:
     """Of this process's interrupts; signal handlers are the process's too."""
 

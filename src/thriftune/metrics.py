@@ -39,6 +39,7 @@ METRICS = {
     "search_seconds": Metric("Of it search", "Search", "seconds", None),
     "threads": Metric("Threads", "Threads", "int", None),
     "load_at_start": Metric("Load at start", "Load", "number", None),
+    "runs_beside": Metric("Runs beside it", "Beside", "int", None),
     "processors": Metric("Processors used", "Processors", "number", None),
     "peak_reserved_bytes": Metric("Reserved", "Reserved", "bytes", None),
     "prefix_peak_memory_bytes": Metric("Frozen layers' peak", "Frozen peak", "bytes", None),

@@ -167,3 +167,21 @@ def source_name(source: str) -> str:
 def results_folder(name: str) -> Path:
     """Where the results of a study go that were given no folder."""
     return Path(f"results-{slug(name)}")
+
+
+_NAMED: dict[Path, str] = {}
+
+
+def stands_for(folder: Path, name: str) -> None:
+    """Has a folder be called what its user called it: it is a copy of one elsewhere."""
+    _NAMED[folder.absolute()] = _NAMED[folder.resolve()] = name
+
+
+def named(path: Path) -> str:
+    """What a user calls a folder or file: the URL where it lies in a copy of a folder elsewhere, else the path."""
+    whole = path.absolute()
+    for above in (whole, *whole.parents) if _NAMED else ():
+        if above in _NAMED:
+            rest = whole.relative_to(above).as_posix()
+            return _NAMED[above] if rest == "." else f"{_NAMED[above]}/{rest}"
+    return str(path)

@@ -52,6 +52,11 @@ def display(console: Console | None = None) -> Iterator[Listener]:
             live.stop()
 
 
+def noting(listener: Listener) -> Callable[[str], None]:
+    """Says a sentence as an event of the study."""
+    return lambda text: listener(Notice(text))
+
+
 def said(event: Event) -> list[str]:
     """What is said of an event, in lines, on a terminal and elsewhere alike."""
     match event:

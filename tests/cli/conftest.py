@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,12 @@ import pytest
 from tests.study.proposal.synthetic_speeds import speeds
 
 from thriftune.doctor.finding import Finding
+from thriftune.remote.output import Output
+from thriftune.remote.url import url_of
 from thriftune.study.events import StudyPlanned
 from thriftune.study.forecast import estimate as forecast
+from thriftune.tracking.base import TrackedStudy
+from thriftune.tracking.listener import Tracking
 
 REVIEWS = "id,review,mood\n" + "".join(f"{i},text {i} is fine,good\n{i}b,text {i} is awful,bad\n" for i in range(20))
 
@@ -42,6 +47,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reviews.csv").write_text(REVIEWS, encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders elsewhere are one here, and trackers are told nothing."""
+
+    @contextmanager
+    def output(out: Any, say: Any, *wanted: Any) -> Iterator[Output]:
+        yield Output(Path("elsewhere") if url_of(out) else Path(out))
+
+    @contextmanager
+    def tracked(names: Any, study: str, out: Path, listener: Any) -> Iterator[Any]:
+        yield Tracking((), TrackedStudy(study, out), listener)
+
+    monkeypatch.setattr("thriftune.remote.output.output", output)
+    monkeypatch.setattr("thriftune.tracking.listener.tracked", tracked)
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def finished(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "words", [words for name in COMMANDS for words in examples(name)], ids=lambda words: " ".join(words[1:])
 )
-@pytest.mark.usefixtures("foreseen", "labelled", "finished")
+@pytest.mark.usefixtures("foreseen", "labelled", "finished", "elsewhere")
 def test_examples_run(
     words: list[str], here: Path, executed: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

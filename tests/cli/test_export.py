@@ -10,7 +10,7 @@ from tests.use.trained import study
 from typer.testing import CliRunner
 
 from thriftune.cli.entry import app
-from thriftune.export.formats import onnx
+from thriftune.engine.stored.onnx import graph
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -19,7 +19,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx, "_traced", onnx._scripted)  # a tenth of the time
+    monkeypatch.setattr(graph, "_traced", graph._scripted)  # a tenth of the time
     code, said = run(f"{study().store.path}:full", "--to", str(tmp_path / "out"), "--format", "onnx", "--calibrated")
     assert code == 0, said
     for part in ("Largest difference", "Points lost", "int8", "in a process without Thriftune", "licence is yours"):

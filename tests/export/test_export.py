@@ -12,11 +12,12 @@ import pytest
 from huggingface_hub import ModelCard
 from tests.use.trained import study
 
+from thriftune.engine.stored.onnx import graph
 from thriftune.errors import InputError
 from thriftune.export import checking
 from thriftune.export.checking import Effort
 from thriftune.export.export import export
-from thriftune.export.formats import discover, onnx
+from thriftune.export.formats import discover
 from thriftune.use.classifier import Classifier
 from thriftune.use.source import Source, find
 
@@ -41,7 +42,7 @@ def source(name: str) -> Source:
 @pytest.fixture(autouse=True)
 def quick_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's older exporter takes a tenth of the time; the newer one has tests of its own."""
-    monkeypatch.setattr(onnx, "_traced", onnx._scripted)
+    monkeypatch.setattr(graph, "_traced", graph._scripted)
 
 
 def test_formats_are_found() -> None:

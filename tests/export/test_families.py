@@ -11,9 +11,10 @@ import torch
 from tests.tiny_data import LABELS, pairs
 from tests.tiny_models import KINDS, READS_PADDING, SHARED, model_folder
 
+from thriftune.engine.stored.onnx import graph
 from thriftune.errors import InputError
 from thriftune.export import alone
-from thriftune.export.formats import discover, onnx
+from thriftune.export.formats import discover
 from thriftune.export.formats.base import Options
 from thriftune.export.trained import Trained, plain, trained
 from thriftune.methods import find as method
@@ -67,7 +68,7 @@ def check(found: Trained, name: str, folder: Path) -> None:
 
 @pytest.fixture
 def quick_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx, "_traced", onnx._scripted)
+    monkeypatch.setattr(graph, "_traced", graph._scripted)
 
 
 @pytest.mark.usefixtures("quick_exporter")
@@ -125,8 +126,8 @@ def test_what_cannot_be_converted_is_named(tmp_path: Path, monkeypatch: pytest.M
     def fails(*_: Any) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(onnx, "_traced", fails)
-    monkeypatch.setattr(onnx, "_scripted", fails)
+    monkeypatch.setattr(graph, "_traced", fails)
+    monkeypatch.setattr(graph, "_scripted", fails)
     found = stored(tmp_path / "model", "bert", "own", "segments")
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=r"its architecture \(bert\): no such operator.*--format transformers"):

@@ -47,6 +47,24 @@ def test_alone_at_once_and_then_together() -> None:
     batches.stop()
 
 
+def test_the_first_one_after_a_pause_does_not_wait_for_others() -> None:
+    model = Counted()
+    batches = Batches(model, Limits(wait=0.5))
+    batches.start()
+
+    async def some_of_them() -> float:
+        await asyncio.gather(*(ask(batches, ["x"]) for _ in range(20)))
+        await asyncio.gather(*(ask(batches, ["x"]) for _ in range(20)))
+        await asyncio.sleep(0.6)
+        started = time.monotonic()
+        await ask(batches, ["a"])
+        return time.monotonic() - started
+
+    assert asyncio.run(some_of_them()) < 0.5
+    assert model.calls[-1] == ["a"]
+    batches.stop()
+
+
 def test_a_batch_has_so_many_tokens() -> None:
     model = Counted()
     batches = Batches(model, Limits(batch=10))

@@ -16,12 +16,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.cli.commands import run
 from tests.use.many.stored import METHODS, store
 
 from thriftune.errors import InputError
 from thriftune.serve.server import is_loopback, listen, url_of
+from thriftune.use.classifier import Classifier
 
 COMMAND = [sys.executable, "-W", "ignore", "-c", "from thriftune.cli import main; main()", "serve"]
 
@@ -57,6 +59,8 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
     assert (done.exit_code, "is in use" in done.output) == (2, True)
     done = run("serve", str(tmp_path), "--port", "0")
     assert (done.exit_code, "holds no classifier" in done.output) == (2, True)
+    done = run("serve", str(tmp_path), "--engine", "onx")
+    assert (done.exit_code, 'The engine "onx" is not known' in done.output) == (2, True)
     done = run("serve", str(tmp_path), "--max-texts", "0")
     assert (done.exit_code, "--max-texts 0 is given" in done.output) == (2, True)
     find = importlib.util.find_spec
@@ -90,7 +94,8 @@ def ask(url: str, texts: list[str]) -> dict[str, Any]:
     ("number", "code"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
 )
 def test_a_process_answers_and_ends(tmp_path: Path, number: int, code: int) -> None:
-    process, url = started(store(tmp_path / "model", "bert", METHODS["first"], "own"), "--threads", "1")
+    model = store(tmp_path / "model", "bert", METHODS["first"], "own")
+    process, url = started(model, "--threads", "1", "--engine", "own")
     answers: list[dict[str, Any]] = []
     try:
         assert len(ask(url, ["a", "b"])["predictions"]) == 2
@@ -108,6 +113,54 @@ def test_a_process_answers_and_ends(tmp_path: Path, number: int, code: int) -> N
         process.kill()
         process.wait()
     assert len(answers[0]["predictions"]) == 250
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["auto", "onnx"])
+def test_onnxruntime_beside_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """As users get it, the graph made by a process of its own; signals end the service as without."""
+    monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "cache"))
+    path = store(tmp_path / "model", "bert", METHODS["first"], "own")
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+        process, url = started(path, "--threads", "1", "--engine", engine)
+        try:
+            expected = Classifier.load(path).predict(["a", "b"])
+            assert [row["label"] for row in ask(url, ["a", "b"])["predictions"]] == expected
+            page = urllib.request.urlopen(f"{url}/metrics", timeout=60).read().decode()
+            process.send_signal(number)
+            assert process.wait(60) == code
+        finally:
+            process.kill()
+            process.wait()
+        assert "thriftune_engine_texts_total" in page
+        assert ('thriftune_engine_texts_total{engine="onnxruntime"} 2.0' in page) or engine == "auto"
+
+
+@pytest.mark.slow
+def test_a_killed_start_leaves_no_process_and_no_half_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "cache"))
+    path = store(tmp_path / "model", "bert", METHODS["first"], "own")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = subprocess.Popen([*COMMAND, str(path), "--port", "0"], stderr=subprocess.PIPE, text=True)
+        try:
+            assert process.stderr is not None
+            while "Making an ONNX graph" not in process.stderr.readline():
+                assert process.poll() is None
+            while not (maker := psutil.Process(process.pid).children()):
+                time.sleep(0.01)
+            process.send_signal(number)
+            process.wait(60)
+            assert not psutil.wait_procs(maker, timeout=20)[1]
+        finally:
+            process.kill()
+            process.wait()
+        assert not [each for each in (tmp_path / "cache" / "onnx").iterdir() if (each / "files.json").exists()]
+    process, url = started(path)
+    try:
+        assert len(ask(url, ["a"])["predictions"]) == 1
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow

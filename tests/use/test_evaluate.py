@@ -112,3 +112,25 @@ def test_names_of_test_sets(tmp_path: Path) -> None:
     for wrong in ("", "a/b", "../a", ".a", "-a", "a b", "a" * 81):
         with pytest.raises(InputError, match="a name has letters"):
             check_name(wrong)
+
+
+def test_says_which_rows_were_trained_on(tmp_path: Path, classifier: Classifier) -> None:
+    results = study()
+    assert results.train is not None
+    known, new = results.train.head(3), results.test.head(2)
+    trained = set(zip(*(results.train[name].to_list() for name in results.study.profile.text_columns), strict=True))
+    path = tmp_path / "mixed.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["premise", "hypothesis", "label"])
+        for frame in (known, new):
+            writer.writerows(frame[["premise", "hypothesis", "label"]].rows())
+    seen = 3 + sum((row["premise"], row["hypothesis"]) in trained for row in new.iter_rows(named=True))
+    found = evaluate_file(classifier, path)
+    assert found.seen == seen
+    assert f"{seen} of the 5 rows stand among the texts that it was trained on" in " ".join(found.sentences())
+    unseen = tmp_path / "unseen.csv"
+    unseen.write_text("premise,hypothesis,label\nnever written before,not at all,neutral\n")
+    found = evaluate_file(classifier, unseen)
+    assert found.seen == 0
+    assert "trained on" not in " ".join(found.sentences())

@@ -12,7 +12,7 @@ import typer
 
 from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThreads, RayWait, cluster_of
 from thriftune.cli.data_study import is_data, is_results, study_of
-from thriftune.cli.options import Only, Overrides, Verbose, Without
+from thriftune.cli.options import Only, Overrides, Track, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.cli.several import compare_several
 from thriftune.endings import HANGUP, exit_code, from_unread
@@ -21,7 +21,8 @@ from thriftune.errors import InputError, printable
 if TYPE_CHECKING:
     from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.file.config import Study
-from thriftune.paths import results_folder, user_path
+from thriftune.paths import named, results_folder, user_path
+from thriftune.remote.reading import study_there
 
 EXAMPLES = [
     "thriftune compare",
@@ -33,6 +34,7 @@ EXAMPLES = [
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
+    "thriftune compare study.yaml --out s3://bucket/results --track mlflow --track tensorboard",
     "thriftune compare study.yaml --set search.trials=20 --set 'search.over.learning_rate=[1e-5, 1e-2, log]'",
 ]
 
@@ -47,7 +49,10 @@ def compare(
             "folder, hub:, demo:), as init --run. The demo where none is given; several with --ray.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; results-NAME where none is given.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results, or its URL (s3://BUCKET/FOLDER); results-NAME where none is given."),
+    ] = None,
     only: Only = None,
     without: Without = None,
     overrides: Overrides = None,
@@ -55,6 +60,10 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time between checkpoints of a run, as in 30s or 10min; off: none."),
+    ] = None,
     workers: Annotated[
         str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
     ] = "1",
@@ -62,20 +71,26 @@ def compare(
     ray_threads: RayThreads = None,
     ray_retries: RayRetries = RETRIES,
     ray_wait: RayWait = WAIT,
+    track: Track = None,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
 
-    Runs that are done already are taken from the folder; the same command resumes an interrupted study.
+    Runs that are done already are taken from the folder; the same command resumes an interrupted study, and the run
+    that was under way from its last checkpoint.
     """
     from thriftune.study.file.config import load_study
 
+    if checkpoint_every is not None:
+        overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
     cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
     if studies and len(studies) > 1:
         _check_columns_unused(text, label)
         compare_several(context, studies, out, cluster)
         return
     study = studies[0] if studies else None
+    if study is not None and (there := study_there(study)) is not None:
+        study, out = str(there.here), out or there.out
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -84,7 +99,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster, track or ())
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -103,23 +118,30 @@ def run_study(
     verbose: bool = False,
     workers: str = "1",
     ray: RaySettings | None = None,
+    track: Sequence[str] = (),
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed, 130, 143 or 129 where it was interrupted (SIGINT, SIGTERM, SIGHUP).
+    Raises `typer.Exit`: 1 where some run failed or the results are not where they belong, 130, 143 or 129 where it was
+    interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
-    from thriftune.comparison import compare_and_analyse
-    from thriftune.progress import display
+    from thriftune.comparison import compare_and_analyse, kept_up
+    from thriftune.progress import display, noting
+    from thriftune.remote.output import output
     from thriftune.report.render import write_page
+    from thriftune.tracking.listener import tracked
 
     try:
-        with display() as listener:
-            analysis = compare_and_analyse(
-                study, folder, listener, only=only, without=without, workers=workers, ray=ray
-            )
-        report_path = write_page(analysis)
+        with display() as shown, output(folder, noting(shown)) as place:
+            with tracked(track, study.name, place.path, kept_up(place, shown)) as listener:
+                analysis = compare_and_analyse(
+                    study, place.path, listener, only=only, without=without, workers=workers, ray=ray
+                )
+                report_path = write_page(analysis)
+                listener.report(report_path)
+            pushed = place.push()
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
         raise typer.Exit(exit_code()) from None
@@ -129,12 +151,14 @@ def run_study(
         raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
-        _print_best(folder)
+        _print_best(place.path)
+        if pushed is not None:
+            typer.echo(printable(pushed))
         sys.stdout.flush()
     except OSError as error:
         if not from_unread(error, sys.stdout, sys.stderr):
             raise  # else nobody reads what is printed: the results are on disk
-    if any(run.status != "done" for run in analysis.results.runs):
+    if place.error is not None or any(run.status != "done" for run in analysis.results.runs):
         raise typer.Exit(1)
 
 
@@ -146,5 +170,5 @@ def _print_best(folder: Path) -> None:
     best = Best.of(store)
     if best is None:
         return
-    command = f"thriftune predict {shlex.quote(str(folder))} FILE --out FILE"
-    typer.echo(f"Model: {printable(f'{store.best_path} ({best.name})')}, for use: {printable(command)}")
+    command = f"thriftune predict {shlex.quote(named(folder))} FILE --out FILE"
+    typer.echo(f"Model: {printable(f'{named(store.best_path)} ({best.name})')}, for use: {printable(command)}")

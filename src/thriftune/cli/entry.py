@@ -27,6 +27,8 @@ from thriftune.cli import (
     report,
     runs,
     serve,
+    status,
+    work,
 )
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import deaf, drop, exit_code, flush_or_drop, from_unread, interruptible
@@ -108,7 +110,7 @@ def _root(
 
 
 for _file in (
-    *(init, compare, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
+    *(init, compare, work, status, estimate, report, recommend, runs, promote, refit, predict, evaluate, export, serve),
     *(crossovers, methods, cache, doctor),
 ):
     _name = _file.__name__.rpartition(".")[2]

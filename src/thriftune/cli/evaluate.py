@@ -8,6 +8,7 @@ import typer
 
 from thriftune.cli.classifier_options import Format, LabelFile, Source, TextColumn
 from thriftune.errors import InputError, readable
+from thriftune.paths import named
 
 if TYPE_CHECKING:
     from thriftune.results.scores import FurtherTest
@@ -64,7 +65,6 @@ def evaluate(
         options = {"text": tuple(text or ()), "label": label, "format": format, "into": into}
         found = evaluate_file(classifier, file, **options)  # type: ignore[arg-type]
         added = None if into is None else add_to_study(classifier.source, found, into, name)
-    page = None if store is None else _rebuilt(store)
     if as_json:
         document = found.document() | {"name": None if added is None else added.name}
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
@@ -72,14 +72,16 @@ def evaluate(
         print_table(found.table())
         for sentence in found.sentences():
             print_text(sentence)
-    if added is not None:
-        typer.echo(readable(_said(added, str(page))), err=as_json)
+    if added is not None and store is not None:
+        typer.echo(readable(_said(added, str(_rebuilt(store)))), err=as_json)
 
 
 def _rebuilt(store: Store) -> object:
+    from thriftune.cli.elsewhere import changed
     from thriftune.report.render import write_report
 
-    return write_report(store.path)
+    with changed(store.path):
+        return named(write_report(store.path))
 
 
 def _said(added: FurtherTest, page: str) -> str:

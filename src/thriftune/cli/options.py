@@ -9,7 +9,12 @@ import typer
 
 StudyFile = Annotated[Path | None, typer.Argument(help="Study file (YAML); the demo where none is given.")]
 ResultsFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Folder that `thriftune compare --out` wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Folder that `thriftune compare --out` wrote, or its URL (s3://BUCKET/FOLDER ...).",
+        show_default=False,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the study file (YAML value).")
@@ -20,6 +25,10 @@ Only = Annotated[
 ]
 Without = Annotated[
     list[str] | None, typer.Option(metavar="RUN", help="Leave this run out; may be repeated, and hold *.")
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TRACKER", help="Tell wandb, mlflow, tensorboard or trackio of every run; may be repeated."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print every run, verdict and note as well.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

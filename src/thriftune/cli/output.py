@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from thriftune.errors import printable
+from thriftune.paths import named
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 def print_json(document: Any) -> None:
     """Prints one JSON document on standard output."""
     typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def place(path: Path) -> str:
+    """Where a file is: its URL too, where it lies in a copy of a folder elsewhere."""
+    there = named(path)
+    return str(path) if there == str(path) else f"{there} (here: {path})"
 
 
 def working(text: str) -> None:
@@ -64,7 +71,7 @@ def print_summary(analysis: Analysis, report_path: Path, verbose: bool = False) 
             typer.echo(
                 f"\n{run.name}: {run.status.replace('_', ' ')}. {printable(run.message or '')}".rstrip(), err=True
             )
-    typer.echo(f"Report: {report_path}")
+    typer.echo(f"Report: {place(report_path)}")
 
 
 def _print_details(analysis: Analysis) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thriftune.cli.elsewhere import changed
 from thriftune.cli.options import ResultsFolder
 from thriftune.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from thriftune.results.store import Results
 
 EXAMPLES = [
     "thriftune promote results lora",
@@ -27,21 +32,36 @@ def promote(
 ) -> None:
     """Choose the run whose model predict takes, and FOLDER/best holds; the next comparisons keep it."""
     from thriftune.export.card import card
-    from thriftune.paths import check_folder
+    from thriftune.paths import named
+    from thriftune.remote.reading import whole
     from thriftune.results.store import Store
     from thriftune.use import choose
     from thriftune.use.models import best
 
-    check_folder(folder, "the folder that `thriftune compare --out` wrote")
     if (run is None) != recommended:
         raise InputError("Give a run's name, or --recommended. `thriftune runs FOLDER` lists the names.")
-    results = Store(folder).load()
-    if run is None:
-        kept = best.demote(results, card)
-        if kept.best is None:
-            raise InputError(kept.reason or "No run is recommended.")
-        typer.echo(printable(f"{results.store.best_path} holds {kept.best.name}, which the study recommends."))
-        return
-    chosen = best.promote(results, choose.named(results, run), card)
-    typer.echo(printable(f"{results.store.best_path} holds {chosen.name}, and `thriftune predict {folder}` takes it."))
-    typer.echo(printable(f"Back: thriftune promote {folder} --recommended"))
+    results = _results(folder)
+    found = choose.recommended(results) if run is None else choose.named(results, run)
+    whole(results.store.run(found.run_id).path)
+    with changed(folder) as here:
+        results = Store(here).load()
+        name, place = named(here), named(results.store.best_path)
+        if run is None:
+            kept = best.demote(results, card)
+            if kept.best is None:
+                raise InputError(kept.reason or "No run is recommended.")
+            typer.echo(printable(f"{place} holds {kept.best.name}, which the study recommends."))
+            return
+        chosen = best.promote(results, found, card)
+        typer.echo(printable(f"{place} holds {chosen.name}, and `thriftune predict {name}` takes it."))
+        typer.echo(printable(f"Back: thriftune promote {name} --recommended"))
+
+
+def _results(folder: Path) -> Results:
+    from thriftune.paths import check_folder
+    from thriftune.remote.reading import folder_here
+    from thriftune.results.store import Store
+
+    here = folder_here(folder)
+    check_folder(here, "the folder that `thriftune compare --out` wrote")
+    return Store(here).load()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thriftune.cli.elsewhere import changed
 from thriftune.cli.options import ResultsFolder
 from thriftune.cli.output import say_interrupted
 from thriftune.endings import exit_code
@@ -36,7 +37,7 @@ def refit(
     what to expect is the study's. FOLDER:refit names it in predict and the other commands.
     """
     from thriftune.export.card import card
-    from thriftune.paths import check_folder
+    from thriftune.paths import check_folder, named
     from thriftune.progress import display
     from thriftune.results.models.refitted import Refitted
     from thriftune.results.store import Store
@@ -44,23 +45,24 @@ def refit(
     from thriftune.terminal import print_text
     from thriftune.use.models.refit_card import write_card
 
-    check_folder(folder, "the folder that `thriftune compare --out` wrote")
-    results = Store(folder).load()
-    record = _chosen(results, run)
-    try:
-        with display() as listener:
-            made = train(results, record, _expected(results, record), everything, listener)
-    except KeyboardInterrupt:
-        say_interrupted("Interrupted. Nothing is changed.")
-        raise typer.Exit(exit_code()) from None
-    about = Refitted.read(made)
-    assert about is not None
-    write_card(made, about, results, record, card)
+    with changed(folder) as here:
+        check_folder(here, "the folder that `thriftune compare --out` wrote")
+        results = Store(here).load()
+        record = _chosen(results, run)
+        try:
+            with display() as listener:
+                made = train(results, record, _expected(results, record), everything, listener)
+        except KeyboardInterrupt:
+            say_interrupted("Interrupted. Nothing is changed.")
+            raise typer.Exit(exit_code()) from None
+        about = Refitted.read(made)
+        assert about is not None
+        write_card(made, about, results, record, card)
     for sentence in about.sentences():
         print_text(sentence)
     path = made.relative_to(results.store.path)
-    command = f"thriftune predict {shlex.quote(f'{folder}:{path.as_posix()}')} FILE --out FILE"
-    typer.echo(printable(f"Model: {made / 'model'}, for use: {command}"))
+    command = f"thriftune predict {shlex.quote(f'{named(here)}:{path.as_posix()}')} FILE --out FILE"
+    typer.echo(printable(f"Model: {named(made / 'model')}, for use: {command}"))
 
 
 def _chosen(results: Results, run: str | None) -> RunRecord:

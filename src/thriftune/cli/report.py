@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from thriftune.cli.elsewhere import changed
 from thriftune.cli.options import Verbose
 from thriftune.cli.output import print_summary
 from thriftune.errors import InputError, printable
@@ -22,7 +23,8 @@ def report(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FOLDER", help="Folder that `thriftune compare --out` wrote; several stand side by side."
+            metavar="FOLDER",
+            help="Folder that `thriftune compare --out` wrote, or its URL; several: side by side.",
         ),
     ],
     out: Annotated[
@@ -39,12 +41,14 @@ def report(
             raise InputError("--out has no effect on one folder: its page is report.html in it. Give several folders.")
         from thriftune.report.render import rewritten
 
-        print_summary(*rewritten(folders[0]), verbose)
+        with changed(folders[0]) as folder:
+            print_summary(*rewritten(folder), verbose)
         return
+    from thriftune.remote.reading import folder_here
     from thriftune.report.beside import facts, read_beside, sentences, table, write_beside
     from thriftune.terminal import print_table, print_text
 
-    found = read_beside(folders)
+    found = read_beside([folder_here(folder) for folder in folders])
     path = write_beside(found, out or Path("side-by-side.html"))
     for fact in facts(found):
         texts, classes = fact["Texts"], fact["Classes"]

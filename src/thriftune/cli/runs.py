@@ -19,8 +19,10 @@ EXAMPLES = ["thriftune runs results", "thriftune runs results --json"]
 def runs(folder: ResultsFolder, as_json: AsJson = False) -> None:
     """List a study's runs: name, status, score, time, size and folder; which one is recommended or promoted."""
     from thriftune.paths import check_folder
+    from thriftune.remote.reading import folder_here
     from thriftune.results.store import Store
 
+    folder = folder_here(folder)
     check_folder(folder, "the folder that `thriftune compare --out` wrote")
     results = Store(folder).load()
     document = _document(results)

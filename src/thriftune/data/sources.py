@@ -17,6 +17,8 @@ from thriftune.data.splits.names import split_of
 from thriftune.data.table import ReadOptions, SourceTable, Wanted
 from thriftune.errors import InputError, did_you_mean, unknown_name
 from thriftune.paths import check_readable, is_ordinary, kind, missing, names_in, status, user_path
+from thriftune.remote.reading import data_here
+from thriftune.remote.url import url_of
 
 DEMOS: dict[str, tuple[str, ...]] = {
     "snli": ("train", "validation", "test"),
@@ -29,6 +31,7 @@ _DEMO_NOTES = {
     "snli": "demo:snli is a small SNLI: train and validation are its 9,842 development pairs, parted so that no "
     "premise is in both (nine tenths and one tenth); test is its official test set."
 }
+OTHERS = ("demo:NAME", "hub:OWNER/NAME", "s3://BUCKET/FILE")
 _SHARD = re.compile(r"-\d{3,}-of-\d{3,}$")
 _PREFERRED = (".parquet", ".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".xlsx", ".xlsm", ".txt", ".label")
 _FEWEST_CLASSES = 2
@@ -71,7 +74,7 @@ def source_name(source: str | Mapping[str, str]) -> str:
     """A short name for the data: the file's or folder's stem, or the demo or hub name."""
     if not isinstance(source, str):
         return source_name(source.get("train") or next(iter(source.values()), "data"))
-    if scheme_of(source):
+    if scheme_of(source) and url_of(source) is None:
         return source.split(":", 1)[1]
     return data_stem(Path(source)) or "data"
 
@@ -87,7 +90,7 @@ def pick_split(found: dict[str, SourceTable], split: str, source: str, at: str =
 
 def _check_effect(sources: list[str], reading: ReadOptions) -> None:
     """Raises where what is said of the files is read by none of them."""
-    files = [source for source in sources if not scheme_of(source)]
+    files = [source for source in sources if not scheme_of(source) or url_of(source)]
     endings = [data_ending(Path(source)) for source in files]
     said = {
         "encoding": reading.encoding != "auto" and all(ending in _NOT_TEXT for ending in endings),
@@ -104,9 +107,14 @@ def _read_one(source: str, base: Path | None, reading: ReadOptions) -> tuple[dic
         return _read_demo(name, reading.wanted)
     if kind == "hub":
         return _read_hub(name, reading.wanted)
+    if url_of(source) is not None:
+        return _read_path(data_here(source), reading)
     if scheme_of(source):
         return read_plug_in(source, base, reading.wanted)
-    path = find_path(source, base)
+    return _read_path(find_path(source, base), reading)
+
+
+def _read_path(path: Path, reading: ReadOptions) -> tuple[dict[str, SourceTable], list[str]]:
     if path.is_dir():
         return _read_folder(path, reading)
     return {"train": read_file(path, reading=reading)}, []
@@ -129,7 +137,7 @@ def find_path(source: str, base: Path | None) -> Path:
     raise InputError(
         f"{source} is not found: there is no {tried}{did_you_mean(given.name, nearby) or '.'} "
         "Relative paths start at the study file's folder, then at the working directory. "
-        f"Other sources: {', '.join(['demo:NAME', 'hub:OWNER/NAME', *(f'{name}:...' for name in plug_ins())])}."
+        f"Other sources: {', '.join([*OTHERS, *(f'{name}:...' for name in plug_ins())])}."
     )
 
 

@@ -26,7 +26,12 @@ def caches() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     ours = cache_folder()
-    parts = {"prefixes": "frozen layers' outputs", "compiled": "kernels", "machines": "this machine's speeds"}
+    parts = {
+        "prefixes": "frozen layers' outputs",
+        "compiled": "kernels",
+        "onnx": "ONNX graphs",
+        "machines": "this machine's speeds",
+    }
     held = [f"{what} {_sized(ours / name)}" for name, what in parts.items() if (ours / name).is_dir()]
     above = next(each for each in (ours, *ours.parents) if each.exists())
     problem = _unwritable(above)

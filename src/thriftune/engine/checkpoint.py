@@ -12,7 +12,7 @@ from thriftune.models.classifier import Classifier
 
 
 def save_trained(classifier: Classifier, path: Path) -> None:
-    """Writes the trained parameters, by name, as safetensors; a file that was there keeps its bytes under other names."""
+    """Writes the trained parameters, by name, as safetensors; links to the file that was there keep its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}")
     write_tensors(unfinished, dict(classifier.trained()))

@@ -91,22 +91,8 @@ class Loop:
 
     def train(self) -> None:
         """Runs all stretches, or those that a checkpoint leaves; leaves the kept weights in the classifier."""
-        protocol, classifier, checkpoints = self.task.protocol, self.task.classifier, self.task.checkpoints
-        state = None if checkpoints is None else checkpoints.take("training")
-        if checkpoints is not None:
-            checkpoints.keep(self.task.checkpoint)
-            checkpoints.provide("training", partial(loop_state.state_of, self))
-        if state is not None:
-            loop_state.restore_hooks(self, state)
-        classifier.train_mode(protocol.frozen_dropout == "on")
-        if self.task.watcher is not None:
-            self.task.watcher.started(self.pace.most_steps)
-        for hook in self.hooks:
-            hook.train_started(self.step)
-        self.step.updated = self._updated if self.task.watcher is not None else None
-        self.steps = steps_of(self.step, changed_between=self.task.watcher is not None)
-        if state is not None:
-            loop_state.restore(self, state)
+        protocol = self.task.protocol
+        self._begin()
         for stretch in self.pace.stretches():
             if stretch.falls and not self.place and self._fell_behind():
                 self._put_best_back()
@@ -122,6 +108,25 @@ class Loop:
             self._put_best_back()
         if self.task.watcher is not None:
             self.task.watcher.finished()
+
+    def _begin(self) -> None:
+        """Tells method and hooks, and takes up what a checkpoint has of this training."""
+        task, checkpoints = self.task, self.task.checkpoints
+        state = None if checkpoints is None else checkpoints.take("training")
+        if checkpoints is not None:
+            checkpoints.keep(task.checkpoint)
+            checkpoints.provide("training", partial(loop_state.state_of, self))
+        if state is not None:
+            loop_state.restore_hooks(self, state)
+        task.classifier.train_mode(task.protocol.frozen_dropout == "on")
+        if task.watcher is not None:
+            task.watcher.started(self.pace.most_steps)
+        for hook in self.hooks:
+            hook.train_started(self.step)
+        self.step.updated = self._updated if task.watcher is not None else None
+        self.steps = steps_of(self.step, changed_between=task.watcher is not None)
+        if state is not None:
+            loop_state.restore(self, state)
 
     def _updated(self) -> None:
         assert self.task.watcher is not None

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.errors import InputError, first_line
+from thriftune.errors import InputError
+from thriftune.models.trained.plain import MergeError, Plain, plain_of
 from thriftune.models.trained.usage import FILE, Usage, is_path
 from thriftune.use.source import Source
-
-if TYPE_CHECKING:
-    import torch
 
 BUNDLED = 200
 """Bundled texts that stand in where a study's test texts are not there."""
@@ -112,70 +109,12 @@ def _bundled(columns: int, count: int) -> list[list[str]]:
     return [frame[name].to_list() for name in names]
 
 
-@dataclass(frozen=True)
-class Plain:
-    """A classifier in modules of transformers alone, on the CPU in float32."""
-
-    model: Any
-    """A `...ForSequenceClassification`, or the bare encoder where there is a head beside it."""
-    head: dict[str, torch.Tensor] | None
-    """weight (labels, hidden) and bias (labels,) of the head on the bare encoder."""
-    tokenizer: Any
-
-    @property
-    def encoder(self) -> Any:
-        """Without a head."""
-        return self.model if self.head is not None else self.model.base_model
-
-
 def plain(found: Trained) -> Plain:
-    """The classifier, an adapter merged into its base in float64; raises `InputError` where it cannot be merged."""
-    import torch
-
-    from thriftune.models.pretrained.quiet import quiet
-    from thriftune.models.trained.reload import load_saved
-
-    saved = load_saved(found.folder, found.base)
-    model: Any = saved.model
-    if found.adapter:
-        failed: Exception | None = None
-        with quiet():
-            for merge in (_merge, _merge_each):
-                try:
-                    model = merge(load_saved(found.folder, found.base).model.double())
-                    break
-                except (AttributeError, NotImplementedError, ValueError, TypeError, RuntimeError) as error:
-                    failed = failed or error
-            else:
-                raise InputError(
-                    f"{found.source.name}: what its method learned cannot be merged into the weights "
-                    f"({first_line(failed) if failed else ''}). Export it with --format peft."
-                )
-    model = model.to(torch.float32).eval().requires_grad_(False)
-    return Plain(model, saved.head, saved.tokenizer)
-
-
-def _merge(model: Any) -> Any:
-    return model.merge_and_unload(safe_merge=True)
-
-
-def _merge_each(model: Any) -> Any:
-    """Layer by layer: some of PEFT's tuners (IA3) stumble over a trained head."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils.other import ModulesToSaveWrapper
-
-    whole = model.get_base_model()
-    for name, part in list(whole.named_modules()):
-        if isinstance(part, BaseTunerLayer):
-            part.merge(safe_merge=True)
-            kept: Any = part.get_base_layer()
-        elif isinstance(part, ModulesToSaveWrapper):
-            kept = part.modules_to_save[part.active_adapters[0]]
-        else:
-            continue
-        parent, _, leaf = name.rpartition(".")
-        setattr(whole.get_submodule(parent), leaf, kept)
-    return whole
+    """The classifier in modules of transformers alone; raises `InputError` where its adapter cannot be merged."""
+    try:
+        return plain_of(found.folder, found.base, adapter=found.adapter)
+    except MergeError as error:
+        raise InputError(f"{found.source.name}: {error} Export it with --format peft.") from error
 
 
 def reference(found: Trained, texts: list[list[str]]) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from thriftune.errors import InputError
 from thriftune.paths import status, user_path
+from thriftune.remote.reading import folder_here
 from thriftune.results import store
 from thriftune.study.file.config import Study
 
@@ -126,7 +127,7 @@ def _candidates(
     from thriftune.study.forecast.estimate import Question, estimate
 
     if isinstance(source, str | Path):
-        path = user_path(str(source))
+        path = user_path(str(folder_here(source)))
         found = status(path)
         if found is None and path.suffix not in (".yaml", ".yml"):
             raise InputError(

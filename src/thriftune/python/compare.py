@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from thriftune.amounts import parse_bytes
-from thriftune.comparison import compare_and_analyse
+from thriftune.comparison import compare_and_analyse, kept_up
 from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError
 from thriftune.paths import results_folder, user_path
+from thriftune.progress import noting
 from thriftune.python import frames
 from thriftune.python import proposal as proposals
 from thriftune.python.proposal import UNNAMED, Asked, MethodLike, Proposed
 from thriftune.python.results import Results
 from thriftune.python.watching import watched
+from thriftune.remote.output import Output, output
+from thriftune.remote.reading import study_there
 from thriftune.results.prediction import Forecast
 from thriftune.results.store import Store
 from thriftune.study.crew.ray.settings import RaySettings, settings_of
 from thriftune.study.events import Listener, Notice
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.forecast.estimate import Question
+from thriftune.tracking.base import check
+from thriftune.tracking.listener import tracked
 
 
 class PandasFrame(Protocol):
@@ -69,6 +75,7 @@ def compare(
     probe: bool = True,
     progress: bool | None = None,
     ray: str | Mapping[str, Any] | RaySettings | None = None,
+    track: str | Sequence[str] = (),
 ) -> Results:
     """Compares fine-tuning methods and returns the results, statistics included; the page is `results.report()`.
 
@@ -83,8 +90,9 @@ def compare(
     `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
     in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
     notebooks and on terminals. `probe`: whether this machine may be timed, for seconds, once, to say how long the study
-    takes. `ray`: the cluster that makes the runs, as `--ray` takes it, or with more settings:
-    `{"address": "auto", "threads": 4, "retries": 3, "wait_seconds": 30}`.
+    takes. `out` may be a URL (`s3://BUCKET/FOLDER`): the results are then in a copy here and there. `track` names
+    trackers: wandb, mlflow, tensorboard, trackio. `ray`: the cluster that makes the runs, as `--ray` takes it, or with
+    more settings: `{"address": "auto", "threads": 4, "retries": 3, "wait_seconds": 30}`.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.
@@ -93,14 +101,35 @@ def compare(
     if cluster is not None and workers != 1:
         raise InputError("workers shares out this machine, ray a cluster: give one of them.")
     asked = Asked(text=text, label=label, name=name, methods=methods, model=model, seeds=seeds, overrides=overrides)
-    with watched(listener, progress) as heard:
-        study, folder = _study(data, None if out is None else Path(out), asked, probe, heard)
-        analysis = compare_and_analyse(
-            study, folder, heard, isolate, only=only, without=without, workers=workers, ray=cluster
-        )
+    trackers = check([track] if isinstance(track, str) else track)
+    if isinstance(data, str | Path) and (there := study_there(data)) is not None:
+        data, out = there.here, out or there.out
+    with watched(listener, progress) as heard, _output(out, heard) as place:
+        study, folder = _study(data, None if place is None else place.path, asked, probe, heard)
+        told = heard if place is None else kept_up(place, heard)
+        with tracked(trackers, study.name, folder, told) as listening:
+            analysis = compare_and_analyse(
+                study, folder, listening, isolate, only=only, without=without, workers=workers, ray=cluster
+            )
+            if trackers or (place is not None and place.elsewhere):
+                from thriftune.report.render import write_page
+
+                listening.report(write_page(analysis))
+        if place is not None and (said := place.push()) is not None and heard is not None:
+            heard(Notice(said))
         found = Results.of(analysis.results)
         found.analysis = analysis
         return found
+
+
+@contextmanager
+def _output(out: Path | str | None, listener: Listener | None) -> Iterator[Output | None]:
+    """The folder that is given, as a path here; None where none is."""
+    if out is None:
+        yield None
+        return
+    with output(out, noting(listener or (lambda event: None))) as place:
+        yield place
 
 
 def propose(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from thriftune.errors import InputError, unknown_name
+from thriftune.remote.reading import folder_here
 from thriftune.results import store
 from thriftune.results.record import RunRecord
 
@@ -33,7 +34,7 @@ class Results(store.Results):
     @classmethod
     def load(cls, path: Path | str) -> Results:
         """Those of an output folder; raises `InputError` where it holds none."""
-        return cls.of(store.Store(Path(path)).load())
+        return cls.of(store.Store(folder_here(path)).load())
 
     @classmethod
     def of(cls, results: store.Results) -> Results:

@@ -15,6 +15,7 @@ from thriftune.analysis.findings.decision import decide
 from thriftune.analysis.findings.groups import counted
 from thriftune.analysis.findings.runs import is_baseline
 from thriftune.metrics import METRICS
+from thriftune.paths import named
 from thriftune.report.lead import lead
 from thriftune.report.leaderboard import FEWEST, Row, Scale, rows, split
 from thriftune.report.printed.brief import first_remedy
@@ -89,7 +90,7 @@ def first(results: Results) -> First:
 
 
 def _use(results: Results) -> str:
-    return f"thriftune predict {shlex.quote(str(results.store.path))} new.csv --out labelled.csv"
+    return f"thriftune predict {shlex.quote(named(results.store.path))} new.csv --out labelled.csv"
 
 
 def facts(results: Results) -> list[str]:

@@ -17,6 +17,11 @@ def json_text(data: Any) -> str:
     return "".join(_parts(data, "\n"))
 
 
+def indented(value: Any, depth: int) -> str:
+    """The same, as it stands so deep within a larger text."""
+    return "".join(_parts(value, "\n" + " " * depth))
+
+
 def _parts(value: Any, line: str) -> Iterator[str]:
     inner = f"{line} "
     if isinstance(value, dict) and value:

@@ -54,6 +54,8 @@ class Evaluated:
     macro_f1: float
     not_scored: dict[str, int]
     """Rows that were left out, by reason."""
+    seen: int | None = None
+    """Rows whose texts are among the study's training texts, word for word; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from thriftune.engine.stored.onnx.choice import Route
 from thriftune.serve.answer import answer
 from thriftune.serve.batches import Batches
 from thriftune.serve.body import body_of
@@ -59,8 +60,9 @@ class Service:
     def of(cls, models: Models, limits: Limits, state: State) -> Service:
         """A service that computes nothing yet."""
         batches = Batches(models.predict, limits)
-        metrics = Metrics(lambda: state.active, batches.waiting)
-        batches.observe = metrics.computed
+        routes = models.routes
+        metrics = Metrics(lambda: state.active, batches.waiting, sum(route.bytes for route in routes))
+        batches.observe = lambda texts: metrics.computed(texts, sum(route.texts for route in routes))
         return cls(models, limits, state, batches, metrics)
 
     async def predict(self, request: Request) -> Response:
@@ -121,6 +123,8 @@ class Service:
                 "texts_per_item": served.model.count,
                 "max_tokens": served.most_tokens,
                 "calibrated": served.calibrated,
+                "engine": served.engine,
+                "onnxruntime": _routed(served.route),
             }
             for served in self.models.served.values()
         ]
@@ -158,6 +162,19 @@ def make_app(models: Models, limits: Limits, state: State | None = None) -> Fast
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(Exception, _failed)
     return app
+
+
+def _routed(route: Route | None) -> dict[str, Any] | None:
+    """What goes to onnxruntime, as JSON: null for a bound that there is not."""
+    if route is None:
+        return None
+    most = route.crossover
+    return {
+        "most_texts": None if most is None else most.texts,
+        "most_tokens": None if most is None else most.tokens,
+        "threads": route.session.threads,
+        "bytes": route.bytes,
+    }
 
 
 async def _not_there(request: Request, error: Exception) -> Response:

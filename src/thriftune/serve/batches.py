@@ -37,7 +37,8 @@ class Batches:
     """Gathers jobs and computes them, oldest first.
 
     A job that comes alone is computed at once. After a batch of several, the next one waits for more up to
-    `limits.wait` seconds or `limits.batch` tokens: whoever sent them will send again. Where a batch fails its jobs are
+    `limits.wait` seconds or `limits.batch` tokens: whoever sent them will send again, unless nobody did for so long.
+    Where a batch fails its jobs are
     computed one by one, so that one request's texts do not spoil another's answer.
     """
 
@@ -91,8 +92,10 @@ class Batches:
     def _gather(self, crowded: bool) -> list[Job]:
         """The next batch; empty where there will be none."""
         with self._changed:
+            idle = time.monotonic()
             while not self._jobs and not self._stopping:
                 self._changed.wait()
+            crowded = crowded and time.monotonic() - idle <= self.limits.wait
             until = time.monotonic() + self.limits.wait
             while crowded and not self._stopping and sum(job.tokens for job in self._jobs) < self.limits.batch:
                 left = until - time.monotonic()

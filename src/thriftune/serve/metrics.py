@@ -12,7 +12,7 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class Metrics:
     """Counters of one service; `text` is the page at /metrics."""
 
-    def __init__(self, active: Callable[[], int], waiting: Callable[[], int]) -> None:
+    def __init__(self, active: Callable[[], int], waiting: Callable[[], int], onnx_bytes: int = 0) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
         self._registry = CollectorRegistry()
@@ -22,6 +22,9 @@ class Metrics:
         self._texts = Counter("texts", "Texts that were predicted, by model", ["model"], **named)
         self._seconds = Histogram("request_seconds", "From a request's arrival to its answer", buckets=SECONDS, **named)
         self._batches = Histogram("batch_texts", "Texts that were computed together", buckets=TEXTS, **named)
+        self._engines = Counter("engine_texts", "Texts that were computed, by engine", ["engine"], **named)
+        self._by_onnx = 0
+        Gauge("onnx_bytes", "Weights in memory for onnxruntime", **named).set(onnx_bytes)
         Gauge("active_requests", "Requests that are read, wait or are computed", **named).set_function(active)
         Gauge("waiting_requests", "Requests that wait to be computed", **named).set_function(waiting)
 
@@ -34,9 +37,12 @@ class Metrics:
         """Texts of a request were predicted."""
         self._texts.labels(model).inc(texts)
 
-    def computed(self, texts: int) -> None:
-        """A batch was computed."""
+    def computed(self, texts: int, by_onnx: int) -> None:
+        """A batch was computed; `by_onnx` is how many texts onnxruntime has computed since the start."""
         self._batches.observe(texts)
+        theirs, self._by_onnx = by_onnx - self._by_onnx, by_onnx
+        self._engines.labels("onnxruntime").inc(theirs)
+        self._engines.labels("own").inc(max(0, texts - theirs))
 
     def text(self) -> tuple[bytes, str]:
         """The page, and its content type."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from thriftune.engine.stored.onnx.choice import Engine, Route, engine_of
 from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError
 from thriftune.paths import status, user_path
@@ -21,6 +22,8 @@ Say = Callable[[str], None]
 Asked = tuple[str, list[list[str]]]
 """A classifier's name, and checked texts, one list for each text column."""
 BYTES_PER_TOKEN = 4
+OWN = "Our own engine computes all requests."
+SHARED = "Our own engine computes all requests: several classifiers share memory and computation there."
 
 
 class Predicts(Protocol):
@@ -41,6 +44,13 @@ class Served:
     calibrated: bool
     most_tokens: int | None
     """Of a text; None where it reads no tokens."""
+    engine: str
+    """Who computes what, in a sentence."""
+
+    @property
+    def route(self) -> Route | None:
+        """What goes to onnxruntime; None where that is nothing."""
+        return self.model.route if isinstance(self.model, Transformer) else None
 
     def tokens(self, texts: list[list[str]]) -> int:
         """About how many tokens some texts have, at least one each."""
@@ -62,6 +72,11 @@ class Models:
         """The name of the first one."""
         return next(iter(self.served))
 
+    @property
+    def routes(self) -> list[Route]:
+        """What goes to onnxruntime of each classifier of which something does."""
+        return [served.route for served in self.served.values() if served.route is not None]
+
 
 def named(arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Names and sources of the command's arguments, MODEL or NAME=MODEL; a source without a name has its run's.
@@ -82,40 +97,79 @@ def named(arguments: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def load(sources: Sequence[tuple[str, str]], *, calibrate: bool, device: str, threads: int | None, say: Say) -> Models:
-    """Loads what is to be served; one alone takes the fastest way, several share what is equal in them."""
-    if len(sources) == 1:
-        return _one(*sources[0], calibrate=calibrate, device=device, threads=threads, say=say)
+def load(
+    sources: Sequence[tuple[str, str]],
+    *,
+    calibrate: bool,
+    device: str,
+    threads: int | None,
+    say: Say,
+    engine: Engine = "own",
+) -> Models:
+    """Loads what is to be served; one alone takes the fastest way, several share what is equal in them.
+
+    `engine` says who computes, as for `Classifier.load`. With "onnx" each of several has a graph of its own, and they
+    share nothing; with "auto" they share and stay with the engine. `say` is told.
+    """
+    engine_of(engine)
+    if len(sources) == 1 or engine == "onnx":
+        return _apart(sources, calibrate=calibrate, device=device, threads=threads, say=say, engine=engine)
     together = Classifiers(calibrated=None if calibrate else False, device=device, threads=threads)
     for name, source in sources:
         together.add(name, source)
+    if engine == "auto":
+        say(SHARED)
     served = {}
     for name, loaded in together.loaded.items():
-        served[name] = _served(name, loaded.source.name, loaded.model, loaded.temperature)
+        served[name] = _served(name, loaded.source.name, loaded.model, loaded.temperature, SHARED)
         _say_calibration(served[name], calibrate, say)
     return Models(served, together.probabilities)
 
 
-def _one(name: str, source: str, *, calibrate: bool, device: str, threads: int | None, say: Say) -> Models:
+def _apart(
+    sources: Sequence[tuple[str, str]],
+    *,
+    calibrate: bool,
+    device: str,
+    threads: int | None,
+    say: Say,
+    engine: Engine,
+) -> Models:
+    """Classifiers that share nothing."""
     from thriftune.use.predict import Options, calibrated
 
-    classifier = Classifier.load(source, device=device, threads=threads)
-    if calibrate:
-        classifier = calibrated(classifier, Options(), lambda text: None)
-    served = _served(name, classifier.source.name, classifier.model, classifier.temperature)
-    _say_calibration(served, calibrate, say)
+    loaded: dict[str, Classifier] = {}
+    served: dict[str, Served] = {}
+    for name, source in sources:
+        said = [OWN]
+
+        def tell(text: str, name: str = name, said: list[str] = said) -> None:
+            said.append(text)
+            say(f"{name}: {text}")
+
+        classifier = Classifier.load(source, device=device, threads=threads, engine=engine, say=tell)
+        loaded[name] = classifier = calibrated(classifier, Options(calibrate=calibrate), lambda text: None)
+        served[name] = _served(name, classifier.source.name, classifier.model, classifier.temperature, said[-1])
+        _say_calibration(served[name], calibrate, say)
 
     def predict(asked: Sequence[Asked]) -> list[np.ndarray]:
-        joined = [[text for _, texts in asked for text in texts[column]] for column in range(len(asked[0][1]))]
-        ends = np.cumsum([len(texts[0]) for _, texts in asked])
-        return np.split(classifier.probabilities(joined), ends[:-1])
+        out: list[np.ndarray] = [np.empty(0)] * len(asked)
+        for name, classifier in loaded.items():
+            own = [index for index, (wanted, _) in enumerate(asked) if wanted == name]
+            if own:
+                parts = [asked[index][1] for index in own]
+                joined = [[text for texts in parts for text in texts[column]] for column in range(len(parts[0]))]
+                ends = np.cumsum([len(texts[0]) for texts in parts])
+                for index, found in zip(own, np.split(classifier.probabilities(joined), ends[:-1]), strict=True):
+                    out[index] = found
+        return out
 
-    return Models({name: served}, predict)
+    return Models(served, predict)
 
 
-def _served(name: str, source: str, model: Model, temperature: float | None) -> Served:
+def _served(name: str, source: str, model: Model, temperature: float | None, engine: str) -> Served:
     most = model.reader.usage.max_tokens if isinstance(model, Transformer) else None
-    return Served(name, source, model, temperature is not None, most)
+    return Served(name, source, model, temperature is not None, most, engine)
 
 
 def _say_calibration(served: Served, wanted: bool, say: Say) -> None:

@@ -26,9 +26,9 @@ from thriftune.methods.embeddings import Embeddings
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import Listener, RunFinished, RunStarted
-from thriftune.study.execute import device_type
 from thriftune.study.file.config import Study, study_from_dict
 from thriftune.study.file.plan import PlannedRun, needs_validation, plan
+from thriftune.study.jobs import device_type
 from thriftune.study.preparation.prepare import prepare
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.run.baseline_run import run_baseline

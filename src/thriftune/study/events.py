@@ -19,6 +19,8 @@ class StudyPlanned:
     """Names of the runs whose results are on disk and are taken as they are."""
     warnings: list[str] = field(default_factory=list)
     """What the data needs before scores on them say what they seem to."""
+    run_ids: dict[str, str] = field(default_factory=dict)
+    """Each run's id, by its name."""
 
 
 @dataclass(frozen=True)

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thriftune.cost.measured.checkout import checkout
 from thriftune.cost.measured.environment import environment
-from thriftune.data.dataset import Dataset, RobustnessSet, label_counts
 from thriftune.endings import interruptible
-from thriftune.engine import ENGINE_VERSION
-from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
-from thriftune.results.profile import RobustnessProfile
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, Store
-from thriftune.study.crew.base import Crew
+from thriftune.study.board import Board
+from thriftune.study.crew.base import Crew, Ready
 from thriftune.study.crew.choose import crew_of
-from thriftune.study.crew.ray.crew import ray_crew
+from thriftune.study.crew.ray.crew import RayCrew, ray_crew
 from thriftune.study.crew.ray.settings import RaySettings
 from thriftune.study.crew.serial import Serial
 from thriftune.study.events import Event, Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
-from thriftune.study.file.plan import PlannedRun, plan, run_id
+from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.selection import belongs, select
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
 from thriftune.study.forecast.outlook import expected_time, outlook_of
 from thriftune.study.forecast.predictor import Predictor
-from thriftune.study.preparation.prepare import Prepared, prepare, read, text_columns
+from thriftune.study.jobs import check_distinct, job_of, robustness_profile, text_frame
+from thriftune.study.preparation.prepare import Prepared, prepare, read
 from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
 from thriftune.study.search.execute import Chosen, one_by_one, search
+from thriftune.study.shared.notes import noting
+from thriftune.study.shared.plan_file import SharedPlan, plan_of, write_plan
+from thriftune.study.shared.presence import alone_at
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,58 +62,92 @@ def compare(
     process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; with `ray` the nodes of a
     cluster make them, all of which see `OUT`. `only` and `without` name runs that alone are made, or are not; what
     `OUT` holds of the others stays. A run whose model or method cannot be used fails by itself, before anything is
-    trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
-    on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
-    too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
+    trained. Raises `InputError` before anything is written where the data, or no run at all, can be used; on an
+    interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts too
+    (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
     crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
-    with interruptible(), alone_in(out), ExitStack() as stack:
+    with interruptible(), alone_in(out), alone_at(out) as presence, ExitStack() as stack:
         try:
-            made = {record.name for record in _made_before(out, runs, study)}
-            waiting = [run for run in runs if run.name not in made]
-            if (expected := expected_time(study, waiting)) is not None:
-                listen(expected)
-            dataset = read(study, runs, listen)
-            check_same_study(out, study.name, dataset.fingerprint)
-            kept = _made_before(out, [run for run in planned if run not in runs], study)
-            cluster = None if ray is None else stack.enter_context(ray_crew(ray, out, listen))
-            gpus = None if cluster is None else cluster.gpus
-            prepared = prepare(study, runs, dataset, out / WORK, listen)
-            found = Chosen()
-            if study.search is not None:
-                found = search(
-                    study,
-                    prepared,
-                    runs,
-                    planned,
-                    lambda run: _job(study, prepared, run, store, gpus),
-                    store,
-                    listen,
-                    one_by_one(isolate) if cluster is None else cluster.searches,
-                )
-                prepared = replace(prepared, refused=prepared.refused | found.refused)
-            jobs = [
-                replace(
-                    _job(study, prepared, found.runs.get(run.name, run), store, gpus),
-                    searched=found.searched.get(run.cell),
-                )
-                for run in runs
-            ]
-            _check_distinct(jobs)
-            progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
-            progress.run(cluster or crew, listen, warm_up if isolate and cluster is None else lambda: None)
+            cluster = None if ray is None else partial(_entered, stack, ray, out, listen)
+            found = study_runs(study, store, runs, planned, listen, isolate, cluster)
+            listen = noting(listen, out, presence, {job.planned.name: job for job in found.jobs})
+            found.run(found.cluster or crew, listen, warm_up if isolate and ray is None else lambda: None)
         finally:
             stack.close()
             delete(out / WORK)
     return store.load()
 
 
+def _entered(stack: ExitStack, ray: RaySettings, out: Path, listen: Listener) -> RayCrew:
+    return stack.enter_context(ray_crew(ray, out, listen))
+
+
+def study_runs(
+    study: Study,
+    store: Store,
+    runs: list[PlannedRun],
+    planned: list[PlannedRun],
+    listen: Listener,
+    isolate: bool,
+    connect: Callable[[], RayCrew] | None = None,
+) -> StudyRuns:
+    """Reads the data, checks and tokenises, and searches settings: all that comes before the first run.
+
+    `planned` are all runs of the study, `runs` those that are to be made. What the runs read lies in `OUT/.work` then.
+    `connect` gives the cluster that is to make them, once the data can be used.
+    """
+    out = store.path
+    made = {record.name for record in _made_before(out, runs, study)}
+    waiting = [run for run in runs if run.name not in made]
+    if (expected := expected_time(study, waiting)) is not None:
+        listen(expected)
+    dataset = read(study, runs, listen)
+    check_same_study(out, study.name, dataset.fingerprint)
+    kept = _made_before(out, [run for run in planned if run not in runs], study)
+    cluster = None if connect is None else connect()
+    gpus = None if cluster is None else cluster.gpus
+    prepared = prepare(study, runs, dataset, out / WORK, listen)
+    found = Chosen()
+    if study.search is not None:
+        found = search(
+            study,
+            prepared,
+            runs,
+            planned,
+            lambda run: job_of(study, prepared, run, store, gpus),
+            store,
+            listen,
+            one_by_one(isolate) if cluster is None else cluster.searches,
+        )
+        prepared = replace(prepared, refused=prepared.refused | found.refused)
+    jobs = [
+        replace(
+            job_of(study, prepared, found.runs.get(run.name, run), store, gpus), searched=found.searched.get(run.cell)
+        )
+        for run in runs
+    ]
+    check_distinct(jobs)
+    return StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned], cluster)
+
+
 @dataclass(frozen=True)
-class _StudyRuns:
+class Begun:
+    """Where a study stands before its first run."""
+
+    records: dict[str, RunRecord]
+    """Of what is done or refused, by run id."""
+    left: list[Job]
+    """The runs to be made, and those that are only to be scored on further sets."""
+    board: Board
+
+
+@dataclass(frozen=True)
+class StudyRuns:
     """A study under way: `results.json` always holds what is known of every run."""
 
     study: Study
@@ -123,9 +158,11 @@ class _StudyRuns:
     """Runs of the study that were made before and are not asked for now."""
     order: list[str]
     """The names of all runs of the study."""
+    cluster: RayCrew | None = None
+    """What makes its runs, where that is a cluster."""
 
-    def run(self, crew: Crew, listen: Listener, warm_up: Callable[[], None]) -> None:
-        """Has the crew make what is not done yet."""
+    def begin(self, listen: Listener, warm_up: Callable[[], None]) -> Begun:
+        """Finds what is done, writes what is known before the first run, and says what there is to do."""
         records = {job.run_id: record for job in self.jobs if (record := self._done_before(job, listen)) is not None}
         whole = {
             job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
@@ -136,12 +173,14 @@ class _StudyRuns:
             warm_up()
         self._write_head()
         records |= {job.run_id: self._refuse(job) for job in self.jobs if job.run_id in refused}
-        self._write_results(records)
+        board = self._board(records)
+        board.write()
         listen(
             StudyPlanned(
                 [job.planned.name for job in self.jobs],
                 [job.planned.name for job in self.jobs if job.run_id in whole],
                 [warning.text for warning in self.prepared.profile.warnings],
+                {job.planned.name: job.run_id for job in self.jobs},
             )
         )
         for job in self.jobs:
@@ -150,22 +189,35 @@ class _StudyRuns:
         for job in self.jobs:
             if job.run_id in whole:
                 listen(RunFinished(job.planned.name, records[job.run_id], reused=True))
-        predictor = Predictor()
         left = [job for job in self.jobs if job.run_id not in whole | refused]
+        return Begun(records, left, board)
+
+    def run(self, crew: Crew, listen: Listener, warm_up: Callable[[], None]) -> None:
+        """Has the crew make what is not done yet."""
+        begun = self.begin(listen, warm_up)
+        write_plan(self.store.path, self.plan(begun))  # for `thriftune status`
+        records, left, board = begun.records, begun.left, begun.board
+        predictor = Predictor()
         alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
         if (outlook := outlook_of(alone, predictor)) is not None:
             listen(Notice(outlook))
 
-        def ready(job: Job) -> Job:
-            done = job.run_id in records
-            predicted, why = (None, None) if done else predictor.of(job)
-            return replace(job, predicted=predicted, unpredicted=why, done=done)
-
+        done = [job.run_id for job in left if job.run_id in records]
+        ready = predicting(predictor, done)
         with _ending(crew.records(left, ready, _in_the_study(listen, self.jobs))) as made:
-            for job, record in made:
-                records[job.run_id] = record
-                self._write_results(records)
-                listen(RunFinished(job.planned.name, record, reused=False))
+            try:
+                for job, record in made:
+                    board.put(record)
+                    if board.due:
+                        board.write()
+                    listen(RunFinished(job.planned.name, record, reused=False))
+            finally:
+                board.finish()
+
+    def plan(self, begun: Begun) -> SharedPlan:
+        """What is to be made, for other processes."""
+        done = [job.run_id for job in begun.left if job.run_id in begun.records]
+        return plan_of(self.study, self.store.path, self.prepared, self.jobs, begun.left, done)
 
     def _refuse(self, job: Job) -> RunRecord:
         """The record of a run that cannot be run, which it also writes."""
@@ -199,48 +251,63 @@ class _StudyRuns:
         named = replace(found, name=job.planned.name, cell=job.planned.cell, searched=job.searched)
         if named != found:
             folder.write_record(named)
-        folder.drop_checkpoint()
+        folder.drop_checkpoint()  # of a study that ended between the record and that
         return named
 
     @cached_property
     def _texts(self) -> dict[str, pl.DataFrame]:
         """The texts of test and of every robustness set as they go to disk."""
         dataset = self.prepared.dataset
-        sets = {name: _text_frame(dataset, each.frame) for name, each in dataset.robustness.items()}
-        return {"test": _text_frame(dataset, dataset.splits["test"]), **sets}
+        sets = {name: text_frame(dataset, each.frame) for name, each in dataset.robustness.items()}
+        return {"test": text_frame(dataset, dataset.splits["test"]), **sets}
 
     def _write_head(self) -> None:
         """Writes what is known before the first run: the resolved study and the test texts."""
         write_text(self.store.study_path, study_to_yaml(self.study, self.store.path))
         dataset = self.prepared.dataset
         self.store.write_test(self._texts["test"])
-        train = _text_frame(dataset, dataset.splits["train"])
+        train = text_frame(dataset, dataset.splits["train"])
         self.store.write_train(train[["example", *dataset.text_columns, "label"]])
         self.store.write_robustness({name: frame for name, frame in self._texts.items() if name != "test"})
 
-    def _write_results(self, records: dict[str, RunRecord]) -> None:
-        missing = "the study ended before this run was complete; the same compare resumes it"
-        runs = [records.get(job.run_id) or blank_record(job, "interrupted", missing) for job in self.jobs]
-        runs = sorted([*self.kept, *runs], key=lambda run: self.order.index(run.name))
-        self.store.write_results(
-            StudyResults(
-                name=self.study.name,
-                study=study_to_dict(self.study),
-                profile=self.prepared.profile,
-                runs=runs,
-                margin=self.study.margin,
-                published=self.study.published,
-                environment=environment(
-                    "cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu",
-                    training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
-                )
-                | checkout(),
-                robustness={
-                    name: _robustness_profile(each, self.prepared.dataset.labels)
-                    for name, each in self.prepared.dataset.robustness.items()
-                },
+    def _board(self, records: dict[str, RunRecord]) -> Board:
+        """What `results.json` says before the first run."""
+        head = StudyResults(
+            name=self.study.name,
+            study=study_to_dict(self.study),
+            profile=self.prepared.profile,
+            runs=[],
+            margin=self.study.margin,
+            published=self.study.published,
+            environment=environment(
+                "cuda" if any(job.device == "cuda" for job in self.jobs) else "cpu",
+                training=any(job.planned.method.NEEDS_MODEL for job in self.jobs),
             )
+            | checkout(),
+            robustness={
+                name: robustness_profile(each, self.prepared.dataset.labels)
+                for name, each in self.prepared.dataset.robustness.items()
+            },
         )
+        board = Board(self.store, head, self.order)
+        missing = "the study ended before this run was complete; the same compare resumes it"
+        for job in self.jobs:
+            board.put(records.get(job.run_id) or blank_record(job, "interrupted", missing))
+        for record in self.kept:
+            board.put(record)
+        return board
+
+
+def predicting(predictor: Predictor, done: Collection[str]) -> Ready:
+    """Adds the prediction to a run that is about to start; to those that are done only that they are."""
+
+    def ready(job: Job) -> Job:
+        if job.run_id in done:
+            return replace(job, done=True)
+        predicted, why = predictor.of(job)
+        return replace(job, predicted=predicted, unpredicted=why, done=False)
+
+    return ready
 
 
 def _in_the_study(listen: Listener, jobs: Sequence[Job]) -> Listener:
@@ -269,73 +336,3 @@ def _made_before(out: Path, runs: list[PlannedRun], study: Study) -> list[RunRec
     """What the folder holds of runs that are left out now."""
     earlier = earlier_results(out)
     return [run for run in earlier.runs if run.status == "done" and belongs(run, runs, study.search)] if earlier else []
-
-
-def _job(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus: bool | None = None) -> Job:
-    device = device_type(run, gpus)
-    weights = prepared.hashes.get(run.model) if run.model is not None else None
-    key = run_id(run, study, prepared.dataset.fingerprint, weights, ENGINE_VERSION, device)
-    splits = prepared.dataset.frames
-    return Job(
-        planned=run,
-        run_id=key,
-        labels=prepared.dataset.labels,
-        text_columns=text_columns(prepared.dataset, run),
-        splits={split: prepared.split_path(split) for split in splits},
-        tokens={} if run.model is None else {split: prepared.tokens_path(study, run, split) for split in splits},
-        model=prepared.models.get(run.model) if run.model is not None else None,
-        device=device,
-        out=store.run(key, run.cell, run.seed).path,
-        pair=study.data.pair,
-        margin=study.margin,
-        checkout=checkout(),
-        robustness={name: each.fingerprint for name, each in prepared.dataset.robustness.items()},
-    )
-
-
-def device_type(run: PlannedRun, gpus: bool | None = None) -> str:
-    """cpu or cuda; raises `InputError` where the protocol asks for a GPU that is not there.
-
-    `gpus`: whether the cluster that makes the run has any now; None: it is made on this machine. A cluster may get one.
-    """
-    import torch
-
-    if not run.method.NEEDS_MODEL or run.protocol.device == "cpu":
-        return "cpu"
-    asked = run.protocol.device == "cuda"
-    available = torch.cuda.is_available() if gpus is None else gpus or asked
-    if asked and not available:
-        raise InputError(f"{run.name}: protocol.device is cuda, but torch finds no GPU here. Use auto or cpu.")
-    if run.protocol.precision == "tf32" and not available:
-        finds = "torch finds none here" if gpus is None else "no node of the cluster has one"
-        raise InputError(f"{run.name}: precision tf32 exists on GPUs alone, and {finds}. Use fp32.")
-    return "cuda" if available else "cpu"
-
-
-def _check_distinct(jobs: list[Job]) -> None:
-    names: dict[str, str] = {}
-    for job in jobs:
-        other = names.setdefault(job.run_id, job.planned.name)
-        if other != job.planned.name:
-            raise InputError(f'"{other}" and "{job.planned.name}" are the same run. Remove one of them.')
-
-
-def _robustness_profile(each: RobustnessSet, labels: tuple[str, ...]) -> RobustnessProfile:
-    return RobustnessProfile(
-        source=each.source,
-        rows=each.frame.height,
-        label_counts=label_counts(each.frame, labels),
-        dropped=list(each.dropped),
-        notes=list(each.notes),
-        fingerprint=each.fingerprint,
-    )
-
-
-def _text_frame(dataset: Dataset, frame: pl.DataFrame) -> pl.DataFrame:
-    """The texts of a split or robustness set as they go to disk: labels by name, kept columns last."""
-    import polars as pl
-
-    names = pl.Series(list(dataset.labels), dtype=pl.String)
-    label = names.gather(frame["label"]).alias("label")
-    kept = [name for name in frame.columns if name not in ("example", "label", *dataset.text_columns)]
-    return frame.with_columns(label)[["example", *dataset.text_columns, "label", *kept]]

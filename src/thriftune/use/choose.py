@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from thriftune.analysis.findings.deciding import on_validation
 from thriftune.analysis.findings.decision import decide
 from thriftune.errors import InputError, unknown_name
+from thriftune.paths import named as path_name
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
 
@@ -22,8 +23,8 @@ def recommended(results: Results) -> RunRecord:
     taken = decide(results).taken
     if taken is None:
         raise InputError(
-            f"No run in {results.store.path} learned anything, so none is recommended. Name one: "
-            f'"{results.store.path}:NAME", NAME being {_listed(results.done)}.'
+            f"No run in {path_name(results.store.path)} learned anything, so none is recommended. Name one: "
+            f'"{path_name(results.store.path)}:NAME", NAME being {_listed(results.done)}.'
         )
     return best_seed(results, taken.cell.runs)
 
@@ -48,11 +49,12 @@ def named(results: Results, name: str) -> RunRecord:
         if len({run.cell for run in found}) == 1:
             return best_seed(results, found)
         if found and wanted:
-            raise InputError(f'Several runs of {results.store.path} are called "{name}": {_listed(found)}. Name one.')
+            place = path_name(results.store.path)
+            raise InputError(f'Several runs of {place} are called "{name}": {_listed(found)}. Name one.')
     other = next((run for run in results.runs if wanted in (plain(run.name), run.run_id)), None)
     if other is not None:
         raise InputError(f'The run "{name}" has no model: it is {other.status.replace("_", " ")}. Name another.')
-    raise unknown_name(f"In {results.store.path} the run", name, [run.name for run in runs])
+    raise unknown_name(f"In {path_name(results.store.path)} the run", name, [run.name for run in runs])
 
 
 def plain(name: str) -> str:

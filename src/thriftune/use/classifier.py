@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 
 from thriftune import wording as f
 from thriftune.data.readers.in_memory import listed
+from thriftune.engine.stored.onnx.choice import Engine
 from thriftune.errors import InputError
 from thriftune.report.inline import named
 from thriftune.use.calibration import fit_temperature, scaled
@@ -43,17 +44,31 @@ class Classifier:
 
     @classmethod
     def load(
-        cls, path: str | Path, *, calibrated: bool = False, device: str = "auto", threads: int | None = None
+        cls,
+        path: str | Path,
+        *,
+        calibrated: bool = False,
+        device: str = "auto",
+        threads: int | None = None,
+        engine: Engine = "own",
+        say: Callable[[str], None] = lambda text: None,
     ) -> Classifier:
         """The classifier in a model's folder, a run's, or a study's output folder ("results", "results:lora r8 all").
 
         Of a study without a run's name it is the recommended run. `calibrated` scales the probabilities by the
         temperature that fits the run's validation predictions; without, they are what the study stored. `device` is
         auto, cpu or cuda; `threads` are torch's for the whole process, by default one for each usable processor.
-        Raises `InputError` where there is no classifier, or calibration lacks validation predictions.
+
+        `engine` is "own"; "onnx", where onnxruntime (the extra `onnx`) computes everything, on as many threads; or
+        "auto", where it computes the few and short texts of which it is faster, as measured when the model is loaded.
+        Its graph is made once and kept in the cache folder, its weights are in memory beside ours, and its
+        probabilities are ours within 0.00001, or else "auto" does without it. `say` is told who computes what, and why.
+
+        Raises `InputError` where there is no classifier, calibration lacks validation predictions, or "onnx" is asked
+        for and cannot be had.
         """
         source = find(path)
-        model = load_model(source.model, source.labels, source.columns, device, threads)
+        model = load_model(source.model, source.labels, source.columns, device, threads, engine=engine, say=say)
         temperature = None
         if calibrated:
             temperature = None if source.run is None else fit_temperature(source.run, model.labels)

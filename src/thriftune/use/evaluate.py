@@ -20,6 +20,7 @@ from thriftune.results.files import sha256
 from thriftune.use import files
 from thriftune.use.classifier import Classifier
 from thriftune.use.evaluated.rows import ScoredRows, scored_rows
+from thriftune.use.evaluated.seen import TrainingTexts
 from thriftune.use.rows import as_text, texts_of
 
 MOST_REASONS = 20
@@ -62,6 +63,8 @@ class Evaluation:
     """The column of its labels."""
     fingerprint: str = ""
     """SHA-256 of its bytes."""
+    seen: int | None = None
+    """Scored rows whose texts are among the study's training texts, word for word; None where those are not there."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -75,6 +78,8 @@ class Evaluation:
         ]
         if self.study_accuracy is not None:
             found.append(f"On the study's own test texts it was right on {f.percent(self.study_accuracy)}.")
+        if self.seen:
+            found.append(seen_sentence(self.seen, self.rows))
         if self.not_scored:
             counted = [f"{f.count(number)} {reason}" for reason, number in self.not_scored.items()]
             found.append(f"Not scored: {'; '.join(counted)}.")
@@ -92,6 +97,14 @@ class Evaluation:
             }
             for each in self.classes
         ]
+
+
+def seen_sentence(seen: int, rows: int) -> str:
+    """What rows that were trained on say of the score."""
+    return (
+        f"{f.count(seen)} of the {f.plural(rows, 'row')} {'stands' if seen == 1 else 'stand'} among the texts that it "
+        "was trained on, word for word: the score flatters."
+    )
 
 
 def evaluate_file(
@@ -122,7 +135,8 @@ def evaluate_file(
         truth = _label_column(classifier, label)
         place = files.column_place(rows, source, truth, "--label" if label else "The study")
         with scored_rows(into, classifier.columns or [name for name, _ in columns], classifier.labels) as scored:
-            confusion, reasons = _confusion(classifier, rows.windows(0), columns, place, scored)
+            counted = _counted(classifier, rows.windows(0), columns, place, scored)
+            confusion, reasons = counted.confusion, counted.reasons
     if not confusion.sum():
         said = "; ".join(f"{number:,} {reason}" for reason, number in reasons.items()) or "it has no row"
         raise InputError(
@@ -130,7 +144,8 @@ def evaluate_file(
             f"the classifier: {f.listing(classifier.labels, 20)}."
         )
     found = _evaluation(classifier, str(source), confusion, reasons)
-    return replace(found, columns=tuple(name for name, _ in columns), label=place[0], fingerprint=digest)
+    named = tuple(name for name, _ in columns)
+    return replace(found, columns=named, label=place[0], fingerprint=digest, seen=counted.seen)
 
 
 def _label_column(classifier: Classifier, given: str | None) -> str:
@@ -140,15 +155,28 @@ def _label_column(classifier: Classifier, given: str | None) -> str:
     return "label" if results is None else results.study.profile.label_column
 
 
-def _confusion(
+@dataclass(frozen=True)
+class _Counted:
+    """What the rows of a file came to."""
+
+    confusion: np.ndarray
+    """Rows by true and predicted label, (labels, labels)."""
+    reasons: dict[str, int]
+    """Rows that are not in it, by reason."""
+    seen: int | None
+    """As `Evaluation.seen`."""
+
+
+def _counted(
     classifier: Classifier,
     windows: Iterable[Any],
     columns: Sequence[tuple[str, int]],
     place: tuple[str, int],
     scored: ScoredRows,
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Counts by true and predicted label, and the rows that are in none by reason."""
-    ids = _names(classifier)
+) -> _Counted:
+    """Scores a file's windows, which `scored` keeps."""
+    ids, known = _names(classifier), TrainingTexts.of(classifier.source)
+    seen = None if known.texts is None else 0
     count = len(classifier.labels)
     confusion, reasons, before = np.zeros((count, count), dtype=np.int64), Counter[str](), 0
     for window in windows:
@@ -165,10 +193,11 @@ def _confusion(
             places = np.array([before + index for _, index in kept], dtype=np.int64)[finite]
             texts_kept = [[text for text, fine in zip(column, finite, strict=True) if fine] for column in own]
             scored.add(places, texts_kept, labels, probabilities[finite])
+            seen = None if seen is None else seen + (known.count(texts_kept) or 0)
         before += len(why)
         for reason in filter(None, (_reason(a, b) for a, b in zip(why, truth, strict=True))):
             reasons[reason if reason in reasons or len(reasons) < MOST_REASONS else "for other reasons"] += 1
-    return confusion, {reason: number for reason, number in reasons.items() if number}
+    return _Counted(confusion, {reason: number for reason, number in reasons.items() if number}, seen)
 
 
 def _reason(text: str, truth: str | int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from thriftune.engine.stored.onnx.choice import Engine, choose, engine_of
 from thriftune.engine.stored.transformer import Transformer
 from thriftune.errors import InputError
 from thriftune.results.files import read_json
@@ -50,14 +52,25 @@ def load_model(
     device: str,
     threads: int | None,
     merge: bool = True,
+    engine: Engine = "own",
+    say: Callable[[str], None] = lambda text: None,
 ) -> Model:
     """The model of a run. `labels` and `columns` are what the run's record says: baselines of earlier releases do not.
 
     With `merge` a LoRA update is added to its matrices; without, they stay those of the base, which others may share.
-    Raises `InputError` where files are missing or not what a run stores.
+    `say` is told who computes, where `engine` is another than "own". Raises `InputError` where files are missing or not
+    what a run stores, and where onnxruntime alone is wanted and cannot compute the model.
     """
+    engine_of(engine)
     if (folder / USAGE).is_file():
-        return _transformer(folder, device, threads, merge)
+        model = _transformer(folder, device, threads, merge)
+        if engine == "own":
+            return model
+        chosen = choose(model, folder, engine, say)
+        say(f"{chosen.sentence[0].upper()}{chosen.sentence[1:]}.")
+        return chosen.model
+    if engine == "onnx":
+        raise InputError("onnxruntime cannot compute this model: it has no transformer. Use the engine auto or own.")
     if (own := BaselineModel.read(folder)) is not None:
         labels, columns = own.labels or labels, own.columns or columns
     if labels is None:

@@ -14,7 +14,8 @@ from thriftune.engine.protocol import Budget, EarlyStopping, OptimizerSettings, 
 
 FIXED = Protocol(epochs=3, batch_size=8, max_tokens=32, device="cpu", optimizer=OptimizerSettings(weight_decay=0.1))
 AUTO = replace(FIXED, epochs="auto", budget=Budget(min_steps=6, patience=2, validate_every=4, max_epochs=3))
-ADALORA = {"type": "ADALORA", "r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2}
+RANKS = {"init_r": 4, "target_r": 2, "tinit": 2, "tfinal": 3, "deltaT": 2}
+ADALORA: dict[str, Any] = {"type": "ADALORA", "config": RANKS}
 CASES: dict[str, tuple[str, dict[str, Any], Protocol]] = {
     "full": ("full", {}, FIXED),
     "full auto": ("full", {}, AUTO),
@@ -23,7 +24,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Protocol]] = {
     "lora": ("lora", {"rank": 2}, replace(FIXED, accumulate=2)),
     "lora auto": ("lora", {"layers": "top 1"}, AUTO),
     "adalora": ("peft", ADALORA, FIXED),
-    "adalora auto": ("peft", {**ADALORA, "total_step": 16}, AUTO),
+    "adalora auto": ("peft", {**ADALORA, "config": {**RANKS, "total_step": 16}}, AUTO),
     "ia3": ("peft", {"type": "IA3"}, replace(FIXED, padding="longest")),
     "head only": ("head_only", {}, replace(FIXED, schedule=ScheduleSettings(type="plateau", patience=0))),
     "bitfit": ("bitfit", {}, replace(FIXED, epochs=4, early_stopping=EarlyStopping(patience=2))),
@@ -38,7 +39,7 @@ def test_interrupted_twice_it_ends_as_if_it_had_not_been(case: str, tmp_path: Pa
     last = whole[1].epochs[-1].step
     dice = random.Random(case)
     written = sorted(dice.sample(range(1, last), 3 if last > 4 else 2))
-    ends = [dice.randint(place, last - 1) for place in written[:2]]
+    ends = [dice.randint(place + 1, last) for place in written[:2]]
     for at in sorted(ends):
         with pytest.raises(KeyboardInterrupt):
             trained(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,21 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be calibrated"):
         Classifier.load_many({"one": path}, calibrated=True)
     assert together.names == ("one",)
+
+
+def test_equal_tokenizers_are_one_and_limits_stay_apart(tmp_path: Path) -> None:
+    method = Lora(rank=4)
+    sources = {name: store(tmp_path / name, "bert", method, "mean", seed=seed) for seed, name in enumerate("abc")}
+    usage = sources["c"] / "thriftune.json"
+    usage.write_text(re.sub(r'"max_tokens": \d+', '"max_tokens": 5', usage.read_text()))
+    together = Classifier.load_many(sources)
+    readers = [loaded.model.reader for loaded in together.loaded.values()]
+    assert readers[0].tokenizer is readers[1].tokenizer is together.loaded["b"].model.network.tokenizer
+    text = "one two three four five six seven eight nine"
+    found = together.predict_proba([(name, text) for name in sources])
+    for name, own in zip(sources, found, strict=True):
+        np.testing.assert_allclose(own, Classifier.load(sources[name]).predict_proba([text])[0], atol=1e-5)
+    assert readers[0]._plain is readers[1]._plain
+    assert readers[2]._plain is not readers[0]._plain
+    together.remove("a")
+    np.testing.assert_allclose(together.predict_proba([("b", text)])[0], found[1], atol=1e-6)

@@ -168,3 +168,23 @@ def test_what_is_not_ours_stays() -> None:
     with pytest.raises(InputError, match="Move it away"):
         best.promote(results, choose.named(results, "full"), _card)
     assert (results.store.best_path / "mine.txt").exists()
+
+
+def test_an_edited_card_is_kept(results: Results) -> None:
+    first, second = results.done[:2]
+    card = results.store.best_path / "README.md"
+    best.promote(results, first, _card)
+    for _ in range(2):
+        card.write_text("our own words")
+        best.promote(results, first, _card)
+        assert card.read_text() == "our own words"
+        assert card.with_name("README.new.md").read_text() == f"card of {first.name}"
+    best.promote(results, second, _card)
+    assert card.read_text() == f"card of {second.name}"
+    assert not card.with_name("README.new.md").exists()
+    for _ in range(2):
+        assert card.with_name(f"README.{first.run_id}.md").read_text() == "our own words"
+        best.promote(results, second, _card)
+    assert card.read_text() == f"card of {second.name}"
+    assert not card.with_name(f"README.{second.run_id}.md").exists()
+    best.demote(results, _card)

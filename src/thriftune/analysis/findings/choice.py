@@ -22,7 +22,7 @@ from thriftune.analysis.findings.decision import (
 )
 from thriftune.analysis.findings.nearest import beyond, nothing
 from thriftune.analysis.findings.needs import latency, no_latency, prefix_memory
-from thriftune.analysis.findings.runs import Cell
+from thriftune.analysis.findings.runs import Cell, shared_a_device
 from thriftune.analysis.findings.training import at
 from thriftune.analysis.statistics.metric_intervals import Metric
 from thriftune.results.store import Results
@@ -290,6 +290,8 @@ def reasons(advice: Advice) -> list[str]:
     lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
         sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {few(lost)}.")
+    if results is not None and (shared := shared_a_device(results.runs)) is not None:
+        sentences.append(shared)
     still = any(each.candidate.still_improving for each in ranked)
     what = "accuracy" if about is None else about.name
     for cost, chosen in (

@@ -10,6 +10,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.findings.runs import is_baseline
+from thriftune.paths import named
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -66,11 +67,11 @@ def more(results: Results, still: list[RunRecord], limited: list[RunRecord], rep
     seeds = _more_seeds(results, tuned) if repeats else []
     if not changes and not seeds:
         return None
-    out = str(results.store.path)
+    out = named(results.store.path)
     sets = [f"--set {key}={_plain(value)}" for key, value in changes.items()]
     sets += [f"--set {shlex.quote(f'seeds={seeds}'.replace(' ', ''))}"] if seeds else []
     command = (
-        f"thriftune compare {shlex.quote(str(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
+        f"thriftune compare {shlex.quote(named(results.store.study_path))} --out {shlex.quote(out)} {' '.join(sets)}"
     )
     auto = any(key.rsplit(".", 1)[-1] != "epochs" for key in changes)
     longer = {run.run_id for run in (*still, *limited)} if auto else {run.run_id for run in again}

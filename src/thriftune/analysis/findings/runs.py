@@ -12,7 +12,7 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.statistics.basics import above_share, wilson
 from thriftune.analysis.statistics.dependence import LEVEL, Dependence, dependence
-from thriftune.processors import BUSY
+from thriftune.processors import BESIDE, BUSY
 from thriftune.results.cost import Cost
 from thriftune.results.record import RunRecord
 from thriftune.results.scores import Scores
@@ -234,6 +234,17 @@ def held_up(runs: Iterable[RunRecord]) -> str | None:
     if not names:
         return None
     return f"{BUSY} while {f.listing(names, 4)} trained: the seconds and samples/s there say little."
+
+
+def shared_a_device(runs: Iterable[RunRecord]) -> str | None:
+    """Names the runs that shared a device with others of their study; None where none did."""
+    names = [run.name for run in runs if run.cost is not None and run.cost.runs_beside]
+    if not names:
+        return None
+    return (
+        f"{BESIDE} other runs on the same device: {f.listing(names, 4)}. Seconds and samples/s there are those of a "
+        "device that was shared; memory is each run's own. --workers 1 measures each run alone."
+    )
 
 
 def difference_sentence(runs: list[RunRecord]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from thriftune.analysis.findings.memo import once
@@ -42,12 +44,15 @@ def times_as_long(results: Results, first: Cell, second: Cell) -> TimeRatio | No
     """The first method's training time over the second's; None where a run of either has none."""
     one, other = ([_timed(results, run) for run in cell.runs] for cell in (first, second))
     own, others = ([run for run in runs if run is not None] for runs in (one, other))
-    return time_ratio(own, others) if own and others else None
+    if not own or not others:
+        return None
+    beside = any(run.cost is not None and run.cost.runs_beside for cell in (first, second) for run in cell.runs)
+    return replace(time_ratio(own, others), beside=beside)
 
 
 def ratio_words(found: TimeRatio) -> str:
     """ "about 2x, 1.5 to 2.6"."""
-    return f"about {times(found.value)}, {span(found, ' to ')}"
+    return f"about {times(found.value)}, {span(found, ' to ')}{', measured beside other runs' if found.beside else ''}"
 
 
 def span(found: TimeRatio, between: str = "–") -> str:

@@ -43,6 +43,8 @@ class TimeRatio:
     value: float
     low: float
     high: float
+    beside: bool = False
+    """Whether some of the times are of a device that was shared with other runs."""
 
     @property
     def faster(self) -> Literal["first", "second"] | None:

@@ -10,6 +10,7 @@ from thriftune import plugins
 from thriftune.data.settings import SPLITS
 from thriftune.data.table import SourceTable, Wanted
 from thriftune.errors import InputError
+from thriftune.remote.url import url_of
 
 GROUP = "thriftune.sources"
 BUILT_IN = ("demo", "hub")
@@ -21,9 +22,10 @@ def plug_ins() -> tuple[str, ...]:
 
 
 def scheme_of(source: str) -> str | None:
-    """What stands before the colon, where it names a kind of source; None for paths."""
+    """What stands before the colon, where it names a kind of source or is a URL's; None for paths."""
     scheme, colon, _ = source.partition(":")
-    return scheme if colon and scheme in (*BUILT_IN, *plug_ins()) else None
+    known = colon and scheme in (*BUILT_IN, *plug_ins())
+    return scheme if known or url_of(source) is not None else None
 
 
 def read_plug_in(source: str, base: Path | None, wanted: Wanted) -> tuple[dict[str, SourceTable], list[str]]:

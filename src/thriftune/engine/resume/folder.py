@@ -128,14 +128,18 @@ def sweep(folder: Path) -> None:
         delete(path)
 
 
-def link(source: Path, target: Path) -> None:
-    """Gives a file a second name, or copies it where the file system has no such thing.
+def link(source: Path, target: Path, apart: Path | None = None) -> None:
+    """Gives a file a second name, or copies it: where the file system has no such thing, or it is `apart` already.
 
-    Neither name's content changes when another file is renamed to the other one.
+    So damage to the file of one checkpoint is none of the other's. Neither name's content changes when another file is
+    renamed to the other one.
     """
     target.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        if apart is not None and apart.exists() and apart.samefile(source):
+            shutil.copyfile(source, target)
+        else:
+            os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
 

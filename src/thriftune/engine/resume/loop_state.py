@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,7 @@ class Untrained:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._first = {name: (tensor, tensor._version) for name, tensor in self._tensors().items()}
+        self._first = {name: (weakref.ref(tensor), tensor._version) for name, tensor in self._tensors().items()}
 
     def state(self) -> State:
         """Those that are others now than in the beginning, or were written to since."""
@@ -35,7 +36,7 @@ class Untrained:
         return {
             name: tensor
             for name, tensor in self._tensors().items()
-            if name not in first or first[name][0] is not tensor or first[name][1] != tensor._version
+            if name not in first or first[name][0]() is not tensor or first[name][1] != tensor._version
         }
 
     def restore(self, state: State) -> None:
@@ -98,8 +99,9 @@ def restore(loop: Loop, state: State) -> None:
     loop.kept = scores_from(state["kept"])
     loop.last = loop.kept if state["last_is_kept"] else scores_from(state["last"])
     loop.since = Since(**state["since"])
-    sums = {name: each if isinstance(each, int) else each.load().to(device) for name, each in state["sums"].items()}
-    loop.sums = Sums(**sums)
+    sums = state["sums"]
+    loss, window_loss, correct = (sums[name].load().to(device) for name in ("loss", "window_loss", "correct"))
+    loop.sums = Sums(loss, window_loss, correct, sums["texts"], sums["window_texts"])
     if task.watcher is not None and isinstance(task.watcher, Resumable):
         task.watcher.restore(state["watcher"])
     with torch.no_grad():

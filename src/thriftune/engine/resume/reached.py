@@ -10,6 +10,8 @@ from pathlib import Path
 
 NAME = "reached"
 LAYOUT = struct.Struct("<qdqd")
+PWRITE = getattr(os, "pwrite", None)
+"""Windows has none."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,12 @@ class ReachedFile:
         if self._handle is None:
             return
         try:
-            os.lseek(self._handle, 0, os.SEEK_SET)
-            os.write(self._handle, LAYOUT.pack(reached.steps, reached.seconds, reached.resumed, reached.uncounted))
+            line = LAYOUT.pack(reached.steps, reached.seconds, reached.resumed, reached.uncounted)
+            if PWRITE is not None:
+                PWRITE(self._handle, line, 0)
+            else:
+                os.lseek(self._handle, 0, os.SEEK_SET)
+                os.write(self._handle, line)
         except OSError:
             self.close()
 

@@ -79,6 +79,10 @@ class Checkpoints:
         """Names a part of what is written from now on; a later one of the same name takes its place."""
         self._parts[name] = part
 
+    def drop(self, name: str) -> None:
+        """The part is over; nothing refers to it any more."""
+        self._parts.pop(name, None)
+
     def keep(self, file: Path) -> None:
         """Names a file of the run's folder that belongs to its state, where it exists; puts it back where one does.
 
@@ -115,9 +119,10 @@ class Checkpoints:
         unfinished: Path | None = None
         try:
             unfinished = on_disk.begin(self._path)
+            before = on_disk.numbered(self._path)
             for file in self._files:
                 if file.exists():
-                    on_disk.link(file, unfinished / file.name)
+                    on_disk.link(file, unfinished / file.name, before[-1] / file.name if before else None)
             write_state(unfinished, {name: part() for name, part in self._parts.items()} | {"own": self._own()})
         except OSError as error:
             if unfinished is not None:
@@ -139,8 +144,9 @@ class Checkpoints:
         self.seconds += self._blocked
 
     def close(self) -> None:
-        """Waits until the last checkpoint is on the disk."""
+        """Waits until the last checkpoint is on the disk, and lets go of all parts."""
         self._join()
+        self._parts.clear()
         self._reached_file.close()
 
     def _own(self) -> State:

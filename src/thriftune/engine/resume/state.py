@@ -40,6 +40,8 @@ def _plain(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, np.ndarray):
         tensors[path] = torch.from_numpy(np.ascontiguousarray(value))
         return {ARRAY: path, "shape": list(value.shape)}
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return {FLOAT: repr(float(value))}
     if isinstance(value, dict):

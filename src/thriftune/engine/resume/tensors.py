@@ -45,7 +45,7 @@ class Stored:
             return tensor
         with self.path.open("rb") as file:
             file.seek(self.start)
-            if file.readinto(memoryview(tensor.reshape(-1).view(torch.uint8).numpy())) != self.bytes:
+            if file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data) != self.bytes:
                 raise ValueError(f"{self.path} ends within a tensor")
         return tensor
 
@@ -65,7 +65,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         for tensor in tensors.values():
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             if flat.numel():
-                file.write(memoryview(flat.view(torch.uint8).numpy()))
+                file.write(flat.view(torch.uint8).numpy().data)
 
 
 def stored_tensors(path: Path) -> dict[str, Stored]:

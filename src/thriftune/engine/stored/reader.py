@@ -20,11 +20,15 @@ class Reader:
     tokenizer: Any
     usage: Usage
     types: bool
+    source: Reader | None = None
+    """Another reader with the same tokenizer and limit, whose copy for user text serves this one too."""
 
     @cached_property
     def _plain(self) -> Any:
         from thriftune.data.plain_tokenizer import plain_tokenizer
 
+        if self.source is not None:
+            return self.source._plain
         plain = plain_tokenizer(self.tokenizer)
         if self.usage.join is None:
             side = self.tokenizer.truncation_side

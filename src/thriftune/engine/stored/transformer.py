@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from thriftune.data.tokens import Tokens
     from thriftune.engine.protocol import Protocol
+    from thriftune.engine.stored.onnx.choice import Route
     from thriftune.models.classifier import Classifier
 
 BATCH_SIZE = 32
@@ -31,6 +32,8 @@ class Transformer:
     reader: Reader
     protocol: Protocol
     columns: tuple[str, ...]
+    route: Route | None = None
+    """What onnxruntime computes in the engine's place; None where that is nothing."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -53,6 +56,13 @@ class Transformer:
         return out
 
     def _logits(self, tokens: Tokens) -> np.ndarray:
+        """(texts, labels), float32, by whoever is to compute such texts."""
+        if self.route is None or not self.route.takes(tokens):
+            return self.own_logits(tokens)
+        self.route.texts += len(tokens)
+        return self.route.session.logits(self.network, tokens)
+
+    def own_logits(self, tokens: Tokens) -> np.ndarray:
         """(texts, labels), float32, as `engine.predict.predict` has them; what is one batch goes straight through."""
         import torch
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from thriftune.errors import InputError, first_line
+from thriftune.engine.stored.onnx import graph
+from thriftune.engine.stored.onnx.graph import input_names, quietly
+from thriftune.errors import InputError
 from thriftune.export.form import Form
 from thriftune.export.formats.base import Format, Options, Variant, Written
 from thriftune.export.formats.onnx_code import onnx_code
 from thriftune.export.formats.transformers import unmergeable
-from thriftune.export.trained import Plain, Trained, plain
-
-if TYPE_CHECKING:
-    import torch
+from thriftune.export.trained import Trained, plain
 
 FP32, INT8 = "model.onnx", "model-int8.onnx"
-LARGEST_FILE = 1_900_000_000
-"""Bytes of weights that one ONNX file holds; larger ones lie in a file beside it."""
-OPSET = 18
-OUTPUTS = ("logits", "probabilities")
 
 
 class Onnx(Format):
@@ -42,8 +32,13 @@ class Onnx(Format):
     def write(self, found: Trained, folder: Path, options: Options) -> Written:
         """Writes both graphs and the tokenizer; pooling, normalisation, head and softmax are part of the graphs."""
         whole = plain(found)
-        names = input_names(found, whole)
-        convert(whole, found, names, options.temperature or 1.0, folder / FP32)
+        names = input_names(found.usage, whole.tokenizer)
+        try:
+            graph.convert(whole, found.usage, names, options.temperature or 1.0, folder / FP32)
+        except graph.ConversionError as error:
+            raise InputError(
+                f"{found.source.name} cannot be exported as onnx: {error} Export it with --format transformers."
+            ) from error
         describe(folder / FP32, found, options)
         quantize(folder / FP32, folder / INT8)
         save_plain_tokenizer(found, whole.tokenizer, folder)
@@ -63,97 +58,6 @@ class Onnx(Format):
         other = text.replace(f'"/{FP32}"', f'"/{INT8}"')
         variants = (Variant("fp32", text, fp32), Variant("int8", other, int8, exact=False))
         return Written(Form("onnx", tuple(holds), text), variants)
-
-
-def input_names(found: Trained, whole: Plain) -> tuple[str, ...]:
-    """What the graph is fed; a pair that becomes one text has no token types."""
-    types = "token_type_ids" in whole.tokenizer.model_input_names and found.usage.join is None
-    return ("input_ids", "attention_mask", *(["token_type_ids"] if types else []))
-
-
-def graph_module(whole: Plain, found: Trained, temperature: float) -> torch.nn.Module:
-    """A module from token ids (texts, tokens) to logits and probabilities (texts, labels)."""
-    from torch import nn
-
-    from thriftune.models.head import mean_of
-
-    head, usage = whole.head, found.usage
-
-    class Graph(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = whole.model
-            if head is not None:
-                self.weight, self.bias = (nn.Parameter(head[name], requires_grad=False) for name in ("weight", "bias"))
-
-        def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            out = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
-            if head is None:
-                logits = out.logits
-            else:
-                hidden = out.last_hidden_state
-                read = mean_of(hidden, attention_mask) if usage.head == "mean" else hidden[:, 0]
-                read = nn.functional.normalize(read, dim=-1) if usage.normalize else read
-                logits = nn.functional.linear(read, self.weight, self.bias)
-            return logits, (logits / temperature).softmax(dim=-1)
-
-    return Graph().eval()
-
-
-def convert(whole: Plain, found: Trained, names: tuple[str, ...], temperature: float, path: Path) -> None:
-    """Writes the fp32 graph with torch's exporter, or with its older one where that cannot trace the architecture."""
-    import torch
-
-    with quietly():
-        if hasattr(whole.model, "set_attn_implementation"):
-            whole.model.set_attn_implementation("eager")
-    if getattr(whole.model.config, "use_cache", None):
-        whole.model.config.use_cache = False
-    whole.model.requires_grad_(False)
-    module = graph_module(whole, found, temperature)
-    ids = torch.arange(14).reshape(2, 7) % 5 + 5
-    inputs = tuple(torch.zeros_like(ids) if name == "token_type_ids" else ids for name in names)
-    inputs = (inputs[0], torch.ones_like(ids), *inputs[2:])
-    failed: list[str] = []
-    for export in (_traced, _scripted):
-        try:
-            with quietly(), torch.no_grad():
-                export(module, inputs, names, path)
-            return
-        except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the other one may do
-            failed.append(first_line(error.__cause__ or error))
-            for leftover in path.parent.glob(f"{path.name}*"):
-                leftover.unlink()
-    kind = whole.model.config.model_type
-    raise InputError(
-        f"{found.source.name} cannot be exported as onnx: torch cannot convert its architecture ({kind}): "
-        f"{failed[0]} Export it with --format transformers."
-    )
-
-
-def _traced(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: tuple[str, ...], path: Path) -> None:
-    import torch
-
-    size = sum(p.numel() * p.element_size() for p in module.parameters())
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
-    torch.onnx.export(
-        module, inputs, path, dynamo=True, verbose=False, opset_version=OPSET, input_names=list(names),
-        output_names=list(OUTPUTS), dynamic_shapes=dict.fromkeys(names, axes),
-        external_data=size > LARGEST_FILE,
-    )  # fmt: skip
-
-
-def _scripted(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], names: tuple[str, ...], path: Path) -> None:
-    import torch
-
-    axes = {name: {0: "texts", 1: "tokens"} for name in names} | {name: {0: "texts"} for name in OUTPUTS}
-    torch.onnx.export(
-        module, inputs, str(path), dynamo=False, opset_version=OPSET, input_names=list(names),
-        output_names=list(OUTPUTS), dynamic_axes=axes,
-    )  # fmt: skip
 
 
 def describe(path: Path, found: Trained, options: Options) -> None:
@@ -203,21 +107,6 @@ def save_plain_tokenizer(found: Trained, tokenizer: Any, folder: Path) -> None:
         pad_type_id=getattr(tokenizer, "pad_token_type_id", 0) or 0,
     )
     own.save(str(folder / "tokenizer.json"))
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without what the exporters print of themselves."""
-    from thriftune.models.pretrained.quiet import quiet
-
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), quiet(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 FORMAT = Onnx()

@@ -10,7 +10,8 @@ from thriftune.export.form import Form
 from thriftune.export.formats.base import Format, Options, Variant, Written, copy_tokenizer, weight_files
 from thriftune.export.formats.transformers import unmergeable
 from thriftune.export.own_heads import STEPS, steps, tensors_and_code
-from thriftune.export.trained import Plain, Trained, plain
+from thriftune.export.trained import Trained, plain
+from thriftune.models.trained.plain import Plain
 from thriftune.models.trained.usage import example, literal
 
 HEAD = "head.safetensors"

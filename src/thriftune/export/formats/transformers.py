@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from thriftune.export.form import Form
 from thriftune.export.formats.base import Format, Options, Variant, Written, copy_tokenizer, weight_files
 from thriftune.export.native_heads import native
-from thriftune.export.trained import Plain, Trained, plain
+from thriftune.export.trained import Trained, plain
+from thriftune.models.trained.plain import Plain, has_prompts
 from thriftune.models.trained.usage import Usage, code
 
 TRUST = "trust_remote_code=True"
@@ -33,12 +34,7 @@ class Transformers(Format):
 
 def unmergeable(found: Trained) -> bool:
     """Whether it is an adapter of prompts."""
-    import json
-
-    if not found.adapter:
-        return False
-    kind = json.loads((found.folder / "adapter_config.json").read_text(encoding="utf-8")).get("peft_type", "")
-    return any(word in kind for word in ("PROMPT", "PREFIX", "P_TUNING", "CPT", "ADAPTION", "CARTRIDGE"))
+    return found.adapter and has_prompts(found.folder)
 
 
 def write_whole(found: Trained, folder: Path) -> Written:

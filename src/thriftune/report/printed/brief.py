@@ -13,6 +13,7 @@ from thriftune.analysis.findings.answers.errors import errors
 from thriftune.analysis.findings.caution import NO_RANKING, Caution, caution
 from thriftune.analysis.findings.decision import Decision, Standing, decide
 from thriftune.analysis.findings.threats import OF_RUNS, Threat, threats
+from thriftune.paths import named
 from thriftune.report.lead import lead, sentences
 from thriftune.report.printed.board import LONG, board
 from thriftune.results.store import Results
@@ -113,7 +114,7 @@ def _lines(results: Results, decision: Decision) -> Iterator[Line]:
     careful = caution(results)
     if careful:
         yield Line("Careful", _careful(results, careful))
-    folder = shlex.quote(str(results.store.path))
+    folder = shlex.quote(named(results.store.path))
     if careful and careful.command:
         yield Line(f"Next ({careful.time})" if careful.time else "Next", careful.command, command=True)
     elif remedy := first_remedy(results):

@@ -81,7 +81,7 @@ class Hands:
             message = self.said.get(timeout=seconds)
         except Empty:
             return None
-        if isinstance(message, RunProgress | Notice):
+        if not isinstance(message, tuple):
             return message
         key, told = message
         run = self.runs.pop(key)

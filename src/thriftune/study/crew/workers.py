@@ -33,8 +33,12 @@ class Supply(Protocol):
         """Whether no run will come any more."""
         ...
 
-    def kept(self, made: Made) -> bool:
-        """Whether a run that was made counts; called once for each that was taken and made."""
+    def kept(self, made: Made) -> Made | None:
+        """A run that was made, None where it does not count; called once for each that was taken and made."""
+        ...
+
+    def finished(self, job: Job) -> None:
+        """A run's record lies in its folder as it is to stay."""
         ...
 
     def lost(self) -> list[str]:
@@ -64,9 +68,12 @@ class Listed:
         """See `Supply`."""
         return not self.jobs
 
-    def kept(self, made: Made) -> bool:
+    def kept(self, made: Made) -> Made | None:
         """See `Supply`."""
-        return True
+        return made
+
+    def finished(self, job: Job) -> None:
+        """See `Supply`."""
 
     def lost(self) -> list[str]:
         """See `Supply`."""
@@ -110,7 +117,7 @@ class Workers:
             waiting = _Waiting()
             while under_way.runs or not supply.over():
                 self._start(under_way, supply, order, ready, listen, waiting)
-                if not under_way.runs and poll is None:
+                if not under_way.runs and (poll is None or supply.over()):
                     break
                 message = under_way.hear(poll)
                 for run_id in supply.lost():
@@ -118,8 +125,11 @@ class Workers:
                 if isinstance(message, Made):
                     self.memory.promised.pop(message.job.run_id, None)
                     waiting.job = None
-                    if supply.kept(message) and message.record is not None:
-                        yield message.job, marked(message)
+                    kept = supply.kept(message)
+                    if kept is not None and kept.record is not None:
+                        record = marked(kept)
+                        supply.finished(kept.job)
+                        yield kept.job, record
                 elif message is not None:
                     listen(message)
 

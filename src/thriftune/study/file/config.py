@@ -13,7 +13,7 @@ from thriftune.data.readers.plug_ins import scheme_of
 from thriftune.errors import InputError, did_you_mean
 from thriftune.methods import discover, find
 from thriftune.methods.base import Method
-from thriftune.paths import check_file, missing, names_in, status, user_path
+from thriftune.paths import check_file, missing, named, names_in, status, user_path
 from thriftune.settings import Settings, SettingsError
 from thriftune.study.file.checks import CHECKS
 from thriftune.study.file.override import apply_overrides, merged
@@ -145,6 +145,9 @@ def _moved(source: str, old: Path, new: Path) -> str:
     """A data source relative to another folder; those with a scheme and absolute paths stay as they are."""
     if scheme_of(source) or source.startswith("~") or Path(source).is_absolute():
         return source
+    if named(new) != str(new):  # a copy of a folder elsewhere, which is another one on another machine
+        whole = (old / source).resolve()
+        return os.path.relpath(whole, new) if whole.is_relative_to(new) else str(whole)
     return os.path.relpath(old / source, new)
 
 

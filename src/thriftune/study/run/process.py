@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection, spawn
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -84,7 +85,7 @@ def run_in_process(
     is interrupted, the run's process ends too, a training after its step and with a checkpoint; without one an
     incomplete run leaves nothing. `variables` and `stop`: see `in_process`.
     """
-    return with_fitting_batch(lambda job, emit: _in_process(job, emit, variables, stop), job, emit)
+    return with_fitting_batch(partial(_in_process, variables=variables, stop=stop), job, emit)
 
 
 def _in_process(job: Job, emit: Emit, variables: Mapping[str, str] | None, stop: Connection | None) -> RunRecord:

@@ -6,7 +6,7 @@ import gc
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -248,6 +248,14 @@ class ProgressHook(Hook):
         self._seconds += seconds
         if self._seen is not None:
             self._report(self._seen, self._seconds)
+
+    def state(self) -> dict[str, Any]:
+        """The seconds so far."""
+        return {"seconds": self._seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._seconds = state["seconds"]
 
     def _report(self, progress: Progress, elapsed: float) -> None:
         texts, seconds = self._before

@@ -114,6 +114,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | Non
         training=replace(training_of(job, fit, checkpoints), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
+    if checkpoints is not None:
+        checkpoints.close()
     del trainer, trained, classifier, texts, fit, meter
     check_promise(job, folder)
     return with_use(record, job, folder, frames)

@@ -24,6 +24,8 @@ from thriftune.study.run.extend import extend, without_scores
 from thriftune.study.run.job import Emit, Job, RunError, blank_record
 from thriftune.study.run.transformer_run import run_transformer
 
+FITTED = "Its batches ran out of memory, so smaller ones were taken (fit_batch): {}, and a step saw the same texts."
+
 
 def execute(job: Job, emit: Emit) -> RunRecord:
     """Executes a run in this process, with smaller batches where the protocol says `fit_batch`: see `attempt`."""
@@ -92,6 +94,8 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
     about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
     protocol = deciding(job.planned.protocol)
     record = replace(record, environment=about, files=folder.checksums(), protocol=protocol, fitted_batch=job.fitted)
+    if job.fitted is not None:
+        record = replace(record, notes=[*record.notes, FITTED.format(job.fitted.words)])
     folder.write_record(record)
     if record.status == "done":
         folder.drop_checkpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,11 @@ def _opened(job: SearchJob) -> Iterator[tuple[optuna.Study, optuna.storages.RDBS
 
 
 def _unusable(job: SearchJob, error: Exception) -> InputError:
+    if re.search("disk is full|readonly database|disk I/O error", str(error)):
+        return InputError(
+            f"{job.database} cannot be written: {first_line(error)}. Free some space, or allow writing there, and run "
+            "the same command again: the trials that are done are kept."
+        )
     return InputError(
         f"{job.database} cannot be used for the search: {first_line(error)}. Remove the file (the search then begins "
         "anew), or give another --out."

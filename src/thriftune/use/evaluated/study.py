@@ -40,6 +40,7 @@ def add_to_study(source: Source, found: Evaluation, predictions: Path, name: str
         accuracy_interval_95=found.accuracy_interval_95,
         macro_f1=found.macro_f1,
         not_scored=found.not_scored,
+        seen=found.seen,
     )
     test = FurtherTest(
         name=name or further_name(file, store.evaluations()),

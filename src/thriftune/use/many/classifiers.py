@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from thriftune.use.source import Source, find
 if TYPE_CHECKING:
     from thriftune.data.tokens import Tokens
     from thriftune.use.many.plan import Member, Plan
+    from thriftune.use.many.readers import SharedReaders
     from thriftune.use.many.shared import SharedTensors
 
 WINDOW = 8192
@@ -55,7 +56,7 @@ class Classifiers:
     device: str = "auto"
     threads: int | None = None
     _loaded: dict[str, Loaded] = field(default_factory=dict)
-    _shared: SharedTensors | None = None
+    _shared: tuple[SharedTensors, SharedReaders] | None = None
     _plan: Plan | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -76,6 +77,7 @@ class Classifiers:
 
     def add(self, name: str, path: str | Path) -> None:
         """Loads one more; raises `InputError` as `Classifier.load` does, and where the name is taken."""
+        from thriftune.use.many.readers import SharedReaders
         from thriftune.use.many.shared import SharedTensors
 
         with self._lock:
@@ -95,8 +97,12 @@ class Classifiers:
             member = None
             if isinstance(model, Transformer):
                 model, member = _member(name, model)
-                self._shared = self._shared or SharedTensors()
-                self._shared.share(model.network.root)
+                self._shared = self._shared or (SharedTensors(), SharedReaders())
+                tensors, readers = self._shared
+                tensors.share(model.network.root)
+                model = replace(model, reader=readers.shared(source.model, model.reader))
+                model.network.tokenizer = model.reader.tokenizer
+                member = None if member is None else replace(member, model=model)
             self._loaded[name] = Loaded(source, model, temperature, member)
             self._arrange()
             give_back()  # what was loaded although it is there already

@@ -6,19 +6,23 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from thriftune.analysis.findings.decision import decide, headline
 from thriftune.errors import InputError
-from thriftune.results.files import DamagedError, delete, flush, read_record, sha256, write_json
+from thriftune.paths import named
+from thriftune.results.files import DamagedError, checksums, delete, flush, read_record, sha256, write_json
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
 from thriftune.use import choose
 from thriftune.wording import plain
 
-FILE = "best.json"
+FILE, CARD, FRESH, EDITED = "best.json", "README.md", "README.new.md", "README.{}.md"
+"""What the folder holds beside the model: which run it is, its card; where a user edited that, the card as it would be
+now, and edited cards of runs that were there before, by their ids."""
 LINKED = (".safetensors", ".npz")
 """Files of weights are linked: nothing writes into them. The small ones are copies, which may be edited."""
 Card = Callable[[Results, RunRecord, Path | None], str]
@@ -42,6 +46,10 @@ class Best:
     """Fingerprint of the study's data."""
     results_sha256: str
     """Of the results.json that it was chosen from."""
+    card_sha256: str | None = None
+    """Of the README.md as it was written: another one was edited. None beside models of earlier releases."""
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`bytes` and `sha256` of the files beside it; its README.md may be edited. Empty in those of earlier versions."""
 
     @classmethod
     def read(cls, folder: Path) -> Best | None:
@@ -119,7 +127,7 @@ def _held(store: Store) -> Best | None:
 
 def _keep_promoted(results: Results, held: Best, card: Card) -> Kept:
     run = next((run for run in results.done if run.run_id == held.run_id), None)
-    back = f"thriftune promote {results.store.path} --recommended"
+    back = f"thriftune promote {named(results.store.path)} --recommended"
     if run is None or not _has_model(results, run):
         lost = "is no longer a finished run of the study" if run is None else "has no model folder any more"
         return Kept(held, f"{results.store.best_path} keeps {held.name}, which was promoted and {lost}. Back: {back}")
@@ -156,10 +164,34 @@ def _place(results: Results, run: RunRecord, why: str, promoted: bool, card: Car
         delete(new)
         copy_model(folder.model_path, new)
         text = card(results, run, rebase(folder.model_path, new))
-        (new / "README.md").write_text(text, encoding="utf-8")
+        (new / CARD).write_text(text, encoding="utf-8")
+        best = replace(best, card_sha256=sha256(new / CARD), files=_files(new, run))
+        _keep_edited(store, new, best)
         write_json(new / FILE, {"schema_version": 1, **asdict(best)})
         _swap(store, new)
     return best
+
+
+def _keep_edited(store: Store, new: Path, best: Best) -> None:
+    """A card that a user edited stays the card of the same run, the new text beside it; of another run it is beside."""
+    held, edited = _held(store), store.best_path / CARD
+    for path in store.best_path.glob(EDITED.format("*")):
+        if path.name != FRESH:
+            shutil.copyfile(path, new / path.name)
+    if held is None or held.card_sha256 is None or not edited.is_file() or sha256(edited) == held.card_sha256:
+        return
+    if held.run_id == best.run_id:
+        (new / CARD).replace(new / FRESH)
+        shutil.copyfile(edited, new / CARD)
+    else:
+        shutil.copyfile(edited, new / EDITED.format(held.run_id))
+
+
+def _files(new: Path, run: RunRecord) -> dict[str, dict[str, Any]]:
+    """The checksums of a folder's files; of its weights those that the run left, whatever became of them since."""
+    weights = {name.removeprefix("model/"): about for name, about in run.files.items() if name.endswith(LINKED)}
+    found = checksums(new, without=[CARD, *weights])
+    return found | {name: about for name, about in weights.items() if (new / name).is_file()}
 
 
 def copy_model(model: Path, new: Path) -> None:
@@ -192,8 +224,6 @@ def base_of(model: Path) -> Path | None:
 
 def rebase(model: Path, new: Path) -> Path | None:
     """Has an adapter's files name the same base from another folder, where it is a path; returns it as seen there."""
-    from dataclasses import replace
-
     from thriftune.models.trained.usage import Usage
 
     base = base_of(model)

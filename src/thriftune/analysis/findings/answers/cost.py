@@ -75,7 +75,8 @@ def _surprise(results: Results, tuned: list[Standing]) -> list[str]:
 
 def _more(time: TimeRatio | None, memory: float) -> str:
     """ "about 1.8 times the time (1.4 to 2.3) and 3 times the memory", or one ratio where both are much alike."""
-    found = [f"about {_times(time.value)} the time ({span(time, ' to ')})"] if time else []
+    beside = ", measured beside other runs" if time and time.beside else ""
+    found = [f"about {_times(time.value)} the time ({span(time, ' to ')}{beside})"] if time else []
     if time and time.low <= memory <= time.high and memory >= WORTH:
         return f"{found[0]} and memory"
     found += [f"{_times(memory)} the memory"] if memory >= WORTH else []

@@ -18,6 +18,7 @@ from thriftune.analysis.findings.runs import (
     held_up,
     is_baseline,
     learned,
+    shared_a_device,
     training_seconds,
 )
 from thriftune.analysis.findings.threats import statistics as of_threats
@@ -78,8 +79,7 @@ def _notes(results: Results) -> list[str]:
             "Every method ran with one seed: this speaks of these trained models only. "
             "Repeats with other seeds can differ by more than the methods do."
         )
-    if sentence := held_up(results.runs):
-        found.append(sentence)
+    found += [sentence for say in (held_up, shared_a_device) if (sentence := say(results.runs))]
     groups = by_model(comparable(results))
     if len(groups) > 1 and (sentence := difference_sentence(comparable(results))):
         found.append(f"Across models: {sentence}")

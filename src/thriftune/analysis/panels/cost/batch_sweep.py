@@ -7,7 +7,7 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.display.cost_lines import COSTS, cost_lines
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, metric, there
-from thriftune.analysis.findings.runs import Cell, cells, differing, is_baseline
+from thriftune.analysis.findings.runs import Cell, cells, differing, is_baseline, shared_a_device
 from thriftune.analysis.findings.training import Found, at, gain_text, pointer, trained
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results
@@ -33,6 +33,8 @@ def build(results: Results) -> Panel | NotApplicable:
         "The number of steps follows the batch size, the learning rate does not: difference in accuracy is that of "
         "batch size and learning rate together."
     ]
+    swept = [run for sweep in found.values() for cell in sweep.values() for run in cell.runs]
+    notes += [sentence] if (sentence := shared_a_device(swept)) else []
     return Panel(sentences, [_table(found)], charts, notes)
 
 

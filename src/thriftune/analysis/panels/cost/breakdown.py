@@ -8,7 +8,7 @@ from typing import Any
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
-from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, training_seconds
+from thriftune.analysis.findings.runs import Costs, by_model, cells, costs_of, shared_a_device, training_seconds
 from thriftune.analysis.findings.views.methods import by_method
 from thriftune.metrics import Kind
 from thriftune.results.cost import Cost
@@ -49,6 +49,7 @@ def build(results: Results) -> Panel | NotApplicable:
         "Without the method: adapters off, only the head gets gradients. Backward to its lowest layer: what gradients "
         "down to the lowest trained layer add to that. Its own products: the rest of forward and backward.",
     ]
+    notes += [sentence] if (sentence := shared_a_device(run for run, _ in costs)) else []
     return Panel(sentences or ["The parts of memory and time were not measured."], tables, charts, notes)
 
 

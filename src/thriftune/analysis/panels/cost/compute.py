@@ -25,6 +25,7 @@ from thriftune.analysis.findings.runs import (
     is_baseline,
     learned,
     protocol,
+    shared_a_device,
 )
 from thriftune.analysis.findings.times import EXACT, ratio_words, span, times_as_long
 from thriftune.analysis.findings.training import Found, trained
@@ -49,6 +50,7 @@ OPTIONAL = (
     "processors",
     "threads",
     "load_at_start",
+    "runs_beside",
 )
 TIMED = ("train_seconds", "samples_per_second")
 """Columns without a marked best: what differs by less than 1.3x is no difference, and repeats differ by 10%."""
@@ -63,6 +65,7 @@ MEASURED = (
     "processors",
     "threads",
     "load_at_start",
+    "runs_beside",
     "peak_reserved_bytes",
     "prefix_peak_memory_bytes",
     "peak_process_bytes",
@@ -256,8 +259,9 @@ def _notes(results: Results, costs: Costs) -> list[str]:
     ]
     if differs := differing([run for run, _ in costs]):
         notes.insert(0, f"The rows differ in {f.listing(list(differs), 12)}: compare their costs with care.")
-    if sentence := held_up(run for run, _ in costs):
-        notes.insert(0, sentence)
+    for say in (held_up, shared_a_device):
+        if sentence := say(run for run, _ in costs):
+            notes.insert(0, sentence)
     reused = [run.name for run, cost in costs if cost.prefix_reused]
     if reused:
         notes.append(

@@ -9,7 +9,7 @@ import numpy as np
 from thriftune import wording as f
 from thriftune.analysis.display.cost_lines import COSTS, cost_lines
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, there
-from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable
+from thriftune.analysis.findings.runs import Cell, by_model, cells, comparable, shared_a_device
 from thriftune.analysis.findings.training import AT, trained
 from thriftune.metrics import Kind
 from thriftune.results.store import Results
@@ -43,6 +43,8 @@ def build(results: Results) -> Panel | NotApplicable:
     training = trained(results)
     if still := training.names(cell for grid in groups.values() for cell in grid.values()):
         notes.append(f"Accuracies are those {AT}: still improving in the last epoch, {f.listing(still)}.")
+    crossed = [run for grid in groups.values() for cell in grid.values() for run in cell.runs]
+    notes += [sentence] if (sentence := shared_a_device(crossed)) else []
     return Panel(sentences or ["Neither time nor memory was measured."], tables, charts, notes)
 
 

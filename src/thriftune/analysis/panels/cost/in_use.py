@@ -6,7 +6,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, metric
-from thriftune.analysis.findings.runs import Cell, Costs, cells, costs_of, is_baseline
+from thriftune.analysis.findings.runs import Cell, Costs, cells, costs_of, is_baseline, shared_a_device
 from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.store import Results
 
@@ -43,6 +43,7 @@ def build(results: Results) -> Panel | NotApplicable:
         f"It is measured in about a second, so repeats differ: ratios below {ALIKE} are no difference.",
         "Only measured, not predicted. A limit: thriftune recommend DIR --latency 20ms.",
     ]
+    notes += [sentence] if (sentence := shared_a_device(run for run, _ in costs)) else []
     return Panel(_sentences(costs), [by_method(of_runs, [run for run, _ in costs])], notes=notes)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from thriftune import wording as f
 from thriftune.analysis.display.panel import Column, NotApplicable, Panel, Table, of_kind
+from thriftune.analysis.findings.runs import shared_a_device
 from thriftune.analysis.findings.views.methods import by_method
 from thriftune.results.cost import Cost
 from thriftune.results.prediction import Prediction
@@ -51,6 +52,7 @@ def build(results: Results) -> Panel | NotApplicable:
             "Where validation decided when training ended (epochs auto), the time is predicted for as many training "
             "texts as were seen: how many there would be was a guess."
         )
+    notes += [sentence] if (sentence := shared_a_device(run for run, _, _ in both)) else []
     columns = [column for column in COLUMNS if not any(what in column.name for what in _met(rows))]
     tables = []
     if len(columns) > 1:

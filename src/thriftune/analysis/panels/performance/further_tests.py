@@ -127,7 +127,9 @@ def _notes(found: list[tuple[FurtherTest, list[Line]]]) -> list[str]:
             else "its texts are others than those of the study's test; the drop is Newcombe's (1998)"
         )
         left = "; ".join(f"{f.count(number)} {reason}" for reason, number in line.scores.not_scored.items())
-        notes.append(f"{test.name}: {how}.{f' Not scored: {left}.' if left else ''}")
+        seen = line.scores.seen
+        flatters = f" {f.count(seen)} of them were trained on, word for word: the scores flatter." if seen else ""
+        notes.append(f"{test.name}: {how}.{flatters}{f' Not scored: {left}.' if left else ''}")
     return [*notes, "Added by thriftune evaluate; the study's decision rests on its own test texts alone."]
 
 

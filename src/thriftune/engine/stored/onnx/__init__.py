@@ -1,0 +1,1 @@
+"""A stored transformer's requests of few words, computed by onnxruntime."""

@@ -1,0 +1,1 @@
+"""What processes agree on through a study's folder alone: who is there, who has which run, what is done."""
