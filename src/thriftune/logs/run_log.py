@@ -99,7 +99,9 @@ def ending_text(record: RunRecord) -> str:
     test, cost = record.test, record.cost
     said = f"done: test accuracy {100 * test.accuracy:.2f}%, macro F1 {100 * test.macro_f1:.2f}%"
     if cost is not None:
-        said += f", trained {cost.train_seconds:.1f} s, peak {f.size(cost.peak_memory_bytes)}"
+        said += f", trained {cost.train_seconds:.1f} s"
+    if cost is not None and cost.peak_memory_bytes is not None:
+        said += f", peak {f.size(cost.peak_memory_bytes)}"
     return said
 
 
