@@ -57,6 +57,8 @@ def write_atomic(path: Path, write: Callable[[Path], object], durable: bool = Tr
         if durable:
             flush(path.parent)
     except Exception as error:
+        if temporary is not None:  # before it is said how much is free
+            delete(temporary)
         if (found := unwritable(error, path, needed)) is None or isinstance(error, UnwritableError):
             raise
         raise UnwritableError(found, getattr(error, "errno", None)) from error
