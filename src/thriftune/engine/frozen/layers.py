@@ -84,7 +84,7 @@ class FrozenLayers:
         return sum(prefix_bytes(classifier, part.tokens, self._kind(name)) for name, part in splits.items())
 
     def _kind(self, name: str) -> Kind:
-        """How a split's values are kept: what is scored is what the stored model predicts, so train's alone are rounded."""
+        """How a split's values are kept: train's alone are rounded, for the stored model predicts from whole ones."""
         return self.protocol.prefix if name == "train" else "fp32"
 
     def _room(self, classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
