@@ -149,8 +149,8 @@ class Protocol(Settings):
     )
     prefix: Literal["fp32", "bf16"] = setting(
         "fp32",
-        help="how the output of the frozen layers is kept on disk: as it is, or rounded to bf16 (half the disk; other "
-        "last digits)",
+        help="how the output of the frozen layers is kept on disk for the training texts: as it is, or rounded to bf16 "
+        "(half the disk); what is scored is never rounded",
     )
     keep: Literal["best", "last"] = setting(
         "best", help="test the weights of the epoch with the best validation score, or of the last"

@@ -13,7 +13,7 @@ from functools import partial
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.prefix import prefix_bytes, prefix_file, prefix_of
+from thriftune.engine.frozen.prefix import Kind, prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
@@ -69,7 +69,7 @@ class FrozenLayers:
             for name, examples in everything.items():
                 progress = None if self.report is None else partial(self.report, name)
                 folder = cache.folder if name in self.splits or all_fit else None
-                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, self.protocol.prefix)
+                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, self._kind(name))
                 trouble = trouble or prefix.trouble
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
@@ -81,14 +81,19 @@ class FrozenLayers:
         return out
 
     def _bytes(self, classifier: Classifier, splits: dict[str, Examples]) -> int:
-        return sum(prefix_bytes(classifier, part.tokens, self.protocol.prefix) for part in splits.values())
+        return sum(prefix_bytes(classifier, part.tokens, self._kind(name)) for name, part in splits.items())
+
+    def _kind(self, name: str) -> Kind:
+        """How a split's values are kept: train's alone are rounded, for the stored model predicts from whole ones."""
+        return self.protocol.prefix if name == "train" else "fp32"
 
     def _room(self, classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
         """Makes room for the prefixes that are not there yet."""
-        kind = self.protocol.prefix
         sizes = {
-            prefix_file(classifier, part.tokens, kind): prefix_bytes(classifier, part.tokens, kind)
-            for part in splits.values()
+            prefix_file(classifier, part.tokens, self._kind(name)): prefix_bytes(
+                classifier, part.tokens, self._kind(name)
+            )
+            for name, part in splits.items()
         }
         missing = {n: bytes_ for n, bytes_ in sizes.items() if cache.folder is None or not (cache.folder / n).exists()}
         return cache.make_room(sum(left - cache.begun(name) for name, left in missing.items()), keep=sizes)

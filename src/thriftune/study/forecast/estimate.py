@@ -181,8 +181,8 @@ class _Asked:
     def _kept(self, run: PlannedRun, folder: Path, cut: Cut) -> int:
         """Bytes of the output of frozen layers for all splits; their texts are as long as those of train."""
         assert self.dataset is not None
-        lengths, texts = self._lengths_of(run, folder)[0], sum(part.height for part in self.dataset.splits.values())
-        return cut.bytes_of(float(lengths.mean()) * texts, texts)
+        mean = float(self._lengths_of(run, folder)[0].mean())
+        return sum(cut.bytes_of(mean * f.height, f.height, split) for split, f in self.dataset.splits.items())
 
     def _folder(self, run: PlannedRun) -> Path:
         from thriftune.models.pretrained.load import load_config

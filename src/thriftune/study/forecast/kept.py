@@ -32,10 +32,14 @@ class Cut:
     per_text: bool
     """Whether one vector is kept of each text, rather than of each token."""
     row_bytes: int
+    """Of train, which may be rounded."""
+    whole_row_bytes: int
+    """Of the other splits."""
 
-    def bytes_of(self, tokens: float, texts: int) -> int:
-        """What so many texts, of so many tokens together, take."""
-        return int(self.row_bytes * (texts if self.per_text else tokens))
+    def bytes_of(self, tokens: float, texts: int, split: str) -> int:
+        """What so many texts of a split, of so many tokens together, take."""
+        row = self.row_bytes if split == "train" else self.whole_row_bytes
+        return int(row * (texts if self.per_text else tokens))
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,10 @@ def cut_of(run: PlannedRun, folder: Path, labels: tuple[str, ...]) -> Cut | None
     if not has_constant_prefix(shapes, run.protocol):
         return None
     two = Tokens(np.zeros(2, dtype=np.int32), None, np.array([0, 2]), 0)  # one text of two tokens
-    needed = prefix_bytes(shapes, two, run.protocol.prefix)
     per_text = shapes.cut == len(shapes.layers)
-    return Cut(shapes.cut or 0, per_text, needed if per_text else needed // 2)
+    rows = 1 if per_text else 2
+    kept, whole = prefix_bytes(shapes, two, run.protocol.prefix), prefix_bytes(shapes, two)
+    return Cut(shapes.cut or 0, per_text, kept // rows, whole // rows)
 
 
 def kept_output(jobs: Sequence[Job]) -> Kept | None:
@@ -120,8 +125,9 @@ def kept_output(jobs: Sequence[Job]) -> Kept | None:
         for split, path in job.tokens.items():
             if split not in job.robustness:
                 tokens = counts.setdefault(path, Tokens.load(path, mmap=True))
-                part = str(run.model), str(cut.layers), run.protocol.prefix, str(path)
-                needed[part] = cut.bytes_of(int(tokens.offsets[-1]), len(tokens))
+                kind = run.protocol.prefix if split == "train" else "fp32"
+                part = str(run.model), str(cut.layers), kind, str(path)
+                needed[part] = cut.bytes_of(int(tokens.offsets[-1]), len(tokens), split)
         if sum(needed.values()) > room:
             too_large[run.cell] = sum(needed.values())
         else:
