@@ -68,6 +68,9 @@ def text_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 class Step:
     """Runs steps on the training examples."""
 
+    joint = False
+    """Whether several processes share every step."""
+
     def __init__(
         self,
         classifier: Classifier,
@@ -102,6 +105,10 @@ class Step:
         """
         for group, rate in zip(groups, rates, strict=True):
             yield self(group, rate, self.updated)
+
+    def own(self, indices: np.ndarray) -> np.ndarray:
+        """The texts of a batch that this process computes: all."""
+        return indices
 
     def notes(self) -> list[str]:
         """Nothing."""

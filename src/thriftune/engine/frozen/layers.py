@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.prefix import prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
+from thriftune.engine.parallel.passes import hand_out, settled
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.residence import read_back, release
@@ -58,6 +60,7 @@ class FrozenLayers:
         everything = self.splits | self.further
         if not self.plan(classifier) or not _room(classifier, self.splits, cache):
             read_back(classifier)
+            settled(released=False)
             if trouble is not None and has_constant_prefix(classifier, self.protocol):
                 classifier.notes = (*classifier.notes, f"The frozen layers ran in every step: {trouble}.")
             return everything
@@ -69,11 +72,13 @@ class FrozenLayers:
                 folder = cache.folder if name in self.splits or all_fit else None
                 prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of)
                 trouble = trouble or prefix.trouble
+                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, folder if prefix.mapped else None))
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)
             raise
         release(classifier)
+        settled(released=True)
         if trouble is not None:
             classifier.notes = (*classifier.notes, f"The output of frozen layers was kept in memory: {trouble}.")
         return out
@@ -99,6 +104,11 @@ def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
 
 def _bytes(classifier: Classifier, splits: dict[str, Examples]) -> int:
     return sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values())
+
+
+def _file(classifier: Classifier, examples: Examples, folder: Path | None) -> Path | None:
+    """Where a prefix lies in the cache."""
+    return None if folder is None else folder / prefix_file(classifier, examples.tokens)
 
 
 def _room(classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:

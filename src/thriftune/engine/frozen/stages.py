@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import packed_batch, token_batches
 from thriftune.engine.examples import gather
+from thriftune.engine.parallel.passes import passed
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import prefix_output
 from thriftune.models.residence import in_memory
@@ -94,8 +96,8 @@ def run_stages(
                     peak = max(peak, _probe(classifier, stage, tokens, largest, source, peak_of))
                     started = time.perf_counter()
                 last = stage is left[-1]
-                for indices in batches:
-                    hidden = _run(classifier, stage, tokens, indices, source)
+                run = partial(_run, classifier, stage, tokens, source=source)
+                for indices, hidden in passed(tokens, (stage.bottom, stage.top), batches, source, run):
                     _write(out if last else between, hidden, indices, None if last and per_text else tokens.offsets)
                     done += int(tokens.lengths[indices].sum())
                     if report is not None:

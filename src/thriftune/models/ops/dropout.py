@@ -13,29 +13,42 @@ import torch
 from torch import nn
 
 from thriftune.models.device import device_kind
-from thriftune.models.ops import kernels
+from thriftune.models.ops import kernels, share
 
 LEVELS = 1 << 16
 
 
-def draw(x: torch.Tensor, rate: float) -> tuple[int, torch.Tensor | None]:
+Seed = tuple[int, int]
+"""Of a mask of the kernels, and the element from which they count."""
+
+
+def draw(x: torch.Tensor, rate: float, grouped: bool = False) -> tuple[Seed, torch.Tensor | None]:
     """What one dropout of x, on a CPU, leaves out: a seed for the kernels, else a mask, uint8, 1 where one stays.
 
-    Draws from torch's default generator.
+    Draws from torch's default generator. `grouped`: x holds some of the batch's texts, which another process that
+    shares the batch may group otherwise.
     """
     if rate == 0.0 or kernels.usable(x):
-        return kernels.draw_seed(x, rate), None
-    lanes = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+        seed = kernels.draw_seed(x, rate)
+        return (share.own_seed(seed), 0) if grouped else share.placed(x, seed), None
+    lanes = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=_generator())
     kept = lanes.view(torch.int16)[: x.numel()] >= _dropped(rate) - LEVELS // 2
-    return 0, kept.view(torch.uint8).view(x.shape)
+    return (0, 0), kept.view(torch.uint8).view(x.shape)
 
 
-def apply(x: torch.Tensor, rate: float, seed: int, mask: torch.Tensor | None) -> torch.Tensor:
+def _generator() -> torch.Generator | None:
+    """Where a batch is shared, one of this process alone: how much is drawn depends on its share."""
+    if share.present() is None:
+        return None
+    return torch.Generator().manual_seed(share.own_seed(int(torch.randint(share.SEEDS, ()).item())))
+
+
+def apply(x: torch.Tensor, rate: float, seed: Seed, mask: torch.Tensor | None) -> torch.Tensor:
     """x without what was drawn, scaled so that the expectation holds; applied to gradients, its own backward."""
     if rate == 0.0:
         return x
     if mask is None:
-        return kernels.dropout(x.contiguous(), rate, seed)
+        return kernels.dropout(x.contiguous(), rate, *seed)
     return (x * mask).mul_(LEVELS / (LEVELS - _dropped(rate)))
 
 
