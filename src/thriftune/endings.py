@@ -84,14 +84,15 @@ def starting() -> Iterator[None]:
     blocked = None
     if hasattr(signal, "pthread_sigmask"):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_OWN)
-    _State.held += 1
+    held = threading.current_thread() is threading.main_thread()  # no interrupt is raised in any other
+    _State.held += held
     try:
         yield
     finally:
-        _State.held -= 1
+        _State.held -= held
         if blocked is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if _State.waiting and not _State.held:
+        if held and _State.waiting and not _State.held:
             _State.last, _State.waiting = time.monotonic(), False
             raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from threading import RLock
 
 SPINS = "2000"
 """How often a thread of torch's OpenMP library looks for work before it sleeps, about 20 microseconds. The library's
@@ -16,6 +17,9 @@ own choice is 300,000, for milliseconds: on a busy machine a waiting thread then
 work (docs/how-it-is-fast.md)."""
 BUSY = "The machine was busy"
 """How the note of a run begins that was held up by other work."""
+BESIDE = "Measured beside"
+"""How the note of a run begins that shared its device with other runs of its study."""
+_STARTING = RLock()
 CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """Variables by which a user decides that."""
 
@@ -45,14 +49,15 @@ def wait_briefly(variables: MutableMapping[str, str]) -> None:
 @contextmanager
 def brief_waits() -> Iterator[None]:
     """What is started inside gets the variables of `wait_briefly`; this process keeps its own."""
-    if any(name in os.environ for name in CHOICES):
-        yield
-        return
-    wait_briefly(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.pop(CHOICES[0], None)
+    with _STARTING:  # in another thread's block the variables would pass for the user's
+        if any(name in os.environ for name in CHOICES):
+            yield
+            return
+        wait_briefly(os.environ)
+        try:
+            yield
+        finally:
+            os.environ.pop(CHOICES[0], None)
 
 
 def usable_processors() -> int:

@@ -73,8 +73,8 @@ class PlainLines:
         self._write = write
         self._stage = ""
         self._searched = ""
-        self._place = ""
-        self._last: RunProgress | None = None
+        self._places: dict[str, str] = {}
+        self._last: dict[str, RunProgress] = {}
 
     def __call__(self, event: Event) -> None:
         """Writes what the event adds."""
@@ -91,20 +91,21 @@ class PlainLines:
                 self._searched = name
                 self._write(search_line(event))
             case RunStarted(name, index, total):
-                self._last, self._place = None, f"[{index}/{total}] "
-                self._write(f"{self._place}{name}: started")
-            case RunProgress():
-                if self._last and _place(event) != _place(self._last):
-                    self._flush()
-                self._last = event
+                self._last.pop(name, None)
+                self._places[name] = f"[{index}/{total}] "
+                self._write(f"{self._places[name]}{name}: started")
+            case RunProgress(name):
+                if name in self._last and _place(event) != _place(self._last[name]):
+                    self._flush(name)
+                self._last[name] = event
             case RunFinished(name, record, reused):
-                self._flush()
-                self._last = None
-                self._write(f"{'' if reused else self._place}{name}: {outcome(record, reused)}")
+                self._flush(name)
+                self._last.pop(name, None)
+                self._write(f"{'' if reused else self._places.get(name, '')}{name}: {outcome(record, reused)}")
 
-    def _flush(self) -> None:
-        """Writes the line of the epoch that has just ended."""
-        last = self._last
+    def _flush(self, name: str) -> None:
+        """Writes the line of the epoch of a run that has just ended."""
+        last = self._last.get(name)
         if last is None or last.stage != "training" or last.epoch is None:
             return
         parts = [] if last.tried_rate is None else [f"trying rate {last.tried_rate:g}"]
@@ -117,7 +118,7 @@ class PlainLines:
             parts.append(f.size(last.memory_bytes))
         if last.seconds_left:
             parts.append(f"{clock(last.seconds_left)} left")
-        self._write(f"{self._place}{last.name}: {', '.join(parts)}")
+        self._write(f"{self._places.get(name, '')}{name}: {', '.join(parts)}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class LiveTable:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rows: dict[str, Row] = {}
-        self._current = ""
+        self._current: dict[str, None] = {}
+        """Names of the runs under way, in the order of their starts; where none is, the one that ended last."""
         self._stage: Stage | None = None
 
     def __call__(self, event: Event) -> None:
@@ -153,16 +155,20 @@ class LiveTable:
             case SearchFinished():
                 self._stage = None
             case RunStarted(name):
-                self._stage, self._current = None, name
+                if not self._running:
+                    self._current = {}
+                self._stage, self._current[name] = None, None
                 self._change(name, status="starting")
             case RunProgress(name, stage):
                 rate = event.tried_rate
                 self._change(name, status=stage if rate is None else f"rate {rate:g}", progress=event)
             case RunFinished(name, record, reused):
-                if record.status == "failed" and name != self._current:  # refused: it never started
+                if record.status == "failed" and name not in self._current:  # refused: it never started
                     self._console.print(Text(f"{name}: {outcome(record, reused)}"))
                 status = "done before" if reused and record.status == "done" else record.status.replace("_", " ")
                 self._change(name, status=status, record=record)
+                if len(self._current) > 1:
+                    self._current.pop(name, None)
 
     @property
     def rows(self) -> list[Row]:
@@ -175,7 +181,7 @@ class LiveTable:
         return self._stage
 
     def render(self) -> RenderableType:
-        """The table as it stands, cut to the terminal's height around the current run."""
+        """The table as it stands, cut to the terminal's height around the runs under way."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(COLUMNS):
             table.add_column(
@@ -195,13 +201,18 @@ class LiveTable:
             parts.append(Text(stage_line(self._stage)))
         return Group(*parts)
 
+    @property
+    def _running(self) -> bool:
+        return any(self._rows[name].record is None for name in self._current if name in self._rows)
+
     def _change(self, name: str, **changes: object) -> None:
         self._rows[name] = replace(self._rows.get(name, Row(name)), **changes)  # type: ignore[arg-type]
 
     def _window(self, height: int) -> tuple[list[Row], int]:
         rows = list(self._rows.values())
         names = list(self._rows)
-        middle = names.index(self._current) if self._current in names else 0
+        places = sorted(names.index(name) for name in self._current if name in names)
+        middle = places[len(places) // 2] if places else 0
         first = max(0, min(middle - height // 2, len(rows) - height))
         return rows[first : first + height], max(0, len(rows) - height)
 

@@ -25,6 +25,7 @@ EXAMPLES = [
     "thriftune compare reviews.csv",
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
+    "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -48,6 +49,9 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    workers: Annotated[
+        str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
+    ] = "1",
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -64,7 +68,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -76,7 +80,12 @@ def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None
 
 
 def run_study(
-    study: Study, out: Path | None, only: Sequence[str] = (), without: Sequence[str] = (), verbose: bool = False
+    study: Study,
+    out: Path | None,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    verbose: bool = False,
+    workers: str = "1",
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
@@ -90,7 +99,7 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without)
+            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, workers=workers)
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")

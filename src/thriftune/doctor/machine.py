@@ -7,10 +7,10 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from thriftune.doctor.finding import Finding
-from thriftune.processors import control_groups, cpu_quota, load_average, usable_processors
+from thriftune.memory import memory_limit, system_memory
+from thriftune.processors import cpu_quota, load_average, usable_processors
 from thriftune.wording import plural, size
 
 LITTLE = 2e9
@@ -48,35 +48,6 @@ def memory() -> Iterator[Finding]:
         yield Finding("Memory", f"{size(free)} free of {size(total)}", "note", remedy)
     else:
         yield Finding("Memory", f"{size(free)} free of {size(total)}")
-
-
-def system_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
-    """Bytes that the machine has, and that programs could still take; None for what is not known."""
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-        held = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith(" kB")}
-    except (OSError, ValueError, IndexError):
-        held = {}
-    if "MemTotal" in held:
-        return held["MemTotal"], held.get("MemAvailable", held.get("MemFree"))
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), None
-    except (AttributeError, OSError, ValueError):
-        return None, None
-
-
-def memory_limit(root: Path = Path("/")) -> tuple[int, int] | None:
-    """The least limit of this process's control groups and what is free below it, in bytes; None without a limit."""
-    found = []
-    for number, folder in control_groups("memory", root):
-        names = ("memory.max", "memory.current") if number == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        try:
-            limit, used = (int((folder / name).read_text(encoding="ascii")) for name in names)
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-        if 0 < limit < 1 << 60:  # version 1 writes a number near 2^63 for no limit
-            found.append((limit, max(0, limit - used)))
-    return min(found, default=None)
 
 
 def processes() -> Iterator[Finding]:

@@ -64,6 +64,7 @@ def compare(
     overrides: Mapping[str, Any] | Sequence[str] = (),
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
     probe: bool = True,
     progress: bool | None = None,
 ) -> Results:
@@ -77,8 +78,9 @@ def compare(
 
     `out` is the folder for everything, `results-NAME` where none is given. Tables in memory are written into it, so
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs. Each run executes in a process of its own, or in this one without `isolate`. `listener` is
-    told of every event; `progress` shows them here, by default in notebooks and on terminals. `probe`: whether this
+    `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
+    in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
+    notebooks and on terminals. `probe`: whether this
     machine may be timed, for seconds, once, to say how long the study takes.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
@@ -87,7 +89,7 @@ def compare(
     asked = Asked(text=text, label=label, name=name, methods=methods, model=model, seeds=seeds, overrides=overrides)
     with watched(listener, progress) as heard:
         study, folder = _study(data, None if out is None else Path(out), asked, probe, heard)
-        analysis = compare_and_analyse(study, folder, heard, isolate, only=only, without=without)
+        analysis = compare_and_analyse(study, folder, heard, isolate, only=only, without=without, workers=workers)
         found = Results.of(analysis.results)
         found.analysis = analysis
         return found

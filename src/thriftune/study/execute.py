@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,10 @@ from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.soundness import check_run
 from thriftune.results.store import Results, Store
-from thriftune.study.events import Listener, Notice, RunFinished, RunStarted, StudyPlanned
+from thriftune.study.crew.base import Crew
+from thriftune.study.crew.choose import crew_of
+from thriftune.study.crew.serial import Serial
+from thriftune.study.events import Event, Listener, Notice, RunFinished, RunStarted, StudyPlanned
 from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id
 from thriftune.study.file.selection import belongs, select
@@ -29,15 +33,13 @@ from thriftune.study.forecast.outlook import expected_time, outlook_of
 from thriftune.study.forecast.predictor import Predictor
 from thriftune.study.preparation.prepare import Prepared, prepare, read, text_columns
 from thriftune.study.run.extend import missing_sets
-from thriftune.study.run.job import Emit, Job, blank_record
+from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
 from thriftune.study.run.worker import execute
 from thriftune.study.search.execute import Chosen, search
 
 if TYPE_CHECKING:
     import polars as pl
-
-Execute = Callable[[Job, Emit], RunRecord]
 
 
 def compare(
@@ -48,18 +50,20 @@ def compare(
     *,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
+    workers: int | str = 1,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `only` and `without` name runs that alone are made, or are not; what `OUT`
-    holds of the others stays. A run whose model or method cannot be used fails by itself, before
-    anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto". `only` and `without` name
+    runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be
+    used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
     on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
     too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
+    crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
     with interruptible(), alone_in(out):
@@ -93,7 +97,7 @@ def compare(
             ]
             _check_distinct(jobs)
             progress = _StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned])
-            progress.run(run_in_process if isolate else execute, listen, warm_up if isolate else lambda: None)
+            progress.run(crew, listen, warm_up if isolate else lambda: None)
         finally:
             delete(out / WORK)
     return store.load()
@@ -112,8 +116,8 @@ class _StudyRuns:
     order: list[str]
     """The names of all runs of the study."""
 
-    def run(self, run: Execute, listen: Listener, warm_up: Callable[[], None]) -> None:
-        """Executes what is not done yet, one run after the other."""
+    def run(self, crew: Crew, listen: Listener, warm_up: Callable[[], None]) -> None:
+        """Has the crew make what is not done yet."""
         records = {job.run_id: record for job in self.jobs if (record := self._done_before(job, listen)) is not None}
         whole = {
             job.run_id for job in self.jobs if job.run_id in records and not missing_sets(job, records[job.run_id])
@@ -135,22 +139,25 @@ class _StudyRuns:
         for job in self.jobs:
             if job.run_id in refused:
                 listen(RunFinished(job.planned.name, records[job.run_id], reused=False))
+        for job in self.jobs:
+            if job.run_id in whole:
+                listen(RunFinished(job.planned.name, records[job.run_id], reused=True))
         predictor = Predictor()
-        left = [job for job in self.jobs if job.run_id not in whole | refused | records.keys()]
-        if (outlook := outlook_of(left, predictor)) is not None:
+        left = [job for job in self.jobs if job.run_id not in whole | refused]
+        alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
+        if (outlook := outlook_of(alone, predictor)) is not None:
             listen(Notice(outlook))
-        for index, job in enumerate(self.jobs, start=1):
-            if job.run_id in refused:
-                continue
-            reused = job.run_id in whole
-            if not reused:
-                listen(RunStarted(job.planned.name, index, len(self.jobs)))
-                done = job.run_id in records
-                predicted, why = (None, None) if done else predictor.of(job)
-                ready = replace(job, predicted=predicted, unpredicted=why, done=done)
-                records[job.run_id] = run(ready, listen)
+
+        def ready(job: Job) -> Job:
+            done = job.run_id in records
+            predicted, why = (None, None) if done else predictor.of(job)
+            return replace(job, predicted=predicted, unpredicted=why, done=done)
+
+        with _ending(crew.records(left, ready, _in_the_study(listen, self.jobs))) as made:
+            for job, record in made:
+                records[job.run_id] = record
                 self._write_results(records)
-            listen(RunFinished(job.planned.name, records[job.run_id], reused))
+                listen(RunFinished(job.planned.name, record, reused=False))
 
     def _refuse(self, job: Job) -> RunRecord:
         """The record of a run that cannot be run, which it also writes."""
@@ -225,6 +232,28 @@ class _StudyRuns:
                 },
             )
         )
+
+
+def _in_the_study(listen: Listener, jobs: Sequence[Job]) -> Listener:
+    """Tells `listen` of a crew's runs by their places in the whole study."""
+    places = {job.planned.name: index for index, job in enumerate(jobs, start=1)}
+
+    def tell(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            event = RunStarted(event.name, places[event.name], len(jobs))
+        listen(event)
+
+    return tell
+
+
+@contextmanager
+def _ending(made: Iterator[tuple[Job, RunRecord]]) -> Iterator[Iterator[tuple[Job, RunRecord]]]:
+    """Ends what still runs when the block is left, however it is."""
+    try:
+        yield made
+    finally:
+        if isinstance(made, Generator):
+            made.close()
 
 
 def _made_before(out: Path, runs: list[PlannedRun], study: Study) -> list[RunRecord]:

@@ -37,12 +37,13 @@ def environment(device: str, training: bool = True) -> dict[str, Any]:
     return out
 
 
-def use_all_processors() -> None:
-    """Lets torch use every processor that this process may use; OMP_NUM_THREADS, where it is set, decides."""
+def use_all_processors(most: int | None = None) -> None:
+    """Lets torch use every processor that this process may use, at most so many; OMP_NUM_THREADS, where it is set,
+    decides."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(usable_processors())
+        torch.set_num_threads(min(usable_processors(), most or usable_processors()))
 
 
 def process_peak_bytes() -> int:

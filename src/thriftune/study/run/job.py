@@ -59,6 +59,8 @@ class Job:
     """The state of this package's source, which goes into the record: see `checkout`."""
     head_c: float | None = None
     """The C of a solved head, where it is known before; None: it is chosen on validation."""
+    threads: int | None = None
+    """Processors that it may use, where it shares them with other runs; None: all that its process may."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 

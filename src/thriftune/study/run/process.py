@@ -8,9 +8,9 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from multiprocessing import spawn
+from multiprocessing import connection, spawn
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -39,14 +39,24 @@ IN_THE_SCRIPT = (
 _STARTING = threading.Lock()
 
 
-def run_in_process(job: Job, emit: Emit) -> RunRecord:
+class Abandoned(BaseException):
+    """A run's process was killed because the run is another's now: its folder is not to be touched."""
+
+
+def run_in_process(
+    job: Job, emit: Emit, variables: Mapping[str, str] | None = None, stop: Connection | None = None
+) -> RunRecord:
     """Executes a run in a process of its own and passes its progress on; returns its record.
 
     A process that dies without a record counts as failed, or out of memory where it was killed. When this
-    process is interrupted, the run's process ends too; an incomplete run leaves nothing.
+    process is interrupted, the run's process ends too; an incomplete run leaves nothing. `variables` and `stop`: see
+    `in_process`.
     """
     try:
-        record, exit_code = in_process(_child, job, job.planned.method.NEEDS_MODEL, emit, (RunRecord,))
+        needs_model = job.planned.method.NEEDS_MODEL
+        record, exit_code = in_process(_child, job, needs_model, emit, (RunRecord,), variables, stop)
+    except Abandoned:
+        raise
     except BaseException:
         if not RunFolder(job.out).complete:
             RunFolder(job.out).remove()
@@ -55,12 +65,20 @@ def run_in_process(job: Job, emit: Emit) -> RunRecord:
 
 
 def in_process(
-    target: Callable[..., None], job: object, needs_model: bool, emit: Callable[[Any], None], last: tuple[type, ...]
+    target: Callable[..., None],
+    job: object,
+    needs_model: bool,
+    emit: Callable[[Any], None],
+    last: tuple[type, ...],
+    variables: Mapping[str, str] | None = None,
+    stop: Connection | None = None,
 ) -> tuple[Any, int | None]:
     """Calls `target(job, sender, environment)` in a process of its own; what it sends goes to `emit`.
 
     Returns its last message, which is of one of the types `last`, or None and the exit code where it ends without one.
-    When this process is interrupted, the other ends too.
+    When this process is interrupted, the other ends too. `variables` are set in the other process alone. `stop` serves
+    a thread, which no signal interrupts: once its other end is closed, `KeyboardInterrupt` is raised here, and
+    `Abandoned`, the process killed at once, where something was sent through it.
     """
     context = _context(needs_model)
     importing = nullcontext if _reads_main((target, job)) else _without_main
@@ -70,7 +88,9 @@ def in_process(
         for further in (True, False):
             try:
                 with starting(), brief_waits(), importing():
-                    process = context.Process(target=target, args=(job, sender, dict(os.environ)), daemon=False)
+                    process = context.Process(
+                        target=target, args=(job, sender, {**os.environ, **(variables or {})}), daemon=False
+                    )
                     process.start()
                 break
             except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
@@ -79,10 +99,15 @@ def in_process(
                     return None, SERVER_DIED
         assert process is not None
         sender.close()
-        found = _listen(receiver, emit, last)
+        found = _listen(receiver, emit, last, stop)
         process.join()
         if found is None and process.exitcode in ENDED_BY_SIGNAL:
             time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
+    except Abandoned:
+        if process is not None:
+            process.kill()
+            process.join()
+        raise
     except BaseException:
         if process is not None:
             _end(process)
@@ -145,9 +170,11 @@ def _end(process: BaseProcess) -> None:
         process.join()
 
 
-def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...]) -> Any:
+def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...], stop: Connection | None) -> Any:
     """Passes a child's progress on until its last message comes; None where the child ends without one."""
     while True:
+        if stop is not None and stop in connection.wait([receiver, stop]):
+            raise _why_stopped(stop)
         try:
             message: Any = receiver.recv()
         except (EOFError, OSError):  # OSError: killed in the middle of a message
@@ -155,6 +182,14 @@ def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type,
         if isinstance(message, last):
             return message
         emit(message)
+
+
+def _why_stopped(stop: Connection) -> BaseException:
+    try:
+        stop.recv_bytes()
+    except (EOFError, OSError):
+        return KeyboardInterrupt()
+    return Abandoned()
 
 
 def _died(job: Job, exit_code: int | None) -> RunRecord:

@@ -49,12 +49,12 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
 
 
 def use_machine(job: Job) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this process."""
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run."""
     from thriftune.engine.gpu.precision import use_precision
 
     use_precision(job.planned.protocol)
     if job.device == "cpu":
-        use_all_processors()
+        use_all_processors(job.threads)
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
