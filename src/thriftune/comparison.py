@@ -21,6 +21,7 @@ def compare_and_analyse(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    processes: int = 1,
 ) -> Analysis:
     """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
 
@@ -28,7 +29,7 @@ def compare_and_analyse(
     """
     from thriftune.study.execute import compare as run_study
 
-    results = run_study(study, out, listener, isolate, only=only, without=without, workers=workers)
+    results = run_study(study, out, listener, isolate, only=only, without=without, workers=workers, processes=processes)
     from thriftune.analysis.analyse import analysed
     from thriftune.export.card import card
     from thriftune.study.events import Notice

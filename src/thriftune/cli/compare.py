@@ -26,6 +26,7 @@ EXAMPLES = [
     "thriftune compare study.yaml --out results",
     "thriftune compare results --without full",
     "thriftune compare study.yaml --workers 4",
+    "thriftune compare study.yaml --processes 2",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -52,6 +53,13 @@ def compare(
     workers: Annotated[
         str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
     ] = "1",
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Processes that train each run together, a share of every batch each; torchrun says it itself.",
+        ),
+    ] = 1,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -59,7 +67,11 @@ def compare(
     Runs that are done already are taken from the folder; the same command resumes an interrupted study.
     """
     from thriftune.study.file.config import load_study
+    from thriftune.study.run.team.torchrun import launched, serve_studies
 
+    if (launch := launched()) is not None and launch.rank:
+        serve_studies(launch)
+        return
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -68,7 +80,7 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers)
+    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, processes)
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -86,6 +98,7 @@ def run_study(
     without: Sequence[str] = (),
     verbose: bool = False,
     workers: str = "1",
+    processes: int = 1,
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
@@ -99,7 +112,9 @@ def run_study(
 
     try:
         with display() as listener:
-            analysis = compare_and_analyse(study, folder, listener, only=only, without=without, workers=workers)
+            analysis = compare_and_analyse(
+                study, folder, listener, only=only, without=without, workers=workers, processes=processes
+            )
         report_path = write_page(analysis)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept: the same command resumes.")

@@ -65,6 +65,7 @@ def compare(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    processes: int = 1,
     probe: bool = True,
     progress: bool | None = None,
 ) -> Results:
@@ -78,7 +79,7 @@ def compare(
 
     `out` is the folder for everything, `results-NAME` where none is given. Tables in memory are written into it, so
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
+    `without` name runs; `workers` are made at once (a number, or "auto"), and `processes` train each run together. Each run executes in a process of its own, or
     in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
     notebooks and on terminals. `probe`: whether this
     machine may be timed, for seconds, once, to say how long the study takes.
@@ -86,13 +87,25 @@ def compare(
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.
     """
+    _only_first()
     asked = Asked(text=text, label=label, name=name, methods=methods, model=model, seeds=seeds, overrides=overrides)
     with watched(listener, progress) as heard:
         study, folder = _study(data, None if out is None else Path(out), asked, probe, heard)
-        analysis = compare_and_analyse(study, folder, heard, isolate, only=only, without=without, workers=workers)
+        analysis = compare_and_analyse(
+            study, folder, heard, isolate, only=only, without=without, workers=workers, processes=processes
+        )
         found = Results.of(analysis.results)
         found.analysis = analysis
         return found
+
+
+def _only_first() -> None:
+    """Of the processes that torchrun has started the first goes on; the others serve its study, and end with it."""
+    from thriftune.study.run.team.torchrun import launched, serve_studies
+
+    if (launch := launched()) is not None and launch.rank:
+        serve_studies(launch)
+        raise SystemExit(0)
 
 
 def propose(

@@ -35,6 +35,8 @@ from thriftune.study.preparation.prepare import Prepared, prepare, read, text_co
 from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
+from thriftune.study.run.team.count import check_processes, processes_of
+from thriftune.study.run.team.torchrun import launched, leading
 from thriftune.study.run.worker import execute
 from thriftune.study.search.execute import Chosen, search
 
@@ -51,11 +53,12 @@ def compare(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    processes: int = 1,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `workers` are made at once: a number, or "auto". `only` and `without` name
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; `processes` train each of them together. `only` and `without` name
     runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be
     used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
     on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
@@ -63,15 +66,17 @@ def compare(
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
+    count = processes_of(processes, workers)
     crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
-    with interruptible(), alone_in(out):
+    with interruptible(), alone_in(out), leading(launched()):
         try:
             made = {record.name for record in _made_before(out, runs, study)}
             waiting = [run for run in runs if run.name not in made]
             if (expected := expected_time(study, waiting)) is not None:
                 listen(expected)
+            check_processes(runs, count, workers)
             dataset = read(study, runs, listen)
             check_same_study(out, study.name, dataset.fingerprint)
             kept = _made_before(out, [run for run in planned if run not in runs], study)
@@ -83,7 +88,7 @@ def compare(
                     prepared,
                     runs,
                     planned,
-                    lambda run: _job(study, prepared, run, store),
+                    lambda run: _job(study, prepared, run, store),  # trials train in one process each
                     store,
                     listen,
                     isolate,
@@ -91,7 +96,9 @@ def compare(
                 prepared = replace(prepared, refused=prepared.refused | found.refused)
             jobs = [
                 replace(
-                    _job(study, prepared, found.runs.get(run.name, run), store), searched=found.searched.get(run.cell)
+                    _job(study, prepared, found.runs.get(run.name, run), store),
+                    searched=found.searched.get(run.cell),
+                    processes=count,
                 )
                 for run in runs
             ]

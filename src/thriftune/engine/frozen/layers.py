@@ -72,7 +72,9 @@ class FrozenLayers:
                 folder = cache.folder if name in self.splits or all_fit else None
                 prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of)
                 trouble = trouble or prefix.trouble
-                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, folder if prefix.mapped else None))
+                hand_out(
+                    examples.tokens, prefix, partial(_file, classifier, examples, folder if prefix.mapped else None)
+                )
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,9 @@ class Helper:
                 hidden: torch.Tensor | None = None
                 if told.bottom is not None:
                     below = torch.empty(
-                        int(tokens.lengths[indices].sum()), width, dtype=torch.float64 if dtype == torch.float64 else torch.float32
+                        int(tokens.lengths[indices].sum()),
+                        width,
+                        dtype=torch.float64 if dtype == torch.float64 else torch.float32,
                     )
                     self.team.receive(below, 0)
                     hidden = below.to(classifier.device)
@@ -146,7 +149,7 @@ class Helper:
             protocol=loaded.protocol,
             learning_rate=told.learning_rate,
             seed=told.seed,
-            checkpoint=None,  # type: ignore[arg-type] - the first process keeps the best weights
+            checkpoint=Path(),  # the first process keeps the best weights
             watcher=self._watcher,
             head_learning_rate=told.head_learning_rate,
         )

@@ -23,14 +23,31 @@ REASON_SECONDS = 10.0
 """How long is waited for the word of a process that broke off."""
 
 
+def store_at(host: str, port: int, holds: bool, timeout: timedelta = TIMEOUT) -> Any:
+    """The store through which processes find each other; the one that `holds` it may ask for port 0, any that is free.
+
+    Raises `RuntimeError` where nobody holds one there.
+    """
+    module: Any = dist
+    return module.TCPStore(host, port, is_master=holds, timeout=timeout, wait_for_workers=False)
+
+
+def part_of_store(store: Any, number: int) -> Any:
+    """The part of a store that belongs to one team."""
+    module: Any = dist
+    return module.PrefixStore(f"thriftune/team/{number}", store)
+
+
 @dataclass(frozen=True)
 class Lost:
     """Why a process of a team is gone."""
 
     rank: int
     status: str
-    """failed or out_of_memory."""
+    """failed, refused (the user can do something about it) or out_of_memory."""
     message: str
+    details: str = ""
+    """Its traceback, where it left one."""
 
 
 class Team:
@@ -51,8 +68,27 @@ class Team:
         self._store = store
         self._told = 0
 
+    def begin(self) -> None:
+        """The first process's `join`: says on which device the team works, and waits for the others.
+
+        Raises `RuntimeError` where one does not come.
+        """
+        self._store.set("device", self.device)
+        until = time.monotonic() + TIMEOUT.total_seconds()
+        awaited = set(range(1, self.size))
+        while awaited:
+            awaited -= {rank for rank in awaited if self._store.check([f"here/{rank}"])}
+            if awaited and (self.gone() or time.monotonic() > until):
+                raise RuntimeError(f"{len(awaited)} of the {self.size} processes that train together did not come")
+            time.sleep(0.02)
+        self._connect()
+
     def join(self) -> None:
-        """Waits for all processes and connects them; raises `RuntimeError` where one does not come."""
+        """Connects this process with the others."""
+        self._store.set(f"here/{self.rank}", b"")
+        self._connect()
+
+    def _connect(self) -> None:
         backend = "cpu:gloo,cuda:nccl" if self.device == "cuda" else "gloo"
         dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
 
@@ -104,10 +140,10 @@ class Team:
         dist.all_gather_object(out, found)
         return out
 
-    def give_up(self, status: str, message: str) -> None:
+    def give_up(self, status: str, message: str, details: str) -> None:
         """Leaves word why this process ends."""
         with suppress(RuntimeError):
-            self._store.set(f"lost/{self.rank}", json.dumps([status, message]).encode())
+            self._store.set(f"lost/{self.rank}", json.dumps([status, message, details]).encode())
 
     def lost(self) -> Lost | None:
         """Which of the others broke off and why, once one of them has failed to answer; None where all are there."""

@@ -148,7 +148,9 @@ def packed_attention(
         seen = -1 if window is None else window
         whole = share.present() if rate > 0.0 else None
         first = 0 if whole is None else whole.before(heads, kernels.lanes(key), queries_too=not first_only)
-        attention = kernels.Attention(rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero, first)
+        attention = kernels.Attention(
+            rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero, first
+        )
         if torch.is_inference_mode_enabled():
             return attention.forward(query.contiguous(), key.contiguous(), value.contiguous(), table)
         out: torch.Tensor = _KernelAttend.apply(query, key, value, table, attention)

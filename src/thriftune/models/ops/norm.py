@@ -25,7 +25,9 @@ class _AddNorm(torch.autograd.Function):
         rate: float,
     ) -> torch.Tensor:
         ctx.rate, (ctx.seed, ctx.first) = rate, share.placed(x, kernels.draw_seed(x, rate))
-        out, *saved = kernels.add_norm(x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed, ctx.first)
+        out, *saved = kernels.add_norm(
+            x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed, ctx.first
+        )
         ctx.save_for_backward(*saved, weight)
         return out
 

@@ -61,6 +61,8 @@ class Job:
     """The C of a solved head, where it is known before; None: it is chosen on validation."""
     threads: int | None = None
     """Processors that it may use, where it shares them with other runs; None: all that its process may."""
+    processes: int = 1
+    """That train it together, each on a share of every batch."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 

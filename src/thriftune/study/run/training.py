@@ -80,9 +80,21 @@ class Trainer:
         self._emit(RunProgress(self.job.planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
         started = time.perf_counter()
+        self._have_loaded()
         classifier = load(self.job, self._left_out)
         self.load_seconds += time.perf_counter() - started
         return classifier, self._frozen.run(classifier)
+
+    def _have_loaded(self) -> None:
+        """Has the processes that train with this one load the same, at the same time."""
+        from thriftune.engine.parallel.commands import Load
+        from thriftune.engine.parallel.team import present
+
+        if (team := present()) is not None:
+            team.tell(Load(self.job, self._left_out))
+            team.loaded, team.unequal = True, False
+            everything = self._frozen.splits | self._frozen.further
+            team.splits = {name: part.tokens.offsets for name, part in everything.items()}
 
     def train(self, rate: float, probe_steps: int | None = None, *, tried: bool = False) -> Trained:
         """A training with one learning rate, `tried` where others are too; with `probe_steps` it ends after so many.

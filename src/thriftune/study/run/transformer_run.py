@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.solved_head import NO_STEPS
+from thriftune.study.run.team.costs import shared_cost, shared_notes
+from thriftune.study.run.team.together import threads_of, together
 from thriftune.study.run.training import Trained, Trainer
 
 if TYPE_CHECKING:
@@ -39,25 +42,26 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
     import torch
 
-    use_machine(job)
+    use_machine(job, threads_of(job))
     try:
-        return _run(job, folder, emit)
+        with ExitStack() as others:
+            return _run(job, folder, emit, others)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
 
 
-def use_machine(job: Job) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run."""
+def use_machine(job: Job, threads: int | None = None) -> None:
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run, or `threads`."""
     from thriftune.engine.gpu.precision import use_precision
 
     use_precision(job.planned.protocol)
     if job.device == "cpu":
-        use_all_processors(job.threads)
+        use_all_processors(threads or job.threads)
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
+def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
@@ -65,6 +69,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.promise import check_promise
 
+    team = others.enter_context(together(job))
     planned, protocol, frames = job.planned, job.planned.protocol, job.frames()
     texts = job.examples(frames)
     meter = CostMeter(texts["train"].tokens.lengths, planned.seed)
@@ -82,9 +87,10 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
+    cost = shared_cost(cost, team)
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
-    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy]
+    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *shared_notes(cost)]
     record = done_record(
         job,
         scores,
@@ -97,6 +103,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
+    others.close()
+    use_machine(job)
     check_promise(job, folder)
     return with_use(record, job, folder, frames)
 

@@ -188,7 +188,9 @@ def _add_norm_backward(
     if not grad.is_meta:
         parameters = made[-2:] if trained else (None, None)
         tensors = (grad, total, mean, scale, weight, made[0], made[1] if rate > 0.0 else made[0], *parameters)
-        _library(grad).add_norm_backward(*map(_address, tensors), *grad.shape, rate, seed, first, torch.get_num_threads())
+        _library(grad).add_norm_backward(
+            *map(_address, tensors), *grad.shape, rate, seed, first, torch.get_num_threads()
+        )
     return made
 
 
