@@ -79,10 +79,10 @@ def compare(
 
     `out` is the folder for everything, `results-NAME` where none is given. Tables in memory are written into it, so
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs; `workers` are made at once (a number, or "auto"), and `processes` train each run together. Each run executes in a process of its own, or
-    in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
-    notebooks and on terminals. `probe`: whether this
-    machine may be timed, for seconds, once, to say how long the study takes.
+    `without` name runs; `workers` are made at once (a number, or "auto"), and `processes` train each run together. Each
+    run executes in a process of its own, or in this one without `isolate`. `listener` is told of every event;
+    `progress` shows them here, by default in notebooks and on terminals. `probe`: whether this machine may be timed,
+    for seconds, once, to say how long the study takes.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.

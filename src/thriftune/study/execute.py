@@ -58,11 +58,12 @@ def compare(
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; `processes` train each of them together. `only` and `without` name
-    runs that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be
-    used fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no run at all, can be used;
-    on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts
-    too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; `processes` train each
+    of them together. `only` and `without` name runs that alone are made, or are not; what `OUT` holds of the others
+    stays. A run whose model or method cannot be used fails by itself, before anything is trained. Raises `InputError`
+    before anything is written where the data, or no run at all, can be used; on an interrupt what is done stays and the
+    same call resumes. In the main thread SIGTERM and SIGHUP are interrupts too (`KeyboardInterrupt`), unless the
+    program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def shared_cost(cost: Cost, team: Team | None) -> Cost:
-    """The first process's cost with what all of them took: the largest memory of one, and the sums."""
+    """The first process's cost, with the memory that all of them took."""
     if team is None:
         return cost
     from thriftune.engine.parallel.commands import Memory
