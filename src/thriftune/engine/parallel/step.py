@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,10 +143,7 @@ class SharedStep(Step):
 
     @contextmanager
     def _computing(self, share: Share) -> Iterator[None]:
-        with ExitStack() as stack:
-            if self.exact:
-                stack.enter_context(computing(share))
-                stack.enter_context(agreeing(self._dropouts))
+        with computing(share), agreeing(self._dropouts):
             yield
 
     def _same_random(self) -> None:

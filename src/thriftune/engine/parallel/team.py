@@ -17,6 +17,8 @@ import torch.distributed as dist
 
 TIMEOUT = timedelta(minutes=20)
 """How long one waits for another in a step, or in a pass over texts."""
+PATIENCE = timedelta(seconds=10)
+"""Between two looks whether the first process is still there."""
 KEPT_COMMANDS = 16
 """What was told before that has been heard: the first process waits for the others in between."""
 REASON_SECONDS = 10.0
@@ -59,8 +61,10 @@ class Team:
         """The offsets of the splits' tokens that all processes hold, by the split's name."""
         self.loaded = False
         """Whether all processes hold the model."""
-        self.unequal = False
+        self.unequal = True
         """Whether the first process may have other trained weights than the rest."""
+        self.over: Callable[[], bool] = bool
+        """Whether the first process is known to tell nothing more."""
         self.gone: Callable[[], list[Lost]] = list
         """Which of the other processes have ended, where that can be seen."""
         self.before: Callable[[], None] | None = None
@@ -103,13 +107,14 @@ class Team:
             self._store.delete_key(f"told/{self._told - KEPT_COMMANDS}")
 
     def told(self) -> Any:
-        """What the first process tells next; waits for as long as that takes, or raises where it is gone."""
+        """What the first process tells next, however long that takes; raises `RuntimeError` where it is gone."""
         key = f"told/{self._told}"
         self._told += 1
-        while True:
+        while not self.over():
             with suppress(dist.DistStoreError):
-                self._store.wait([key], timedelta(minutes=5))
+                self._store.wait([key], PATIENCE)
                 return pickle.loads(self._store.get(key))  # noqa: S301 - from the process that started this one
+        raise RuntimeError("the first process ended without a word")
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Adds the tensors of all processes up, in place."""

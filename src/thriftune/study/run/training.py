@@ -92,7 +92,7 @@ class Trainer:
 
         if (team := present()) is not None:
             team.tell(Load(self.job, self._left_out))
-            team.loaded, team.unequal = True, False
+            team.loaded = team.unequal = True
             everything = self._frozen.splits | self._frozen.further
             team.splits = {name: part.tokens.offsets for name, part in everything.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def companion(rank: int, size: int, number: int, port: Connection) -> None:
     attend(store_at("127.0.0.1", found, holds=False), number, rank, size, rank)
 
 
-def attend(store: Any, number: int, rank: int, size: int, local_rank: int) -> None:
+def attend(store: Any, number: int, rank: int, size: int, local_rank: int, over: Callable[[], bool] = bool) -> None:
     """Joins a team and serves it; what goes wrong is left in the store for the first process to tell."""
     import torch
 
@@ -46,6 +47,7 @@ def attend(store: Any, number: int, rank: int, size: int, local_rank: int) -> No
     own.wait(["device"])
     device = own.get("device").decode()
     team = Team(own, rank, size, device)
+    team.over = over
     try:
         if device == "cuda":
             torch.cuda.set_device(local_rank)

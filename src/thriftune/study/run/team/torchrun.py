@@ -140,5 +140,7 @@ def _child(call: Call, sender: Connection, variables: dict[str, str]) -> None:
 
     tell = as_child(sender, variables)
     store = call.launch.store()
-    attend(store, call.number, call.launch.rank, call.launch.size, call.launch.local_rank)
+    following = f"thriftune/call/{call.number + 1}"
+    launch = call.launch
+    attend(store, call.number, launch.rank, launch.size, launch.local_rank, lambda: bool(store.check([following])))
     tell(Served())
