@@ -67,9 +67,11 @@ def compare(
     Runs that are done already are taken from the folder; the same command resumes an interrupted study.
     """
     from thriftune.study.file.config import load_study
-    from thriftune.study.run.team.torchrun import launched, serve_studies
+    from thriftune.study.run.team.torchrun import launched
 
     if (launch := launched()) is not None and launch.rank:
+        from thriftune.study.run.team.serving import serve_studies
+
         serve_studies(launch)
         return
     path = None if study is None else user_path(str(Path(study)))

@@ -101,7 +101,8 @@ def compare(
 
 def _only_first() -> None:
     """Of the processes that torchrun has started the first goes on; the others serve its study, and end with it."""
-    from thriftune.study.run.team.torchrun import launched, serve_studies
+    from thriftune.study.run.team.serving import serve_studies
+    from thriftune.study.run.team.torchrun import launched
 
     if (launch := launched()) is not None and launch.rank:
         serve_studies(launch)

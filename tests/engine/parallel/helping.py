@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tests.tiny_data import LABELS, examples
 
@@ -22,13 +23,16 @@ from thriftune.engine.parallel import commands, team
 from thriftune.engine.parallel.helper import Helper, Loaded, Tools
 from thriftune.engine.parallel.step import SharedStep
 from thriftune.engine.parallel.team import Team, part_of_store, store_at, working
+from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.step import Step
 from thriftune.engine.train import Fit, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
 from thriftune.models.pretrained.load import load_classifier
 
 RATE = 1e-3
+PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=32)
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,38 @@ def train(training: Training, folder: Path, own: Team | None = None, hooks: tupl
     return Result(fit(task, hooks), loaded.classifier, texts)
 
 
-def is_shared(step: object) -> bool:
-    """Whether a step is a team's."""
-    return isinstance(step, SharedStep)
+class Watching(Hook):
+    """Whether the steps were a team's."""
+
+    def __init__(self) -> None:
+        self.shared = False
+
+    def train_started(self, step: Step) -> None:
+        """Looks at the step."""
+        self.shared = isinstance(step, SharedStep)
+
+
+def compare(training: Training, folder: Path, own: Team, weights: bool = True) -> None:
+    """Two processes, with dropout, against one: losses, every look at validation, what is predicted, the weights."""
+    alone = train(training, folder / "alone")
+    watching = Watching()
+    with shared(own):
+        both = train(training, folder / "both", own, (watching,))
+        predicted = predict(both.classifier, both.texts["test"], training.protocol)
+        own.tell(Digest())
+        bits = own.gather(trained_bytes(both.classifier))
+    assert watching.shared
+    assert bits[0] == bits[1], "all processes end with the same bits"
+    assert len(both.fit.steps) == len(alone.fit.steps)
+    for name in ("loss", "learning_rate"):
+        found, expected = ([getattr(point, name) for point in each.fit.steps] for each in (both, alone))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "changed"):
+        pairs = [(getattr(a, name), getattr(b, name)) for a, b in zip(both.fit.epochs, alone.fit.epochs, strict=True)]
+        np.testing.assert_allclose(*zip(*[p for p in pairs if None not in p], strict=True), rtol=1e-5, atol=1e-6)
+    assert both.fit.best_epoch == alone.fit.best_epoch
+    expected = predict(alone.classifier, alone.texts["test"], training.protocol)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-5, atol=1e-5)
+    if weights:
+        for (name, a), (_, b) in zip(both.classifier.trained(), alone.classifier.trained(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)

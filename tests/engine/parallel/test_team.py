@@ -9,18 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.engine.parallel.helping import Die, Digest, Training, helped, is_shared, shared, train, trained_bytes
+from tests.engine.parallel.helping import PROTOCOL, Training, compare, helped, shared, train
 from tests.tiny_models import model_folder
 
 from thriftune.engine.hooks import Hook, Progress, StopTraining
 from thriftune.engine.parallel import commands
 from thriftune.engine.parallel.team import Team
-from thriftune.engine.predict import predict, predict_and_embed
-from thriftune.engine.protocol import OptimizerSettings, Protocol
-from thriftune.engine.step import Step
+from thriftune.engine.predict import predict_and_embed
+from thriftune.engine.protocol import OptimizerSettings
 
 METHODS = {"full": {}, "top_layers": {"layers": 1}, "lora": {}}
-PROTOCOL = Protocol(epochs=2, batch_size=8, max_tokens=32)
 
 
 @pytest.fixture(scope="module")
@@ -28,43 +26,6 @@ def team() -> Iterator[Team]:
     torch.set_num_threads(1)
     with helped() as own:
         yield own
-
-
-class Watching(Hook):
-    """Whether the steps were a team's."""
-
-    def __init__(self) -> None:
-        self.shared = False
-
-    def train_started(self, step: Step) -> None:
-        """Looks at the step."""
-        self.shared = is_shared(step)
-
-
-def compare(training: Training, folder: Path, own: Team, weights: bool = True) -> None:
-    """Two processes, with dropout, against one: losses, every look at validation, what is predicted, the weights."""
-    alone = train(training, folder / "alone")
-    watching = Watching()
-    with shared(own):
-        both = train(training, folder / "both", own, (watching,))
-        predicted = predict(both.classifier, both.texts["test"], training.protocol)
-        own.tell(Digest())
-        bits = own.gather(trained_bytes(both.classifier))
-    assert watching.shared
-    assert bits[0] == bits[1], "all processes end with the same bits"
-    assert len(both.fit.steps) == len(alone.fit.steps)
-    for name in ("loss", "learning_rate"):
-        found, expected = ([getattr(point, name) for point in each.fit.steps] for each in (both, alone))
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
-    for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "changed"):
-        pairs = [(getattr(a, name), getattr(b, name)) for a, b in zip(both.fit.epochs, alone.fit.epochs, strict=True)]
-        np.testing.assert_allclose(*zip(*[p for p in pairs if None not in p], strict=True), rtol=1e-5, atol=1e-6)
-    assert both.fit.best_epoch == alone.fit.best_epoch
-    expected = predict(alone.classifier, alone.texts["test"], training.protocol)
-    np.testing.assert_allclose(predicted, expected, atol=1e-5)
-    if weights:
-        for (name, a), (_, b) in zip(both.classifier.trained(), alone.classifier.trained(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_the_last_batch_has_one_text_for_two_processes(team: Team, tmp_path: Path) -> None:
@@ -122,7 +83,9 @@ def test_fifty_steps_are_those_of_one_process(method: str, kind: str, team: Team
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["bitfit", "head_only", "lora_fa"])
 def test_further_methods(method: str, team: Team, tmp_path: Path) -> None:
-    compare(Training(model_folder("bert"), method, replace(PROTOCOL, epochs=4), texts=33), tmp_path, team)
+    optimizer = OptimizerSettings(epsilon=1e-4)  # a key's bias has a gradient of zero
+    protocol = replace(PROTOCOL, epochs=4, optimizer=optimizer)
+    compare(Training(model_folder("bert"), method, protocol, texts=33), tmp_path, team)
 
 
 @pytest.mark.slow
@@ -145,27 +108,3 @@ def without_dropout(folder: Path, into: Path) -> Path:
     changed = {key: 0.0 if "drop" in key and isinstance(value, float) else value for key, value in settings.items()}
     path.write_text(json.dumps(changed))
     return made
-
-
-@pytest.mark.slow
-def test_three_processes(tmp_path: Path) -> None:
-    with helped(3) as own:
-        compare(Training(model_folder("bert"), "lora", replace(PROTOCOL, epochs=4), texts=34), tmp_path, own)
-
-
-@pytest.mark.slow
-def test_a_process_that_dies_ends_the_training(tmp_path: Path) -> None:
-    class Killing(Hook):
-        def __init__(self, own: Team) -> None:
-            self.own = own
-
-        def epoch_ended(self) -> None:
-            self.own.tell(Die())
-
-    training = Training(model_folder("bert"), "full", replace(PROTOCOL, epochs=3), texts=40)
-    with helped() as own, shared(own):
-        with pytest.raises(RuntimeError):
-            train(training, tmp_path, own, (Killing(own),))
-        lost = own.lost()
-        assert lost is not None
-        assert lost.rank == 1

@@ -18,11 +18,7 @@ from thriftune.models.ops import kernels, share
 LEVELS = 1 << 16
 
 
-Seed = tuple[int, int]
-"""Of a mask of the kernels, and the element from which they count."""
-
-
-def draw(x: torch.Tensor, rate: float, grouped: bool = False) -> tuple[Seed, torch.Tensor | None]:
+def draw(x: torch.Tensor, rate: float, grouped: bool = False) -> tuple[int, torch.Tensor | None]:
     """What one dropout of x, on a CPU, leaves out: a seed for the kernels, else a mask, uint8, 1 where one stays.
 
     Draws from torch's default generator. `grouped`: x holds some of the batch's texts, which another process that
@@ -30,10 +26,10 @@ def draw(x: torch.Tensor, rate: float, grouped: bool = False) -> tuple[Seed, tor
     """
     if rate == 0.0 or kernels.usable(x):
         seed = kernels.draw_seed(x, rate)
-        return (share.own_seed(seed), 0) if grouped else share.placed(x, seed), None
+        return share.own_seed(seed) if grouped else seed, None
     lanes = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=_generator())
     kept = lanes.view(torch.int16)[: x.numel()] >= _dropped(rate) - LEVELS // 2
-    return (0, 0), kept.view(torch.uint8).view(x.shape)
+    return 0, kept.view(torch.uint8).view(x.shape)
 
 
 def _generator() -> torch.Generator | None:
@@ -43,12 +39,15 @@ def _generator() -> torch.Generator | None:
     return torch.Generator().manual_seed(share.own_seed(int(torch.randint(share.SEEDS, ()).item())))
 
 
-def apply(x: torch.Tensor, rate: float, seed: Seed, mask: torch.Tensor | None) -> torch.Tensor:
-    """x without what was drawn, scaled so that the expectation holds; applied to gradients, its own backward."""
+def apply(x: torch.Tensor, rate: float, seed: int, mask: torch.Tensor | None, first: int = 0) -> torch.Tensor:
+    """x without what was drawn, scaled so that the expectation holds; applied to gradients, its own backward.
+
+    `first`: the element from which a seed's mask counts.
+    """
     if rate == 0.0:
         return x
     if mask is None:
-        return kernels.dropout(x.contiguous(), rate, *seed)
+        return kernels.dropout(x.contiguous(), rate, seed, first)
     return (x * mask).mul_(LEVELS / (LEVELS - _dropped(rate)))
 
 
@@ -61,12 +60,13 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, rate: float) -> torch.Tensor:
         ctx.rate = rate
         ctx.seed, mask = draw(x, rate)
+        ctx.first = share.first_of(x)
         ctx.save_for_backward(mask)
-        return apply(x, rate, ctx.seed, mask)
+        return apply(x, rate, ctx.seed, mask, ctx.first)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        return apply(grad, ctx.rate, ctx.seed, *ctx.saved_tensors), None
+        return apply(grad, ctx.rate, ctx.seed, *ctx.saved_tensors, ctx.first), None
 
 
 def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:

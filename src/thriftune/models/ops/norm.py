@@ -24,7 +24,7 @@ class _AddNorm(torch.autograd.Function):
         eps: float,
         rate: float,
     ) -> torch.Tensor:
-        ctx.rate, (ctx.seed, ctx.first) = rate, share.placed(x, kernels.draw_seed(x, rate))
+        ctx.rate, ctx.seed, ctx.first = rate, kernels.draw_seed(x, rate), share.first_of(x)
         out, *saved = kernels.add_norm(
             x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed, ctx.first
         )

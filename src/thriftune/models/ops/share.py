@@ -71,14 +71,14 @@ def computing(share: Share) -> Iterator[None]:
         _present.pop()
 
 
-def placed(x: torch.Tensor, seed: int) -> tuple[int, int]:
-    """The seed of a dropout of x and the element from which it counts.
+def first_of(x: torch.Tensor) -> int:
+    """The element from which a dropout of x counts.
 
     What has neither rows nor texts belongs to no text: it is the same for all processes.
     """
     share = present()
     place = None if share is None else share.place(x)
-    return seed, 0 if place is None else place[0] * (x.numel() // max(1, x.shape[0]))
+    return 0 if place is None else place[0] * (x.numel() // max(1, x.shape[0]))
 
 
 def own_seed(seed: int) -> int:

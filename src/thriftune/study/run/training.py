@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thriftune.cost.measured.environment import use_all_processors
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
 from thriftune.folders import cache_folder
@@ -129,6 +130,15 @@ class Trainer:
             self.step_seconds += seconds
         self.texts += found.texts
         return Trained(rate, classifier, examples, found, dynamics.true_probability, seconds)
+
+
+def use_machine(job: Job, threads: int | None = None) -> None:
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run, or `threads`."""
+    from thriftune.engine.gpu.precision import use_precision
+
+    use_precision(job.planned.protocol)
+    if job.device == "cpu":
+        use_all_processors(threads or job.threads)
 
 
 def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> FrozenLayers:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
-from thriftune.cost.measured.environment import process_peak_bytes, use_all_processors
+from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.engine.hooks import DivergedError
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
@@ -25,8 +25,9 @@ from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.solved_head import NO_STEPS
 from thriftune.study.run.team.costs import shared_cost, shared_notes
-from thriftune.study.run.team.together import threads_of, together
-from thriftune.study.run.training import Trained, Trainer
+from thriftune.study.run.team.count import threads_of
+from thriftune.study.run.team.together import together
+from thriftune.study.run.training import Trained, Trainer, use_machine
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,15 +51,6 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
-
-
-def use_machine(job: Job, threads: int | None = None) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run, or `threads`."""
-    from thriftune.engine.gpu.precision import use_precision
-
-    use_precision(job.planned.protocol)
-    if job.device == "cpu":
-        use_all_processors(threads or job.threads)
 
 
 def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecord:

@@ -65,9 +65,8 @@ def _load(job: Job, without: int) -> Loaded:
     """The run's model and texts, as the first process loads them; raises `InputError` where a file is not here."""
     from thriftune.engine.parallel.helper import Loaded
     from thriftune.methods.base import TransformerMethod
-    from thriftune.study.run.team.together import threads_of
-    from thriftune.study.run.training import load
-    from thriftune.study.run.transformer_run import use_machine
+    from thriftune.study.run.team.count import threads_of
+    from thriftune.study.run.training import load, use_machine
 
     needed = [*job.tokens.values(), *job.splits.values(), *([] if job.model is None else [job.model])]
     if missing := next((path for path in needed if not path.exists()), None):

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from thriftune.errors import InputError
 from thriftune.methods.base import TransformerMethod
+from thriftune.processors import usable_processors
 from thriftune.study.file.plan import PlannedRun
+from thriftune.study.run.job import Job
 from thriftune.study.run.team.torchrun import launched
 
 MOST = 1024
@@ -67,3 +69,17 @@ def _check_gpus(run: PlannedRun, count: int, workers: object) -> None:
             f"{run.name}: {here} processes need {here} GPUs, and torch finds {there} here. Use --processes {there}, or "
             "protocol.device: cpu."
         )
+
+
+def shares_steps(job: Job) -> bool:
+    """Whether several processes train a run together."""
+    return job.processes > 1 and isinstance(job.planned.method, TransformerMethod)
+
+
+def threads_of(job: Job) -> int | None:
+    """Processors for each process of a run; None: all that it may use."""
+    if not shares_steps(job):
+        return job.threads
+    launch = launched()
+    here = job.processes if launch is None else launch.local_size
+    return max(1, (job.threads or usable_processors()) // here)

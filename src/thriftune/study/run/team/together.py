@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from thriftune.methods.base import TransformerMethod
-from thriftune.processors import usable_processors
 from thriftune.study.run.job import Job, RunError
 from thriftune.study.run.team.companion import companion
+from thriftune.study.run.team.count import shares_steps
 from thriftune.study.run.team.torchrun import call, launched
 
 if TYPE_CHECKING:
@@ -34,20 +33,6 @@ class _ItsTracebackError(Exception):
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
-
-
-def shares_steps(job: Job) -> bool:
-    """Whether several processes train a run together."""
-    return job.processes > 1 and isinstance(job.planned.method, TransformerMethod)
-
-
-def threads_of(job: Job) -> int | None:
-    """Processors for each process of a run; None: all that it may use."""
-    if not shares_steps(job):
-        return job.threads
-    launch = launched()
-    here = job.processes if launch is None else launch.local_size
-    return max(1, (job.threads or usable_processors()) // here)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing.connection import Connection
 from typing import Any
 
 from thriftune.errors import InputError
@@ -96,51 +95,3 @@ def call(store: Any) -> int:
     number = int(store.add("thriftune/calls", 1))
     store.set(f"thriftune/call/{number}", b"run")
     return number
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a process is started for by a rank that serves."""
-
-    launch: Launch
-    number: int
-
-
-@dataclass(frozen=True)
-class Served:
-    """A process's last message."""
-
-
-def serve_studies(launch: Launch) -> None:
-    """Joins every team that the first process calls for, each in a process of its own, until its study is over."""
-    from thriftune.study.run.process import in_process
-
-    try:
-        store = launch.store()
-        number = 1
-        while _told(store, f"thriftune/call/{number}") == b"run":
-            in_process(_child, Call(launch, number), True, lambda message: None, (Served,))
-            number += 1
-    except RuntimeError:
-        return  # the first process is gone, and with it the study
-
-
-def _told(store: Any, key: str) -> bytes:
-    import torch.distributed as dist
-
-    while True:
-        with suppress(dist.DistStoreError):
-            store.wait([key], timedelta(minutes=5))
-            return bytes(store.get(key))
-
-
-def _child(call: Call, sender: Connection, variables: dict[str, str]) -> None:
-    from thriftune.study.run.process import as_child
-    from thriftune.study.run.team.companion import attend
-
-    tell = as_child(sender, variables)
-    store = call.launch.store()
-    following = f"thriftune/call/{call.number + 1}"
-    launch = call.launch
-    attend(store, call.number, launch.rank, launch.size, launch.local_rank, lambda: bool(store.check([following])))
-    tell(Served())
