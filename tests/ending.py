@@ -22,7 +22,7 @@ def waits(job: Any, sender: Any, variables: dict[str, str]) -> None:
 
 def main(folder: str, forked: bool) -> None:
     """Runs `waits` as a study runs a run, and tidies up slowly."""
-    from thriftune.endings import deaf, interruptible
+    from thriftune.endings import deaf, exit_code, interruptible
 
     out = Path(folder) / "run"
     out.mkdir()
@@ -38,7 +38,7 @@ def main(folder: str, forked: bool) -> None:
                 (Path(folder) / "tidied").touch()
     except KeyboardInterrupt:
         deaf()
-        sys.exit(130)
+        sys.exit(exit_code())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How processes end: which signals count as Ctrl-C, who dies with whom, and whether anyone still reads.
 
-A closed terminal (SIGHUP) and a polite request (SIGTERM) are Ctrl-C: what is done is kept, and nothing is left half.
+A closed terminal (SIGHUP) and a polite request (SIGTERM) are Ctrl-C: what is done is kept, and nothing is left half. A
+training finishes its step first (`finishing`, `asked_to_end`), so that it can be gone on with.
 """
 
 from __future__ import annotations
@@ -22,27 +23,119 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 PARENTS_OWN = tuple(number for number in SIGNALS if number != signal.SIGTERM)
 """What a terminal sends to all processes at once, and the one that started the others decides on."""
 GRACE_SECONDS = 10.0
-"""After an interrupt, how long further ones are dropped: tidying up is not to be interrupted as well."""
+"""After an interrupt, how long further ones raise nothing: tidying up is not to be interrupted as well."""
+SAME_SECONDS = 1.0
+"""So long a further signal is the same one: to a group and to a process, or from two fingers."""
 PR_SET_PDEATHSIG = 1
+HANGUP = 129
+"""The exit code of what a closed terminal has ended."""
 
 
 class _State:
     """Of this process's interrupts; signal handlers are the process's too."""
 
     last = -float("inf")
+    """When the last interrupt was raised, or taken note of."""
     held = 0
     waiting = False
+    number: int | None = None
+    """The signal of the interrupt."""
+    finishing = 0
+    asked = False
+    patient = 0
+    again = False
+    child = False
+
+
+_PATIENT = threading.Lock()
 
 
 def _interrupt(number: int, frame: Any) -> None:
     now = time.monotonic()
-    if now - _State.last < GRACE_SECONDS:
+    since = now - _State.last
+    if since < SAME_SECONDS:
+        return
+    if _State.patient:
+        _State.again = True
+        return
+    if _State.finishing and not _State.asked:
+        _State.last, _State.number, _State.asked = now, number, True
+        return
+    if since < GRACE_SECONDS and not _State.finishing:
+        _State.again = True
         return
     if _State.held:
-        _State.waiting = True
+        _State.waiting, _State.number = True, number
         return
-    _State.last, _State.waiting = now, False
+    _State.last, _State.waiting, _State.number = now, False, number
     raise KeyboardInterrupt
+
+
+def asked_to_end() -> bool:
+    """Whether this process was asked to end while it is `finishing` something; a training looks after every step.
+
+    Whoever sees it keeps what there is (a checkpoint) and raises `KeyboardInterrupt`.
+    """
+    return _State.asked
+
+
+def exit_code() -> int:
+    """What a program that was interrupted ends with: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + (signal.SIGINT if _State.number is None else _State.number)
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Inside, a request to end breaks nothing off: `asked_to_end` says so, and the work ends where it can go on later.
+
+    That is so in the process of a run, and where this one is `interruptible`; a second request, a second later or more,
+    breaks it off. Where the work is over before it looked, `KeyboardInterrupt` is raised after it. In other threads
+    than the main one, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _State.finishing += 1
+    before = signal.signal(signal.SIGTERM, _ask) if _State.child else None
+    try:
+        yield
+    finally:
+        _State.finishing -= 1
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+    if _State.asked and not _State.finishing:
+        raise KeyboardInterrupt
+
+
+def _ask(number: int, frame: Any) -> None:
+    _State.asked, _State.number = True, number
+
+
+def led_by_parent() -> None:
+    """Leaves it to the process that started this one when it ends: no Ctrl-C reaches it, and SIGTERM ends it at once.
+
+    Only where it is `finishing` something it comes to an end itself.
+    """
+    _State.child, _State.finishing, _State.asked = True, 0, False
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Inside, which waits for others to end, an interrupt raises nothing: `asked_again` says so."""
+    with _PATIENT:
+        _State.patient += 1
+    try:
+        yield
+    finally:
+        with _PATIENT:
+            _State.patient -= 1
+
+
+def asked_again() -> bool:
+    """Whether a second interrupt came, a second after the first or later: nothing is waited for any more."""
+    return _State.again
 
 
 @contextmanager
@@ -58,7 +151,8 @@ def interruptible() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     own = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
     if own:
-        _State.last = -float("inf")
+        _State.last, _State.number = -float("inf"), None
+        _State.asked = _State.again = False
     for number in own:
         signal.signal(number, _interrupt)
     try:

@@ -278,7 +278,7 @@ def search_outcome(search: CellSearch, reused: bool) -> str:
     """How a search ended: "search lora: 20 trials (6 pruned), best 84.1% with learning rate 0.0003, rank 16; 92 s"."""
     gone = [
         f"{search.count(state)} {state.replace('_', ' ')}"
-        for state in ("pruned", "diverged", "out_of_memory", "failed")
+        for state in ("pruned", "diverged", "out_of_memory", "killed", "failed")
         if search.count(state)  # type: ignore[arg-type]
     ]
     text = f"search {f.one_line(search.cell)}: {f.plural(len(search.trials), 'trial')}{' before' if reused else ''}"

@@ -12,10 +12,11 @@ import torch
 from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 
-from thriftune.engine.loop import Loop, _Answers
+from thriftune.engine.loop import Loop
 from thriftune.engine.pace import BudgetPace, FixedPace, Look, Pace, ProbePace, Stretch, pace_of
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Budget, EarlyStopping, Protocol, ScheduleSettings
+from thriftune.engine.resume.sums import Answers
 from thriftune.engine.train import Fit, Task, fit
 from thriftune.methods import find
 from thriftune.models.classifier import Classifier
@@ -196,7 +197,7 @@ def test_a_gain_and_its_noise_are_both_of_one_epoch(passed: float) -> None:
     first, last = np.zeros(100, dtype=np.int64), np.arange(100) % 4 // 3
     loop = Loop.__new__(Loop)
     loop.epoch_steps = 40
-    loop.answers = [_Answers(100, 0.5, first), _Answers(100 + round(40 * passed), 0.6, last)]
+    loop.answers = [Answers(100, 0.5, first), Answers(100 + round(40 * passed), 0.6, last)]
     gain, noise = loop.gain()
     assert gain == pytest.approx(0.1 / passed)
     assert noise == pytest.approx(2 * 0.25**0.5 / 100**0.5 / passed)

@@ -20,7 +20,7 @@ from thriftune.results.profile import (
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.scores import ClassScores, Evaluated, FurtherTest, Scores
 from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
-from thriftune.results.training import SearchPoint, Training
+from thriftune.results.training import FittedBatch, SearchPoint, Training
 
 SCORES = Scores(
     accuracy=0.75,
@@ -108,6 +108,7 @@ RUN = RunRecord(
     environment={"thriftune": "0.1.0", "commit": None, "dirty": None},
     files={"model/model.safetensors": {"bytes": 1, "sha256": "0"}},
     training=Training("plateau", 30, 2.5, 0.001, 0.01, "plateau"),
+    fitted_batch=FittedBatch(8, 4),
     searched=Searched({"rank": 8}, {"rank": [4, 8]}, "accuracy", 0.7, 4, 2, 1, 1, 9.0, 8.0, 3),
 )
 LENGTHS = Lengths(Histogram([0.0, 1.0], [4]), Box(0, 1, 2, 3, 4, 0, 9, 2.5, [9.0], 1))

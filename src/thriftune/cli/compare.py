@@ -13,7 +13,7 @@ import typer
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
-from thriftune.endings import from_unread
+from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ def compare(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of data: the text column; twice for a pair.")
     ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Of data: the label column.")] = None,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time between checkpoints of a run, as in 30s or 10min; off: none."),
+    ] = None,
     workers: Annotated[
         str, typer.Option(metavar="N", help="Runs at once on this machine, or auto: one for each GPU, else for 4 CPUs.")
     ] = "1",
@@ -64,7 +68,8 @@ def compare(
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
 
-    Runs that are done already are taken from the folder; the same command resumes an interrupted study.
+    Runs that are done already are taken from the folder; the same command resumes an interrupted study, and the run
+    that was under way from its last checkpoint.
     """
     from thriftune.study.file.config import load_study
     from thriftune.study.run.team.torchrun import launched
@@ -74,6 +79,8 @@ def compare(
 
         serve_studies(launch)
         return
+    if checkpoint_every is not None:
+        overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
@@ -104,7 +111,7 @@ def run_study(
 ) -> None:
     """Runs a study, writes its page and prints what to take; the folder is results-NAME where none is given.
 
-    Raises `typer.Exit`: 1 where some run failed, 130 where it was interrupted.
+    Raises `typer.Exit`: 1 where some run failed, 130, 143 or 129 where it was interrupted (SIGINT, SIGTERM, SIGHUP).
     """
     folder = out or results_folder(study.name)
 
@@ -119,12 +126,12 @@ def run_study(
             )
         report_path = write_page(analysis)
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept: the same command resumes.")
-        raise typer.Exit(130) from None
+        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
-        raise typer.Exit(130) from None  # nobody follows the study any more: as if its terminal had been closed
+        raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
     try:
         print_summary(analysis, report_path, verbose)
         _print_best(folder)

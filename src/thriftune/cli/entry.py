@@ -29,13 +29,13 @@ from thriftune.cli import (
     serve,
 )
 from thriftune.cli.output import say_interrupted
-from thriftune.endings import deaf, drop, flush_or_drop, from_unread, interruptible
+from thriftune.endings import deaf, drop, exit_code, flush_or_drop, from_unread, interruptible
 from thriftune.errors import InputError, readable
 from thriftune.processors import bound_caches, wait_briefly
 
 
 class _Commands(TyperGroup):
-    """Turns `InputError` into its message and exit code 2, an interrupt into 130, unread output into a quiet end."""
+    """Turns `InputError` into its message and exit code 2, an interrupt into its code, unread output into silence."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -45,7 +45,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             say_interrupted("Interrupted.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code()) from None
         except OSError as error:
             if not from_unread(error, sys.stdout):
                 raise
@@ -86,7 +86,7 @@ def main() -> None:
             flush_or_drop(sys.stdout)
             flush_or_drop(sys.stderr)
     except KeyboardInterrupt:
-        code = 130
+        code = exit_code()
         drop(sys.stdout)
     deaf()
     sys.exit(code)

@@ -9,6 +9,7 @@ import typer
 
 from thriftune.cli.options import ResultsFolder
 from thriftune.cli.output import say_interrupted
+from thriftune.endings import exit_code
 from thriftune.errors import printable
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def refit(
             made = train(results, record, _expected(results, record), everything, listener)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. Nothing is changed.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code()) from None
     about = Refitted.read(made)
     assert about is not None
     write_card(made, about, results, record, card)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from thriftune.engine.resume.tensors import write_tensors
 from thriftune.models.classifier import Classifier
 
 
 def save_trained(classifier: Classifier, path: Path) -> None:
-    """Writes the trained parameters, by name, as safetensors."""
+    """Writes the trained parameters, by name, as safetensors; links to the file that was there keep its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: p.detach().cpu().contiguous() for name, p in classifier.trained()}, path)
+    unfinished = path.with_name(f".{path.name}")
+    write_tensors(unfinished, dict(classifier.trained()))
+    unfinished.replace(path)
 
 
 def load_trained(classifier: Classifier, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +68,13 @@ class Hook:
     def put_back(self) -> None:
         """When the weights that were kept last are the present ones again."""
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it, between two steps, as `engine.resume.state.State` has it."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes such a state, before `train_started`, which comes again where a training goes on."""
+
 
 class Dynamics(Hook):
     """Keeps how sure training was of every text's true label, epoch by epoch, outside the timed part.
@@ -88,6 +95,14 @@ class Dynamics(Hook):
         """Copies the epoch's losses from the device."""
         if self._step is not None:
             self._epochs.append(self._step.losses.cpu().numpy().copy())
+
+    def state(self) -> dict[str, Any]:
+        """The epochs."""
+        return {"epochs": list(self._epochs)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes them."""
+        self._epochs = list(state["epochs"])
 
     @property
     def true_probability(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from thriftune.endings import asked_to_end
 from thriftune.engine.checkpoint import load_trained, save_trained
 from thriftune.engine.examples import Examples
 from thriftune.engine.gpu.graphs import GraphedSteps, steps_of
@@ -20,6 +21,9 @@ from thriftune.engine.hooks import DivergedError, Hook, Progress
 from thriftune.engine.pace import SMALLEST_GAIN, Look, Pace, Stretch
 from thriftune.engine.predict import QuickScores, quick_scores, score_of
 from thriftune.engine.protocol import Protocol
+from thriftune.engine.resume import loop_state
+from thriftune.engine.resume.saver import Checkpoints, Place
+from thriftune.engine.resume.sums import Answers, Since, Sums
 from thriftune.engine.schedule import epoch_steps
 from thriftune.engine.step import Step
 from thriftune.methods.base import Watcher
@@ -49,16 +53,8 @@ class Task:
     """The head's peak rate; None: as for everything else."""
     probe_steps: int | None = None
     """Ends after so many steps, with one look at validation: a try of a learning rate. None: as the protocol says."""
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What a look at validation found, for the gain over the last epoch."""
-
-    step: int
-    accuracy: float
-    predicted: np.ndarray
-    """(validation texts,) class ids."""
+    checkpoints: Checkpoints | None = None
+    """Where the training is written to while it goes on, and taken up again; None: nowhere."""
 
 
 class Loop:
@@ -77,7 +73,7 @@ class Loop:
         self.seconds = 0.0
         self.step_points: list[StepPoint] = []
         self.epoch_points: list[EpochPoint] = []
-        self.answers: list[_Answers] = []
+        self.answers: list[Answers] = []
         """Of the looks at the full learning rate."""
         self.best_epoch: int | float = 0
         self.best_score = (-math.inf, -math.inf)
@@ -85,21 +81,20 @@ class Loop:
         self.last: QuickScores | None = None
         self.stopping_best = math.inf
         self.stopping_bad = 0
-        self._window_mean: float | None = None
-        self._since = _Since()
+        self.window_mean: float | None = None
+        self.since = Since()
+        self.sums = Sums.zero(task.classifier.device)
+        self.place = 0
+        """Steps of the stretch under way that are done."""
+        self.untrained = loop_state.Untrained(task.classifier)
+        self._started: float | None = None
 
     def train(self) -> None:
-        """Runs all stretches; leaves the kept weights in the classifier."""
-        protocol, classifier = self.task.protocol, self.task.classifier
-        classifier.train_mode(protocol.frozen_dropout == "on")
-        if self.task.watcher is not None:
-            self.task.watcher.started(self.pace.most_steps)
-        for hook in self.hooks:
-            hook.train_started(self.step)
-        self.step.updated = self._updated if self.task.watcher is not None else None
-        self.steps = steps_of(self.step, changed_between=self.task.watcher is not None)
+        """Runs all stretches, or those that a checkpoint leaves; leaves the kept weights in the classifier."""
+        protocol = self.task.protocol
+        self._begin()
         for stretch in self.pace.stretches():
-            if stretch.falls and self._fell_behind():
+            if stretch.falls and not self.place and self._fell_behind():
                 self._put_best_back()
             self.train_stretch(stretch)
             if stretch.ends_epoch:
@@ -114,64 +109,111 @@ class Loop:
         if self.task.watcher is not None:
             self.task.watcher.finished()
 
+    def _begin(self) -> None:
+        """Tells method and hooks, and takes up what a checkpoint has of this training."""
+        task, checkpoints = self.task, self.task.checkpoints
+        state = None if checkpoints is None else checkpoints.take("training")
+        if checkpoints is not None:
+            checkpoints.keep(task.checkpoint)
+            checkpoints.provide("training", partial(loop_state.state_of, self))
+        if state is not None:
+            loop_state.restore_hooks(self, state)
+        task.classifier.train_mode(task.protocol.frozen_dropout == "on")
+        if task.watcher is not None:
+            task.watcher.started(self.pace.most_steps)
+        for hook in self.hooks:
+            hook.train_started(self.step)
+        self.step.updated = self._updated if task.watcher is not None else None
+        self.steps = steps_of(self.step, changed_between=task.watcher is not None)
+        if state is not None:
+            loop_state.restore(self, state)
+
     def _updated(self) -> None:
         assert self.task.watcher is not None
         self.task.watcher.updated(self.steps_done + 1)
 
     def train_stretch(self, stretch: Stretch) -> None:
         """Runs steps; only they are timed, and they are charged even if training breaks off in them."""
-        device = self.task.classifier.device
         self.task.classifier.train_mode(self.task.protocol.frozen_dropout == "on")
-        for hook in self.hooks:
-            hook.steps_started()
-        synchronize(device)
-        started = time.perf_counter()
+        self._start_clock()
         try:
             self._steps(stretch)
         finally:
-            synchronize(device)
-            seconds = time.perf_counter() - started
-            self.seconds += seconds
-            self._since.seconds += seconds
-            for hook in self.hooks:
-                hook.steps_done(seconds)
+            self._stop_clock()
+
+    def _start_clock(self) -> None:
+        for hook in self.hooks:
+            hook.steps_started()
+        if self.task.checkpoints is not None:
+            self.task.checkpoints.started()
+        synchronize(self.task.classifier.device)
+        self._started = time.perf_counter()
+
+    def _stop_clock(self) -> None:
+        if self._started is None:
+            return
+        synchronize(self.task.classifier.device)
+        seconds, self._started = time.perf_counter() - self._started, None
+        self.seconds += seconds
+        self.since.seconds += seconds
+        if self.task.checkpoints is not None:
+            self.task.checkpoints.trained(seconds)
+        for hook in self.hooks:
+            hook.steps_done(seconds)
 
     def _steps(self, stretch: Stretch) -> None:
         """The steps of a stretch; adds their losses and hits to what was trained since the last look."""
         task, device = self.task, self.task.classifier.device
         rates = [task.learning_rate * factor for factor in stretch.factors]
         window = max(1, self.pace.most_steps // LOSS_POINTS)
-        total_loss, window_loss = torch.zeros((), device=device), torch.zeros((), device=device)
-        correct = torch.zeros((), device=device, dtype=torch.int64)
-        last = self.steps_done + len(rates)
-        window_texts, texts, self._window_mean = 0, 0, None
-        for rate, result in zip(rates, self.steps.epoch(stretch.groups, rates), strict=True):
+        last, done = self.steps_done - self.place + len(rates), self.place
+        if not done:
+            self.sums, self.window_mean = Sums.zero(device), None
+        sums, self.step.done = self.sums, self.steps_done
+        for rate, result in zip(rates[done:], self.steps.epoch(stretch.groups[done:], rates[done:]), strict=True):
             self.steps_done += 1
+            self.place += 1
             self.texts += result.texts
-            texts += result.texts
-            window_texts += result.texts
-            window_loss += result.loss
-            correct += result.correct
+            sums.texts += result.texts
+            sums.window_texts += result.texts
+            sums.window_loss += result.loss
+            sums.correct += result.correct
             if self.steps_done % window == 0 or self.steps_done == last:
-                point = partial(self._point, self.steps_done, self.texts / len(task.train), window_texts, rate)
-                self.readings.ask(window_loss, point)
-                total_loss += window_loss
-                window_loss, window_texts = torch.zeros((), device=device), 0
+                point = partial(self._point, self.steps_done, self.texts / len(task.train), sums.window_texts, rate)
+                self.readings.ask(sums.window_loss, point)
+                sums.loss += sums.window_loss
+                sums.window_loss, sums.window_texts = torch.zeros((), device=device), 0
             self.readings.take()
             steps, most = self.steps_done, self.pace.most_steps
             for hook in self.hooks:
-                hook.stepped(Progress(stretch.epoch, steps, most, self.texts, self._window_mean, rate))
+                hook.stepped(Progress(stretch.epoch, steps, most, self.texts, self.window_mean, rate))
+            self._may_pause()
         self.readings.take(wait=True)
-        self._since.loss += total_loss.item()
-        self._since.correct += int(correct.item())
-        self._since.texts += texts
+        self.since.loss += sums.loss.item()
+        self.since.correct += int(sums.correct.item())
+        self.since.texts += sums.texts
+        self.place = 0
+
+    def _may_pause(self) -> None:
+        """Between two steps: writes a checkpoint where one is due, and ends where this process is asked to."""
+        checkpoints, ends = self.task.checkpoints, asked_to_end()
+        if checkpoints is not None:
+            checkpoints.stepped(time.perf_counter() - (self._started or 0.0))
+            if ends or checkpoints.due():
+                self.readings.take(wait=True)
+                self._stop_clock()
+                checkpoints.write(Place(self.steps_done, self.pace.most_steps))
+                if not ends:
+                    self._start_clock()
+        if ends:
+            raise KeyboardInterrupt
 
     def _point(self, step: int, epoch: float, texts: int, rate: float, loss: float) -> None:
         """A point of the history, from the sum of its window's losses; raises `DivergedError` where that is none."""
         if not np.isfinite(loss):
             raise DivergedError(f"the training loss became {loss / texts} by step {step}; try a smaller learning rate")
-        self._window_mean = loss / texts
-        self.step_points.append(StepPoint(step, epoch, self._window_mean, rate))
+        self.window_mean = loss / texts
+        self.step_points.append(StepPoint(step, epoch, self.window_mean, rate))
 
     def look(self) -> None:
         """Scores the validation texts, keeps the best weights and tells the pace, which may end the training."""
@@ -184,7 +226,7 @@ class Loop:
                 hook.evaluated(time.perf_counter() - started)
         whole, rest = divmod(self.texts, len(task.train))
         epochs = whole + rest / len(task.train) if rest else whole
-        since, self._since = self._since, _Since()
+        since, self.since = self.since, Since()
         point = EpochPoint(
             epoch=epochs,
             step=self.steps_done,
@@ -230,10 +272,10 @@ class Loop:
         predicted = scores.logits.argmax(axis=1)
         before = self._epoch_before(self.steps_done)
         if self.pace.steady:
-            self.answers.append(_Answers(self.steps_done, scores.accuracy, predicted))
+            self.answers.append(Answers(self.steps_done, scores.accuracy, predicted))
         return None if before is None else float((before.predicted != predicted).mean())
 
-    def _epoch_before(self, step: int) -> _Answers | None:
+    def _epoch_before(self, step: int) -> Answers | None:
         """The last look that lies at least an epoch before a step; else the first one before it."""
         earlier = [each for each in self.answers if each.step < step]
         old = [each for each in earlier if each.step <= step - self.epoch_steps]
@@ -272,13 +314,3 @@ class Loop:
             return False
         self.stopping_bad += 1
         return self.stopping_bad >= settings.patience
-
-
-@dataclass
-class _Since:
-    """Sums over the steps since the last look at validation."""
-
-    loss: float = 0.0
-    correct: int = 0
-    texts: int = 0
-    seconds: float = 0.0

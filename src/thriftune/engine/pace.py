@@ -74,6 +74,14 @@ class Pace:
         """What the user should know about the way."""
         return []
 
+    def state(self) -> dict[str, typing.Any]:
+        """Where the way stood before the stretch that runs."""
+        raise NotImplementedError
+
+    def restore(self, state: dict[str, typing.Any]) -> None:
+        """Before `stretches` is called: its first one is then the one that ran."""
+        raise NotImplementedError
+
 
 def pace_of(protocol: Protocol, texts: int, validation_texts: int, seed: int, probe_steps: int | None = None) -> Pace:
     """The pace that a protocol asks for; of a probe, which ends after so many steps."""
@@ -112,10 +120,12 @@ class FixedPace(Pace):
         self.most_steps = order.steps * protocol.epochs
         self._schedule = Schedule(protocol, self.most_steps)
         self._stopped = False
+        self._epoch = 1
 
     def stretches(self) -> Iterator[Stretch]:
         """Epoch after epoch."""
-        for epoch in range(1, self._epochs + 1):
+        for epoch in range(self._epoch, self._epochs + 1):
+            self._epoch = epoch
             first = (epoch - 1) * self._order.steps
             groups = self._order.epoch(epoch)
             factors = [self._schedule.factor(first + i) for i in range(len(groups))]
@@ -135,6 +145,15 @@ class FixedPace(Pace):
         """Warm-up that takes all steps."""
         return self._schedule.notes()
 
+    def state(self) -> dict[str, typing.Any]:
+        """The epoch, and what a plateau schedule has heard."""
+        return {"epoch": self._epoch, "schedule": self._schedule.state()}
+
+    def restore(self, state: dict[str, typing.Any]) -> None:
+        """Begins with that epoch."""
+        self._epoch = state["epoch"]
+        self._schedule.restore(state["schedule"])
+
 
 class ProbePace(Pace):
     """Warm-up over a tenth and a constant rate, with one look at validation at the end."""
@@ -143,15 +162,25 @@ class ProbePace(Pace):
         self._order = order
         self.most_steps = steps
         self._warmup = math.ceil(protocol.schedule.warmup_share * steps)
+        self._first = 0
 
     def stretches(self) -> Iterator[Stretch]:
         """A stretch for each epoch that is begun."""
-        for first in range(0, self.most_steps, self._order.steps):
+        for first in range(self._first, self.most_steps, self._order.steps):
+            self._first = first
             epoch = first // self._order.steps + 1
             groups = self._order.epoch(epoch)
             taken = groups[: self.most_steps - first]
             factors = [min(1.0, (first + i + 1) / max(1, self._warmup)) for i in range(len(taken))]
             yield Stretch(epoch, taken, factors, len(taken) == len(groups), look=first + len(taken) == self.most_steps)
+
+    def state(self) -> dict[str, typing.Any]:
+        """The first step of the epoch."""
+        return {"first": self._first}
+
+    def restore(self, state: dict[str, typing.Any]) -> None:
+        """Begins there."""
+        self._first = state["first"]
 
 
 class BudgetPace(Pace):
@@ -171,7 +200,7 @@ class BudgetPace(Pace):
         self._warmup = math.ceil(protocol.schedule.warmup_share * self._budget.min_steps)
         self.most_steps = order.steps * self._budget.max_epochs
         self.ended = "max_epochs"
-        self._steps = 0
+        self._steps = self._begun = 0
         self._best: Look | None = None
         self._bad = 0
         self._stopped = False
@@ -179,14 +208,15 @@ class BudgetPace(Pace):
     def stretches(self) -> Iterator[Stretch]:
         """The constant part, then the decay."""
         constant = max(1, self.most_steps - math.floor(self._share * self.most_steps))
-        while self._steps < constant and not self._stopped:
+        while self._falling is None and self._steps < constant and not self._stopped:
             yield self._next(constant, falls=False)
         if not self._decays or self.most_steps == constant:
             return
         self.steady = False
-        falling = min(math.ceil(self._steps * self._share / (1 - self._share)), self.most_steps - constant)
-        self._falling = (self._steps, falling)
-        end, falls = self._steps + falling, True
+        if self._falling is None:
+            falling = min(math.ceil(self._steps * self._share / (1 - self._share)), self.most_steps - constant)
+            self._falling = (self._steps, falling)
+        end, falls = sum(self._falling), self._steps == self._falling[0]
         while self._steps < end:
             yield self._next(end, falls)
             falls = False
@@ -194,7 +224,23 @@ class BudgetPace(Pace):
     _falling: tuple[int, int] | None = None
     """The first step of the decay, and how many it takes."""
 
+    def state(self) -> dict[str, typing.Any]:
+        """The steps before the stretch, and what validation said so far."""
+        best = None if self._best is None else [self._best.loss, self._best.score]
+        falling = None if self._falling is None else list(self._falling)
+        heard = {"best": best, "bad": self._bad, "stopped": self._stopped, "ended": self.ended, "steady": self.steady}
+        return {"begun": self._begun, "falling": falling, **heard}
+
+    def restore(self, state: dict[str, typing.Any]) -> None:
+        """Begins with the stretch after these steps."""
+        self._steps = self._begun = state["begun"]
+        self._falling = None if state["falling"] is None else (state["falling"][0], state["falling"][1])
+        self._best = None if state["best"] is None else Look(*state["best"])
+        self._bad, self._stopped = state["bad"], state["stopped"]
+        self.ended, self.steady = state["ended"], state["steady"]
+
     def _next(self, end: int, falls: bool) -> Stretch:
+        self._begun = self._steps
         epoch, place = divmod(self._steps, self._order.steps)
         groups = self._order.epoch(epoch + 1)
         until_look = self._every - self._steps % self._every

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from thriftune.amounts import parse_seconds
+from thriftune.errors import InputError
 from thriftune.settings import Settings, setting
 
 MOST_TEXTS = 1_000_000
@@ -119,6 +121,11 @@ class Protocol(Settings):
     budget: Budget = setting(factory=Budget, help="epochs auto: how long training may take")
     batch_size: int = setting(32, help="texts per forward and backward pass", minimum=1, maximum=MOST_TEXTS)
     accumulate: int = setting(1, help="batches per optimiser step", minimum=1, maximum=MOST_TEXTS)
+    fit_batch: bool = setting(
+        False,
+        help="where a batch runs out of memory, try again with smaller ones and more of them per step: a step sees the "
+        "same texts",
+    )
     max_tokens: int = setting(
         256, help="longer texts are truncated, special tokens included", minimum=4, maximum=1_000_000
     )
@@ -150,10 +157,19 @@ class Protocol(Settings):
     optimizer: OptimizerSettings = setting(factory=OptimizerSettings, help="AdamW settings")
     schedule: ScheduleSettings = setting(factory=ScheduleSettings, help="learning-rate schedule")
     early_stopping: EarlyStopping | None = setting(None, help="stop early; null trains all epochs")
+    checkpoint_every: str | None = setting(
+        "60s",
+        help="time between checkpoints, from which a run that broke off goes on, as in 90s, 10min or 2h; off: none. It "
+        "changes no result",
+    )
 
     def problems(self) -> list[tuple[str, str]]:
-        """tf32 and room for prefixes exist on GPUs alone."""
+        """tf32 and room for prefixes exist on GPUs alone; checkpoints come after some time."""
         found = []
+        try:
+            _ = self.checkpoint_seconds
+        except InputError as error:
+            found.append(("checkpoint_every", f"{error} Or off."))
         if self.device == "cpu" and self.precision == "tf32":
             found.append(("precision", "tf32 exists on GPUs alone; use fp32 with device cpu"))
         if self.device == "cpu" and self.gpu_prefix_gb:
@@ -180,6 +196,12 @@ class Protocol(Settings):
         return found
 
     @property
+    def checkpoint_seconds(self) -> float | None:
+        """Between two checkpoints; None: there are none."""
+        every = self.checkpoint_every
+        return None if every is None or every.strip().lower() == "off" else parse_seconds(every)
+
+    @property
     def most_epochs(self) -> int:
         """The number of epochs, or the most that the budget allows."""
         return self.budget.max_epochs if self.epochs == "auto" else self.epochs
@@ -190,3 +212,12 @@ class Protocol(Settings):
         if self.schedule.type != "auto":
             return self.schedule.type
         return "stable" if self.epochs == "auto" else "linear"
+
+
+WITHOUT_EFFECT = ("checkpoint_every", "fit_batch")
+"""Keys that change no result: they are no part of a run's id, nor of what its record says of its protocol."""
+
+
+def deciding(protocol: Protocol) -> dict[str, Any]:
+    """The settings on which results depend, as plain values."""
+    return {key: value for key, value in asdict(protocol).items() if key not in WITHOUT_EFFECT}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from thriftune.engine.protocol import Protocol
 
@@ -58,6 +59,14 @@ class Schedule:
             f"Warm-up takes all {self.steps} optimiser step{'s' * (self.steps != 1)}: the learning rate {reached}. "
             "Set schedule.warmup to 0, or train for more steps (more epochs, smaller batches)."
         ]
+
+    def state(self) -> dict[str, float]:
+        """What a plateau schedule has heard."""
+        return {"scale": self.scale, "best": self.best, "bad_epochs": self.bad_epochs}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.scale, self.best, self.bad_epochs = state["scale"], state["best"], state["bad_epochs"]
 
     def epoch_ended(self, validation_loss: float | None) -> None:
         """Tells a plateau schedule how the epoch went; does nothing for the others."""

@@ -87,6 +87,8 @@ class Step:
         """Makes what is added to a batch's mean loss."""
         self.updated: Callable[[], None] | None = None
         """Called in an epoch's steps after the update, before the gradients are dropped."""
+        self.done = 0
+        """Steps of the training before those that `epoch` is asked for next; the loop says."""
         switch_recomputation(classifier, protocol)
         self.parameters = [p for _, p in classifier.trained()]
         self.labels = torch.from_numpy(examples.labels).to(classifier.device)

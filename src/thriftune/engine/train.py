@@ -71,6 +71,8 @@ def _fit(task: Task, hooks: Sequence[Hook]) -> Fit:
         loop.train()
     finally:
         task.checkpoint.unlink(missing_ok=True)
+        if task.checkpoints is not None:
+            task.checkpoints.drop("training")  # which refers to the model
     gain, noise = loop.gain()
     return Fit(
         steps=loop.step_points,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from thriftune.models.classifier import Classifier
 
 FEWEST_STEPS = 2
+SUMS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+"""What PEFT keeps of each parameter's importance."""
 
 
 class AdaLoraWatcher:
@@ -46,6 +48,24 @@ class AdaLoraWatcher:
     def updated(self, step: int) -> None:
         """Weighs the ranks by their gradients and masks the least of them."""
         self._model.update_and_allocate(step)
+
+    def state(self) -> dict[str, Any]:
+        """The ranks' weights, and which ranks are left."""
+        allocator = self._model.rankallocator
+        sums = {name: dict(getattr(allocator, name)) for name in SUMS}
+        pattern = self._config.rank_pattern
+        return {
+            "sums": sums,
+            "pattern": None if pattern is None else {name: list(kept) for name, kept in pattern.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes them."""
+        values = dict(self._model.model.named_parameters())
+        for name, sums in state["sums"].items():
+            loaded = {key: each.load().to(values[key].device) for key, each in sums.items()}
+            setattr(self._model.rankallocator, name, loaded)
+        self._config.rank_pattern = state["pattern"]
 
     def finished(self) -> None:
         """Forgets an allocation that is not that of the kept weights: what is stored would be cut by it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pkgutil
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from thriftune import plugins
 from thriftune.settings import Settings, setting
@@ -75,7 +75,10 @@ class Method(Settings):
 
 
 class Watcher(Protocol):
-    """What some methods do in training beside choosing parameters: they weigh, prune or regularise their own."""
+    """What some methods do in training beside choosing parameters: they weigh, prune or regularise their own.
+
+    It may have the two methods of `Resumable` too; where it has not, a training that is interrupted starts anew.
+    """
 
     def started(self, steps: int) -> None:
         """Before the first of so many steps."""
@@ -88,6 +91,19 @@ class Watcher(Protocol):
 
     def finished(self) -> None:
         """When the kept weights are in the classifier."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A watcher whose training goes on where it was interrupted."""
+
+    def state(self) -> dict[str, Any]:
+        """Its own state between two steps: numbers, texts, lists, dicts and tensors; trained parameters are no part."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes such a state, after `started`; each tensor in it is read by its `load()`."""
+        ...
 
 
 def rate_help(grid: tuple[float, ...]) -> str:

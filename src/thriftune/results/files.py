@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from thriftune.errors import InputError
 from thriftune.results.json_text import json_text
 from thriftune.results.plain import SCHEMA_VERSION
+from thriftune.results.storage.errors import UnwritableError, unwritable
+from thriftune.results.storage.temporary import temporary_beside
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,16 +33,17 @@ class DamagedError(InputError):
         self.why = why
 
 
-def write_atomic(path: Path, write: Callable[[Path], object], durable: bool = True) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object], durable: bool = True, needed: int | None = None) -> None:
     """Calls `write` with a temporary path beside `path` and renames it there when it returns.
 
-    `durable`: the bytes are on the disk before the rename, and the rename before this returns.
+    `durable`: the bytes are on the disk before the rename, and the rename before this returns. Raises
+    `UnwritableError` where the disk or its permissions do not take it; what was there before then stays. `needed` is
+    about how many bytes it has.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
         write(temporary)
         temporary.chmod(0o644)
         if durable:
@@ -50,8 +53,14 @@ def write_atomic(path: Path, write: Callable[[Path], object], durable: bool = Tr
         temporary.replace(path)
         if durable:
             flush(path.parent)
+    except Exception as error:
+        if (found := unwritable(error, path, needed)) is None or isinstance(error, UnwritableError):
+            raise
+        raise UnwritableError(found, getattr(error, "errno", None)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
@@ -73,7 +82,8 @@ def flush(path: Path) -> None:
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:
     """Writes text (UTF-8) atomically."""
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable)
+    data = text.encode()
+    write_atomic(path, lambda temporary: temporary.write_bytes(data), durable, len(data))
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -134,7 +144,7 @@ def write_parquet(path: Path, frame: pl.DataFrame, durable: bool = True) -> None
         with temporary.open("wb") as file:  # polars would expand a path
             frame.write_parquet(file)
 
-    write_atomic(path, write, durable)
+    write_atomic(path, write, durable, int(frame.estimated_size()))
 
 
 WHOLE, NUMBER, TEXT = "whole numbers", "numbers", "texts"
@@ -183,14 +193,21 @@ def delete(path: Path) -> None:
 
 
 def checksums(folder: Path, without: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-    """Bytes and SHA-256 of every file below a folder by its relative path, each flushed to the disk."""
+    """Bytes and SHA-256 of every file below a folder by its relative path, all flushed to the disk, folders too.
+
+    `without`: files and folders directly in it that are left out.
+    """
     skipped = set(without)
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and name not in skipped:
-            flush(path)
-            found[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        parts = path.relative_to(folder).parts
+        if parts[0] in skipped or path.is_symlink():
+            continue
+        flush(path)
+        if path.is_file():
+            found["/".join(parts)] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    for path in (folder, folder.parent):
+        flush(path)
     return found
 
 

@@ -15,9 +15,10 @@ from thriftune.results.prediction import Prediction
 from thriftune.results.profile import DataProfile, RobustnessProfile
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.results.training import SearchPoint, Training
+from thriftune.results.training import FittedBatch, SearchPoint, Training
 
-Status = Literal["done", "failed", "out_of_memory", "diverged", "interrupted"]
+Status = Literal["done", "failed", "out_of_memory", "killed", "diverged", "interrupted"]
+"""killed: its process was ended from outside, and the kernel does not say that it was for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class RunRecord:
     """Whether the method fine-tunes nothing."""
     searched: Searched | None = None
     """How its settings were found; None where the study has no search, or the method nothing to search."""
+    fitted_batch: FittedBatch | None = None
+    """The batches that it ran with where those of its protocol ran out of memory; None: those of its protocol."""
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thriftune.errors import InputError
 from thriftune.results.files import (
     NUMBER,
     TEXT,
@@ -31,6 +33,7 @@ from thriftune.results.files import (
 from thriftune.results.history import EpochPoint, StepPoint
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
+from thriftune.results.training import FittedBatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,24 +85,53 @@ class RunFolder:
         self.model_path = path / "model"
         self.error_path = path / "error.txt"
         self.dynamics_path = path / "dynamics.parquet"
+        self.checkpoint_path = path / "checkpoint"
+        self.fitted_path = path / "fitted.json"
 
     @property
     def complete(self) -> bool:
         """Whether the run's record was written."""
         return self.record_path.exists()
 
-    def clear(self) -> None:
-        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
-        self.remove()
-        self.path.mkdir(parents=True)
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a training left something to be gone on with; whether that is sound, its reader says."""
+        linked = any(path.is_symlink() for path in (self.path, self.checkpoint_path))
+        return not linked and any(self.checkpoint_path.glob("[0-9]*"))
 
-    def remove(self) -> None:
-        """Deletes the folder."""
-        delete(self.path)
+    def write_fitted_batch(self, batch: FittedBatch) -> None:
+        """Remembers with which batches the run goes on, while it is under way."""
+        write_json(self.fitted_path, asdict(batch))
+
+    def read_fitted_batch(self) -> FittedBatch | None:
+        """Reads what `write_fitted_batch` wrote; None where there is nothing that can be used."""
+        try:
+            return read_record(self.fitted_path, partial(record_from, FittedBatch)) if self.has_checkpoint else None
+        except InputError:
+            return None
+
+    def clear(self, keep_checkpoint: bool = False) -> None:
+        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
+        self.remove(keep_checkpoint)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def remove(self, keep_checkpoint: bool = False) -> None:
+        """Deletes the folder, or what is in it beside its checkpoints, where it has any."""
+        if not keep_checkpoint or not self.has_checkpoint:
+            delete(self.path)
+            return
+        for each in self.path.iterdir():
+            if each not in (self.checkpoint_path, self.fitted_path):
+                delete(each)
+
+    def drop_checkpoint(self) -> None:
+        """Deletes what only a training that is under way needs: the run is complete."""
+        for path in (self.checkpoint_path, self.fitted_path):
+            delete(path)
 
     def checksums(self) -> dict[str, dict[str, Any]]:
-        """Bytes and SHA-256 of the run's files by relative path, all but its record; they are on the disk then."""
-        return checksums(self.path, without=[self.record_path.name])
+        """Bytes and SHA-256 of what the run leaves beside its record, by relative path; it is on the disk then."""
+        return checksums(self.path, without=[self.record_path.name, self.checkpoint_path.name, self.fitted_path.name])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

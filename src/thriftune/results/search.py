@@ -8,7 +8,7 @@ from typing import Any, Literal
 from thriftune.metrics import sign
 from thriftune.results.plain import SCHEMA_VERSION
 
-TrialState = Literal["complete", "pruned", "diverged", "out_of_memory", "failed"]
+TrialState = Literal["complete", "pruned", "diverged", "out_of_memory", "killed", "failed"]
 Select = Literal["accuracy", "macro_f1", "loss"]
 
 
@@ -117,7 +117,7 @@ class Searched:
     complete: int
     pruned: int
     failed: int
-    """Diverged, out of memory or failed."""
+    """Diverged, out of memory, killed or failed."""
     seconds: float
     """Of all trials; no part of the run's own cost."""
     train_seconds: float

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.results.files import NUMBER, TEXT, WHOLE, DamagedError, check_columns, sha256
+from thriftune.results.files import AGAIN, NUMBER, TEXT, WHOLE, DamagedError, check_columns, sha256
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.scores import Scores
@@ -38,7 +40,9 @@ def check_run(
     gives the predictions on a set, where they may be in memory already.
     """
     if files:
-        _check_files(folder.path, record.files)
+        present = (folder.path / "model").exists()
+        left = {name: about for name, about in record.files.items() if present or not name.startswith("model/")}
+        check_files(folder.path, left, LARGEST_HASHED)
     scored: dict[str, Scores | None] = {"validation": record.validation, "test": record.test, **record.robustness}
     for name, scores in scored.items():
         if scores is not None:
@@ -52,6 +56,7 @@ def check_results(results: Results) -> None:
     for run in results.done:
         folder = results.store.run(run.run_id)
         _check_record(folder, run)
+        check_files(folder.path, {name: about for name, about in run.files.items() if not name.startswith("model/")})
         held = {name: sets[name] for name in sets if run in results.robustness_runs(name)}
         check_run(folder, run, results.labels, {"test": results.test, **held}, False, partial(results.predictions, run))
 
@@ -59,23 +64,34 @@ def check_results(results: Results) -> None:
 def _check_record(folder: RunFolder, run: RunRecord) -> None:
     """Raises `DamagedError` where a run's own record is missing, or has other scores or costs than results.json."""
     own = folder.read_record()
-    for name in ("run_id", "status", "test", "validation", "cost"):
+    for name in (each.name for each in fields(RunRecord)):
         if getattr(own, name) != getattr(run, name):
             raise DamagedError(folder.record_path, f"its {name} is not that of results.json")
 
 
-def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    without_model = not (folder / "model").exists()
+def check_model(model: Path, record: RunRecord) -> None:
+    """Raises `DamagedError` where a file of a run's `model/` is not the one that it left; README.md may differ."""
+    files = {name: about for name, about in record.files.items() if name.startswith("model/")}
+    files.pop("model/README.md", None)
+    check_files(model.parent, files)
+
+
+def check_files(
+    folder: Path, files: Mapping[str, Mapping[str, Any]], largest: float = math.inf, remedy: str = AGAIN
+) -> None:
+    """Raises `DamagedError` where a file is missing, or has other bytes than its `bytes` and `sha256` say.
+
+    Of those with more bytes than `largest` the size alone is looked at.
+    """
     for name, about in files.items():
-        if without_model and name.startswith("model/"):
-            continue
         path = folder / name
         if not path.is_file():
-            raise DamagedError(path, "it is missing")
+            raise DamagedError(path, "it is missing", remedy)
         if path.stat().st_size != about["bytes"]:
-            raise DamagedError(path, f"it has {path.stat().st_size:,} bytes, the run wrote {about['bytes']:,}")
-        if about["bytes"] <= LARGEST_HASHED and sha256(path) != about["sha256"]:
-            raise DamagedError(path, "its checksum is not that of the file that the run wrote")
+            why = f"it has {path.stat().st_size:,} bytes, {about['bytes']:,} were written"
+            raise DamagedError(path, why, remedy)
+        if about["bytes"] <= largest and sha256(path) != about["sha256"]:
+            raise DamagedError(path, "its checksum is not that of the file that was written", remedy)
 
 
 def _check_scores(

@@ -28,6 +28,38 @@ class Training:
     """What follows from them with the study's margin when the run was made: see `state_of`."""
     head_c: float | None = None
     """The strength C of the solved head; None where none was solved, and in results of earlier versions."""
+    resumed: int = 0
+    """How often the run was interrupted and went on from a checkpoint."""
+    uncounted_seconds: float = 0.0
+    """Seconds that these interruptions cost: training after the last checkpoint, which was done again, and loading.
+    They are in no figure of `cost`."""
+    checkpoint_seconds: float = 0.0
+    """That training waited for checkpoints to be written; in no figure of `cost` either."""
+
+
+@dataclass(frozen=True)
+class FittedBatch:
+    """Smaller batches that a run took where the study's ran out of memory; a step sees the same texts."""
+
+    batch_size: int
+    """Texts per forward and backward pass."""
+    accumulate: int
+    """Batches per optimiser step."""
+
+    @property
+    def words(self) -> str:
+        """batch 32 as 4 x 8."""
+        return f"batch {self.batch_size * self.accumulate:,} as {self.accumulate:,} x {self.batch_size:,}"
+
+    def smaller(self) -> FittedBatch | None:
+        """The next smaller batch with as many texts per step: half as large, or less where half does not divide them.
+
+        None where a batch is one text.
+        """
+        texts = self.batch_size * self.accumulate
+        sizes = (size for size in range(self.batch_size // 2, 0, -1) if texts % size == 0)
+        size = next(sizes, None)
+        return None if size is None else FittedBatch(size, texts // size)
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,7 @@ class _StudyRuns:
         named = replace(found, name=job.planned.name, cell=job.planned.cell, searched=job.searched)
         if named != found:
             folder.write_record(named)
+        folder.drop_checkpoint()  # of a study that ended between the record and that
         return named
 
     @cached_property

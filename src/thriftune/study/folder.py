@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from thriftune.errors import InputError
 from thriftune.paths import check_new_folder, kind, status
 from thriftune.results.files import DamagedError
 from thriftune.results.record import StudyResults
+from thriftune.results.storage.errors import UnwritableError, unwritable
+from thriftune.results.storage.temporary import sweep
 from thriftune.results.store import Store
 
 WORK = ".work"
@@ -38,12 +40,18 @@ def alone_in(out: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"The folder {out} cannot be written to ({error.strerror}). Give another --out.") from error
     try:
+        sweep(out)
         yield
+    except Exception as error:
+        if isinstance(error, InputError) or (found := unwritable(error, out)) is None:
+            raise
+        raise UnwritableError(found) from error
     finally:
-        lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
         holder.release()
         for path in made:
-            if not any(path.iterdir()):
+            if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
 
 

@@ -15,7 +15,7 @@ from thriftune.engine.protocol import Budget
 from thriftune.errors import InputError
 from thriftune.methods.base import Baseline, Labelled, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
-from thriftune.results.files import delete, flush, read_json, write_json
+from thriftune.results.files import checksums, delete, flush, read_json, write_json
 from thriftune.results.models.baseline import BaselineModel
 from thriftune.results.models.refitted import FILE, Refitted
 from thriftune.results.record import RunRecord
@@ -106,6 +106,7 @@ def refit(
                 expected=expected,
                 notes=fitted.notes,
                 environment=environment(job.device, training=planned.method.NEEDS_MODEL),
+                files=checksums(new / "model", without=["README.md"]),
             )
             write_json(new / FILE, {"schema_version": 1, **asdict(about)})
             _put(new, folder)
@@ -185,6 +186,8 @@ def _fixed(study: Study, record: RunRecord, model: Path) -> tuple[Study, Planned
 def fixed_protocol(record: RunRecord) -> tuple[dict[str, Any], float]:
     """The run's protocol with a fixed number of epochs and the last weights kept; and how many epochs its kept had."""
     protocol = dict(record.protocol)
+    if record.fitted_batch is not None:
+        protocol |= asdict(record.fitted_batch)
     schedule = dict(protocol["schedule"])
     if schedule["type"] == "auto" and protocol["epochs"] == "auto":
         schedule["type"] = "stable"

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from thriftune.errors import InputError
 from thriftune.paths import check_folder, status, user_path
+from thriftune.results.models.refitted import REMEDY as REFIT
 from thriftune.results.models.refitted import Refitted, refits
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
+from thriftune.results.soundness import check_files, check_model
 from thriftune.results.store import Results, Store
 from thriftune.use import choose
 from thriftune.use.loading import is_model
+from thriftune.use.models.best import REMEDY as REMADE
 from thriftune.use.models.best import Best
 
 WANTED = "a model's folder, a run's, or a study's output folder, with or without a run's name: results:lora"
@@ -95,6 +98,7 @@ def _of_best(folder: Path, best: Best, results: Results | None) -> Source:
     """What `best/` holds, with the run that it came from where that is still there."""
     if not is_model(folder):
         raise InputError(f"{folder} holds no model that is whole. Run the study again: thriftune compare.")
+    check_files(folder, best.files, remedy=REMADE)
     if results is None:
         return Source(folder, best.name, None, None, None)
     run = results.store.run(best.run_id)
@@ -110,6 +114,7 @@ def _of_refit(folder: Path, about: Refitted) -> Source:
     model = folder / "model"
     if not is_model(model):
         raise InputError(f"{model} holds no model that is whole. Train it again: thriftune refit.")
+    check_files(model, about.files, remedy=REFIT)
     results = _study(folder.parent.parent)
     run = None if results is None else results.store.run(about.run_id)
     found = run is not None and run.complete
@@ -138,6 +143,7 @@ def _of_run(run: RunFolder, record: RunRecord, results: Results | None) -> Sourc
     if not is_model(run.model_path):
         why = "" if record.status == "done" else f" ({record.status.replace('_', ' ')})"
         raise InputError(f'The run "{record.name}"{why} has no model in {run.model_path}. Name another run.')
+    check_model(run.model_path, record)
     return Source(run.model_path, record.name, run, record, results)
 
 

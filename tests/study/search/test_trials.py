@@ -21,7 +21,7 @@ from thriftune.study.events import Event, SearchProgress
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
 from thriftune.study.preparation.prepare import prepare, read
-from thriftune.study.run.process import as_child, in_process
+from thriftune.study.run.process import Death, as_child, in_process
 from thriftune.study.search import attempt
 from thriftune.study.search import execute as search
 from thriftune.study.search.job import NotSearched, SearchJob, TrialsDone, trial_seed
@@ -85,7 +85,7 @@ class TestResuming:
 
     def test_a_killed_search_goes_on(self, job: SearchJob, tmp_path: Path, straight: list[dict[str, Any]]) -> None:
         doomed = replace(job, database=tmp_path / "search.db")
-        assert in_process(killed_in_third, doomed, True, ignore, (TrialsDone,)) == (None, -signal.SIGKILL)
+        assert in_process(killed_in_third, doomed, True, ignore, (TrialsDone,)) == (None, Death(-signal.SIGKILL))
         events: list[Event] = []
         assert untimed(trials(job, tmp_path, events.append, trials=4)) == straight[:4]
         assert made(events) == [("head_only", 3), ("head_only", 4)]
@@ -94,26 +94,24 @@ class TestResuming:
         self, job: SearchJob, tmp_path: Path, straight: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The process dies in the second trial: another one makes the rest."""
-        codes = [-9]
+        deaths = [Death(-9)]
 
         def once(child: object, job: SearchJob, model: bool, tell: Callable[[Event], None], last: object) -> Any:
-            if not codes:
-                return run_trials(job, tell), 0
+            if not deaths:
+                return run_trials(job, tell), Death(0)
             with pytest.raises(KeyboardInterrupt):
                 run_trials(job, lambda event: (tell(event), stop_at(2)(event)))  # type: ignore[arg-type,return-value]
-            return None, codes.pop()
+            return None, deaths.pop()
 
         monkeypatch.setattr(search, "in_process", once)
         settings = replace(job.settings, trials=3)
         found = search._searched(replace(job, database=tmp_path / "search.db", settings=settings), ignore, isolate=True)
-        assert [trial.state for trial in found] == ["complete", "out_of_memory", "complete"]
-        assert found[1].message == (
-            "the trial's process was killed, most likely because the machine ran out of memory (exit code -9)"
-        )
+        assert [trial.state for trial in found] == ["complete", "killed", "complete"]
+        assert found[1].message == ("the trial's process was killed (exit code -9)")
         assert [trial.params for trial in found] == [trial["params"] for trial in straight[:3]]
 
     def test_a_process_that_never_begins_is_an_error(self, job: SearchJob, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(search, "in_process", lambda *_: (None, 1))
+        monkeypatch.setattr(search, "in_process", lambda *_: (None, Death(1)))
         with pytest.raises(InputError, match="could not begin"):
             search._searched(job, ignore, isolate=True)
 

@@ -113,7 +113,8 @@ def _improving(results: Results) -> Iterator[Threat]:
 
 
 _REMEDIES = {
-    "out_of_memory": "A smaller protocol.batch_size, or a method with less memory, would fit.",
+    "out_of_memory": "protocol.fit_batch: true, a smaller protocol.batch_size, or another method would fit.",
+    "killed": "Something from outside ended its process, for want of memory or not; the same command runs it again.",
     "diverged": "A lower learning_rate, or learning_rate: auto, keeps it from diverging.",
     "failed": "Its message in run.json says why; the same command runs it again.",
     "interrupted": "The same command goes on with it.",
@@ -140,6 +141,7 @@ def _lost(results: Results) -> Iterator[Threat]:
 def _ended(reason: str) -> str:
     return {
         "out_of_memory": "ran out of memory",
+        "killed": "were killed from outside",
         "diverged": "diverged",
         "interrupted": "did not finish",
         "did not learn": "did not learn",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class CostMeter(Hook):
         self.processors = ProcessorTime(0.0, 0.0)
         """During train_seconds."""
         self._processors_start = ProcessorTime.now()
+        self._probed_before = False
+        """Whether the training that begins was probed before it was interrupted."""
 
     @property
     def memory(self) -> Memory | None:
@@ -51,6 +53,9 @@ class CostMeter(Hook):
     def train_started(self, step: Step) -> None:
         """Probes memory on the widest batch, and seconds on a typical one (of a search's first candidate)."""
         self._device = step.classifier.device
+        again, self._probed_before = self._probed_before, False
+        if again:
+            return
         widest = step.own(widest_batch(self._lengths, step.protocol, self._seed))
         found = probe(step, [widest] * step.protocol.accumulate)
         if self._probed is None or found[0] > self._probed[0]:
@@ -82,6 +87,29 @@ class CostMeter(Hook):
         now = _energy(self._device)
         if now is not None and self._energy_start is not None:
             self.energy_joules = (self.energy_joules or 0.0) + now - self._energy_start
+
+    def state(self) -> dict[str, Any]:
+        """All sums and peaks so far."""
+        names = ("train_seconds", "evaluate_seconds", "peak_memory_bytes", "peak_reserved_bytes", "energy_joules")
+        records = {"step_seconds": self.step_seconds, "pass_seconds": self.pass_seconds, "processors": self.processors}
+        peak, parts = self._probed or (0, None)
+        return {
+            **{name: getattr(self, name) for name in names},
+            **{name: None if record is None else asdict(record) for name, record in records.items()},
+            "probed": None if parts is None else [peak, asdict(parts)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from there: what a training costs is the sum of its parts, and it is probed once."""
+        kinds = {"step_seconds": StepSeconds, "pass_seconds": PassSeconds, "processors": ProcessorTime}
+        probed = state["probed"]
+        self._probed = None if probed is None else (probed[0], Memory(**probed[1]))
+        self._probed_before = True
+        for name, value in state.items():
+            if name in kinds:
+                setattr(self, name, None if value is None else kinds[name](**value))
+            elif name != "probed":
+                setattr(self, name, value)
 
     def solve_started(self, device: torch.device) -> None:
         """Before a head is solved: what follows is charged as an epoch's steps are."""

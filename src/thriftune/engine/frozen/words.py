@@ -58,6 +58,12 @@ class _MissedDecay(Hook):
     def put_back(self) -> None:
         self.now = self._kept
 
+    def state(self) -> dict[str, Any]:
+        return {"now": self.now, "kept": self._kept}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.now, self._kept = state["now"], state["kept"]
+
 
 @dataclass(frozen=True)
 class Vocabulary:

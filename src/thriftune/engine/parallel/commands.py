@@ -70,6 +70,8 @@ class Steps:
     """The state of the first process's random numbers."""
     state: bool
     """Whether trained weights and the optimiser's state come by the connection first."""
+    watcher: Any
+    """The state of the first process's watcher then, where it has one."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from thriftune.engine.parallel.team import Team
 from thriftune.engine.predict import predict, predict_and_embed
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import build_optimizer
-from thriftune.methods.base import Watcher
+from thriftune.methods.base import Resumable, Watcher
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import prefix_output
 from thriftune.models.residence import in_memory, read_back, release
@@ -70,6 +70,7 @@ class Helper:
         self._loaded: Loaded | None = None
         self._step: SharedStep | None = None
         self._watcher: Watcher | None = None
+        self._started = False
         self._training = ExitStack()
         self._narrowed: dict[str, Examples] = {}
 
@@ -178,6 +179,8 @@ class Helper:
         if watcher is not None and not self._started:
             watcher.started(told.most)
         self._started = True
+        if isinstance(watcher, Resumable) and told.watcher is not None:
+            watcher.restore(told.watcher)
         if told.state:
             step.spread()
         if step.exact:

@@ -18,6 +18,7 @@ from thriftune.engine.parallel.reducer import Reducer
 from thriftune.engine.parallel.split import shares
 from thriftune.engine.parallel.team import Team, present
 from thriftune.engine.step import Step, StepResult
+from thriftune.methods.base import Resumable, Watcher
 from thriftune.models.ops.share import Share, computing
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class SharedStep(Step):
         super().__init__(*rest)
         self.team = team
         self.most_steps = most_steps
-        self.done = 0
-        """Joint steps so far."""
+        self.watcher: Watcher | None = None
+        """Of the method, whose state the others take over where the first process has taken up a training."""
         self.exact = self.classifier.device.type == "cpu" and packs(self.classifier, self.protocol)
         self._reducer = Reducer(team, self.parameters)
         self._reducer.reserve(2 + self.protocol.batch_size * self.protocol.accumulate)
@@ -63,7 +64,8 @@ class SharedStep(Step):
     def epoch(self, groups: list[list[np.ndarray]], rates: list[float]) -> Iterator[StepResult]:
         """The first process's steps, which it tells the others before."""
         state = self.team.unequal
-        self.team.tell(Steps(groups, rates, self.done, self.most_steps, torch.get_rng_state(), state))
+        watcher = self.watcher.state() if state and isinstance(self.watcher, Resumable) else None
+        self.team.tell(Steps(groups, rates, self.done, self.most_steps, torch.get_rng_state(), state, watcher))
         if state:
             self.spread()
         for number, (group, rate) in enumerate(zip(groups, rates, strict=True)):
@@ -137,7 +139,6 @@ class SharedStep(Step):
         if idle and self.exact:
             self._same_random()
         self.losses[torch.from_numpy(np.concatenate(batches)).to(device)] = found[2:].to(self.losses.dtype)
-        self.done += 1
         self.update(learning_rate, updated)
         return StepResult(found[2:].sum().float(), found[CORRECT].round().to(torch.int64), texts)
 
@@ -172,7 +173,9 @@ def step_of(task: Task, optimizer: torch.optim.Optimizer, most_steps: int) -> tu
         return Step(*parts), []
     team.tell(Fit(task.learning_rate, task.head_learning_rate, task.seed))
     team.unequal = True  # as a solved head, or a training that is resumed
-    return SharedStep(team, most_steps, *parts), [Sharing(team)]
+    step = SharedStep(team, most_steps, *parts)
+    step.watcher = task.watcher
+    return step, [Sharing(team)]
 
 
 def leading(offsets: np.ndarray) -> Team | None:

@@ -40,7 +40,9 @@ def save_classifier(classifier: Classifier, folder: Path, reading: Reading | Non
                 warnings.filterwarnings("ignore", message=".*LoRA tensor")
                 classifier.peft.save_pretrained(str(folder), save_embedding_layers=False)
             classifier.config.save_pretrained(folder)
-            _set(folder / "adapter_config.json", base_model_name_or_path=base)
+            # PEFT writes sets as they come, in another order in every process.
+            sets = {name: sorted(v) for name, v in vars(classifier.peft.active_peft_config).items() if type(v) is set}
+            _set(folder / "adapter_config.json", base_model_name_or_path=base, **sets)
         elif classifier.head.bare:
             classifier.encoder.save_pretrained(folder)
         else:
@@ -96,7 +98,7 @@ def _save_linear_head(classifier: Classifier, folder: Path) -> None:
     (folder / "labels.json").write_text(json.dumps(list(classifier.labels)), encoding="utf-8")
 
 
-def _set(path: Path, **values: str) -> None:
+def _set(path: Path, **values: Any) -> None:
     """Changes values of a JSON file."""
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values, indent=2), encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Refitted:
     """The study's: metric, score of its run on the test split, that was not trained on there."""
     notes: list[str]
     environment: dict[str, Any]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`bytes` and `sha256` of the files in its `model/`; empty in those of earlier versions."""
 
     @classmethod
     def read(cls, folder: Path) -> Refitted | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import Protocol, deciding
 from thriftune.methods.base import Method, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
 from thriftune.models.head import HeadSettings
@@ -110,7 +110,7 @@ def run_id(
         "seed": planned.seed,
     }
     if planned.method.NEEDS_MODEL:
-        protocol = asdict(planned.protocol)
+        protocol = deciding(planned.protocol)
         if planned.method.BASELINE:
             protocol = {key: protocol[key] for key in READ_BY_EMBEDDINGS}
         protocol["device"] = device_type

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 
+from thriftune.engine.protocol import deciding
 from thriftune.errors import InputError, did_you_mean
 from thriftune.results.record import RunRecord
 from thriftune.settings import SettingsError
@@ -37,7 +38,7 @@ def belongs(record: RunRecord, runs: Sequence[PlannedRun], search: SearchSetting
     kept = [record.name, record.model, record.method, record.seed, record.protocol, record.head]
     asked = [planned for run in runs if (planned := _as_searched(run, record, search)) is not None]
     found = [
-        [run.name, run.model, run.method.flat(), run.seed, asdict(run.protocol), asdict(run.head)] for run in asked
+        [run.name, run.model, run.method.flat(), run.seed, deciding(run.protocol), asdict(run.head)] for run in asked
     ]
     return json.dumps(kept, sort_keys=True) in [json.dumps(each, sort_keys=True) for each in found]
 

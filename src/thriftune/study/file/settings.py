@@ -43,6 +43,8 @@ class StudyProtocol(Protocol):
             found.append(("batch_size", "is an empty list; give a number, or several"))
         if len(set(sizes)) < len(sizes):
             found.append(("batch_size", f"names a size twice: {', '.join(map(str, sizes))}"))
+        if self.fit_batch and sizes == (1,):
+            found.append(("fit_batch", "has no effect with batch_size 1; remove it"))
         return found
 
     @property

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from thriftune.engine.protocol import deciding
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_parquet
 from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord, Status
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
-from thriftune.study.events import RunProgress
+from thriftune.results.training import FittedBatch
+from thriftune.study.events import Notice, RunProgress
 from thriftune.study.file.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from thriftune.engine.examples import Examples
 
-Emit = Callable[[RunProgress], None]
+Emit = Callable[[RunProgress | Notice], None]
 EVALUATED = ("validation", "test")
 
 
@@ -59,12 +61,34 @@ class Job:
     """The state of this package's source, which goes into the record: see `checkout`."""
     head_c: float | None = None
     """The C of a solved head, where it is known before; None: it is chosen on validation."""
+    fitted: FittedBatch | None = None
+    """Batches instead of the protocol's, which ran out of memory."""
     threads: int | None = None
     """Processors that it may use, where it shares them with other runs; None: all that its process may."""
     processes: int = 1
     """That train it together, each on a share of every batch."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
+
+    @property
+    def batch(self) -> FittedBatch:
+        """The batches that it runs with."""
+        protocol = self.planned.protocol
+        return self.fitted or FittedBatch(protocol.batch_size, protocol.accumulate)
+
+    def with_batch(self, batch: FittedBatch) -> Job:
+        """The job with other batches of as many texts per step; its prediction was for those of the protocol."""
+        why = f"the batches of its protocol ran out of memory ({batch.words})"
+        return replace(self, fitted=batch, predicted=None, unpredicted=why)
+
+    @property
+    def executed(self) -> Job:
+        """The job whose protocol says what is executed, where smaller batches are to be fitted."""
+        if self.fitted is None:
+            return self
+        size, parts = self.fitted.batch_size, self.fitted.accumulate
+        protocol = replace(self.planned.protocol, batch_size=size, accumulate=parts, fit_batch=False)
+        return replace(self, planned=replace(self.planned, protocol=protocol))
 
     @property
     def evaluated(self) -> list[str]:
@@ -121,7 +145,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         model=planned.model,
         method=planned.method.flat(),
         seed=planned.seed,
-        protocol=asdict(planned.protocol),
+        protocol=deciding(planned.protocol),
         head=asdict(planned.head),
         learning_rate=None,
         best_epoch=None,
@@ -132,6 +156,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         baseline=planned.method.BASELINE,
         searched=job.searched,
         notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
+        fitted_batch=job.fitted,
     )
 
 

@@ -10,18 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from multiprocessing import connection, spawn
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Literal
 
-from thriftune.endings import SIGNALS, end_with_parent, starting
+from thriftune.cost.measured.kills import kill_counts, killed_for_memory
+from thriftune.endings import SIGNALS, asked_again, end_with_parent, exit_code, led_by_parent, patient, starting
 from thriftune.processors import brief_waits
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.run.extend import without_scores
 from thriftune.study.run.job import Emit, Job, blank_record
-from thriftune.study.run.worker import execute
+from thriftune.study.run.worker import attempt, with_fitting_batch
 
 FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 """Whether the platform has fork servers; Windows has none."""
@@ -29,7 +31,11 @@ PRELOADED = ["thriftune.study.run.preload"]
 """What the fork server imports."""
 SERVER_DIED = 255
 """How multiprocessing reports the end of a process whose fork server is gone."""
-ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), SERVER_DIED)
+ENDED_BY_SIGNAL = (*(-number for number in SIGNALS), *(128 + number for number in SIGNALS), SERVER_DIED)
+FINISH_SECONDS = 30.0
+"""So long a run may take to finish its step and write its checkpoint when the study is interrupted."""
+SIGKILL = getattr(signal, "SIGKILL", 9)
+POLL_SECONDS = 0.1
 GROUP_SECONDS = 1.0
 """A signal to all processes of a group may reach a run's before the study's."""
 IN_THE_SCRIPT = (
@@ -37,6 +43,31 @@ IN_THE_SCRIPT = (
     '`if __name__ == "__main__":`, or the code into a module beside it'
 )
 _STARTING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a process ended that left no last message."""
+
+    exit_code: int | None
+    """Negative: the signal."""
+    for_memory: bool = False
+    """Whether the kernel says that it ended the process for want of memory."""
+
+    @property
+    def status(self) -> Literal["out_of_memory", "killed", "failed"]:
+        """What its work counts as."""
+        if self.for_memory:
+            return "out_of_memory"
+        return "killed" if self.exit_code in (-SIGKILL, *ENDED_BY_SIGNAL[:-1]) else "failed"
+
+    @property
+    def why(self) -> str:
+        """What became of it: "was killed (exit code -9)"."""
+        if self.for_memory:
+            return f"was killed by the kernel, for want of memory (exit code {self.exit_code})"
+        word = "was killed" if self.status == "killed" else "broke off"
+        return f"{word} (exit code {self.exit_code})"
 
 
 class Abandoned(BaseException):
@@ -48,20 +79,26 @@ def run_in_process(
 ) -> RunRecord:
     """Executes a run in a process of its own and passes its progress on; returns its record.
 
-    A process that dies without a record counts as failed, or out of memory where it was killed. When this
-    process is interrupted, the run's process ends too; an incomplete run leaves nothing. `variables` and `stop`: see
-    `in_process`.
+    A process that dies without a record counts as killed or failed, and as out of memory where the kernel says so. One
+    that runs out of memory is tried again with smaller batches where the protocol says `fit_batch`. When this process
+    is interrupted, the run's process ends too, a training after its step and with a checkpoint; without one an
+    incomplete run leaves nothing. `variables` and `stop`: see `in_process`.
     """
+    return with_fitting_batch(lambda job, emit: _in_process(job, emit, variables, stop), job, emit)
+
+
+def _in_process(job: Job, emit: Emit, variables: Mapping[str, str] | None, stop: Connection | None) -> RunRecord:
+    folder = RunFolder(job.out)
     try:
         needs_model = job.planned.method.NEEDS_MODEL
-        record, exit_code = in_process(_child, job, needs_model, emit, (RunRecord,), variables, stop)
+        record, death = in_process(_child, job, needs_model, emit, (RunRecord,), variables, stop)
     except Abandoned:
         raise
     except BaseException:
-        if not RunFolder(job.out).complete:
-            RunFolder(job.out).remove()
+        if not folder.complete:
+            folder.remove(keep_checkpoint=True)
         raise
-    return record or _died(job, exit_code)
+    return record or _died(job, death)
 
 
 def in_process(
@@ -72,11 +109,11 @@ def in_process(
     last: tuple[type, ...],
     variables: Mapping[str, str] | None = None,
     stop: Connection | None = None,
-) -> tuple[Any, int | None]:
+) -> tuple[Any, Death]:
     """Calls `target(job, sender, environment)` in a process of its own; what it sends goes to `emit`.
 
-    Returns its last message, which is of one of the types `last`, or None and the exit code where it ends without one.
-    When this process is interrupted, the other ends too. `variables` are set in the other process alone. `stop` serves
+    Returns its last message, which is of one of the types `last`, or None and how it ended without one. When this
+    process is interrupted, the other ends too: see `end`. `variables` are set in the other process alone. `stop` serves
     a thread, which no signal interrupts: once its other end is closed, `KeyboardInterrupt` is raised here, and
     `Abandoned`, the process killed at once, where something was sent through it.
     """
@@ -84,6 +121,7 @@ def in_process(
     importing = nullcontext if _reads_main((target, job)) else _without_main
     receiver, sender = context.Pipe(duplex=False)
     process: BaseProcess | None = None
+    before = kill_counts()
     try:
         for further in (True, False):
             try:
@@ -96,13 +134,13 @@ def in_process(
             except (EOFError, ConnectionError):  # the fork server died, as for want of memory; there is a new one then
                 process = None
                 if not further:
-                    return None, SERVER_DIED
+                    return None, Death(SERVER_DIED)
         assert process is not None
         sender.close()
         found = _listen(receiver, emit, last, stop)
         process.join()
         if found is None and process.exitcode in ENDED_BY_SIGNAL:
-            time.sleep(GROUP_SECONDS)  # this process's own signal ends the sleep, and the study
+            _await_own_signal(stop)
     except Abandoned:
         if process is not None:
             process.kill()
@@ -110,11 +148,14 @@ def in_process(
         raise
     except BaseException:
         if process is not None:
-            _end(process)
+            end(process, receiver)
         raise
     finally:
         receiver.close()
-    return found, process.exitcode
+    if found is not None:
+        return found, Death(process.exitcode)
+    for_memory = process.exitcode == -SIGKILL and killed_for_memory(before, kill_counts(), process.pid)
+    return None, Death(process.exitcode, for_memory)
 
 
 def warm_up() -> None:
@@ -163,11 +204,40 @@ def _without_main() -> Iterator[None]:
             spawn.get_preparation_data = own
 
 
-def _end(process: BaseProcess) -> None:
-    """Kills the run's process: it has nothing to tidy up that its parent does not."""
-    if process.pid is not None:
+def _await_own_signal(stop: Connection | None) -> None:
+    """Waits for the signal that ended the other process to reach this one too: it ends the wait, and the study."""
+    if stop is None:
+        time.sleep(GROUP_SECONDS)
+    elif stop.poll(GROUP_SECONDS):
+        raise _why_stopped(stop)
+
+
+def end(process: BaseProcess, receiver: Connection, seconds: float = FINISH_SECONDS) -> None:
+    """Asks a run's process to end (SIGTERM) and waits for it; kills it where it takes longer, or one interrupts again.
+
+    It ends at once, but where it trains: then it finishes its step and writes its checkpoint.
+    """
+    if process.pid is None:
+        return
+    until = time.monotonic() + seconds
+    with patient():
+        process.terminate()
+        watched: list[Any] = [process.sentinel, receiver]
+        while process.sentinel in watched and time.monotonic() < until and not asked_again():
+            for each in connection.wait(watched, timeout=POLL_SECONDS):
+                if each is process.sentinel or not _drained(receiver):
+                    watched.remove(each)
         process.kill()
         process.join()
+
+
+def _drained(receiver: Connection) -> bool:
+    """Reads a message that nobody wants, so that who sends it does not wait for a reader; False where all is read."""
+    try:
+        receiver.recv()
+    except (EOFError, OSError):
+        return False
+    return True
 
 
 def _listen(receiver: Connection, emit: Callable[[Any], None], last: tuple[type, ...], stop: Connection | None) -> Any:
@@ -192,25 +262,31 @@ def _why_stopped(stop: Connection) -> BaseException:
     return Abandoned()
 
 
-def _died(job: Job, exit_code: int | None) -> RunRecord:
-    if exit_code == -getattr(signal, "SIGKILL", 9):
-        status, why = "out_of_memory", "was killed, most likely because the machine ran out of memory"
-    else:
-        status, why = "failed", "broke off"
-    message = f"the run's process {why} (exit code {exit_code}){IN_THE_SCRIPT if _reads_main(job) else ''}"
+def _died(job: Job, death: Death) -> RunRecord:
+    message = f"the run's process {death.why}{IN_THE_SCRIPT if _reads_main(job) else ''}"
     folder = RunFolder(job.out)
     if job.done and folder.complete:
         record = without_scores(job, message)
     else:
-        record = blank_record(job, status, message)  # type: ignore[arg-type]
-        folder.clear()
+        record = blank_record(job, death.status, message)
+        folder.clear(keep_checkpoint=True)
     folder.write_record(record)
     return record
 
 
 def _child(job: Job, sender: Connection, variables: dict[str, str]) -> None:
     tell = as_child(sender, variables)
-    tell(execute(job, tell))
+    with quiet_end():
+        tell(attempt(job, tell))
+
+
+@contextmanager
+def quiet_end() -> Iterator[None]:
+    """A process that was asked to end inside ends without a traceback, with the exit code that says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(exit_code()) from None
 
 
 def as_child(sender: Connection, variables: dict[str, str]) -> Callable[[object], None]:
@@ -226,5 +302,5 @@ def as_child(sender: Connection, variables: dict[str, str]) -> Callable[[object]
         except OSError:
             raise SystemExit(1) from None  # the parent is gone, and with it the study
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    led_by_parent()
     return tell

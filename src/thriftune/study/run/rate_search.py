@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thriftune.engine.hooks import DivergedError
@@ -15,6 +16,7 @@ from thriftune.study.run.training import Trained, Trainer
 if TYPE_CHECKING:
     import numpy as np
 
+    from thriftune.engine.resume.state import State
     from thriftune.engine.train import Fit
 
 SHARE = 3
@@ -53,27 +55,48 @@ def highest_good(losses: dict[float, float]) -> float:
     return max(rate for rate, loss in losses.items() if loss <= CLOSE * min(losses.values()))
 
 
+@dataclass(frozen=True)
+class _Best:
+    """The best candidate so far."""
+
+    value: float
+    rate: float
+    fit: Fit
+    dynamics: np.ndarray
+    seconds: float
+
+
 class _Search:
     """Candidates, one after the other; where a solved head is all there is to train, no rate matters."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.points: list[SearchPoint] = []
         self._trainer = trainer
+        self._tried: list[float] = []
+        self._losses: dict[float, float] = {}
+        self._best: _Best | None = None
+        checkpoints = trainer.checkpoints
+        if checkpoints is not None:
+            if (state := checkpoints.take("search")) is not None:
+                self._restore(state)
+            checkpoints.provide("search", self._state)
 
     def probed(self, rates: Sequence[float]) -> Trained:
         """Trains with the highest rate whose validation loss after its probe is close to the lowest."""
         steps = probe_steps(self._trainer.job.planned.protocol, self._trainer.train_texts)
-        losses = {}
         for rate in rates:
+            if rate in self._tried:
+                continue
             made = self._candidate(rate, steps)
             if made is not None and made.learning_rate is None:
                 return made
             if made is not None and made.fit.validation is not None:
-                losses[rate] = made.fit.validation.loss
+                self._losses[rate] = made.fit.validation.loss
+            self._tried.append(rate)
             del made
-        if not losses:
+        if not self._losses:
             raise self._all_diverged()
-        return self._trainer.train(highest_good(losses))
+        return self._trainer.train(highest_good(self._losses))
 
     def best_of(self, rates: Sequence[float]) -> Trained:
         """The training with the best validation score."""
@@ -81,19 +104,23 @@ class _Search:
         from thriftune.engine.predict import score_of
 
         kept = self._trainer.job.out / "best.safetensors"
-        best: tuple[float, float, Fit, np.ndarray, float] | None = None
+        if self._trainer.checkpoints is not None:
+            self._trainer.checkpoints.keep(kept)
         made: Trained | None = None
         for rate in rates:
+            if rate in self._tried:
+                continue
             made = None  # its weights are gone before the next are loaded
             made = self._candidate(rate)
             if made is not None and made.learning_rate is None:
                 return made
-            if made is None or made.fit.validation is None:
-                continue
-            value = score_of(made.fit.validation, self._trainer.job.planned.protocol.select)
-            if best is None or value > best[0]:
-                best = value, rate, made.fit, made.dynamics, made.seconds
-                save_trained(made.classifier, kept)
+            if made is not None and made.fit.validation is not None:
+                value = score_of(made.fit.validation, self._trainer.job.planned.protocol.select)
+                if self._best is None or value > self._best.value:
+                    self._best = _Best(value, rate, made.fit, made.dynamics, made.seconds)
+                    save_trained(made.classifier, kept)
+            self._tried.append(rate)
+        best = self._best
         if best is None:
             raise self._all_diverged()
         classifier, examples = self._trainer.loaded() if made is None else (made.classifier, made.examples)
@@ -101,7 +128,24 @@ class _Search:
         kept.unlink()
         if (watcher := self._trainer.method.watch(classifier)) is not None:
             watcher.finished()
-        return Trained(best[1], classifier, examples, *best[2:])
+        return Trained(best.rate, classifier, examples, best.fit, best.dynamics, best.seconds)
+
+    def _state(self) -> State:
+        """The candidates that are over; the weights of the best lie in a file of their own."""
+        from thriftune.engine.resume.fits import fit_state
+
+        best = None if self._best is None else {**vars(self._best), "fit": fit_state(self._best.fit)}
+        losses = [[rate, loss] for rate, loss in self._losses.items()]
+        points = [vars(point) for point in self.points]
+        return {"tried": list(self._tried), "losses": losses, "points": points, "best": best}
+
+    def _restore(self, state: State) -> None:
+        from thriftune.engine.resume.fits import fit_from
+
+        self._tried, self._losses = list(state["tried"]), dict(state["losses"])
+        self.points = [SearchPoint(**point) for point in state["points"]]
+        best = state["best"]
+        self._best = None if best is None else _Best(**{**best, "fit": fit_from(best["fit"])})
 
     def _candidate(self, rate: float, steps: int | None = None) -> Trained | None:
         """A training that is part of the search; None, with a note, where it diverged."""

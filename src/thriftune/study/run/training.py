@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from thriftune.cost.measured.environment import use_all_processors
+from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
 from thriftune.folders import cache_folder
-from thriftune.methods.base import TransformerMethod
+from thriftune.methods.base import Resumable, TransformerMethod
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import Emit, Job
 from thriftune.study.run.solved_head import SolvedHead
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
     from thriftune.engine.frozen.layers import FrozenLayers
+    from thriftune.engine.resume.saver import Checkpoints
+    from thriftune.engine.resume.state import State
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
     from thriftune.study.file.plan import PlannedRun
 
+CARRIED = ("load_seconds", "texts", "step_seconds", "process_peak_bytes", "prefix_made")
+"""What a trainer sums up, over the parts of an interrupted run too."""
 SECONDS_BETWEEN = 0.5
 """Between two reports of where training stands."""
 
@@ -47,9 +53,19 @@ class Trained:
 
 
 class Trainer:
-    """Trains a run's model from the start as often as it is asked to; all of it is charged to one meter."""
+    """Trains a run's model from the start as often as it is asked to; all of it is charged to one meter.
 
-    def __init__(self, job: Job, examples: dict[str, Examples], meter: CostMeter, emit: Emit) -> None:
+    With `checkpoints` the training under way is written down while it goes on, and the first one goes on from there.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        examples: dict[str, Examples],
+        meter: CostMeter,
+        emit: Emit,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         import torch
 
         from thriftune.models.pretrained.load import skeleton
@@ -61,7 +77,11 @@ class Trainer:
         self.train_texts = len(examples["train"])
         self.load_seconds, self.texts, self.step_seconds = 0.0, 0, 0.0
         """Of all trainings; texts as often as they were seen."""
+        self.checkpoints = checkpoints
+        self.process_peak_bytes, self.prefix_made = 0, False
+        """Of the parts of the run before this one: their largest, and whether they computed the training prefix."""
         self._meter, self._emit = meter, emit
+        self._begun = 0.0
         self._frozen = frozen_layers(job, examples, emit)
         shapes = skeleton(
             job.model, job.labels, planned.head, planned.model, "cpu" if self.method.reads_weights else "meta"
@@ -106,8 +126,12 @@ class Trainer:
 
         planned = self.job.planned
         classifier, examples = self.loaded()
+        prefix = examples["train"].prefix
+        self.prefix_made = self.prefix_made or (prefix is not None and not prefix.reused)
         if (answer := self._head.begin(classifier, examples)) is not None:
             return Trained(None, classifier, examples, *answer)
+        watcher = self.method.watch(classifier)
+        checkpoints = self._checkpoints_of(watcher)
         task = Task(
             classifier=classifier,
             train=examples["train"],
@@ -116,20 +140,53 @@ class Trainer:
             learning_rate=rate,
             seed=planned.seed,
             checkpoint=self.job.out / "epoch.safetensors",
-            watcher=self.method.watch(classifier),
+            watcher=watcher,
             head_learning_rate=self.method.head_learning_rate,
             probe_steps=probe_steps,
+            checkpoints=checkpoints,
         )
-        dynamics, prefix, before = Dynamics(), examples["train"].prefix, self._meter.train_seconds
-        spent = before + (0.0 if prefix is None else prefix.seconds)
+        before = self._begin(checkpoints)
+        dynamics, spent = Dynamics(), before + (0.0 if prefix is None else prefix.seconds)
         progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent, rate if tried else None)
         try:
-            found = fit(task, [self._meter, progress, dynamics])
+            with nullcontext() if checkpoints is None else finishing():
+                found = fit(task, [self._meter, progress, dynamics])
         finally:
             seconds = self._meter.train_seconds - before
             self.step_seconds += seconds
         self.texts += found.texts
         return Trained(rate, classifier, examples, found, dynamics.true_probability, seconds)
+
+    def _checkpoints_of(self, watcher: object) -> Checkpoints | None:
+        """None, with a note, where the method does something in training that nobody can write down."""
+        if watcher is None or isinstance(watcher, Resumable):
+            return self.checkpoints
+        note = f"No checkpoints were written: what {self.method.short_name()} does in training has no state()."
+        if self.checkpoints is not None and note not in self.notes:
+            self.notes.append(note)
+        return None
+
+    def _begin(self, checkpoints: Checkpoints | None) -> float:
+        """The meter's training seconds when the training that comes began; takes the sums of the parts before."""
+        if checkpoints is None:
+            return self._meter.train_seconds
+        state = checkpoints.take("run")
+        self._begun = self._meter.train_seconds
+        if state is not None:
+            # What was loaded and solved just now was charged before the interruption already.
+            self.notes[:] = state["notes"]
+            for name in CARRIED:
+                setattr(self, name, state[name])
+            self._begun = state["begun"]
+        checkpoints.provide("run", self._state)
+        return self._begun
+
+    def _state(self) -> State:
+        from thriftune.cost.measured.environment import process_peak_bytes
+
+        peak = max(self.process_peak_bytes, process_peak_bytes())
+        carried = {name: getattr(self, name) for name in CARRIED} | {"process_peak_bytes": peak}
+        return {"notes": list(self.notes), "begun": self._begun, **carried}
 
 
 def use_machine(job: Job, threads: int | None = None) -> None:
@@ -213,6 +270,14 @@ class ProgressHook(Hook):
         self._seconds += seconds
         if self._seen is not None:
             self._report(self._seen, self._seconds)
+
+    def state(self) -> dict[str, Any]:
+        """The seconds so far."""
+        return {"seconds": self._seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._seconds = state["seconds"]
 
     def _report(self, progress: Progress, elapsed: float) -> None:
         texts, seconds = self._before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
+from thriftune.study.events import Notice
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import evaluate
@@ -28,13 +29,16 @@ from thriftune.study.run.team.costs import shared_cost, shared_notes
 from thriftune.study.run.team.count import threads_of
 from thriftune.study.run.team.together import together
 from thriftune.study.run.training import Trained, Trainer, use_machine
+from thriftune.wording import plural, seconds
 
 if TYPE_CHECKING:
     import polars as pl
 
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
+    from thriftune.engine.parallel.team import Team
     from thriftune.engine.protocol import Protocol
+    from thriftune.engine.resume.saver import Checkpoints
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
 
@@ -45,15 +49,41 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
 
     use_machine(job, threads_of(job))
     try:
-        with ExitStack() as others:
-            return _run(job, folder, emit, others)
+        with ExitStack() as stack:
+            # Before anything has threads, which a fork would lose.
+            team = stack.enter_context(together(job))
+            return _resumable(job, folder, emit, stack, team)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecord:
+def say_of(job: Job, emit: Emit) -> Callable[[str], None]:
+    """Puts a sentence on the screen, with the run's name."""
+    return lambda text: emit(Notice(f"{job.planned.name}: {text}"))
+
+
+def _resumable(job: Job, folder: RunFolder, emit: Emit, stack: ExitStack, team: Team | None) -> RunRecord:
+    from thriftune.engine.resume.open import open_checkpoints
+
+    settings = {"method": job.planned.method.flat(), "head_c": job.head_c}
+    checkpoints = open_checkpoints(
+        folder.checkpoint_path, job.run_id, job.planned.protocol, settings, job.device, say_of(job, emit)
+    )
+    if checkpoints is not None:
+        stack.callback(checkpoints.close)
+    return _run(job, folder, emit, checkpoints, stack, team)
+
+
+def _run(
+    job: Job,
+    folder: RunFolder,
+    emit: Emit,
+    checkpoints: Checkpoints | None,
+    stack: ExitStack,
+    team: Team | None,
+) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
@@ -61,11 +91,10 @@ def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecor
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.promise import check_promise
 
-    team = others.enter_context(together(job))
     planned, protocol, frames = job.planned, job.planned.protocol, job.frames()
     texts = job.examples(frames)
     meter = CostMeter(texts["train"].tokens.lengths, planned.seed)
-    trainer = Trainer(job, texts, meter, emit)  # plans what of the model is loaded
+    trainer = Trainer(job, texts, meter, emit, checkpoints)  # plans what of the model is loaded
     trained, search = train(trainer)  # for each rate: loads the model, runs the frozen layers, trains the others
     classifier, texts, fit = trained.classifier, trained.examples, trained.fit
     scores, evaluate_seconds = _score(job, folder, emit, frames, trained)
@@ -82,7 +111,8 @@ def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecor
     cost = shared_cost(cost, team)
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
-    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *shared_notes(cost)]
+    resumed = [] if checkpoints is None else [*resumed_notes(checkpoints), *checkpoints.notes]
+    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *resumed, *shared_notes(cost)]
     record = done_record(
         job,
         scores,
@@ -91,11 +121,11 @@ def _run(job: Job, folder: RunFolder, emit: Emit, others: ExitStack) -> RunRecor
         learning_rate=trained.learning_rate,
         best_epoch=fit.best_epoch,
         search=search,
-        training=replace(training_of(job, fit), head_c=trainer.head_c),
+        training=replace(training_of(job, fit, checkpoints), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
     del trainer, trained, classifier, texts, fit, meter
-    others.close()
+    stack.close()
     use_machine(job)
     check_promise(job, folder)
     return with_use(record, job, folder, frames)
@@ -136,9 +166,10 @@ def _score(
     return found
 
 
-def training_of(job: Job, fit: Fit) -> Training:
-    """How a run's training ended, for its record."""
+def training_of(job: Job, fit: Fit, checkpoints: Checkpoints | None = None) -> Training:
+    """How a run's training ended, for its record, and how often it was interrupted."""
     last = fit.epochs[-1]
+    reached = None if checkpoints is None else checkpoints.reached
     return Training(
         ended=fit.ended,
         steps=last.step,
@@ -146,7 +177,21 @@ def training_of(job: Job, fit: Fit) -> Training:
         gain=fit.gain,
         noise=fit.noise,
         state=state_of(fit.ended, fit.gain, fit.noise, job.margin),
+        resumed=0 if reached is None else reached.resumed,
+        uncounted_seconds=0.0 if reached is None else reached.uncounted,
+        checkpoint_seconds=0.0 if checkpoints is None else checkpoints.seconds,
     )
+
+
+def resumed_notes(checkpoints: Checkpoints) -> list[str]:
+    """Says so where a run was interrupted, and what that cost."""
+    reached = checkpoints.reached
+    if not reached.resumed:
+        return []
+    return [
+        f"The run went on from a checkpoint {plural(reached.resumed, 'time')}; {seconds(reached.uncounted)} of work "
+        "that was done again for it are in no cost."
+    ]
 
 
 def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
@@ -216,13 +261,13 @@ def _cost(
     return Cost(
         train_seconds=meter.train_seconds,
         prefix_seconds=prefix_seconds,
-        prefix_reused=prefix is not None and prefix.reused,
+        prefix_reused=prefix is not None and prefix.reused and not trainer.prefix_made,
         evaluate_seconds=evaluate_seconds,
         load_seconds=trainer.load_seconds,
         samples_per_second=trainer.texts / (meter.train_seconds + prefix_seconds) if trainer.texts else None,
         peak_memory_bytes=meter.peak_memory_bytes,
         peak_reserved_bytes=meter.peak_reserved_bytes,
-        peak_process_bytes=process_peak_bytes(),
+        peak_process_bytes=max(trainer.process_peak_bytes, process_peak_bytes()),
         prefix_peak_memory_bytes=None if prefix is None else prefix.peak_memory_bytes,
         memory=meter.memory,
         trained_parameters=counts.trained,

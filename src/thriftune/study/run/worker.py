@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 
 from thriftune.cost.measured.busy import with_load
 from thriftune.cost.measured.environment import environment
+from thriftune.engine.protocol import deciding
 from thriftune.errors import InputError, first_line
-from thriftune.methods.base import Baseline
+from thriftune.methods.base import Baseline, TransformerMethod
 from thriftune.methods.embeddings import Embeddings
 from thriftune.processors import load_average
 from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
+from thriftune.results.storage.errors import unwritable
+from thriftune.study.events import Notice, RunProgress
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
 from thriftune.study.run.job import Emit, Job, RunError, blank_record
 from thriftune.study.run.transformer_run import run_transformer
 
+FITTED = "Its batches ran out of memory, so smaller ones were taken (fit_batch): {}, and a step saw the same texts."
+
 
 def execute(job: Job, emit: Emit) -> RunRecord:
+    """Executes a run in this process, with smaller batches where the protocol says `fit_batch`: see `attempt`."""
+    return with_fitting_batch(attempt, job, emit)
+
+
+def with_fitting_batch(run: Callable[[Job, Emit], RunRecord], job: Job, emit: Emit) -> RunRecord:
+    """Executes a run, and again with smaller batches as long as training runs out of memory, if its protocol says so.
+
+    A step sees the same texts (`FittedBatch`). The batches that were found are kept beside a checkpoint.
+    """
+    stage = ""
+
+    def heard(event: RunProgress | Notice) -> None:
+        nonlocal stage
+        stage = event.stage if isinstance(event, RunProgress) else stage
+        emit(event)
+
+    if not isinstance(job.planned.method, TransformerMethod) or not job.planned.protocol.fit_batch or job.done:
+        return run(job, emit)
+    folder = RunFolder(job.out)
+    if (before := folder.read_fitted_batch()) is not None:
+        job = job.with_batch(before)
+    while True:
+        record = run(job, heard)
+        smaller = job.batch.smaller()
+        if record.status != "out_of_memory" or stage == "evaluating" or smaller is None:
+            return record
+        emit(Notice(f"{job.planned.name} ran out of memory with {job.batch.words}; again as {smaller.words}."))
+        folder.clear()
+        job = job.with_batch(smaller)
+
+
+def attempt(job: Job, emit: Emit) -> RunRecord:
     """Trains, tests, saves, and writes the run's record last; a run that is done is only scored on robustness sets.
 
     A run that fails has a record too, with its status and message, and nothing else but the traceback of an
-    unexpected error (`error.txt`). Interrupts pass through and leave nothing.
+    unexpected error (`error.txt`). What it failed for that has nothing to do with it, such as a full disk, and an
+    interrupt, which passes through, leave a checkpoint to go on from.
     """
     folder = RunFolder(job.out)
     load = load_average()
@@ -33,34 +72,51 @@ def execute(job: Job, emit: Emit) -> RunRecord:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
-    folder.clear()
+    folder.clear(keep_checkpoint=True)
+    if job.fitted is not None:
+        folder.write_fitted_batch(job.fitted)
     method, run = job.planned.method, run_transformer
     if isinstance(method, Baseline | Embeddings):
         run = run_baseline if isinstance(method, Baseline) else run_embeddings
     try:
-        record = with_load(run(job, folder, emit), load)
+        record = with_load(run(job.executed, folder, emit), load)
     except RunError as error:
-        folder.clear()
+        folder.clear(keep_checkpoint=error.status == "out_of_memory")
         record = blank_record(job, error.status, str(error))
     except InputError as error:
         folder.clear()
         record = blank_record(job, "failed", str(error))
     except Exception as error:  # noqa: BLE001 - one run's failure must not lose the study's other runs
-        memory = isinstance(error, MemoryError) or "allocate memory" in str(error)
-        folder.clear()
-        write_text(folder.error_path, traceback.format_exc())
-        record = blank_record(
-            job,
-            "out_of_memory" if memory else "failed",
-            f"{type(error).__name__}: {first_line(error)} (traceback in runs/{job.out.name}/{folder.error_path.name})",
-        )
+        record = _failed(job, folder, error)
     except BaseException:
-        folder.remove()
+        folder.remove(keep_checkpoint=True)
         raise
     about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
-    record = replace(record, environment=about, files=folder.checksums())
+    protocol = deciding(job.planned.protocol)
+    record = replace(record, environment=about, files=folder.checksums(), protocol=protocol, fitted_batch=job.fitted)
+    if job.fitted is not None:
+        record = replace(record, notes=[*record.notes, FITTED.format(job.fitted.words)])
     folder.write_record(record)
+    if record.status == "done":
+        folder.drop_checkpoint()
     return record
+
+
+def _failed(job: Job, folder: RunFolder, error: Exception) -> RunRecord:
+    """The record of a run that an unexpected error ended, and its traceback beside it where the disk takes that."""
+    storage = unwritable(error, folder.path)
+    memory = isinstance(error, MemoryError) or "allocate memory" in str(error)
+    text = traceback.format_exc()
+    folder.clear(keep_checkpoint=memory or storage is not None)
+    if storage is not None:
+        return blank_record(job, "failed", storage)
+    try:
+        write_text(folder.error_path, text)
+        where = f" (traceback in runs/{job.out.name}/{folder.error_path.name})"
+    except OSError as full:
+        where = f" (its traceback could not be written: {full})"
+    message = f"{type(error).__name__}: {first_line(error)}{where}"
+    return blank_record(job, "out_of_memory" if memory else "failed", message)
 
 
 def _extended(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:

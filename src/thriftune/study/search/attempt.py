@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thriftune.errors import InputError, first_line
 from thriftune.metrics import sign
 from thriftune.results.search import CellSearch, Trial, TrialState
+from thriftune.results.training import FittedBatch
 from thriftune.study.events import RunProgress, SearchProgress
 from thriftune.study.file.search_space import searched_run
 from thriftune.study.run.job import RunError
@@ -33,6 +34,20 @@ class Attempt:
     tell: Tell
 
     def run(self) -> Trial:
+        """The trial; where it runs out of memory and the protocol says `fit_batch`, again with smaller batches."""
+        made, batch = self._run(None), None
+        while made.state == "out_of_memory" and (smaller := self._smaller(batch)) is not None:
+            batch = smaller
+            made = self._run(batch)
+        return made
+
+    def _smaller(self, batch: FittedBatch | None) -> FittedBatch | None:
+        protocol = searched_run(self.job.job.planned, self.params).protocol
+        if not protocol.fit_batch:
+            return None
+        return (batch or FittedBatch(protocol.batch_size, protocol.accumulate)).smaller()
+
+    def _run(self, batch: FittedBatch | None) -> Trial:
         import torch
 
         from thriftune.engine.hooks import DivergedError, StopTraining
@@ -48,6 +63,7 @@ class Attempt:
         watch = TrialWatch(None, select, None)
         try:
             run = replace(searched_run(self.job.job.planned, self.params), seed=self.seed)
+            run = replace(self.job.job, planned=run, fitted=batch).executed.planned
             epochs = run.protocol.epochs
             watch = TrialWatch(epochs if isinstance(epochs, int) else None, select, self._report(run.method))
             use_machine(replace(self.job.job, planned=run))

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from thriftune.engine import ENGINE_VERSION
 from thriftune.errors import InputError
 from thriftune.results.files import DamagedError
-from thriftune.results.search import CellSearch, Searched, StudySearch, Trial, TrialState
+from thriftune.results.search import CellSearch, Searched, StudySearch, Trial
 from thriftune.results.store import Store
 from thriftune.study.events import Event, Listener, Notice, SearchFinished, SearchProgress
 from thriftune.study.file.config import Study
@@ -24,11 +24,9 @@ from thriftune.study.preparation.prepare import Prepared
 from thriftune.study.preparation.refusals import check_models
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.run.job import Job
-from thriftune.study.run.process import as_child, in_process
+from thriftune.study.run.process import Death, as_child, in_process, quiet_end
 from thriftune.study.search.job import NotSearched, SearchJob, TrialsDone
 from thriftune.study.search.trials import run_trials
-
-KILLED = -9
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _take(found: Chosen, done: CellSearch, runs: list[PlannedRun], planned: list
         trials=len(done.trials),
         complete=done.count("complete"),
         pruned=done.count("pruned"),
-        failed=done.count("diverged", "out_of_memory", "failed"),
+        failed=done.count("diverged", "out_of_memory", "killed", "failed"),
         seconds=done.seconds,
         train_seconds=sum(trial.train_seconds for trial in done.trials),
         shared_by=sum(run.cell == done.cell for run in planned),
@@ -156,7 +154,7 @@ def _before(store: Store, listen: Listener) -> StudySearch | None:
 
 def _reused(earlier: CellSearch | None, job: SearchJob) -> CellSearch | None:
     """A search that is there already and needs no further trial."""
-    if earlier is None or earlier.key != job.search.key or earlier.count("failed"):
+    if earlier is None or earlier.key != job.search.key or earlier.count("failed", "killed"):
         return None
     settings = job.settings
     spent = settings.seconds is not None and earlier.seconds >= settings.seconds
@@ -180,9 +178,9 @@ def _searched(job: SearchJob, listen: Listener, isolate: bool) -> list[Trial]:
             listen(event)
 
         message: TrialsDone | NotSearched | None
-        exit_code = None
+        death = Death(None)
         if isolate:
-            message, exit_code = in_process(_child, job, True, tell, (TrialsDone, NotSearched))
+            message, death = in_process(_child, job, True, tell, (TrialsDone, NotSearched))
         else:
             message = run_trials(job, tell)
         if isinstance(message, NotSearched):
@@ -190,15 +188,14 @@ def _searched(job: SearchJob, listen: Listener, isolate: bool) -> list[Trial]:
         if message is not None:
             return message.trials
         if not started:
-            raise InputError(f"The search for {job.search.cell} could not begin: its process broke off ({exit_code}).")
-        state: TrialState = "out_of_memory" if exit_code == KILLED else "failed"
-        why = "was killed, most likely because the machine ran out of memory" if exit_code == KILLED else "broke off"
-        job = replace(job, died=(state, f"the trial's process {why} (exit code {exit_code})"))
+            raise InputError(f"The search for {job.search.cell} could not begin: its process {death.why}.")
+        job = replace(job, died=(death.status, f"the trial's process {death.why}"))
 
 
 def _child(job: SearchJob, sender: Connection, variables: dict[str, str]) -> None:
     tell = as_child(sender, variables)
-    tell(run_trials(job, tell))
+    with quiet_end():
+        tell(run_trials(job, tell))
 
 
 def _impossible(study: Study, prepared: Prepared, cells: list[PlannedRun]) -> dict[str, str]:

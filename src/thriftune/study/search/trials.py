@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ STARTUP_TRIALS = 10
 """So many are drawn at random, before the sampler goes by what they scored."""
 UNPRUNED_TRIALS = 5
 """So many must be complete before any is pruned."""
+AGAIN = ("failed", "killed")
+"""Trials that ended so tell nothing of their settings, and are made again in another session."""
 RECORD = "thriftune"
 """The attribute of an Optuna trial that holds its `Trial`, or what is known of it when it begins."""
 
@@ -75,6 +78,11 @@ def _opened(job: SearchJob) -> Iterator[tuple[optuna.Study, optuna.storages.RDBS
 
 
 def _unusable(job: SearchJob, error: Exception) -> InputError:
+    if re.search("disk is full|readonly database|disk I/O error", str(error)):
+        return InputError(
+            f"{job.database} cannot be written: {first_line(error)}. Free some space, or allow writing there, and run the "
+            "same command again: the trials that are done are kept."
+        )
     return InputError(
         f"{job.database} cannot be used for the search: {first_line(error)}. Remove the file (the search then begins "
         "anew), or give another --out."
@@ -113,7 +121,8 @@ class _Search:
             if each.state == Optuna.WAITING:
                 self.storage.set_trial_state_values(each._trial_id, Optuna.FAIL)
                 continue
-            if each.state == Optuna.RUNNING:
+            closed = each.state == Optuna.RUNNING
+            if closed:
                 record = self._close(each, record, last=each is frozen[-1])
             if record is None:
                 continue
@@ -121,7 +130,7 @@ class _Search:
                 self.params[record["number"]] = dict(each.params)
             if "state" not in record:
                 continue
-            if record["state"] == "failed" and each.user_attrs.get("session") != self.job.session:
+            if record["state"] in AGAIN and not closed and each.user_attrs.get("session") != self.job.session:
                 continue
             done[record["number"]] = Trial(**record)
         return done
@@ -149,7 +158,7 @@ class _Search:
             record = vars(ended)
             storage.set_trial_user_attr(number, RECORD, record)
             storage.set_trial_user_attr(number, "session", self.job.session)
-            lost = Optuna.FAIL if state == "failed" else Optuna.PRUNED
+            lost = Optuna.FAIL if state in AGAIN else Optuna.PRUNED
             storage.set_trial_state_values(number, lost)
             return record
         storage.set_trial_state_values(number, Optuna.FAIL)
@@ -183,7 +192,7 @@ class _Search:
             self.study.tell(open_trial, sign(before.select) * made.score)
         else:
             # Without a look at validation a pruned trial counts as the worst of all; a failed one not at all.
-            self.study.tell(open_trial, state=Optuna.FAIL if made.state == "failed" else Optuna.PRUNED)
+            self.study.tell(open_trial, state=Optuna.FAIL if made.state in AGAIN else Optuna.PRUNED)
         return made
 
     def _decoded(self, params: dict[str, Any]) -> dict[str, Any]:

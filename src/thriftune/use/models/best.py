@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from thriftune.analysis.findings.decision import decide, headline
 from thriftune.errors import InputError
-from thriftune.results.files import DamagedError, delete, flush, read_record, sha256, write_json
+from thriftune.results.files import DamagedError, checksums, delete, flush, read_record, sha256, write_json
 from thriftune.results.plain import record_from
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
@@ -42,6 +43,8 @@ class Best:
     """Fingerprint of the study's data."""
     results_sha256: str
     """Of the results.json that it was chosen from."""
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """`bytes` and `sha256` of the files beside it; its README.md may be edited. Empty in those of earlier versions."""
 
     @classmethod
     def read(cls, folder: Path) -> Best | None:
@@ -157,9 +160,17 @@ def _place(results: Results, run: RunRecord, why: str, promoted: bool, card: Car
         copy_model(folder.model_path, new)
         text = card(results, run, rebase(folder.model_path, new))
         (new / "README.md").write_text(text, encoding="utf-8")
+        best = replace(best, files=_files(new, run))
         write_json(new / FILE, {"schema_version": 1, **asdict(best)})
         _swap(store, new)
     return best
+
+
+def _files(new: Path, run: RunRecord) -> dict[str, dict[str, Any]]:
+    """The checksums of a folder's files; of its weights those that the run left, whatever became of them since."""
+    weights = {name.removeprefix("model/"): about for name, about in run.files.items() if name.endswith(LINKED)}
+    found = checksums(new, without=["README.md", *weights])
+    return found | {name: about for name, about in weights.items() if (new / name).is_file()}
 
 
 def copy_model(model: Path, new: Path) -> None:
@@ -192,8 +203,6 @@ def base_of(model: Path) -> Path | None:
 
 def rebase(model: Path, new: Path) -> Path | None:
     """Has an adapter's files name the same base from another folder, where it is a path; returns it as seen there."""
-    from dataclasses import replace
-
     from thriftune.models.trained.usage import Usage
 
     base = base_of(model)

@@ -195,7 +195,7 @@ def _winners(results: Results, cells: list[CellSearch]) -> Table:
                 "cell": cell.cell,
                 "trials": len(cell.trials),
                 "pruned": cell.count("pruned"),
-                "failed": cell.count("diverged", "out_of_memory", "failed"),
+                "failed": cell.count("diverged", "out_of_memory", "killed", "failed"),
                 "seconds": cell.seconds,
                 "one": None if curve is None else curve.best(1).mean,
                 "best": None if best is None else best.score,

@@ -1,0 +1,1 @@
+"""How files get onto the disk, and what is said where they do not."""
