@@ -180,7 +180,7 @@ class Helper:
             watcher.started(told.most)
         self._started = True
         if isinstance(watcher, Resumable) and told.watcher is not None:
-            watcher.restore(told.watcher)
+            watcher.restore(_loadable(told.watcher))
         if told.state:
             step.spread()
         if step.exact:
@@ -206,3 +206,24 @@ class Helper:
         self._training.close()
         self._training = ExitStack()
         self._narrowed, self._step, self._watcher = {}, None, None
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A tensor as a checkpoint hands it out."""
+
+    tensor: torch.Tensor
+
+    def load(self) -> torch.Tensor:
+        return self.tensor
+
+
+def _loadable(state: Any) -> Any:
+    """A state whose tensors are read as those of a checkpoint."""
+    if isinstance(state, torch.Tensor):
+        return _Held(state)
+    if isinstance(state, dict):
+        return {key: _loadable(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_loadable(value) for value in state]
+    return state
