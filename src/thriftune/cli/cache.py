@@ -21,12 +21,11 @@ def cache(
 ) -> None:
     """Show or clear the kept outputs of frozen layers, which studies share.
 
-    THRIFTUNE_CACHE names another folder for them.
+    THRIFTUNE_CACHE names another folder for them, THRIFTUNE_CACHE_LIMIT how much they may take (200GB).
     """
     from thriftune.engine.frozen.cache import PrefixCache
-    from thriftune.folders import cache_folder
 
-    kept = PrefixCache(cache_folder() / "prefixes")
+    kept = PrefixCache.of_user()
     summary = kept.summary(kept.clear() if clear else kept.entries())
     if as_json:
         print_json({"deleted": clear, **summary})
@@ -39,6 +38,10 @@ def _print_cache(summary: dict[str, Any], deleted: bool) -> None:
     from thriftune.wording import count, plural, seconds, size
 
     entries, folder = summary["entries"], summary["folder"]
+    if summary["unfinished_bytes"]:
+        typer.echo(
+            f"{size(summary['unfinished_bytes'])} of outputs are unfinished; the next study that needs them goes on."
+        )
     limit, total = size(summary["limit_bytes"]), size(summary["total_bytes"])
     if not entries:
         typer.echo(f"No outputs of frozen layers are kept in {folder} (at most {limit}).")

@@ -64,12 +64,14 @@ def estimate(
     if as_json:
         print_json(forecast.document(loaded, question, cells) | planned.document(apart))
         return
-    from thriftune.report.forecast import remarks, rows, search_remark
+    from thriftune.report.forecast import kept_remark, remarks, rows, search_remark
     from thriftune.terminal import print_table, print_text
 
     print_table(rows(cells))
     for remark in remarks(cells):
         print_text(remark)
+    if sentence := kept_remark(forecast.kept_document(cells)):
+        print_text(sentence)
     trials = None if loaded.search is None else loaded.search.trials
     if sentence := search_remark(forecast.search_seconds(loaded, cells), trials):
         print_text(sentence)

@@ -16,6 +16,10 @@ _SPELLINGS = (("premise", "sentence1"), ("hypothesis", "sentence2"), ("label", "
 """SNLI and MultiNLI as the hub names their columns, and as they are distributed."""
 
 
+MANY_ROWS = 200_000
+"""Of more rows the hashes are compared before the texts are."""
+
+
 def wanted_columns(settings: DataSettings) -> tuple[str, ...]:
     """The columns to read, in the user's names: texts, label, kept, grouping and split, each once."""
     split = settings.split
@@ -71,5 +75,17 @@ def keyed(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 def rows_in_both(asked: pl.DataFrame, known: pl.DataFrame, columns: Sequence[str]) -> int:
     """How many rows of one frame have the values of some columns that a row of the other has."""
-    keys = keyed(asked, columns)
-    return keys.join(keyed(known, columns), on=keys.columns, how="semi").height
+    keys, others = keyed(asked, columns), keyed(known, columns)
+    if keys.height + others.height > MANY_ROWS:
+        # Equal rows have equal hashes, and few others have: the texts of those alone are looked at.
+        hashes, other_hashes = keys.hash_rows(), others.hash_rows()
+        keys, hashes = keys.filter(found := hashes.is_in(other_hashes.implode())), hashes.filter(found)
+        others = others.filter(other_hashes.is_in(hashes.implode()))
+    return keys.join(others, on=keys.columns, how="semi").height
+
+
+def repeated_rows(keys: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows whose values of some columns another row has too, and perhaps some more, in their order."""
+    if keys.height <= MANY_ROWS:
+        return keys
+    return keys.filter(keys[list(columns)].hash_rows().is_duplicated())

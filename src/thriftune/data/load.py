@@ -11,6 +11,7 @@ import numpy as np
 from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import canonical_names, order_labels
+from thriftune.data.large.tables import on_disk
 from thriftune.data.relabel import relabel
 from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
@@ -71,6 +72,7 @@ def from_tables(
     frames = _limit(frames, settings.limit, notes)
     _check_seen(frames, labels, " after data.limit; raise data.limit.train")
     group = find_groups(settings.grouping, names, frames, notes)
+    frames = {split: on_disk(frame) for split, frame in frames.items()}
     return Dataset(
         name=source_name(settings.source),
         labels=labels,

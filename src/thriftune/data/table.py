@@ -45,7 +45,7 @@ class SourceTable:
 
 
 def text_table(
-    columns: Mapping[str, Sequence[str | None]], reading: ReadOptions, where: str, notes: tuple[str, ...]
+    columns: Mapping[str, Sequence[str | None]], reading: ReadOptions, where: str, notes: tuple[str, ...] = ()
 ) -> SourceTable:
     """The table of columns of text, of which the wanted ones are kept."""
     import polars as pl

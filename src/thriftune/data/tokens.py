@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from thriftune.data.large.arrays import Growing
 from thriftune.data.plain_tokenizer import plain_tokenizer
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
     import tokenizers
 
 Pair = Literal["segments", "one_segment"]
+Texts: TypeAlias = "Sequence[str] | pl.Series"
 
 _CHUNK = 8192
 _Encoded = tuple[list[int], list[int], bool]
@@ -100,11 +102,12 @@ class Join:
 
 
 def encode(
-    tokenizer: Any, texts: Sequence[Sequence[str]], max_tokens: int, pair: Pair = "segments", *, token_types: bool
+    tokenizer: Any, texts: Sequence[Texts], max_tokens: int, pair: Pair = "segments", *, token_types: bool
 ) -> Tokens:
     """Encodes texts as a transformers fast tokenizer would, at most `max_tokens` each.
 
-    `texts` holds one list per text column, one column or two, all of one length. Pairs as `segments` follow the
+    `texts` holds one list per text column (or a polars column, of which no more than some thousand texts are in memory
+    at once), one column or two, all of one length. Pairs as `segments` follow the
     tokenizer's own pair template and are cut longest first; as `one_segment` they become first text, separator
     token, second text in the single-text template, types 0. All are cut on the tokenizer's own `truncation_side`.
     Structural special tokens written in a text stay text. Raises `InputError` where `max_tokens` leaves no room for
@@ -125,27 +128,33 @@ def encode(
     return _pack(rows, token_types)
 
 
-def _check_columns(texts: Sequence[Sequence[str]]) -> None:
+def _check_columns(texts: Sequence[Texts]) -> None:
     if len(texts) not in (1, 2):
         raise ValueError(f"{len(texts)} text columns are given, one or two are encoded")
     if len({len(column) for column in texts}) > 1:
         raise ValueError(f"text columns differ in length: {[len(column) for column in texts]}")
 
 
-def _rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]]) -> Iterator[_Encoded]:
+def _rows(plain: tokenizers.Tokenizer, texts: Sequence[Texts]) -> Iterator[_Encoded]:
     """Each text or pair through the tokenizer's own template and truncation."""
     for start in range(0, len(texts[0]), _CHUNK):
-        columns = [column[start : start + _CHUNK] for column in texts]
-        batch: Any = list(zip(*columns, strict=True)) if len(columns) == 2 else list(columns[0])
+        columns = [_part(column, start) for column in texts]
+        batch: Any = list(zip(*columns, strict=True)) if len(columns) == 2 else columns[0]
         for encoding in plain.encode_batch_fast(batch):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 
 
-def _joined_rows(plain: tokenizers.Tokenizer, texts: Sequence[Sequence[str]], join: Join) -> Iterator[_Encoded]:
+def _part(column: Texts, start: int) -> list[str]:
+    """Some texts of a column, from the `start`th on."""
+    part: Any = column[start : start + _CHUNK]
+    return list(part) if isinstance(column, Sequence) else part.to_list()
+
+
+def _joined_rows(plain: tokenizers.Tokenizer, texts: Sequence[Texts], join: Join) -> Iterator[_Encoded]:
     """Each pair as one text: template start, first text, separator, second text, template end."""
     first, second = texts
     for start in range(0, len(first), _CHUNK):
-        batches = (list(column[start : start + _CHUNK]) for column in (first, second))
+        batches = (_part(column, start) for column in (first, second))
         encoded = (plain.encode_batch_fast(batch, add_special_tokens=False) for batch in batches)
         for a, b in zip(*encoded, strict=True):
             ids = join(a.ids, b.ids)
@@ -160,18 +169,19 @@ def _single_template(plain: tokenizers.Tokenizer) -> tuple[list[int], list[int]]
 
 
 def _pack(rows: Iterator[_Encoded], token_types: bool) -> Tokens:
-    # array grows in place at 4 bytes a token, where a list would hold an object for each.
-    ids, types, offsets = array("i"), array("B"), array("q", [0])
+    # They grow in place at 4 bytes a token, where a list would hold an object for each; many go to a file as they come.
+    ids, types, offsets = Growing(np.int32), Growing(np.uint8), Growing(np.int64)
+    offsets.extend([0])
     truncated = 0
     for row_ids, row_types, cut in rows:
         ids.extend(row_ids)
         if token_types:
             types.extend(row_types)
-        offsets.append(len(ids))
+        offsets.extend((len(ids),))
         truncated += cut
     return Tokens(
-        ids=np.array(ids, dtype=np.int32),
-        types=np.array(types, dtype=np.uint8) if token_types else None,
-        offsets=np.array(offsets, dtype=np.int64),
+        ids=ids.finished(),
+        types=types.finished() if token_types else None,
+        offsets=offsets.finished(),
         truncated=truncated,
     )

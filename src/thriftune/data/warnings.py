@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from thriftune.data.columns import keyed, rows_in_both
+from thriftune.data.columns import keyed, repeated_rows, rows_in_both
 from thriftune.data.dataset import Dataset, label_counts
 from thriftune.data.labels import MISSING
 from thriftune.results.profile import DataWarning
@@ -129,7 +129,8 @@ def _conflicting(dataset: Dataset) -> Iterator[DataWarning]:
     splits = dataset.splits.values()
     rows = pl.concat([keyed(frame, names).with_columns(frame["label"].alias("\x00")) for frame in splits])
     ambiguous = (
-        rows.group_by(rows.columns[:-1], maintain_order=True)
+        repeated_rows(rows, rows.columns[:-1])
+        .group_by(rows.columns[:-1], maintain_order=True)
         .agg(pl.len().alias("\x00rows"), pl.col("\x00").unique(maintain_order=True).alias("\x00labels"))
         .filter(pl.col("\x00labels").list.len() > 1)
     )
@@ -150,7 +151,9 @@ def _conflicting(dataset: Dataset) -> Iterator[DataWarning]:
 
 def _repeated(dataset: Dataset) -> Iterator[DataWarning]:
     train = dataset.splits["train"]
-    count = train.height - keyed(train, dataset.text_columns).n_unique()
+    keys = keyed(train, dataset.text_columns)
+    again = repeated_rows(keys, keys.columns)
+    count = again.height - again.n_unique()
     if count >= REPEATED * train.height:
         yield DataWarning(
             "repeated_texts",

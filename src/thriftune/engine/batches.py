@@ -59,8 +59,10 @@ def typical_batch(lengths: np.ndarray, protocol: Protocol, seed: int) -> np.ndar
 def token_batches(lengths: np.ndarray) -> list[np.ndarray]:
     """Texts, longest first, in batches of about ROWS_PER_BATCH tokens; they depend on the lengths alone."""
     order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    breaks = np.flatnonzero(np.diff((ends - 1) // ROWS_PER_BATCH)) + 1
+    numbers = np.cumsum(lengths[order])
+    numbers -= 1
+    numbers //= ROWS_PER_BATCH  # in place: there may be many texts
+    breaks = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
     return np.split(order, breaks) if len(order) else []
 
 

@@ -17,7 +17,8 @@ class Prefix:
     layer: int
     """How many layers they went through."""
     values: np.ndarray
-    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows."""
+    """(tokens, hidden); (texts, hidden) of what the head reads, where nothing but the head follows. As `narrow_values`
+    has them where they are bf16."""
     offsets: np.ndarray | None
     """(texts + 1,) first row of each text; None where a text has one row."""
     seconds: float
@@ -31,8 +32,9 @@ class Prefix:
     """Why they are not a file although they should be."""
 
     def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-        """The rows of some texts, one text after another: (rows, hidden)."""
-        return torch.from_numpy(gather(self.values, self.offsets, indices)).to(device)
+        """The rows of some texts, one text after another: (rows, hidden); bf16 values are widened to float32."""
+        rows = tensor_of(gather(self.values, self.offsets, indices)).to(device)
+        return rows.float() if rows.dtype == torch.bfloat16 else rows
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,24 @@ def gather(values: np.ndarray, offsets: np.ndarray | None, indices: np.ndarray) 
     if offsets is None:
         return np.asarray(values[indices])
     return np.concatenate([values[offsets[i] : offsets[i + 1]] for i in indices])
+
+
+NARROW = np.dtype("uint16")
+"""How numpy, which has no bfloat16, holds one: its bits."""
+
+
+def narrow_values(hidden: torch.Tensor) -> np.ndarray:
+    """Float32 values rounded to bfloat16, the nearest even: their bits, of the same shape."""
+    return hidden.to(torch.bfloat16).cpu().view(torch.int16).numpy().view(NARROW)
+
+
+def tensor_of(values: np.ndarray) -> torch.Tensor:
+    """Stored values as a tensor of the same memory: bfloat16 where their bits are stored."""
+    if values.dtype == NARROW:
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """A CPU tensor as stored values of the same memory; the opposite of `tensor_of`."""
+    return tensor.view(torch.int16).numpy().view(NARROW) if tensor.dtype == torch.bfloat16 else tensor.numpy()

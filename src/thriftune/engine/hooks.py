@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thriftune.data.large.arrays import room_for
+
 if TYPE_CHECKING:
     from thriftune.engine.step import Step
     from thriftune.results.history import EpochPoint
@@ -107,4 +109,7 @@ class Dynamics(Hook):
     @property
     def true_probability(self) -> np.ndarray:
         """Probability of the true label, (whole epochs, texts), float32."""
-        return np.exp(-np.array(self._epochs, dtype=np.float32))
+        found = room_for((len(self._epochs), len(self._epochs[0]) if self._epochs else 0), np.float32)
+        for row, losses in zip(found, self._epochs, strict=True):
+            np.exp(np.negative(losses, out=row, dtype=np.float32), out=row)
+        return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thriftune.data.large.arrays import blocks, room_for
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import token_batches
 from thriftune.engine.examples import Examples
@@ -22,6 +23,8 @@ from thriftune.models.padding import is_causal, sorted_batches
 
 SAMPLED_TEXTS = 5000
 """Vectors are kept of at most so many texts."""
+TEXTS_AT_ONCE = 1 << 16
+"""Whose logits become probabilities together."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> n
     """
     keep_freed_memory()
     part = part_of(classifier, examples)
-    out = np.zeros((len(examples), len(classifier.labels)), dtype=np.float32)
+    out = part.blank(room_for((len(examples), len(classifier.labels)), np.float32))
     for indices, logits in logit_batches(classifier, examples, protocol, part):
         out[indices] = logits
     return part.join(out)
@@ -61,7 +64,7 @@ def predict_and_embed(
     to its range.
     """
     part = part_of(classifier, examples, texts)
-    out = np.zeros((len(examples), len(classifier.labels)), dtype=np.float32)
+    out = part.blank(room_for((len(examples), len(classifier.labels)), np.float32))
     place = np.full(len(examples), -1)
     place[texts] = np.arange(len(texts))
     vectors = np.empty((len(texts), 0), dtype=np.float16)
@@ -142,13 +145,15 @@ def quick_scores(classifier: Classifier, examples: Examples, protocol: Protocol)
     """Loss, accuracy and macro F1 of a classifier on labelled texts."""
     logits = predict(classifier, examples, protocol)
     labels, classes = examples.labels, logits.shape[1]
-    predicted = logits.argmax(axis=1)
+    predicted, loss = logits.argmax(axis=1), np.empty(len(labels))
+    for part in blocks(len(labels), TEXTS_AT_ONCE):
+        loss[part] = -log_softmax(logits[part])[np.arange(part.stop - part.start), labels[part]]
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     hits = confusion.diagonal()
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
     f1 = 2 * hits[total > 0] / total[total > 0]
     return QuickScores(
-        loss=float(-log_softmax(logits)[np.arange(len(labels)), labels].mean()),
+        loss=float(loss.mean()),
         accuracy=float((predicted == labels).mean()),
         macro_f1=float(f1.mean()),
         logits=logits,

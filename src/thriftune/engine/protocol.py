@@ -147,6 +147,11 @@ class Protocol(Settings):
         minimum=0,
         maximum=1_000_000,
     )
+    prefix: Literal["fp32", "bf16"] = setting(
+        "fp32",
+        help="how the output of the frozen layers is kept on disk: as it is, or rounded to bf16 (half the disk; other "
+        "last digits)",
+    )
     keep: Literal["best", "last"] = setting(
         "best", help="test the weights of the epoch with the best validation score, or of the last"
     )
@@ -174,6 +179,9 @@ class Protocol(Settings):
             found.append(("precision", "tf32 exists on GPUs alone; use fp32 with device cpu"))
         if self.device == "cpu" and self.gpu_prefix_gb:
             found.append(("gpu_prefix_gb", "has no effect with device cpu; remove it"))
+        if self.prefix == "bf16" and (self.frozen_dropout == "on" or self.padding != "none"):
+            why = "frozen_dropout on" if self.frozen_dropout == "on" else f"padding {self.padding}"
+            found.append(("prefix", f"has no effect with {why}, where the frozen layers run in every step; remove it"))
         return found + (self._auto_problems() if self.epochs == "auto" else self._fixed_problems())
 
     def _fixed_problems(self) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from thriftune import wording as f
 from thriftune.results.prediction import Forecast
 
@@ -42,6 +44,19 @@ def remarks(cells: list[Forecast]) -> list[str]:
         *(f"Time is not predicted: {reason}." for reason in reasons),
         *_guess(cells),
     ]
+
+
+def kept_remark(kept: dict[str, Any]) -> str | None:
+    """What the output of frozen layers takes on disk, in a sentence; None where none is kept."""
+    if not kept["prefix_bytes"]:
+        return None
+    said = (
+        f"Output of the frozen layers: about {f.size(kept['prefix_bytes'])} on disk in {kept['prefix_folder']} "
+        f"(limit {f.size(kept['prefix_limit_bytes'])})."
+    )
+    if kept["prefix_bytes"] <= kept["prefix_limit_bytes"]:
+        return said
+    return f"{said} THRIFTUNE_CACHE_LIMIT raises the limit, protocol.prefix: bf16 halves what is kept."
 
 
 def search_remark(seconds: float | None, trials: int | None) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,8 @@ from thriftune.results.storage.errors import UnwritableError, unwritable
 from thriftune.results.storage.temporary import temporary_beside
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import polars as pl
 
 
@@ -147,20 +150,43 @@ def write_parquet(path: Path, frame: pl.DataFrame, durable: bool = True) -> None
     write_atomic(path, write, durable, int(frame.estimated_size()))
 
 
+def write_parquet_parts(path: Path, parts: Iterable[pl.DataFrame]) -> None:
+    """Writes a table of which one part after the other is in memory, atomically; the parts have the same columns."""
+    rest = iter(parts)
+    first = next(rest)
+    second = next(rest, None)
+    if second is None:
+        write_parquet(path, first, durable=False)
+        return
+
+    def write(temporary: Path) -> None:
+        import pyarrow.parquet as pq
+
+        schema = first.to_arrow().schema
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as file:
+            for part in chain([first, second], rest):
+                file.write_table(part.to_arrow().cast(schema))
+
+    write_atomic(path, write, durable=False)
+
+
 WHOLE, NUMBER, TEXT = "whole numbers", "numbers", "texts"
 """What a column holds."""
 
 
-def read_parquet(path: Path, columns: Mapping[str, str] | None = None) -> pl.DataFrame:
+def read_parquet(
+    path: Path, columns: Mapping[str, str] | None = None, only: Sequence[str] | None = None
+) -> pl.DataFrame:
     """Reads a table; raises `DamagedError` where the file is missing or is none, or lacks one of the columns.
 
-    `columns`: what each of those holds that it must have, WHOLE, NUMBER or TEXT; it may have others.
+    `columns`: what each of those holds that it must have, WHOLE, NUMBER or TEXT; it may have others. `only` these
+    columns are read, where it is given.
     """
     import polars as pl
 
     try:
         with path.open("rb") as file:  # polars would expand a path
-            frame = pl.read_parquet(file)
+            frame = pl.read_parquet(file, columns=None if only is None else list(only))
     except FileNotFoundError:
         raise DamagedError(path, "it is missing") from None
     except OSError as error:
@@ -170,6 +196,34 @@ def read_parquet(path: Path, columns: Mapping[str, str] | None = None) -> pl.Dat
         raise DamagedError(path, f"it is not a readable parquet file ({type(error).__name__})") from error
     check_columns(path, frame, columns or {})
     return frame
+
+
+def read_rows(path: Path, rows: Sequence[int] | npt.NDArray[np.int64], columns: Sequence[str]) -> pl.DataFrame:
+    """Some rows of a table, by their ascending numbers, without the others in memory.
+
+    Raises `DamagedError` where the file is missing or is none.
+    """
+    import numpy as np
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted, found, first = np.asarray(rows), [], 0
+    try:
+        with path.open("rb") as opened:
+            file = pq.ParquetFile(opened)
+            for batch in file.iter_batches(columns=list(columns)):
+                inside = wanted[(wanted >= first) & (wanted < first + batch.num_rows)] - first
+                if len(inside) or not first:
+                    found.append(batch.take(pa.array(inside, type=pa.int64())))
+                first += batch.num_rows
+    except OSError as error:
+        raise DamagedError(path, f"it cannot be read ({error.strerror or error})") from error
+    except (pa.ArrowException, ValueError, KeyError) as error:
+        raise DamagedError(path, f"it is not a readable parquet file ({type(error).__name__})") from error
+    made = pl.from_arrow(pa.Table.from_batches(found)) if found else pl.DataFrame()
+    assert isinstance(made, pl.DataFrame)
+    return made[list(columns)]  # `select` would take some names for patterns
 
 
 def check_columns(path: Path, frame: pl.DataFrame, columns: Mapping[str, str]) -> None:

@@ -54,6 +54,10 @@ class Forecast:
     """Groups that those make (`data.group`); None where each stands for itself."""
     test_group_size: float | None = None
     """Texts of the group that a test text is in, itself included, on average over the texts."""
+    prefix_layers: int | None = None
+    """Frozen layers that run once, whose output is kept on disk; None where there are none, or without data."""
+    prefix_bytes: int | None = None
+    """What that takes for all splits; those that are not tokenised are taken to be as long as train's texts."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from thriftune.results.files import (
     write_atomic,
     write_json,
     write_parquet,
+    write_parquet_parts,
     write_text,
 )
 from thriftune.results.history import EpochPoint, StepPoint
@@ -159,7 +160,11 @@ class RunFolder:
 
     def write_dynamics(self, frame: pl.DataFrame) -> None:
         """Writes `dynamics.parquet`: columns example, epoch, p_true."""
-        write_parquet(self.dynamics_path, frame, durable=False)
+        self.write_dynamics_parts([frame])
+
+    def write_dynamics_parts(self, parts: Iterable[pl.DataFrame]) -> None:
+        """Writes the same from rows that come one part after another."""
+        write_parquet_parts(self.dynamics_path, parts)
 
     def read_dynamics(self) -> pl.DataFrame | None:
         """Reads `dynamics.parquet`; None where the run has none (baselines)."""
@@ -173,6 +178,10 @@ class RunFolder:
     def write_predictions(self, name: str, frame: pl.DataFrame) -> None:
         """Writes predictions: columns example, label, predicted and `p_LABEL` for each label."""
         write_parquet(self.predictions_path(name), frame, durable=False)
+
+    def write_prediction_parts(self, name: str, parts: Iterable[pl.DataFrame]) -> None:
+        """Writes the same from neighbouring rows that come one part after another."""
+        write_parquet_parts(self.predictions_path(name), parts)
 
     def read_predictions(self, name: str) -> pl.DataFrame:
         """Reads predictions in the order of the split."""

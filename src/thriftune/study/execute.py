@@ -29,6 +29,7 @@ from thriftune.study.file.config import Study, study_to_dict, study_to_yaml
 from thriftune.study.file.plan import PlannedRun, plan, run_id
 from thriftune.study.file.selection import belongs, select
 from thriftune.study.folder import WORK, alone_in, check_same_study, earlier_results
+from thriftune.study.forecast.kept import kept_output
 from thriftune.study.forecast.outlook import expected_time, outlook_of
 from thriftune.study.forecast.predictor import Predictor
 from thriftune.study.preparation.prepare import Prepared, prepare, read, text_columns
@@ -155,6 +156,8 @@ class _StudyRuns:
         alone = [job for job in left if job.run_id not in records] if isinstance(crew, Serial) else []
         if (outlook := outlook_of(alone, predictor)) is not None:
             listen(Notice(outlook))
+        if (kept := kept_output([job for job in left if job.run_id not in records])) is not None:
+            listen(Notice(kept.sentence))
 
         def ready(job: Job) -> Job:
             done = job.run_id in records

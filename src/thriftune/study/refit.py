@@ -245,7 +245,7 @@ def _embeddings(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.study.run.transformer_run import use_machine
 
     use_machine(job)
-    method, frames = job.planned.method, job.frames()
+    method, frames = job.planned.method, job.frames(texts=False)
     assert isinstance(method, Embeddings)
     examples = job.examples(frames)
     frozen = replace(frozen_layers(job, examples, emit), protocol=as_frozen(job.planned.protocol))
@@ -265,7 +265,7 @@ def _transformer(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.study.run.transformer_run import use_machine
 
     use_machine(job)
-    planned, examples = job.planned, job.examples(job.frames())
+    planned, examples = job.planned, job.examples(job.frames(texts=False))
     method, protocol = planned.method, planned.protocol
     assert isinstance(method, TransformerMethod)
     meter = CostMeter(examples["train"].tokens.lengths, planned.seed)

@@ -20,7 +20,7 @@ from torch import nn
 
 from thriftune.cost.measured.memory import peak_of
 from thriftune.engine.examples import Examples
-from thriftune.engine.frozen import stages
+from thriftune.engine.frozen import passes, stages
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.layers import FrozenLayers, run_prefix
 from thriftune.engine.predict import predict
@@ -99,8 +99,9 @@ def test_a_deeper_cut_goes_on_from_a_shallower_one(
     shallow = with_prefixes(made(folder, "lora", lazy=True), tmp_path / "warm")["train"].prefix
     expected = with_prefixes(made(folder, "head_only", lazy=True), tmp_path / "cold")["train"].prefix
     bottoms: list[int | None] = []
-    run = stages._run
-    monkeypatch.setattr(stages, "_run", lambda c, stage, *rest: bottoms.append(stage.bottom) or run(c, stage, *rest))
+    run = passes._Pass._hidden
+    watched = lambda each, stage, *rest: bottoms.append(stage.bottom) or run(each, stage, *rest)
+    monkeypatch.setattr(passes._Pass, "_hidden", watched)
     deep = made(folder, "head_only", lazy=True)
     found = run_prefix(deep, splits(deep), PROTOCOL, PrefixCache(tmp_path / "warm"))
     prefix = found["train"].prefix

@@ -47,4 +47,5 @@ def test_a_study_says_it_once_its_machine_was_timed(tmp_path: Path, monkeypatch:
     heard: list[Any] = []
     compare(small_study(tmp_path, methods=["head_only"]), tmp_path / "out", heard.append, isolate=False)
     texts = [event.text for event in heard if isinstance(event, Notice)]
-    assert texts == ["Expected: about 10 s of training on this machine."], "a second a step, five steps, two epochs"
+    assert texts[0] == "Expected: about 10 s of training on this machine.", "a second a step, five steps, two epochs"
+    assert texts[1].startswith("Output of the frozen layers: 19.2 kB on disk in ")

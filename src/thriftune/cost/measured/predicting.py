@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from thriftune.results.cost import Cost
 
@@ -136,9 +137,13 @@ def _until(work: Callable[[int], float], seconds: float, least: int, most: int) 
 
 def sampled(texts: Sequence[Sequence[str]], most: int = MOST) -> Columns:
     """At most so many texts, evenly spaced."""
-    count = len(texts[0]) if texts else 0
-    rows = np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round().astype(np.int64))
+    rows = sampled_rows(len(texts[0]) if texts else 0, most)
     return [[column[row] for row in rows] for column in texts]
+
+
+def sampled_rows(count: int, most: int = MOST) -> npt.NDArray[np.int64]:
+    """Which of `count` texts they are."""
+    return np.unique(np.linspace(0, max(0, count - 1), min(count, most)).round().astype(np.int64))
 
 
 def with_predicting(cost: Cost, found: Predicting) -> Cost:

@@ -26,7 +26,7 @@ from thriftune.cost.predicted.work import CountWork, Work
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import packed_batch
 from thriftune.engine.examples import Examples, Prefix
-from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.cache import cache_limit
 from thriftune.engine.frozen.layers import has_constant_prefix
 from thriftune.engine.frozen.prefix import prefix_bytes
 from thriftune.engine.frozen.words import narrow
@@ -207,7 +207,8 @@ def _cut(classifier: Classifier, case: Case) -> int | None:
         return None
     count = sum(case.lengths) if case.tokens is None else case.tokens
     tokens = Tokens(np.broadcast_to(np.int32(0), count), None, np.zeros(1, dtype=np.int64), 0)
-    return classifier.cut if prefix_bytes(classifier, tokens) <= PrefixCache(None).limit_bytes else None
+    needed = prefix_bytes(classifier, tokens, case.protocol.prefix)
+    return classifier.cut if needed <= cache_limit() else None
 
 
 def _solving(classifier: Classifier, case: Case) -> Solving | None:

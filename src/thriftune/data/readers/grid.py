@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
+from thriftune.data.large.tables import ROWS, Parts
 from thriftune.data.readers.header import found_names, names_columns
 from thriftune.data.table import ReadOptions, SourceTable, Wanted, text_table
 from thriftune.errors import InputError
@@ -65,29 +66,46 @@ def _named(grid: Grid, reading: ReadOptions, header: list[str]) -> SourceTable:
             f"({', '.join(name for name in header if name)}). Rename one."
         )
     kept = [i for i, name in enumerate(header) if _is_wanted(name, header, reading.wanted)]
-    columns = dict(zip((header[i] for i in kept), _columns(grid, header, kept, skip=1), strict=True))
-    table = text_table(columns, reading, grid.where, grid.notes)
-    names = tuple(name for name in header if name and (name in columns or not _PANDAS_INDEX.fullmatch(name)))
-    return replace(table, columns=names)
+    wanted = [header[i] for i in kept]
+    names = tuple(name for name in header if name and (name in wanted or not _PANDAS_INDEX.fullmatch(name)))
+    parts = Parts()
+    try:
+        for rows in _parts(grid, header, kept, skip=1):
+            parts.add(text_table(dict(zip(wanted, rows, strict=True)), reading, grid.where).frame)
+        frame = parts.finished()
+    finally:
+        parts.drop()
+    if frame is None:
+        frame = text_table(dict.fromkeys(wanted, ()), reading, grid.where).frame
+    return SourceTable(frame=frame, columns=names, where=grid.where, notes=grid.notes)
 
 
 def _unnamed(grid: Grid, reading: ReadOptions, first: list[str]) -> SourceTable:
-    columns = _columns(grid, first, range(len(first)), skip=0)
+    columns: list[list[str | None]] = [[] for _ in first]  # what their names are is found from all of them
+    for rows in _parts(grid, first, range(len(first)), skip=0):
+        for column, values in zip(columns, rows, strict=True):
+            column.extend(values)
     names = found_names([[value or "" for value in column] for column in columns])
     why = "as data.header says" if reading.header == "no" else "its first row looks like data; data.header overrules"
     note = f"{grid.name} has no header ({why}): its columns are called {', '.join(names)}, in their order."
     return text_table(dict(zip(names, columns, strict=True)), reading, grid.where, (*grid.notes, note))
 
 
-def _columns(grid: Grid, header: list[str], kept: Sequence[int], *, skip: int) -> list[list[str | None]]:
+def _parts(grid: Grid, header: list[str], kept: Sequence[int], *, skip: int) -> Iterator[list[list[str | None]]]:
+    """The kept columns of some rows after some others."""
     columns: list[list[str | None]] = [[] for _ in kept]
-    width = len(header)
+    width, held = len(header), 0
     with closing(grid.rows()) as rows:
         for start, end, row in islice(rows, skip, None):
             fields = row if len(row) == width else _fitted(grid, start, end, row, header, bool(skip))
             for column, i in zip(columns, kept, strict=True):
                 column.append(fields[i])
-    return columns
+            held += 1
+            if held == ROWS:
+                yield columns
+                columns, held = [[] for _ in kept], 0
+    if held:
+        yield columns
 
 
 def _fitted(grid: Grid, start: int, end: int, row: Fields, header: list[str], named: bool) -> Fields:

@@ -57,5 +57,5 @@ def _table(data: datasets.Dataset, where: str, wanted: Wanted) -> SourceTable:
         if isinstance(feature, datasets.ClassLabel) and feature.names
     }
     arrow = data.select_columns(kept).with_format("arrow")[:] if kept else None
-    frame = pl.DataFrame() if arrow is None else pl.DataFrame(pl.from_arrow(arrow))
+    frame = pl.DataFrame() if arrow is None else pl.DataFrame(pl.from_arrow(arrow, rechunk=False))
     return SourceTable(frame=frame, columns=tuple(data.column_names), where=where, label_names=names)

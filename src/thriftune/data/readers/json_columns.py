@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from thriftune.data.labels import plain_name
+from thriftune.data.large.tables import ROWS, Parts
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +24,54 @@ class _UnreadableError(ValueError):
     """Why a column cannot be read."""
 
 
-def json_frame(columns: dict[str, list[Any]], where: str, *, everything: bool) -> tuple[pl.DataFrame, tuple[str, ...]]:
+class JsonColumn:
+    """The values of one column, which come row by row; many texts go to a file as they come."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._parts = Parts()
+        self._done = 0
+        self._tail: list[Any] = []
+        self._texts = True
+
+    def put(self, row: int, value: Any) -> None:
+        """The value of a row (from 1); rows before it that had none are missing values."""
+        gap = row - 1 - self._done - len(self._tail)
+        if gap > 0:
+            self._tail.extend([None] * gap)
+        self._tail.append(value)
+        if len(self._tail) >= ROWS and self._texts:
+            self._put_away()
+
+    def values(self, rows: int) -> list[Any] | pl.Series:
+        """All values: a list, or a column of texts and missing values alone."""
+        self._tail.extend([None] * (rows - self._done - len(self._tail)))
+        if self._done and self._texts:
+            self._put_away()
+        frame = self._parts.finished()
+        self._parts.drop()
+        if frame is None:
+            return self._tail
+        return frame[self._name] if not self._tail else [*frame[self._name].to_list(), *self._tail]
+
+    def _put_away(self) -> None:
+        import polars as pl
+
+        self._texts = all(value is None or type(value) is str for value in self._tail)
+        if not self._texts:
+            return  # what type it has is found from all values
+        try:
+            self._parts.add(pl.DataFrame({self._name: pl.Series(self._tail, dtype=pl.String)}))
+        except UnicodeEncodeError:
+            self._texts = False
+            return
+        self._done += len(self._tail)
+        self._tail = []
+
+
+def json_frame(
+    columns: Mapping[str, list[Any] | pl.Series], where: str, *, everything: bool
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The columns as a frame, and notes on those left out.
 
     A column of one type keeps it, and so do lists of plain values (as strings); numbers among strings become their
@@ -46,9 +95,11 @@ def json_frame(columns: dict[str, list[Any]], where: str, *, everything: bool) -
     return pl.DataFrame(series), notes
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
+def _series(name: str, values: list[Any] | pl.Series) -> pl.Series:
     import polars as pl
 
+    if isinstance(values, pl.Series):
+        return values
     kinds = {type(value) for value in values} - {type(None)}
     if dict in kinds:
         raise _UnreadableError(_nested(values, dict))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from thriftune.data.readers.content import Content
-from thriftune.data.readers.json_columns import json_frame
+from thriftune.data.readers.json_columns import JsonColumn, json_frame
 from thriftune.data.readers.json_forms import objects_of
 from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
@@ -30,33 +30,20 @@ def read_json(content: Content, reading: ReadOptions) -> SourceTable:
 
 
 def _table(content: Content, reading: ReadOptions, objects: Iterable[_Object], notes: tuple[str, ...]) -> SourceTable:
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, JsonColumn | None] = {}
     number = 0
     for number, value in enumerate(objects, start=1):
         for name, item in value.items():
-            column = columns.get(name)
-            if column is None:
-                column = columns[name] = [] if reading.wants(name) else _Ignored()
-            column.extend([None] * (number - 1 - len(column)))
-            column.append(item)
-    kept = {name: column for name, column in columns.items() if not isinstance(column, _Ignored)}
-    for column in kept.values():
-        column.extend([None] * (number - len(column)))
+            if name not in columns:
+                columns[name] = JsonColumn(name) if reading.wants(name) else None
+            if (column := columns[name]) is not None:
+                column.put(number, item)
+    kept = {name: column.values(number) for name, column in columns.items() if column is not None}
     if not columns and number:
         raise InputError(f"{content.path} holds only empty objects. Each one must have text and label.")
     frame, left_out = json_frame(kept, str(content.path), everything=reading.wanted is None)
     notes = (*content.notes, *notes, *left_out)
     return SourceTable(frame=frame, columns=tuple(columns), where=str(content.path), notes=notes)
-
-
-class _Ignored(list[Any]):
-    """The values of a column that nobody asked for."""
-
-    def append(self, value: Any) -> None:
-        """Forgets the value."""
-
-    def extend(self, values: Any) -> None:
-        """Forgets the values."""
 
 
 def _has_lines(content: Content) -> bool:

@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thriftune.data.large import arrays
+from thriftune.data.large.tables import ROWS, Parts
 from thriftune.data.table import ReadOptions, SourceTable
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 def read_parquet(path: Path, reading: ReadOptions) -> SourceTable:
@@ -19,7 +22,6 @@ def read_parquet(path: Path, reading: ReadOptions) -> SourceTable:
 
     Raises `InputError` for a damaged file and for columns of types that are not read.
     """
-    import polars as pl
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -29,15 +31,40 @@ def read_parquet(path: Path, reading: ReadOptions) -> SourceTable:
             schema = file.schema_arrow
             names = tuple(schema.names)
             kept = [n for n in names if names.count(n) == 1 and reading.wants(n)]
-            table = file.read(columns=kept).select(kept)
-            table.validate(full=True)
+            large = (
+                sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+                > arrays.LARGE_BYTES
+            )
+            frame = _part_by_part(file, kept, path) if large else _frame(file.read(columns=kept), kept, path)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path} is not a readable parquet file: {error}") from error
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None and reading.wanted is None:
         raise InputError(f'{path}: the column "{twice}" occurs {names.count(twice)} times. Rename one.')
-    frame = pl.DataFrame([_series(table.column(name), name, path) for name in kept])
     return SourceTable(frame=frame, columns=names, where=str(path), label_names=_class_labels(schema))
+
+
+def _part_by_part(file: pq.ParquetFile, names: list[str], path: Path) -> pl.DataFrame:
+    """The same of a large file, some rows at a time."""
+    import polars as pl
+    import pyarrow as pa
+
+    parts = Parts()
+    try:
+        for batch in file.iter_batches(batch_size=ROWS, columns=names):
+            parts.add(_frame(pa.Table.from_batches([batch]), names, path))
+        frame = parts.finished()
+    finally:
+        parts.drop()
+    return pl.DataFrame() if frame is None else frame
+
+
+def _frame(table: pa.Table, names: list[str], path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    table = table.select(names)
+    table.validate(full=True)
+    return pl.DataFrame([_series(table.column(name), name, path) for name in names])
 
 
 def _series(column: pa.ChunkedArray, name: str, path: Path) -> pl.Series:

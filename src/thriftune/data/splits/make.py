@@ -72,9 +72,7 @@ def _carve(
 ) -> dict[str, pl.DataFrame]:
     groups = None
     if split.group_by is not None:
-        # A row without a group is a group of its own.
-        values = zip(train[GROUP].to_list(), train["example"].to_list(), strict=True)
-        groups = [(value, example if value is None else None) for value, example in values]
+        groups = _group_numbers(train[GROUP])
     parts = split_rows(shares, train["label"].to_numpy(), stratify=split.stratify, groups=groups, seed=split.seed)
     how = "stratified by label" if split.stratify else "at random"
     how = f'grouped by "{split.group_by}"' if split.group_by is not None else how
@@ -83,6 +81,15 @@ def _carve(
     if split.stratify and groups is None:
         notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
     return {name: train[indices] for name, indices in parts.items()}
+
+
+def _group_numbers(column: pl.Series) -> Indices:
+    """(rows,) the number of each row's group, in the order in which they come; a row without one is one of its own."""
+    import polars as pl
+
+    frame = pl.DataFrame({"value": column, "row": pl.int_range(len(column), eager=True)})
+    first = frame.select(pl.when(pl.col("value").is_null()).then("row").otherwise(pl.col("row").min().over("value")))
+    return np.unique(first.to_series().to_numpy(), return_inverse=True)[1].astype(np.int64)
 
 
 def _too_few_to_share(
@@ -103,15 +110,15 @@ def split_rows(
     labels: npt.NDArray[np.int32],
     *,
     stratify: bool,
-    groups: Sequence[Hashable] | None = None,
+    groups: Sequence[Hashable] | Indices | None = None,
     seed: int,
 ) -> dict[str, Indices]:
     """Row numbers, ascending, of each named split and of "train", which gets the rest; every row once.
 
-    `labels` is (rows,), class ids. Shares are of all rows. With `groups` (one value per row) equal
-    values stay together and sizes are as near to the shares as whole groups allow, drawn again where a split lacks a
-    class that it could have; else with `stratify` each class
-    is shared out alike, a class with fewer rows than there are splits first to train, then in the order of `shares`.
+    `labels` is (rows,), class ids. Shares are of all rows. With `groups` (one value per row, or numbers from 0 in the
+    order in which they come) equal values stay together and sizes are as near to the shares as whole groups allow,
+    drawn again where a split lacks a class that it could have; else with `stratify` each class is shared out alike, a
+    class with fewer rows than there are splits first to train, then in the order of `shares`.
     The draw depends on the seed alone, not on the platform. Raises `InputError` where the rows or the groups are too
     few to go round.
     """
@@ -182,14 +189,21 @@ def _allocate(total: int, quotas: npt.NDArray[np.float64], least: Indices, most:
 
 
 def _by_group(
-    shares: dict[str, float], labels: npt.NDArray[np.int32], groups: Sequence[Hashable], rng: np.random.Generator
+    shares: dict[str, float],
+    labels: npt.NDArray[np.int32],
+    groups: Sequence[Hashable] | Indices,
+    rng: np.random.Generator,
 ) -> dict[str, Indices]:
     """The first of `DRAWS` draws in which every split has all classes, or the one in which fewest are missing."""
-    numbers: dict[Hashable, int] = {}
-    codes = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
-    if len(numbers) <= len(shares):
+    if isinstance(groups, np.ndarray):
+        codes, count = groups, int(groups.max()) + 1
+    else:
+        numbers: dict[Hashable, int] = {}
+        codes = np.array([numbers.setdefault(group, len(numbers)) for group in groups], dtype=np.int64)
+        count = len(numbers)
+    if count <= len(shares):
         raise InputError(
-            f"The grouping column has {len(numbers)} different values: too few to make {_listed(shares)} and "
+            f"The grouping column has {count} different values: too few to make {_listed(shares)} and "
             "train. Group by a column with more values."
         )
     names = ["train", *shares]

@@ -13,8 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from thriftune.amounts import parse_bytes
+from thriftune.engine.frozen.partial import abandon, is_held
+from thriftune.errors import InputError
+from thriftune.folders import cache_folder
+
 ABANDONED_SECONDS = 3600.0
 """A file that is being written changes all the time; one untouched for so long was left by a process that died."""
+CACHE_LIMIT = 20_000_000_000
+"""Bytes that are kept unless the user says otherwise."""
+KEPT_SECONDS = 7 * 86400.0
+"""So long a pass that was broken off can be gone on with."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +52,24 @@ class PrefixCache:
     """
 
     folder: Path | None
-    limit_bytes: int = 20_000_000_000
+    limit_bytes: int = CACHE_LIMIT
+
+    @classmethod
+    def of_user(cls) -> PrefixCache:
+        """The one of this user, as large as the user allows; raises `InputError` where that is no amount."""
+        return cls(cache_folder() / "prefixes", cache_limit())
+
+    def room(self) -> int:
+        """Bytes that could be held, were everything else deleted that no process is writing."""
+        if self.folder is None:
+            return self.limit_bytes
+        held = sum(_size(path) for path in self.folder.glob("*.npy"))
+        held += sum(_size(part) for key, parts in self._parts().items() if not is_held(key) for part in parts)
+        return min(self.limit_bytes, shutil.disk_usage(existing(self.folder)).free + held)
 
     def fits(self, needed: int) -> bool:
         """Whether so many bytes could be held, were everything else deleted."""
-        if self.folder is None:
-            return needed <= self.limit_bytes
-        held = sum(_size(path) for path in self.folder.glob("*.npy"))
-        return needed <= min(self.limit_bytes, shutil.disk_usage(self.folder).free + held)
+        return needed <= self.room()
 
     def usable(self) -> tuple[PrefixCache, str | None]:
         """The cache itself where files can be written to its folder; else one in memory, and why."""
@@ -75,15 +94,41 @@ class PrefixCache:
         if self.folder is None:
             return True
         self._sweep()
-        files = sorted(self.folder.glob("*.npy"), key=_last_used)
-        held = sum(_size(path) for path in files)
+        parts = self._parts()
+        files = sorted([*self.folder.glob("*.npy"), *parts], key=_last_used)
+        held = sum(map(_size, files)) + sum(_size(part) for each in parts.values() for part in each)
         for path in files:
             if held + needed <= self.limit_bytes and needed < shutil.disk_usage(self.folder).free:
                 break
-            if path.name not in keep:
-                held -= _size(path)
+            if path.name in keep:
+                continue
+            size = _size(path)
+            if path not in parts:
                 _delete(path)
+            elif sum(map(_size, parts[path])) and abandon(path):
+                size += sum(map(_size, parts[path]))
+            held -= size
         return True
+
+    def begun(self, file: str) -> int:
+        """Bytes that a pass which was broken off takes already for a file that is not there yet."""
+        if self.folder is None:
+            return 0
+        return sum(map(_size, self.folder.glob(f"{Path(file).stem}.values.part")))
+
+    def unfinished(self) -> int:
+        """Bytes of passes that are under way, or were broken off and can be gone on with."""
+        if self.folder is None or not self.folder.is_dir():
+            return 0
+        return sum(_size(part) for parts in self._parts().values() for part in parts)
+
+    def _parts(self) -> dict[Path, list[Path]]:
+        """The unfinished files by the path that the finished one will have."""
+        assert self.folder is not None
+        found: dict[Path, list[Path]] = {}
+        for path in sorted(self.folder.glob("*.part")):
+            found.setdefault(path.with_name(f"{path.name.split('.')[0]}.npy"), []).append(path)
+        return found
 
     def entries(self) -> list[Entry]:
         """What the folder holds, last used first."""
@@ -99,6 +144,7 @@ class PrefixCache:
             "folder": None if self.folder is None else str(self.folder),
             "limit_bytes": self.limit_bytes,
             "total_bytes": sum(entry.bytes for entry in entries),
+            "unfinished_bytes": self.unfinished(),
             "entries": [{**asdict(entry), "age_seconds": max(0.0, now - entry.last_used)} for entry in entries],
         }
 
@@ -108,6 +154,8 @@ class PrefixCache:
         if self.folder is not None:
             for entry in gone:
                 _delete(self.folder / entry.file)
+            for path in self._parts():
+                abandon(path)
             self._sweep()
         return gone
 
@@ -118,6 +166,30 @@ class PrefixCache:
             alone = path.suffix == ".tmp" or not path.with_suffix(".npy").exists()
             if alone and time.time() - _last_used(path) > ABANDONED_SECONDS:
                 _delete_file(path)
+        now = time.time()
+        for key, parts in self._parts().items():
+            if now - max(map(_last_used, parts)) > KEPT_SECONDS:
+                abandon(key)
+        for path in self.folder.glob("*.lock"):
+            if now - _last_used(path) > ABANDONED_SECONDS and not list(self.folder.glob(f"{path.stem}.*part")):
+                abandon(path.with_suffix(".npy"))
+
+
+def cache_limit() -> int:
+    """Bytes that the outputs of frozen layers may take: 20 GB, or what THRIFTUNE_CACHE_LIMIT says ("200GB").
+
+    Raises `InputError` where that is no amount.
+    """
+    named = os.environ.get("THRIFTUNE_CACHE_LIMIT")
+    try:
+        return parse_bytes(named) if named else CACHE_LIMIT
+    except InputError as error:
+        raise InputError(f"THRIFTUNE_CACHE_LIMIT: {error}") from error
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
 
 
 def _spare_memory() -> int:

@@ -39,9 +39,10 @@ class Embedded:
 
 
 def as_frozen(protocol: Protocol) -> Protocol:
-    """The protocol of an encoder that is not trained: no dropout anywhere, float32 as below every cut."""
+    """The protocol of an encoder that is not trained: no dropout anywhere, float32 as below every cut, vectors
+    that are not rounded."""
     precision = "fp32" if protocol.precision == "bf16" else protocol.precision
-    return replace(protocol, frozen_dropout="off", precision=precision)
+    return replace(protocol, frozen_dropout="off", precision=precision, prefix="fp32")
 
 
 def embed(

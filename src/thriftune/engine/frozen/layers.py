@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
@@ -20,6 +21,7 @@ from thriftune.engine.parallel.passes import hand_out, settled
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.residence import read_back, release
+from thriftune.wording import size
 
 Report = Callable[[str, int, int], None]
 """Called with the split, the work done and the work in all."""
@@ -47,7 +49,7 @@ class FrozenLayers:
         if not has_constant_prefix(shapes, self.protocol):
             return 0
         cache, _ = self.cache.usable()
-        return shapes.cut or 0 if cache.fits(_bytes(shapes, self.splits)) else 0
+        return shapes.cut or 0 if cache.fits(self._bytes(shapes, self.splits)) else 0
 
     def run(self, classifier: Classifier) -> dict[str, Examples]:
         """All texts with their prefixes, and the classifier without the weights that only those needed.
@@ -58,23 +60,23 @@ class FrozenLayers:
         """
         cache, trouble = self.cache.usable()
         everything = self.splits | self.further
-        if not self.plan(classifier) or not _room(classifier, self.splits, cache):
+        if not self.plan(classifier) or not self._room(classifier, self.splits, cache):
             read_back(classifier)
             settled(released=False)
-            if trouble is not None and has_constant_prefix(classifier, self.protocol):
-                classifier.notes = (*classifier.notes, f"The frozen layers ran in every step: {trouble}.")
+            if has_constant_prefix(classifier, self.protocol):
+                why = trouble or self._too_small(classifier, cache)
+                classifier.notes = (*classifier.notes, f"The frozen layers ran in every step: {why}.")
             return everything
-        all_fit = cache.fits(_bytes(classifier, everything)) and _room(classifier, everything, cache)
+        all_fit = cache.fits(self._bytes(classifier, everything)) and self._room(classifier, everything, cache)
         out = {}
         try:
             for name, examples in everything.items():
                 progress = None if self.report is None else partial(self.report, name)
                 folder = cache.folder if name in self.splits or all_fit else None
-                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of)
+                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, self.protocol.prefix)
                 trouble = trouble or prefix.trouble
-                hand_out(
-                    examples.tokens, prefix, partial(_file, classifier, examples, folder if prefix.mapped else None)
-                )
+                kept = folder if prefix.mapped else None
+                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, kept, self.protocol.prefix))
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)
@@ -84,6 +86,24 @@ class FrozenLayers:
         if trouble is not None:
             classifier.notes = (*classifier.notes, f"The output of frozen layers was kept in memory: {trouble}.")
         return out
+
+    def _bytes(self, classifier: Classifier, splits: dict[str, Examples]) -> int:
+        return sum(prefix_bytes(classifier, part.tokens, self.protocol.prefix) for part in splits.values())
+
+    def _room(self, classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
+        """Makes room for the prefixes that are not there yet."""
+        kind = self.protocol.prefix
+        sizes = {
+            prefix_file(classifier, part.tokens, kind): prefix_bytes(classifier, part.tokens, kind)
+            for part in splits.values()
+        }
+        missing = {n: bytes_ for n, bytes_ in sizes.items() if cache.folder is None or not (cache.folder / n).exists()}
+        return cache.make_room(sum(left - cache.begun(name) for name, left in missing.items()), keep=sizes)
+
+    def _too_small(self, classifier: Classifier, cache: PrefixCache) -> str:
+        needed = size(self._bytes(classifier, self.splits))
+        where = "memory" if cache.folder is None else str(cache.folder)
+        return f"their output takes {needed}, and {where} has room for {size(max(0, cache.room()))} of it"
 
 
 def run_prefix(
@@ -104,17 +124,6 @@ def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
     return bool(classifier.cut) and protocol.frozen_dropout == "off" and packs(classifier, protocol)
 
 
-def _bytes(classifier: Classifier, splits: dict[str, Examples]) -> int:
-    return sum(prefix_bytes(classifier, examples.tokens) for examples in splits.values())
-
-
-def _file(classifier: Classifier, examples: Examples, folder: Path | None) -> Path | None:
+def _file(classifier: Classifier, examples: Examples, folder: Path | None, kind: Any) -> Path | None:
     """Where a prefix lies in the cache."""
-    return None if folder is None else folder / prefix_file(classifier, examples.tokens)
-
-
-def _room(classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
-    """Makes room for the prefixes that are not there yet."""
-    sizes = {prefix_file(classifier, part.tokens): prefix_bytes(classifier, part.tokens) for part in splits.values()}
-    missing = [size for name, size in sizes.items() if cache.folder is None or not (cache.folder / name).exists()]
-    return cache.make_room(sum(missing), keep=sizes)
+    return None if folder is None else folder / prefix_file(classifier, examples.tokens, kind)

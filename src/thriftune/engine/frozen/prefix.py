@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zlib
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,15 +18,19 @@ import torch
 from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
 from thriftune.engine.batches import ROWS_PER_BATCH
-from thriftune.engine.examples import Prefix
-from thriftune.engine.frozen.stages import PeakOf, Report, Start, mapped_array, run_stages
+from thriftune.engine.examples import NARROW, Prefix
+from thriftune.engine.frozen.partial import Partial, alone
+from thriftune.engine.frozen.passes import run_stages
+from thriftune.engine.frozen.stages import PeakOf, Report, Start
+from thriftune.engine.frozen.stored import BLOCK, checksum, stored_prefix, write_note
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.kernels import instructions
 from thriftune.models.ops.kernels.build import build
 from thriftune.models.ops.products import wide_library
 from thriftune.models.pretrained.sources import weights_hash
 
-BLOCK = 1 << 24
+Kind = Literal["fp32", "bf16"]
+"""How values are kept; a model in float64 keeps its own format."""
 
 
 def prefix_of(
@@ -38,18 +39,20 @@ def prefix_of(
     folder: Path | None,
     report: Report | None = None,
     peak_of: PeakOf | None = None,
+    kind: Kind = "fp32",
 ) -> Prefix:
     """The prefix of a classifier's frozen layers for some tokens, from the cache folder or computed into it.
 
-    Without a folder it is computed into memory; with one, from the output of fewer layers where that is there. The
-    batches that go through the layers depend on the tokens alone, so the values are the same bits either way.
+    Without a folder it is computed into memory; with one, from the output of fewer layers where that is there, and
+    from where a pass that was broken off came to. The batches that go through the layers depend on the tokens alone,
+    so the values are the same bits either way. Where another process computes the same, this one waits for it.
     `peak_of` measures the memory that it takes; a file whose note does not say that is then computed again.
     """
     cut = classifier.cut
     if not cut:
         raise ValueError("nothing below the first trained layer is worth computing once")
     offsets = None if _per_text(classifier) else np.asarray(tokens.offsets)
-    shape, dtype = _shape(classifier, tokens), _dtype(classifier)
+    shape, dtype = _shape(classifier, tokens), _dtype(classifier, kind)
 
     def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
         peak = note["peak_memory_bytes"]
@@ -58,85 +61,102 @@ def prefix_of(
 
     def in_memory(trouble: str | None = None) -> Prefix:
         values = np.empty(shape, dtype=dtype)
-        seconds, peak = run_stages(classifier, tokens, cut, values, None, report, peak_of)
+        seconds, peak = run_stages(classifier, tokens, cut, values, report, peak_of)
         made = prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
         return replace(made, trouble=trouble)
 
-    if folder is None:
-        return in_memory()
-    path = folder / prefix_file(classifier, tokens)
-    stored = _stored(path, shape, dtype, with_peak=peak_of is not None)
-    if stored is not None:
-        return prefix(*stored, reused=True, mapped=True)
-    start, before = _shallower(classifier, tokens, folder, dtype, with_peak=peak_of is not None)
-    unfinished, spare = (path.with_suffix(f".{os.getpid()}{part}.tmp") for part in ("", ".between"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target = mapped_array(unfinished, dtype, shape)
-        seconds, peak = run_stages(classifier, tokens, cut, target, spare, report, peak_of, start)
-        target.flush()
+    def computed(partial: Partial) -> Prefix:
+        start, before = _shallower(classifier, tokens, path.parent, with_peak=peak_of is not None)
+        target = partial.array(partial.values, dtype, shape)
+        seconds, peak = run_stages(classifier, tokens, cut, target, report, peak_of, start, partial)
+        if isinstance(target, np.memmap):
+            target.flush()
         del target
         note = {
             "seconds": before + seconds,
             "peak_memory_bytes": peak,
-            "crc32": _checksum(unfinished),
-            "bytes": unfinished.stat().st_size,
+            "crc32": checksum(partial.values),
+            "bytes": partial.values.stat().st_size,
             "model": classifier.name,
             "layer": cut,
             "texts": len(tokens),
             "tokens": len(tokens.ids),
         }
-        values = np.load(unfinished, mmap_mode="r")
-        _write_note(path, note)
-        unfinished.replace(path)
+        values = np.load(partial.values, mmap_mode="r")
+        write_note(path, note)
+        partial.values.replace(path)
+        return prefix(values, note, reused=False, mapped=True)
+
+    if folder is None:
+        return in_memory()
+    path = folder / prefix_file(classifier, tokens, kind)
+    found = stored_prefix(path, shape, dtype, with_peak=peak_of is not None)
+    if found is not None:
+        return prefix(*found, reused=True, mapped=True)
+    try:
+        with alone(path) as partial:
+            # Another process may have computed it while this one waited.
+            found = stored_prefix(path, shape, dtype, with_peak=peak_of is not None)
+            if found is not None:
+                return prefix(*found, reused=True, mapped=True)
+            kept = False
+            try:
+                return computed(partial)
+            except (KeyboardInterrupt, SystemExit):
+                kept = partial.begun
+                raise
+            finally:
+                if not kept:
+                    partial.delete()
     except OSError as error:
         return in_memory(f"{folder} cannot be used ({error.strerror or error})")
-    finally:
-        for each in (unfinished, spare):
-            with suppress(OSError):
-                each.unlink(missing_ok=True)
-    return prefix(values, note, reused=False, mapped=True)
 
 
-def prefix_bytes(classifier: Classifier, tokens: Tokens) -> int:
+def prefix_bytes(classifier: Classifier, tokens: Tokens, kind: Kind = "fp32") -> int:
     """How large a prefix would be."""
     rows, hidden = _shape(classifier, tokens)
-    return rows * hidden * _dtype(classifier).itemsize
+    return rows * hidden * _dtype(classifier, kind).itemsize
 
 
-def _shallower(
-    classifier: Classifier, tokens: Tokens, folder: Path, dtype: np.dtype[Any], with_peak: bool
-) -> tuple[Start | None, float]:
-    """The output of the most layers below the cut that the folder holds, and the seconds that it took."""
+def _shallower(classifier: Classifier, tokens: Tokens, folder: Path, with_peak: bool) -> tuple[Start | None, float]:
+    """The output of the most layers below the cut that the folder holds, and the seconds that it took.
+
+    Only values that were not rounded: what is computed from them is what is computed from the texts.
+    """
+    dtype = _dtype(classifier, "fp32")
     shape = (len(tokens.ids), int(classifier.config.hidden_size))
     key = _token_key(tokens)
     for layer in range((classifier.cut or 0) - 1, 0, -1):
-        found = _stored(folder / _file_of(classifier, key, layer, read=None), shape, dtype, with_peak)
+        found = stored_prefix(folder / _file_of(classifier, key, layer, None, dtype), shape, dtype, with_peak)
         if found is not None:
             values, note = found
             return Start(layer, values, note["peak_memory_bytes"]), note["seconds"]
     return None, 0.0
 
 
-def prefix_file(classifier: Classifier, tokens: Tokens) -> str:
+def prefix_file(classifier: Classifier, tokens: Tokens, kind: Kind = "fp32") -> str:
     """The name of a prefix's file: a hash over everything that its values depend on."""
-    return _file_of(classifier, _token_key(tokens), classifier.cut, _read_above(classifier))
+    key, dtype = _token_key(tokens), _dtype(classifier, kind)
+    return _file_of(classifier, key, classifier.cut, _read_above(classifier), dtype)
 
 
 def _token_key(tokens: Tokens) -> str:
     digest = hashlib.sha256()
     for array in (tokens.ids, tokens.offsets, tokens.types):
-        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        # Block by block: the arrays may be files that are larger than memory.
+        blocks = range(0, 0 if array is None else len(array), BLOCK)
+        for block in [b"none"] if array is None else (np.ascontiguousarray(array[s : s + BLOCK]).data for s in blocks):
+            digest.update(block)
     return digest.hexdigest()
 
 
-def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str | None) -> str:
+def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str | None, dtype: np.dtype[Any]) -> str:
     parts = [
         tokens,
         weights_hash(classifier.path),
         layer,
         read,
-        str(_dtype(classifier)),
+        "bfloat16" if dtype == NARROW else str(dtype),
         torch.__version__,
         ENGINE_VERSION,
         build().key,
@@ -165,52 +185,13 @@ def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:
     return rows, int(classifier.config.hidden_size)
 
 
-def _dtype(classifier: Classifier) -> np.dtype[Any]:
-    return np.dtype("float64" if next(classifier.head_modules[-1].parameters()).dtype == torch.float64 else "float32")
+def _dtype(classifier: Classifier, kind: Kind) -> np.dtype[Any]:
+    if next(classifier.head_modules[-1].parameters()).dtype == torch.float64:
+        return np.dtype("float64")
+    return NARROW if kind == "bf16" else np.dtype("float32")
 
 
 def _bytes_above(classifier: Classifier, cut: int) -> int:
     """Bytes of the weights that do not lie below the cut."""
     below = {id(p) for module in classifier.family.below(classifier.encoder, cut) for p in module.parameters()}
     return sum(p.numel() * p.element_size() for p in classifier.root.parameters() if id(p) not in below)
-
-
-def _stored(
-    path: Path, shape: tuple[int, int], dtype: np.dtype[Any], with_peak: bool
-) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """The values and their note from a sound file; None where it is missing, cut short, altered or says too little."""
-    try:
-        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if path.stat().st_size != note["bytes"] or _checksum(path) != note["crc32"]:
-            return None
-        if with_peak and note["peak_memory_bytes"] is None:
-            return None
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-        note = {"seconds": float(note["seconds"]), "peak_memory_bytes": note["peak_memory_bytes"]}
-        if not isinstance(note["peak_memory_bytes"], int | None):
-            return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, EOFError):
-        return None
-    with suppress(OSError):  # a folder that others keep may be read all the same
-        os.utime(path)
-    if values.shape != shape or values.dtype != dtype:
-        return None
-    return values, note
-
-
-def _write_note(path: Path, note: dict[str, Any]) -> None:
-    """Writes what is known of a prefix beside it, by rename."""
-    unfinished = path.with_suffix(f".{os.getpid()}.note.tmp")
-    try:
-        unfinished.write_text(json.dumps(note), encoding="utf-8")
-        unfinished.replace(path.with_suffix(".json"))
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            value = zlib.crc32(block, value)
-    return value

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from thriftune.data.large.arrays import blocks, distinct, room_for
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.hooks import Hook, Progress
@@ -100,7 +101,7 @@ def narrow(
     texts = [examples.tokens.ids for examples in splits if examples is not None]
     if module is None or not packs(classifier, protocol):
         return None, splits
-    used = np.unique(np.concatenate(texts))
+    used = distinct(texts)
     if len(used) == len(module.weight):
         return None, splits
     places = np.zeros(len(module.weight), dtype=texts[0].dtype)
@@ -116,7 +117,11 @@ def narrow(
 
 
 def _renumbered(examples: Examples, places: np.ndarray) -> Examples:
-    return replace(examples, tokens=replace(examples.tokens, ids=places[examples.tokens.ids]))
+    ids = examples.tokens.ids
+    renumbered = room_for(ids.shape, ids.dtype)
+    for part in blocks(len(ids)):
+        renumbered[part] = places[ids[part]]
+    return replace(examples, tokens=replace(examples.tokens, ids=renumbered))
 
 
 def _trained_words(classifier: Classifier) -> nn.Embedding | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thriftune.engine.examples import Examples, Prefix
+from thriftune.engine.examples import Examples, Prefix, array_of, tensor_of
 from thriftune.models.ops.rows import Group, Rows
 
 WIDTH_STEP = 16
@@ -136,8 +136,8 @@ class DeviceTexts:
 
     def _hidden(self, source: torch.Tensor, bucket: Bucket) -> torch.Tensor | None:
         if self._values is not None:
-            return self._values.index_select(0, source)
-        return None if self._feed is None else self._feed.hidden[: bucket.rows]
+            return _wide(self._values.index_select(0, source))
+        return None if self._feed is None else _wide(self._feed.hidden[: bucket.rows])
 
 
 class Feed:
@@ -149,7 +149,7 @@ class Feed:
     def __init__(self, prefix: Prefix, rows: int, device: torch.device) -> None:
         self._prefix = prefix
         size = prefix.values.shape[1]
-        dtype = torch.from_numpy(np.empty(0, dtype=prefix.values.dtype)).dtype
+        dtype = tensor_of(np.empty(0, dtype=prefix.values.dtype)).dtype
         # A bucket has at most so many rows, and its spare ones must hold numbers.
         self.hidden = torch.zeros(rows + rows // 8 + 1, size, dtype=dtype, device=device)
         """(rows, hidden); the first ones are the batch's."""
@@ -167,20 +167,25 @@ class Feed:
         values, offsets = self._prefix.values, self._prefix.offsets
         if offsets is None:
             count = len(indices)
-            np.take(values, indices, axis=0, out=buffer.numpy()[:count])
+            np.take(values, indices, axis=0, out=array_of(buffer)[:count])
         else:
             count = int((offsets[indices + 1] - offsets[indices]).sum())
             parts = [values[offsets[index] : offsets[index + 1]] for index in indices]
-            np.concatenate(parts, out=buffer.numpy()[:count])
+            np.concatenate(parts, out=array_of(buffer)[:count])
         self.hidden[:count].copy_(buffer[:count], non_blocking=True)
         if copied is not None:
             copied.record()
 
 
+def _wide(rows: torch.Tensor) -> torch.Tensor:
+    """Stored rows as the layers take them."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows
+
+
 def _moved(values: np.ndarray, device: torch.device) -> torch.Tensor:
     """A copy on the device, block by block: the values may be a file that is larger than the host's memory."""
     rows = max(1, BLOCK_BYTES // max(1, values[:1].nbytes))
-    out = torch.empty(values.shape, dtype=torch.from_numpy(np.empty(0, values.dtype)).dtype, device=device)
+    out = torch.empty(values.shape, dtype=tensor_of(np.empty(0, values.dtype)).dtype, device=device)
     for start in range(0, len(values), rows):
-        out[start : start + rows].copy_(torch.from_numpy(np.array(values[start : start + rows])))
+        out[start : start + rows].copy_(tensor_of(np.array(values[start : start + rows])))
     return out

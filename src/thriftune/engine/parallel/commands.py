@@ -25,6 +25,8 @@ class Stage:
     split: str
     bottom: int | None
     top: int
+    first: int
+    """The batches before, which an earlier pass has made."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Helper:
         width = int(classifier.config.hidden_size)
         dtype = next(classifier.head_modules[-1].parameters()).dtype
         with torch.inference_mode(), in_memory(classifier, modules):
-            for indices in token_batches(tokens.lengths)[self.team.rank :: self.team.size]:
+            for indices in token_batches(tokens.lengths)[told.first + self.team.rank :: self.team.size]:
                 rows = packed_batch(tokens, indices, classifier.device)
                 hidden: torch.Tensor | None = None
                 if told.bottom is not None:

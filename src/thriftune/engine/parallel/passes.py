@@ -35,13 +35,22 @@ class Part:
         """This process's batches."""
         return batches[self.first :: self.every]
 
+    def blank(self, array: np.ndarray) -> np.ndarray:
+        """Room for a result, all zeros where others fill the rest."""
+        if self.team is not None:
+            array[...] = 0
+        return array
+
     def join(self, array: np.ndarray) -> np.ndarray:
-        """The whole from parts that are zero where another process's are: on every process."""
-        if self.team is None:
-            return array
-        wide = array.astype(np.float32)
-        self.team.sum_array(wide)
-        return wide.astype(array.dtype)
+        """The whole from parts that are zero where another process's are, in place: on every process."""
+        if self.team is not None:
+            flat = array.reshape(-1)
+            for start in range(0, flat.size, PIECE):
+                piece = flat[start : start + PIECE]
+                wide = piece.astype(np.float32)
+                self.team.sum_array(wide)
+                piece[:] = wide
+        return array
 
     def join_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """The same for (texts, width), where a process without any does not know the width."""
@@ -77,13 +86,15 @@ def spread_weights(team: Team, classifier: Classifier) -> None:
 def passed(
     tokens: Tokens,
     stage: tuple[int | None, int],
+    first: int,
     batches: Sequence[np.ndarray],
     source: np.ndarray | None,
     run: Callable[[np.ndarray], torch.Tensor],
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Batches and what frozen layers make of each, in order; `run` computes it here, a team's others do their part.
 
-    `stage` says which layers, `source` holds what the layers below them made.
+    `stage` says which layers, `first` how many batches of the texts come before these; `source` holds what the layers
+    below them made.
     """
     team = present()
     split = None if team is None or team.rank else team.split_of(tokens.offsets)
@@ -91,7 +102,7 @@ def passed(
         for indices in batches:
             yield indices, run(indices)
         return
-    team.tell(Stage(split, *stage))
+    team.tell(Stage(split, *stage, first))
     for start in range(0, len(batches), team.size):
         turn = batches[start : start + team.size]
         if source is not None:
@@ -132,7 +143,7 @@ def hand_out(tokens: Tokens, prefix: Prefix, file: Callable[[], Path | None]) ->
         return
     flat = values.reshape(-1)
     for start in range(0, flat.size, PIECE):
-        team.spread([torch.from_numpy(np.array(flat[start : start + PIECE]))])
+        team.spread([torch.from_numpy(np.array(flat[start : start + PIECE]).view(np.uint8))])
 
 
 def taken(team: Team, told: Prefixed, tokens: Tokens) -> Prefix:
@@ -150,7 +161,7 @@ def taken(team: Team, told: Prefixed, tokens: Tokens) -> Prefix:
         whole = np.empty(told.shape, dtype=told.dtype)
         flat = whole.reshape(-1)
         for start in range(0, flat.size, PIECE):
-            team.spread([torch.from_numpy(flat[start : start + PIECE])])
+            team.spread([torch.from_numpy(flat[start : start + PIECE].view(np.uint8))])
         values = whole if values is None else values
     assert values is not None
     offsets = None if len(values) == len(tokens) else np.asarray(tokens.offsets)

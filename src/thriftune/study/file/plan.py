@@ -114,6 +114,8 @@ def run_id(
         if planned.method.BASELINE:
             protocol = {key: protocol[key] for key in READ_BY_EMBEDDINGS}
         protocol["device"] = device_type
+        if protocol.get("prefix") == "fp32":  # as before there was a choice
+            del protocol["prefix"]
         parts |= {
             "model": planned.model,
             "weights": weights_hash,

@@ -20,6 +20,7 @@ from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.search_space import space_of
 from thriftune.study.file.selection import select
 from thriftune.study.forecast.effort import effort
+from thriftune.study.forecast.kept import Cut, cut_of
 from thriftune.study.forecast.predictor import WITHOUT_DATA, case_of, prediction
 from thriftune.study.preparation.refusals import all_refused
 
@@ -158,6 +159,7 @@ class _Asked:
         guessed = None
         if run.protocol.epochs == "auto" and self.texts is not None and isinstance(run.method, TransformerMethod):
             guessed = effort(run.method, run.protocol, self.texts).epochs
+        cut = None if self.dataset is None else cut_of(run, folder, tuple(map(str, range(self.classes))))
         return Forecast(
             name=run.cell,
             model=str(run.model),
@@ -169,10 +171,18 @@ class _Asked:
             fits=None if space is None else space.fits,
             largest_batch_size=None if space is None else space.largest_batch_size,
             guessed_epochs=guessed,
+            prefix_layers=None if cut is None else cut.layers,
+            prefix_bytes=None if cut is None else self._kept(run, folder, cut),
             test_texts=self.test_texts,
             test_groups=None if self.groups is None else len(self.groups),
             test_group_size=None if self.groups is None else float((self.groups**2).sum() / self.groups.sum()),
         )
+
+    def _kept(self, run: PlannedRun, folder: Path, cut: Cut) -> int:
+        """Bytes of the output of frozen layers for all splits; their texts are as long as those of train."""
+        assert self.dataset is not None
+        lengths, texts = self._lengths_of(run, folder)[0], sum(part.height for part in self.dataset.splits.values())
+        return cut.bytes_of(float(lengths.mean()) * texts, texts)
 
     def _folder(self, run: PlannedRun) -> Path:
         from thriftune.models.pretrained.load import load_config
@@ -227,10 +237,11 @@ class _Asked:
         return self._lengths[key]
 
     def _tokenised(self, dataset: Dataset, run: PlannedRun, folder: Path) -> tuple[np.ndarray, int | None]:
+        from thriftune.data.large.arrays import distinct
         from thriftune.data.tokens import encode
         from thriftune.models.pretrained.load import load_config
         from thriftune.models.pretrained.tokenizer import has_tokenizer, load_tokenizer, token_types
-        from thriftune.study.preparation.prepare import columns, text_columns
+        from thriftune.study.preparation.prepare import text_columns
 
         frame = dataset.splits["train"]
         if run.protocol.padding == "max" and not has_tokenizer(folder):
@@ -241,10 +252,10 @@ class _Asked:
         found = []
         for split in ("train", "validation"):
             if split in dataset.splits:
-                texts = columns(dataset.splits[split], text_columns(dataset, run))
+                texts = [dataset.splits[split][name] for name in text_columns(dataset, run)]
                 most = run.protocol.max_tokens
                 found.append(encode(tokenizer, texts, most, self.study.data.pair, token_types=types))
-        return np.asarray(found[0].lengths), len(np.unique(np.concatenate([tokens.ids for tokens in found])))
+        return np.asarray(found[0].lengths), len(distinct(tokens.ids for tokens in found))
 
 
 def _groups(dataset: Dataset) -> np.ndarray | None:
@@ -283,11 +294,25 @@ def search_seconds(study: Study, cells: list[Forecast]) -> float | None:
     return total
 
 
+def kept_document(cells: list[Forecast]) -> dict[str, Any]:
+    """What the output of frozen layers takes on disk, each output once, where it lies, and the limit."""
+    from thriftune.engine.frozen.cache import PrefixCache
+
+    cache = PrefixCache.of_user()
+    outputs = {(cell.model, cell.prefix_layers, cell.prefix_bytes): cell.prefix_bytes or 0 for cell in cells}
+    return {
+        "prefix_bytes": sum(outputs.values()),
+        "prefix_folder": str(cache.folder),
+        "prefix_limit_bytes": cache.limit_bytes,
+    }
+
+
 def document(study: Study, question: Question, cells: list[Forecast]) -> dict[str, Any]:
     """What `--json` prints; a method that fits several cells stands in each of them."""
     return {
         "study": study.name,
         "memory_limit_bytes": question.memory_bytes,
         "search_seconds": search_seconds(study, cells),
+        **kept_document(cells),
         "cells": values_of(cells),
     }

@@ -161,14 +161,19 @@ class Predictor:
     def _read(self, job: Job) -> tuple[np.ndarray, int, int]:
         """Tokens of each training text, (texts,), the distinct token ids of training and validation, and how many
         validation texts there are."""
+        from thriftune.data.large.arrays import distinct
         from thriftune.data.tokens import Tokens
 
         path = job.tokens["train"]
         if path not in self._texts:
-            tokens = {split: Tokens.load(job.tokens[split]) for split in ("train", "validation") if split in job.tokens}
-            ids = np.concatenate([each.ids for each in tokens.values()])
+            splits = [split for split in ("train", "validation") if split in job.tokens]
+            tokens = {split: Tokens.load(job.tokens[split], mmap=True) for split in splits}
             validation = len(tokens["validation"]) if "validation" in tokens else 0
-            self._texts[path] = np.asarray(tokens["train"].lengths), len(np.unique(ids)), validation
+            self._texts[path] = (
+                np.asarray(tokens["train"].lengths),
+                len(distinct(each.ids for each in tokens.values())),
+                validation,
+            )
         return self._texts[path]
 
 

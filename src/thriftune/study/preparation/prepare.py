@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from thriftune.data.dataset import Dataset
 from thriftune.data.robustness import load_with_robustness
@@ -21,9 +20,6 @@ from thriftune.study.file.plan import PlannedRun, needs_validation
 from thriftune.study.preparation.refusals import check_models, check_some_left
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.preparation.truncation import truncation_warning
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -167,13 +163,8 @@ def _tokens_of(
     by_split, done = {}, 0
     for split, frame in dataset.frames.items():
         report(done)
-        texts = columns(frame, text_columns(dataset, run))
+        texts = [frame[name] for name in text_columns(dataset, run)]
         by_split[split] = encode(tokenizer, texts, run.protocol.max_tokens, study.data.pair, token_types=types)
         done += frame.height
     check_inputs(skeleton(path, dataset.labels, run.head, run.model), tokenizer, by_split)
     return by_split
-
-
-def columns(frame: pl.DataFrame, names: tuple[str, ...]) -> list[list[str]]:
-    """Text columns as lists."""
-    return [frame[name].to_list() for name in names]

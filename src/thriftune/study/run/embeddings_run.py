@@ -56,7 +56,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     from thriftune.models.pretrained.folder import weight_files
     from thriftune.study.run.promise import check_promise
 
-    planned, method, frames = job.planned, job.planned.method, job.frames()
+    planned, method, frames = job.planned, job.planned.method, job.frames(texts=False)
     assert isinstance(method, Method)
     examples = job.examples(frames)
     frozen = replace(frozen_layers(job, examples, emit), protocol=as_frozen(planned.protocol))
@@ -116,7 +116,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
     check_promise(job, folder)
-    return with_use(done_record(job, scores, cost, notes), job, folder, frames)
+    return with_use(done_record(job, scores, cost, notes), job, folder)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:

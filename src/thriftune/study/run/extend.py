@@ -52,7 +52,7 @@ def extend(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
     restore(classifier, folder.model_path)
     if not _predicts_as_before(job, folder, classifier):
         return None
-    frames = job.frames()
+    frames = job.frames(texts=False)
     examples = frozen_layers(job, job.examples({name: frames[name] for name in names}), emit).run(classifier)
     scores, _ = evaluate(
         job, folder, emit, frames, names, lambda name: probabilities_of(classifier, examples[name], job)
@@ -75,7 +75,7 @@ def _predicts_as_before(job: Job, folder: RunFolder, classifier: Classifier) -> 
 
     tokens = _first(Tokens.load(job.tokens["test"], mmap=True), CHECKED_TEXTS)
     before = folder.read_predictions("test").head(len(tokens)).select(f"p_{label}" for label in job.labels)
-    now = probabilities_of(classifier, Examples(tokens, np.zeros(len(tokens), dtype=np.int64)), job)
+    now = probabilities_of(classifier, Examples(tokens, np.zeros(len(tokens), dtype=np.int64)), job)[:]
     return bool(np.allclose(before.to_numpy(), now, atol=TOLERANCE[job.planned.protocol.precision]))
 
 

@@ -95,9 +95,10 @@ class Job:
         """What is predicted and scored, in this order."""
         return [name for name in (*EVALUATED, *self.robustness) if name in self.splits]
 
-    def frames(self) -> dict[str, pl.DataFrame]:
-        """The splits' texts and label ids."""
-        return {split: read_parquet(path) for split, path in self.splits.items()}
+    def frames(self, texts: bool = True) -> dict[str, pl.DataFrame]:
+        """The splits' label ids and, where they are asked for, texts and kept columns, which may be large."""
+        only = None if texts else ("example", "label")
+        return {split: read_parquet(path, only=only) for split, path in self.splits.items()}
 
     def examples(self, frames: dict[str, pl.DataFrame]) -> dict[str, Examples]:
         """The splits' tokens with their labels."""

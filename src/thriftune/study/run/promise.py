@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thriftune.results.files import read_parquet
+from thriftune.results.files import read_rows
 from thriftune.results.run_folder import RunFolder
 from thriftune.study.run.job import EVALUATED, Job, RunError
 
@@ -30,12 +30,13 @@ def check_promise(job: Job, folder: RunFolder) -> None:
     split = next(name for name in reversed(EVALUATED) if name in job.splits)
     tokens = Tokens.load(job.tokens[split], mmap=True)
     rows = evenly_spaced(len(tokens))
-    frame = read_parquet(job.splits[split])[rows]
+    frame = read_rows(job.splits[split], rows, ("example", *job.text_columns))
     texts = [frame[name].to_list() for name in job.text_columns]
     saved = load_saved(folder.model_path, job.model, job.device)
     examples = frame["example"].to_numpy()
     _check_tokens(saved.inputs(texts), tokens, rows, examples)
-    before = folder.read_predictions(split)[rows].select(f"p_{label}" for label in job.labels).to_numpy()
+    columns = [f"p_{label}" for label in job.labels]
+    before = read_rows(folder.predictions_path(split), rows, columns).to_numpy()
     tolerance = TOLERANCE[job.planned.protocol.precision]
     _check_probabilities(saved.probabilities(texts), before, examples, tolerance, saved.usage.base)
 

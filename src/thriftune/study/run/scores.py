@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from thriftune.data.large.arrays import blocks
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.scores import ClassScores, Scores
 from thriftune.study.events import RunProgress
@@ -17,17 +18,33 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+TEXTS_AT_ONCE = 1 << 16
+"""Whose probabilities are in memory together."""
+
+
+class Chances(Protocol):
+    """Probabilities of many texts, (texts, classes): an array, or what computes some rows when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many texts."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        """Those of some texts, (texts, classes)."""
+        ...
+
+
 def evaluate(
     job: Job,
     folder: RunFolder,
     emit: Emit,
     frames: dict[str, pl.DataFrame],
     splits: Iterable[str],
-    probabilities: Callable[[str], np.ndarray],
+    probabilities: Callable[[str], Chances],
 ) -> tuple[dict[str, Scores], float]:
     """Predicts splits, writes what was predicted, and scores it; the seconds are those of validation and test alone.
 
-    `probabilities` gives those of a split, (texts, classes).
+    `probabilities` gives those of a split, (texts, classes); of a large one they are in memory part by part.
     """
     emit(RunProgress(job.planned.name, "evaluating"))
     scores, seconds = {}, 0.0
@@ -36,11 +53,15 @@ def evaluate(
         found = probabilities(split)
         seconds += (time.perf_counter() - started) * (split in EVALUATED)
         scores[split] = score(label_ids(frames[split]), found, job.labels)
-        folder.write_predictions(split, predictions_frame(frames[split], found, job.labels))
+        parts = (
+            predictions_frame(frames[split][part], found[part], job.labels)
+            for part in blocks(len(found), TEXTS_AT_ONCE)
+        )
+        folder.write_prediction_parts(split, parts)
     return scores, seconds
 
 
-def score(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...]) -> Scores:
+def score(labels: np.ndarray, probabilities: Chances, names: tuple[str, ...]) -> Scores:
     """Scores of probabilities (texts, classes) against label ids (texts,).
 
     The predicted label is the most probable one (the first of equals). A class without predictions has
@@ -51,9 +72,12 @@ def score(labels: np.ndarray, probabilities: np.ndarray, names: tuple[str, ...])
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     ids = np.arange(len(names))
-    predicted = probabilities.argmax(axis=1)
+    predicted, truth = np.empty(len(labels), dtype=np.int64), np.empty(len(labels))
+    for part in blocks(len(labels), TEXTS_AT_ONCE):
+        given = probabilities[part]
+        predicted[part] = given.argmax(axis=1)
+        truth[part] = given[np.arange(len(given)), labels[part]]
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=ids, zero_division=0.0)
-    truth = probabilities[np.arange(len(labels)), labels]
     present = np.union1d(labels, predicted)
     return Scores(
         accuracy=float((predicted == labels).mean()),

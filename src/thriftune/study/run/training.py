@@ -14,7 +14,6 @@ from thriftune.cost.measured.environment import use_all_processors
 from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
-from thriftune.folders import cache_folder
 from thriftune.methods.base import Resumable, TransformerMethod
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import Emit, Job
@@ -208,8 +207,7 @@ def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> Frozen
 
     splits = {name: part for name, part in examples.items() if name not in job.robustness}
     further = {name: part for name, part in examples.items() if name in job.robustness}
-    cache = PrefixCache(cache_folder() / "prefixes")
-    return FrozenLayers(splits, job.planned.protocol, cache, report, peak_of, further)
+    return FrozenLayers(splits, job.planned.protocol, PrefixCache.of_user(), report, peak_of, further)
 
 
 def load(job: Job, without: int = 0) -> Classifier:

@@ -12,9 +12,11 @@ import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
+from thriftune.data.large.arrays import blocks
 from thriftune.engine.hooks import DivergedError
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
+from thriftune.results.files import read_rows
 from thriftune.results.history import EpochPoint
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
@@ -23,7 +25,7 @@ from thriftune.results.training import Training, state_of
 from thriftune.study.events import Notice
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
-from thriftune.study.run.scores import evaluate
+from thriftune.study.run.scores import TEXTS_AT_ONCE, Chances, evaluate
 from thriftune.study.run.solved_head import NO_STEPS
 from thriftune.study.run.team.costs import shared_cost, shared_notes
 from thriftune.study.run.team.count import threads_of
@@ -91,7 +93,7 @@ def _run(
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.promise import check_promise
 
-    planned, protocol, frames = job.planned, job.planned.protocol, job.frames()
+    planned, protocol, frames = job.planned, job.planned.protocol, job.frames(texts=False)
     texts = job.examples(frames)
     meter = CostMeter(texts["train"].tokens.lengths, planned.seed)
     trainer = Trainer(job, texts, meter, emit, checkpoints)  # plans what of the model is loaded
@@ -104,7 +106,7 @@ def _run(
     epochs, notes = finite_epochs(fit.epochs)
     folder.write_history([*fit.steps, *epochs])
     if len(trained.dynamics):
-        folder.write_dynamics(dynamics_frame(frames["train"], trained.dynamics))
+        folder.write_dynamics_parts(dynamics_frames(frames["train"], trained.dynamics))
     reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
@@ -128,15 +130,18 @@ def _run(
     stack.close()
     use_machine(job)
     check_promise(job, folder)
-    return with_use(record, job, folder, frames)
+    return with_use(record, job, folder)
 
 
-def with_use(record: RunRecord, job: Job, folder: RunFolder, frames: dict[str, pl.DataFrame]) -> RunRecord:
+def with_use(record: RunRecord, job: Job, folder: RunFolder) -> RunRecord:
     """The record with what its stored model costs in use, on texts of the test split."""
-    from thriftune.cost.measured.predicting import measure_stored, sampled, with_predicting
+    from thriftune.cost.measured.predicting import measure_stored, sampled_rows, with_predicting
+    from thriftune.data.tokens import Tokens
 
     assert record.cost is not None
-    texts = sampled([frames["test"][name].to_list() for name in job.text_columns])
+    count = len(Tokens.load(job.tokens["test"], mmap=True))
+    test = read_rows(job.splits["test"], sampled_rows(count), job.text_columns)
+    texts = [test[name].to_list() for name in job.text_columns]
     found = measure_stored(folder.model_path, job.model, job.device, texts)
     return replace(record, cost=with_predicting(record.cost, found))
 
@@ -149,7 +154,7 @@ def _score(
 
     vectors: list[Embeddings] = []
 
-    def probabilities(split: str) -> np.ndarray:
+    def probabilities(split: str) -> Chances:
         examples, kept = trained.examples[split], trained.fit.validation
         if split == "validation" and kept is not None:
             return _normalised(kept.logits)
@@ -204,18 +209,18 @@ def _path_note(classifier: Classifier, protocol: Protocol) -> list[str]:
     return [f"Batches were padded to their longest text (padding none is not possible: {why})."]
 
 
-def dynamics_frame(train: pl.DataFrame, true_probability: np.ndarray) -> pl.DataFrame:
+def dynamics_frames(train: pl.DataFrame, true_probability: np.ndarray) -> Iterator[pl.DataFrame]:
     """Training dynamics as they go to disk: example, epoch (1-based), p_true; epoch by epoch in the split's order."""
     import polars as pl
 
-    epochs, texts = true_probability.shape
-    return pl.DataFrame(
-        {
-            "example": np.tile(train["example"].to_numpy(), epochs),
-            "epoch": np.repeat(np.arange(1, epochs + 1, dtype=np.int32), texts),
-            "p_true": true_probability.ravel(),
-        }
-    )
+    for epoch, values in enumerate(true_probability, start=1):
+        yield pl.DataFrame(
+            {
+                "example": train["example"],
+                "epoch": pl.repeat(epoch, len(values), dtype=pl.Int32, eager=True),
+                "p_true": np.asarray(values),
+            }
+        )
 
 
 def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]]:
@@ -231,20 +236,37 @@ def finite_epochs(epochs: list[EpochPoint]) -> tuple[list[EpochPoint], list[str]
     return points, notes
 
 
-def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> np.ndarray:
+def probabilities_of(classifier: Classifier, examples: Examples, job: Job) -> Chances:
     """Probabilities of shape (texts, classes); raises `DivergedError` where the weights give none."""
     from thriftune.engine.predict import predict
 
     return _normalised(predict(classifier, examples, job.planned.protocol))
 
 
-def _normalised(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of shape (texts, classes); raises `DivergedError` where the logits are not finite."""
-    from thriftune.engine.predict import log_softmax
+class Softmax:
+    """The probabilities that logits (texts, classes) stand for, computed when they are asked for."""
 
-    if not np.isfinite(logits).all():
+    def __init__(self, logits: np.ndarray) -> None:
+        self._logits = logits
+        self._last: tuple[slice, np.ndarray] | None = None
+        """Of the part that was asked for last, which is often asked for again."""
+
+    def __len__(self) -> int:
+        return len(self._logits)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        from thriftune.engine.predict import log_softmax
+
+        if self._last is None or self._last[0] != part:
+            self._last = part, np.asarray(np.exp(log_softmax(self._logits[part])))
+        return self._last[1]
+
+
+def _normalised(logits: np.ndarray) -> Chances:
+    """Probabilities of shape (texts, classes); raises `DivergedError` where the logits are not finite."""
+    if not all(np.isfinite(logits[part]).all() for part in blocks(len(logits), TEXTS_AT_ONCE)):
         raise DivergedError("the trained model's outputs are not finite numbers; try a smaller learning rate")
-    return np.asarray(np.exp(log_softmax(logits)))
+    return Softmax(logits)
 
 
 def _cost(

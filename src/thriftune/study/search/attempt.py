@@ -152,4 +152,4 @@ def _trained(job: Any, watch: TrialWatch, emit: Any) -> Any:
     from thriftune.study.run.training import Trainer
 
     job.out.mkdir(parents=True, exist_ok=True)
-    return train(Trainer(job, job.examples(job.frames()), watch, emit))[0].fit
+    return train(Trainer(job, job.examples(job.frames(texts=False)), watch, emit))[0].fit

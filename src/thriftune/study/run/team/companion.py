@@ -77,7 +77,7 @@ def _load(job: Job, without: int) -> Loaded:
     use_machine(job, threads_of(job))
     method = job.planned.method
     assert isinstance(method, TransformerMethod)
-    return Loaded(load(job, without), job.examples(job.frames()), job.planned.protocol, method.watch)
+    return Loaded(load(job, without), job.examples(job.frames(texts=False)), job.planned.protocol, method.watch)
 
 
 def _peak(step: SharedStep, texts: np.ndarray) -> int:
