@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.prefix import prefix_bytes, prefix_file, prefix_of
+from thriftune.engine.frozen.prefix import Kind, prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.parallel.passes import hand_out, settled
 from thriftune.engine.protocol import Protocol
@@ -124,6 +123,6 @@ def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
     return bool(classifier.cut) and protocol.frozen_dropout == "off" and packs(classifier, protocol)
 
 
-def _file(classifier: Classifier, examples: Examples, folder: Path | None, kind: Any) -> Path | None:
+def _file(classifier: Classifier, examples: Examples, folder: Path | None, kind: Kind) -> Path | None:
     """Where a prefix lies in the cache."""
     return None if folder is None else folder / prefix_file(classifier, examples.tokens, kind)
