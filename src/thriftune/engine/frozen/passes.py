@@ -127,7 +127,7 @@ class _Pass:
                 started = time.perf_counter() - loaded
             self._pending = []
             rest = self.batches[at.chunks * CHUNK :]
-            self._made = passed(
+            self._made = outputs(
                 *(self.tokens, (stage.bottom, stage.top), at.chunks * CHUNK, rest, source),
                 lambda indices: self._hidden(stage, indices, source),
             )

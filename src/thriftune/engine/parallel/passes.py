@@ -83,7 +83,7 @@ def spread_weights(team: Team, classifier: Classifier) -> None:
         team.spread([p.data for _, p in classifier.trained()])
 
 
-def passed(
+def outputs(
     tokens: Tokens,
     stage: tuple[int | None, int],
     first: int,
@@ -123,7 +123,7 @@ def _received(team: Team, rank: int) -> torch.Tensor:
 
 
 def send_rows(team: Team, hidden: torch.Tensor) -> None:
-    """To the first process, which asks for it by `passed`."""
+    """To the first process, which asks for it by `outputs`."""
     rows = hidden.detach().cpu().contiguous()
     team.send(torch.tensor([*rows.shape, int(rows.dtype == torch.float64)]), 0)
     team.send(rows, 0)
