@@ -18,6 +18,7 @@ from thriftune.engine.batches import packed_batch, token_batches
 from thriftune.engine.examples import NARROW, gather, narrow_values
 from thriftune.engine.frozen.partial import Partial, Position
 from thriftune.engine.frozen.stages import PeakOf, Report, Stage, Start, stages_after, stages_of
+from thriftune.engine.parallel.passes import outputs
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import prefix_output
 from thriftune.models.residence import in_memory
