@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thriftune.analysis.analyse import Analysis
@@ -25,6 +25,7 @@ def compare_and_analyse(
     without: Sequence[str] = (),
     workers: int | str = 1,
     ray: RaySettings | None = None,
+    processes: int = 1,
 ) -> Analysis:
     """Runs a study and returns what every panel says of its results, which it holds; `OUT` has everything but the page.
 
@@ -32,7 +33,8 @@ def compare_and_analyse(
     """
     from thriftune.study.execute import compare as run_study
 
-    results = run_study(study, out, listener, isolate, only=only, without=without, workers=workers, ray=ray)
+    means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": ray}
+    results = run_study(study, out, listener, isolate, only=only, without=without, **means)
     return analyse(results, listener)
 
 

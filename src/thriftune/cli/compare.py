@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,7 @@ EXAMPLES = [
     "thriftune compare results --without full",
     "thriftune compare study.yaml --workers 4",
     "thriftune compare study.yaml --ray local --ray-threads 1",
+    "thriftune compare study.yaml --processes 2",
     "thriftune compare study.yaml --out quick --set protocol.epochs=1 --set data.limit.train=500",
     "thriftune compare study.yaml --set methods.0.lora.rank=4 --set 'seeds=[0, 1, 2]'",
     "thriftune compare study.yaml --set 'protocol.batch_size=[8, 16, 32]' --without full",
@@ -72,6 +73,13 @@ def compare(
     ray_retries: RayRetries = RETRIES,
     ray_wait: RayWait = WAIT,
     track: Track = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Processes that train each run together, a share of every batch each; torchrun says it itself.",
+        ),
+    ] = 1,
     verbose: Verbose = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
@@ -80,7 +88,13 @@ def compare(
     that was under way from its last checkpoint.
     """
     from thriftune.study.file.config import load_study
+    from thriftune.study.run.team.torchrun import launched
 
+    if (launch := launched()) is not None and launch.rank:
+        from thriftune.study.run.team.serving import serve_studies
+
+        serve_studies(launch)
+        return
     if checkpoint_every is not None:
         overrides = [*(overrides or ()), f"protocol.checkpoint_every={checkpoint_every}"]
     cluster = cluster_of(ray, ray_threads, ray_retries, ray_wait, workers)
@@ -99,7 +113,17 @@ def compare(
         path = study_of(study, None, text or (), label)
     else:
         _check_columns_unused(text, label)
-    run_study(load_study(path, overrides or ()), out, only or (), without or (), verbose, workers, cluster, track or ())
+    run_study(
+        load_study(path, overrides or ()),
+        out,
+        only or (),
+        without or (),
+        verbose,
+        workers,
+        processes=processes,
+        ray=cluster,
+        track=track or (),
+    )
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -117,6 +141,8 @@ def run_study(
     without: Sequence[str] = (),
     verbose: bool = False,
     workers: str = "1",
+    *,
+    processes: int = 1,
     ray: RaySettings | None = None,
     track: Sequence[str] = (),
 ) -> None:
@@ -136,9 +162,8 @@ def run_study(
     try:
         with display() as shown, output(folder, noting(shown)) as place:
             with tracked(track, study.name, place.path, kept_up(place, shown)) as listener:
-                analysis = compare_and_analyse(
-                    study, place.path, listener, only=only, without=without, workers=workers, ray=ray
-                )
+                means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": ray}
+                analysis = compare_and_analyse(study, place.path, listener, only=only, without=without, **means)
                 report_path = write_page(analysis)
                 listener.report(report_path)
             pushed = place.push()

@@ -9,6 +9,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.device import device_kind
+from thriftune.models.ops import share
 from thriftune.models.ops.rows import TEXTS_PER_GROUP, Rows, layout
 
 ROWS_PER_BATCH = 2048
@@ -75,7 +76,10 @@ def padded_batch(
     """
     starts = tokens.offsets[indices]
     lengths = (tokens.offsets[indices + 1] - starts).astype(np.int64)
-    width = protocol.max_tokens if protocol.padding == "max" else int(lengths.max())
+    whole = share.present()  # what several processes share is padded as in one
+    width = (
+        protocol.max_tokens if protocol.padding == "max" else int((lengths if whole is None else whole.lengths).max())
+    )
     return padded(tokens, starts, lengths, width, classifier)
 
 

@@ -169,7 +169,7 @@ class Loop:
         last, done = self.steps_done - self.place + len(rates), self.place
         if not done:
             self.sums, self.window_mean = Sums.zero(device), None
-        sums = self.sums
+        sums, self.step.done = self.sums, self.steps_done
         for rate, result in zip(rates[done:], self.steps.epoch(stretch.groups[done:], rates[done:]), strict=True):
             self.steps_done += 1
             self.place += 1

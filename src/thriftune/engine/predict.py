@@ -15,6 +15,7 @@ from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import token_batches
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import logits_of, packs
+from thriftune.engine.parallel.passes import Part, part_of
 from thriftune.engine.protocol import Protocol
 from thriftune.metrics import sign
 from thriftune.models.classifier import Classifier
@@ -46,10 +47,11 @@ def predict(classifier: Classifier, examples: Examples, protocol: Protocol) -> n
     the model reads padding, texts of one length run together and nothing is padded, whatever the protocol says.
     """
     keep_freed_memory()
-    out = room_for((len(examples), len(classifier.labels)), np.float32)
-    for indices, logits in logit_batches(classifier, examples, protocol):
+    part = part_of(classifier, examples)
+    out = part.blank(room_for((len(examples), len(classifier.labels)), np.float32))
+    for indices, logits in logit_batches(classifier, examples, protocol, part):
         out[indices] = logits
-    return out
+    return part.join(out)
 
 
 def predict_and_embed(
@@ -61,23 +63,24 @@ def predict_and_embed(
     architecture's head averages). The vectors have the shape (len(texts), hidden) and are float16, larger numbers cut
     to its range.
     """
-    out = room_for((len(examples), len(classifier.labels)), np.float32)
+    part = part_of(classifier, examples, texts)
+    out = part.blank(room_for((len(examples), len(classifier.labels)), np.float32))
     place = np.full(len(examples), -1)
     place[texts] = np.arange(len(texts))
     vectors = np.empty((len(texts), 0), dtype=np.float16)
     limit = float(np.finfo(np.float16).max)
     lengths = np.asarray(examples.tokens.lengths)
     with _head_inputs(classifier) as seen:
-        for indices, logits in logit_batches(classifier, examples, protocol):
+        for indices, logits in logit_batches(classifier, examples, protocol, part):
             out[indices] = logits
             rows = np.flatnonzero(place[indices] >= 0)
             read = seen.pop()[torch.from_numpy(rows).to(classifier.device)]
             if read.ndim == 3:
                 read = read[torch.arange(len(rows)), token_read(classifier, lengths[indices[rows]])]
             if not vectors.shape[1]:
-                vectors = np.empty((len(texts), read.shape[-1]), dtype=np.float16)
+                vectors = np.zeros((len(texts), read.shape[-1]), dtype=np.float16)
             vectors[place[indices[rows]]] = read.float().clamp(-limit, limit).cpu().numpy()
-    return out, vectors
+    return part.join(out), part.join_vectors(vectors)
 
 
 def sampled_texts(count: int) -> np.ndarray:
@@ -88,11 +91,12 @@ def sampled_texts(count: int) -> np.ndarray:
 
 
 def logit_batches(
-    classifier: Classifier, examples: Examples, protocol: Protocol
+    classifier: Classifier, examples: Examples, protocol: Protocol, part: Part | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of text indices, longest first (which is how the packed path orders them too), and their logits.
 
-    Packed, they have as many tokens as is fast, whatever number of texts a training step takes.
+    Packed, they have as many tokens as is fast, whatever number of texts a training step takes. `part`: those of
+    this process, where several predict together.
     """
     classifier.eval_mode()
     lengths = np.asarray(examples.tokens.lengths)
@@ -101,7 +105,7 @@ def logit_batches(
     else:
         batches = sorted_batches(lengths, protocol.batch_size, equal=classifier.reads_padding)
         protocol = replace(protocol, padding="longest") if classifier.reads_padding else protocol
-    for indices in batches:
+    for indices in batches if part is None else part.of(batches):
         with torch.inference_mode():
             logits = logits_of(classifier, examples, indices, protocol)
         yield indices, logits.float().cpu().numpy()

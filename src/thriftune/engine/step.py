@@ -68,6 +68,9 @@ def text_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 class Step:
     """Runs steps on the training examples."""
 
+    joint = False
+    """Whether several processes share every step."""
+
     def __init__(
         self,
         classifier: Classifier,
@@ -84,6 +87,8 @@ class Step:
         """Makes what is added to a batch's mean loss."""
         self.updated: Callable[[], None] | None = None
         """Called in an epoch's steps after the update, before the gradients are dropped."""
+        self.done = 0
+        """Steps of the training before those that `epoch` is asked for next; the loop says."""
         switch_recomputation(classifier, protocol)
         self.parameters = [p for _, p in classifier.trained()]
         self.labels = torch.from_numpy(examples.labels).to(classifier.device)
@@ -102,6 +107,10 @@ class Step:
         """
         for group, rate in zip(groups, rates, strict=True):
             yield self(group, rate, self.updated)
+
+    def own(self, indices: np.ndarray) -> np.ndarray:
+        """The texts of a batch that this process computes: all."""
+        return indices
 
     def notes(self) -> list[str]:
         """Nothing."""

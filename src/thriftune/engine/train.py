@@ -13,8 +13,9 @@ from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.hooks import Hook
 from thriftune.engine.loop import Loop, Task
 from thriftune.engine.pace import Ended, pace_of
+from thriftune.engine.parallel.step import fitted, step_of
 from thriftune.engine.predict import QuickScores
-from thriftune.engine.step import Step, build_optimizer
+from thriftune.engine.step import build_optimizer
 from thriftune.results.history import EpochPoint, StepPoint
 
 __all__ = ["Fit", "Task", "fit"]
@@ -54,16 +55,18 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     use_precision(task.protocol)
     torch.manual_seed(task.seed)
     with used_words(task, hooks) as (narrowed, watching):
-        return _fit(narrowed, watching)
+        found = _fit(narrowed, watching)
+    fitted()
+    return found
 
 
 def _fit(task: Task, hooks: Sequence[Hook]) -> Fit:
     protocol, rate = task.protocol, task.learning_rate
     optimizer = build_optimizer(task.classifier, protocol.optimizer, rate, (task.head_learning_rate or rate) / rate)
-    step = Step(task.classifier, task.train, protocol, optimizer, task.watcher.penalty if task.watcher else None)
     validation_texts = 0 if task.validation is None else len(task.validation)
     pace = pace_of(protocol, len(task.train), validation_texts, task.seed, task.probe_steps)
-    loop = Loop(task, hooks, step, pace)
+    step, sharing = step_of(task, optimizer, pace.most_steps)
+    loop = Loop(task, [*hooks, *sharing], step, pace)
     try:
         loop.train()
     finally:

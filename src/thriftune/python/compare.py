@@ -72,6 +72,7 @@ def compare(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    processes: int = 1,
     probe: bool = True,
     progress: bool | None = None,
     ray: str | Mapping[str, Any] | RaySettings | None = None,
@@ -87,16 +88,18 @@ def compare(
 
     `out` is the folder for everything, `results-NAME` where none is given. Tables in memory are written into it, so
     that the study file there says it all; the same call, or `thriftune compare OUT`, goes on with the study. `only` and
-    `without` name runs; `workers` are made at once (a number, or "auto"). Each run executes in a process of its own, or
-    in this one without `isolate`. `listener` is told of every event; `progress` shows them here, by default in
-    notebooks and on terminals. `probe`: whether this machine may be timed, for seconds, once, to say how long the study
-    takes. `out` may be a URL (`s3://BUCKET/FOLDER`): the results are then in a copy here and there. `track` names
-    trackers: wandb, mlflow, tensorboard, trackio. `ray`: the cluster that makes the runs, as `--ray` takes it, or with
-    more settings: `{"address": "auto", "threads": 4, "retries": 3, "wait_seconds": 30}`.
+    `without` name runs; `workers` are made at once (a number, or "auto"), and `processes` train each run together. Each
+    run executes in a process of its own, or in this one without `isolate`. `listener` is told of every event;
+    `progress` shows them here, by default in notebooks and on terminals. `probe`: whether this machine may be timed,
+    for seconds, once, to say how long the study takes. `out` may be a URL (`s3://BUCKET/FOLDER`): the results are then
+    in a copy here and there. `track` names trackers: wandb, mlflow, tensorboard, trackio. `ray`: the cluster that makes
+    the runs, as `--ray` takes it, or with more settings:
+    `{"address": "auto", "threads": 4, "retries": 3, "wait_seconds": 30}`.
 
     Raises `InputError` before anything is trained where the data, or no run at all, can be used. An interrupt keeps
     what is done.
     """
+    _only_first()
     cluster = None if ray is None else settings_of(ray)
     if cluster is not None and workers != 1:
         raise InputError("workers shares out this machine, ray a cluster: give one of them.")
@@ -104,13 +107,12 @@ def compare(
     trackers = check([track] if isinstance(track, str) else track)
     if isinstance(data, str | Path) and (there := study_there(data)) is not None:
         data, out = there.here, out or there.out
+    means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": cluster}
     with watched(listener, progress) as heard, _output(out, heard) as place:
         study, folder = _study(data, None if place is None else place.path, asked, probe, heard)
         told = heard if place is None else kept_up(place, heard)
         with tracked(trackers, study.name, folder, told) as listening:
-            analysis = compare_and_analyse(
-                study, folder, listening, isolate, only=only, without=without, workers=workers, ray=cluster
-            )
+            analysis = compare_and_analyse(study, folder, listening, isolate, only=only, without=without, **means)
             if trackers or (place is not None and place.elsewhere):
                 from thriftune.report.render import write_page
 
@@ -130,6 +132,16 @@ def _output(out: Path | str | None, listener: Listener | None) -> Iterator[Outpu
         return
     with output(out, noting(listener or (lambda event: None))) as place:
         yield place
+
+
+def _only_first() -> None:
+    """Of the processes that torchrun has started the first goes on; the others serve its study, and end with it."""
+    from thriftune.study.run.team.serving import serve_studies
+    from thriftune.study.run.team.torchrun import launched
+
+    if (launch := launched()) is not None and launch.rank:
+        serve_studies(launch)
+        raise SystemExit(0)
 
 
 def propose(

@@ -115,6 +115,12 @@ class Cost(Footprint):
     """Baselines: how far the process's resident memory rose while the method was fitted, over what it held before."""
     threads: int | None = None
     """Threads that trained; None in results of earlier versions."""
+    processes: int | None = None
+    """That trained together, each on a share of every batch; None where it was one."""
+    all_memory_bytes: int | None = None
+    """`peak_memory_bytes` of all those processes together."""
+    all_process_bytes: int | None = None
+    """`peak_process_bytes` of all those processes together."""
     search_seconds: float | None = None
     """Of train_seconds, those of learning rates that were tried beside the training whose weights were kept; None where
     there are no steps, and in results of earlier versions."""

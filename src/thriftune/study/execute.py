@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from thriftune.cost.measured.checkout import checkout
 from thriftune.cost.measured.environment import environment
 from thriftune.endings import interruptible
+from thriftune.errors import InputError
 from thriftune.results.files import DamagedError, delete, write_text
 from thriftune.results.record import RunRecord, StudyResults
 from thriftune.results.run_folder import RunFolder
@@ -36,6 +37,8 @@ from thriftune.study.preparation.prepare import Prepared, prepare, read
 from thriftune.study.run.extend import missing_sets
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.run.process import run_in_process, warm_up
+from thriftune.study.run.team.count import check_processes, processes_of
+from thriftune.study.run.team.torchrun import launched, leading
 from thriftune.study.run.worker import execute
 from thriftune.study.search.execute import Chosen, one_by_one, search
 from thriftune.study.shared.notes import noting
@@ -55,27 +58,34 @@ def compare(
     only: Sequence[str] = (),
     without: Sequence[str] = (),
     workers: int | str = 1,
+    processes: int = 1,
     ray: RaySettings | None = None,
 ) -> Results:
     """Runs a study and returns its results; `OUT` then holds everything but the report.
 
     Done runs whose record is in `OUT` are not run again. With `isolate` each run executes in a fresh spawned
-    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; with `ray` the nodes of a
-    cluster make them, all of which see `OUT`. `only` and `without` name runs that alone are made, or are not; what
-    `OUT` holds of the others stays. A run whose model or method cannot be used fails by itself, before anything is
-    trained. Raises `InputError` before anything is written where the data, or no run at all, can be used; on an
-    interrupt what is done stays and the same call resumes. In the main thread SIGTERM and SIGHUP are interrupts too
-    (`KeyboardInterrupt`), unless the program handles or ignores them itself.
+    process; without it (tests) in this one. `workers` are made at once: a number, or "auto"; `processes` train each of
+    them together; with `ray` the nodes of a cluster make them, all of which see `OUT`. `only` and `without` name runs
+    that alone are made, or are not; what `OUT` holds of the others stays. A run whose model or method cannot be used
+    fails by itself, before anything is trained. Raises `InputError` before anything is written where the data, or no
+    run at all, can be used; on an interrupt what is done stays and the same call resumes. In the main thread SIGTERM
+    and SIGHUP are interrupts too (`KeyboardInterrupt`), unless the program handles or ignores them itself.
     """
     listen: Listener = listener or (lambda event: None)
     store = Store(out)
+    count = processes_of(processes, workers)
+    if ray is not None and count > 1:
+        raise InputError(
+            f"{count} processes cannot train a run on a Ray cluster together. Leave --processes or --ray out."
+        )
     crew = crew_of(workers, run_in_process if isolate else execute, isolate)
     planned = plan(study)
     runs = select(planned, only, without)
-    with interruptible(), alone_in(out), alone_at(out) as presence, ExitStack() as stack:
+    with interruptible(), alone_in(out), alone_at(out) as presence, leading(launched()), ExitStack() as stack:
         try:
             cluster = None if ray is None else partial(_entered, stack, ray, out, listen)
-            found = study_runs(study, store, runs, planned, listen, isolate, cluster)
+            check_processes(runs, count, workers)
+            found = study_runs(study, store, runs, planned, listen, isolate, cluster, count)
             listen = noting(listen, out, presence, {job.planned.name: job for job in found.jobs})
             found.run(found.cluster or crew, listen, warm_up if isolate and ray is None else lambda: None)
         finally:
@@ -96,11 +106,13 @@ def study_runs(
     listen: Listener,
     isolate: bool,
     connect: Callable[[], RayCrew] | None = None,
+    processes: int = 1,
 ) -> StudyRuns:
     """Reads the data, checks and tokenises, and searches settings: all that comes before the first run.
 
     `planned` are all runs of the study, `runs` those that are to be made. What the runs read lies in `OUT/.work` then.
-    `connect` gives the cluster that is to make them, once the data can be used.
+    `connect` gives the cluster that is to make them, once the data can be used; `processes` train each together, but
+    the trials of a search in one.
     """
     out = store.path
     made = {record.name for record in _made_before(out, runs, study)}
@@ -128,7 +140,9 @@ def study_runs(
         prepared = replace(prepared, refused=prepared.refused | found.refused)
     jobs = [
         replace(
-            job_of(study, prepared, found.runs.get(run.name, run), store, gpus), searched=found.searched.get(run.cell)
+            job_of(study, prepared, found.runs.get(run.name, run), store, gpus),
+            searched=found.searched.get(run.cell),
+            processes=processes,
         )
         for run in runs
     ]

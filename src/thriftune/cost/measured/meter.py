@@ -56,12 +56,12 @@ class CostMeter(Hook):
         again, self._probed_before = self._probed_before, False
         if again:
             return
-        widest = widest_batch(self._lengths, step.protocol, self._seed)
+        widest = step.own(widest_batch(self._lengths, step.protocol, self._seed))
         found = probe(step, [widest] * step.protocol.accumulate)
         if self._probed is None or found[0] > self._probed[0]:
             self._probed = found
         if self.step_seconds is None:
-            typical = typical_batch(self._lengths, step.protocol, self._seed)
+            typical = step.own(typical_batch(self._lengths, step.protocol, self._seed))
             self.step_seconds, self.pass_seconds = probe_seconds(step, [typical] * step.protocol.accumulate)
         if self._device.type == "cpu":
             self.peak_memory_bytes = self._probed[0]

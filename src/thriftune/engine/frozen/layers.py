@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.prefix import Kind, prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
+from thriftune.engine.parallel.passes import hand_out, settled
 from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.residence import read_back, release
@@ -59,6 +61,7 @@ class FrozenLayers:
         everything = self.splits | self.further
         if not self.plan(classifier) or not self._room(classifier, self.splits, cache):
             read_back(classifier)
+            settled(released=False)
             if has_constant_prefix(classifier, self.protocol):
                 why = trouble or self._too_small(classifier, cache)
                 classifier.notes = (*classifier.notes, f"The frozen layers ran in every step: {why}.")
@@ -71,11 +74,14 @@ class FrozenLayers:
                 folder = cache.folder if name in self.splits or all_fit else None
                 prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, self._kind(name))
                 trouble = trouble or prefix.trouble
+                kept = folder if prefix.mapped else None
+                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, kept, self.protocol.prefix))
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)
             raise
         release(classifier)
+        settled(released=True)
         if trouble is not None:
             classifier.notes = (*classifier.notes, f"The output of frozen layers was kept in memory: {trouble}.")
         return out
@@ -120,3 +126,8 @@ def run_prefix(
 def has_constant_prefix(classifier: Classifier, protocol: Protocol) -> bool:
     """Whether frozen layers lie below the first trained one and give the same output in every epoch."""
     return bool(classifier.cut) and protocol.frozen_dropout == "off" and packs(classifier, protocol)
+
+
+def _file(classifier: Classifier, examples: Examples, folder: Path | None, kind: Kind) -> Path | None:
+    """Where a prefix lies in the cache."""
+    return None if folder is None else folder / prefix_file(classifier, examples.tokens, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from thriftune.engine.batches import packed_batch, token_batches
 from thriftune.engine.examples import NARROW, gather, narrow_values
 from thriftune.engine.frozen.partial import Partial, Position
 from thriftune.engine.frozen.stages import PeakOf, Report, Stage, Start, stages_after, stages_of
+from thriftune.engine.parallel.passes import outputs
 from thriftune.models.classifier import Classifier
 from thriftune.models.packed import prefix_output
 from thriftune.models.residence import in_memory
@@ -81,6 +83,8 @@ class _Pass:
         self._done = 0
         """Tokens, each as often as it went through a stage."""
         self._pending: list[int] = []
+        self._made: Iterator[tuple[np.ndarray, torch.Tensor]] = iter(())
+        """The batches of the stage under way that are left, and what it makes of them."""
         self._marked = time.perf_counter()
 
     def _between(self, dtype: np.dtype[Any], spare: Path | None) -> np.ndarray:
@@ -123,16 +127,21 @@ class _Pass:
                 at.peak = max(at.peak, self._probe(stage, largest, source, self.peak_of))
                 started = time.perf_counter() - loaded
             self._pending = []
+            rest = self.batches[at.chunks * CHUNK :]
+            self._made = outputs(
+                *(self.tokens, (stage.bottom, stage.top), at.chunks * CHUNK, rest, source),
+                lambda indices: self._hidden(stage, indices, source),
+            )
             try:
                 for chunk in range(at.chunks, chunks):
-                    self._chunk(chunk, number, source, target)
+                    self._chunk(chunk, source, target)
                     at.seconds = before + time.perf_counter() - started
                     started += self._note(target, last=chunk == chunks - 1 and target is not self.out)
             except (KeyboardInterrupt, SystemExit):
                 self._note(target, last=True)
                 raise
 
-    def _chunk(self, chunk: int, number: int, source: np.ndarray | None, target: np.ndarray) -> None:
+    def _chunk(self, chunk: int, source: np.ndarray | None, target: np.ndarray) -> None:
         """Runs some batches; they count as done when all of them are."""
         offsets = self._offsets(target)
         safe = self.partial is not None and source is target
@@ -141,7 +150,7 @@ class _Pass:
         for indices in batches:
             if self.partial is not None and asked_to_end():
                 raise KeyboardInterrupt
-            hidden = self._hidden(self.left[number], indices, source)
+            _, hidden = next(self._made)
             values = narrow_values(hidden) if target.dtype == NARROW else hidden.cpu().numpy()
             if safe:
                 done.append(values)

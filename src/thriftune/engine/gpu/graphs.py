@@ -94,6 +94,7 @@ def why_not(step: Step, changed_between: bool) -> str | None:
     classifier, protocol = step.classifier, step.protocol
     reasons = {
         "the device is no GPU": device_kind(classifier.device) != "cuda",
+        "several processes share a step": step.joint,
         "batches are padded": not packs(classifier, protocol),
         "a step has several batches (accumulate)": protocol.accumulate > 1,
         "layers are recomputed, which saves the state of random numbers": protocol.recompute != "none",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from thriftune.models.device import device_kind
-from thriftune.models.ops import dropout, kernels
+from thriftune.models.ops import dropout, kernels, share
 from thriftune.models.ops.rows import Group, Rows, pad, take, unpad
 
 Bias = Callable[[torch.Tensor, torch.Tensor, Group], torch.Tensor]
@@ -87,7 +87,7 @@ class _Attend(torch.autograd.Function):
             scores.masked_fill_(blocked, torch.finfo(scores.dtype).min)
         probabilities = scores.softmax(dim=-1)
         ctx.scale, ctx.rate = scale, rate
-        ctx.seed, mask = dropout.draw(probabilities, rate)
+        ctx.seed, mask = dropout.draw(probabilities, rate, grouped=True)
         ctx.save_for_backward(query, key, value, probabilities, mask)
         return torch.matmul(dropout.apply(probabilities, rate, ctx.seed, mask), value)
 
@@ -146,7 +146,11 @@ def packed_attention(
     if same and kernels.usable(*tensors) and key.shape[1] // heads % kernels.lanes(key) == 0:
         seed = kernels.draw_seed(query, rate)
         seen = -1 if window is None else window
-        attention = kernels.Attention(rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero)
+        whole = share.present() if rate > 0.0 else None
+        first = 0 if whole is None else whole.before(heads, kernels.lanes(key), queries_too=not first_only)
+        attention = kernels.Attention(
+            rows.starts, rows.lengths, heads, scale, rate, seed, first_only, seen, zero, first
+        )
         if torch.is_inference_mode_enabled():
             return attention.forward(query.contiguous(), key.contiguous(), value.contiguous(), table)
         out: torch.Tensor = _KernelAttend.apply(query, key, value, table, attention)

@@ -13,29 +13,41 @@ import torch
 from torch import nn
 
 from thriftune.models.device import device_kind
-from thriftune.models.ops import kernels
+from thriftune.models.ops import kernels, share
 
 LEVELS = 1 << 16
 
 
-def draw(x: torch.Tensor, rate: float) -> tuple[int, torch.Tensor | None]:
+def draw(x: torch.Tensor, rate: float, grouped: bool = False) -> tuple[int, torch.Tensor | None]:
     """What one dropout of x, on a CPU, leaves out: a seed for the kernels, else a mask, uint8, 1 where one stays.
 
-    Draws from torch's default generator.
+    Draws from torch's default generator. `grouped`: x holds some of the batch's texts, which another process that
+    shares the batch may group otherwise.
     """
     if rate == 0.0 or kernels.usable(x):
-        return kernels.draw_seed(x, rate), None
-    lanes = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+        seed = kernels.draw_seed(x, rate)
+        return share.own_seed(seed) if grouped else seed, None
+    lanes = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None, generator=_generator())
     kept = lanes.view(torch.int16)[: x.numel()] >= _dropped(rate) - LEVELS // 2
     return 0, kept.view(torch.uint8).view(x.shape)
 
 
-def apply(x: torch.Tensor, rate: float, seed: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """x without what was drawn, scaled so that the expectation holds; applied to gradients, its own backward."""
+def _generator() -> torch.Generator | None:
+    """Where a batch is shared, one of this process alone: how much is drawn depends on its share."""
+    if share.present() is None:
+        return None
+    return torch.Generator().manual_seed(share.own_seed(int(torch.randint(share.SEEDS, ()).item())))
+
+
+def apply(x: torch.Tensor, rate: float, seed: int, mask: torch.Tensor | None, first: int = 0) -> torch.Tensor:
+    """x without what was drawn, scaled so that the expectation holds; applied to gradients, its own backward.
+
+    `first`: the element from which a seed's mask counts.
+    """
     if rate == 0.0:
         return x
     if mask is None:
-        return kernels.dropout(x.contiguous(), rate, seed)
+        return kernels.dropout(x.contiguous(), rate, seed, first)
     return (x * mask).mul_(LEVELS / (LEVELS - _dropped(rate)))
 
 
@@ -48,12 +60,13 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, rate: float) -> torch.Tensor:
         ctx.rate = rate
         ctx.seed, mask = draw(x, rate)
+        ctx.first = share.first_of(x)
         ctx.save_for_backward(mask)
-        return apply(x, rate, ctx.seed, mask)
+        return apply(x, rate, ctx.seed, mask, ctx.first)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        return apply(grad, ctx.rate, ctx.seed, *ctx.saved_tensors), None
+        return apply(grad, ctx.rate, ctx.seed, *ctx.saved_tensors, ctx.first), None
 
 
 def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:

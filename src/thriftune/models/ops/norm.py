@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.models.ops import kernels
+from thriftune.models.ops import kernels, share
 from thriftune.models.ops.dropout import dropout
 
 
@@ -24,8 +24,10 @@ class _AddNorm(torch.autograd.Function):
         eps: float,
         rate: float,
     ) -> torch.Tensor:
-        ctx.rate, ctx.seed = rate, kernels.draw_seed(x, rate)
-        out, *saved = kernels.add_norm(x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed)
+        ctx.rate, ctx.seed, ctx.first = rate, kernels.draw_seed(x, rate), share.first_of(x)
+        out, *saved = kernels.add_norm(
+            x.contiguous(), residual.contiguous(), weight, bias, eps, rate, ctx.seed, ctx.first
+        )
         ctx.save_for_backward(*saved, weight)
         return out
 
@@ -34,7 +36,7 @@ class _AddNorm(torch.autograd.Function):
         trained = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
         total, mean, scale, weight = ctx.saved_tensors
         grad = grad.contiguous()
-        grads = kernels.add_norm_backward(grad, total, mean, scale, weight, ctx.rate, ctx.seed, trained)
+        grads = kernels.add_norm_backward(grad, total, mean, scale, weight, ctx.rate, ctx.seed, trained, ctx.first)
         return *grads, None, None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thriftune.models.ops import kernels
+from thriftune.models.ops import kernels, share
 from thriftune.models.ops.attention import Bias, RelativeBias
 from thriftune.models.ops.linear import affine, is_affine
 from thriftune.models.ops.rows import Rows
@@ -75,7 +75,9 @@ def pooled_attention(
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
     table, zero = (None, 0) if bias is None else (bias.table, bias.width - 1)
-    pool = kernels.Pool(rows.starts, rows.lengths, scale, rate, seed, zero)
+    whole = share.present() if rate > 0.0 else None
+    first = 0 if whole is None else whole.before(heads, kernels.lanes(hidden), queries_too=False)
+    pool = kernels.Pool(rows.starts, rows.lengths, scale, rate, seed, zero, first)
     pooled, sums = _Pool.apply(across, hidden, keys[1], table, pool)
     out = torch.bmm(pooled, values[0].unflatten(0, (heads, -1)).transpose(1, 2)).transpose(0, 1).flatten(1)
     if values[1] is not None:

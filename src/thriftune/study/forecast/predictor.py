@@ -121,6 +121,8 @@ class Predictor:
         """
         if job.model is None or job.planned.method.BASELINE:
             return None, None
+        if job.processes > 1:
+            return None, f"{job.processes} processes train together, and a prediction is of one"
         found = self._estimated(job)
         if isinstance(found, str):
             return None, found

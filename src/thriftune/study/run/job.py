@@ -65,6 +65,8 @@ class Job:
     """Batches instead of the protocol's, which ran out of memory."""
     threads: int | None = None
     """Processors that it may use, where it shares them with other runs; None: all that its process may."""
+    processes: int = 1
+    """That train it together, each on a share of every batch."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from thriftune.cost.measured.environment import use_all_processors
 from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
@@ -99,9 +100,21 @@ class Trainer:
         self._emit(RunProgress(self.job.planned.name, "loading"))
         gc.collect()  # the candidate before is gone from memory before the next one is loaded and measured
         started = time.perf_counter()
+        self._have_loaded()
         classifier = load(self.job, self._left_out)
         self.load_seconds += time.perf_counter() - started
         return classifier, self._frozen.run(classifier)
+
+    def _have_loaded(self) -> None:
+        """Has the processes that train with this one load the same, at the same time."""
+        from thriftune.engine.parallel.commands import Load
+        from thriftune.engine.parallel.team import present
+
+        if (team := present()) is not None:
+            team.tell(Load(self.job, self._left_out))
+            team.loaded = team.unequal = True
+            everything = self._frozen.splits | self._frozen.further
+            team.splits = {name: part.tokens.offsets for name, part in everything.items()}
 
     def train(self, rate: float, probe_steps: int | None = None, *, tried: bool = False) -> Trained:
         """A training with one learning rate, `tried` where others are too; with `probe_steps` it ends after so many.
@@ -173,6 +186,15 @@ class Trainer:
         peak = max(self.process_peak_bytes, process_peak_bytes())
         carried = {name: getattr(self, name) for name in CARRIED} | {"process_peak_bytes": peak}
         return {"notes": list(self.notes), "begun": self._begun, **carried}
+
+
+def use_machine(job: Job, threads: int | None = None) -> None:
+    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run, or `threads`."""
+    from thriftune.engine.gpu.precision import use_precision
+
+    use_precision(job.planned.protocol)
+    if job.device == "cpu":
+        use_all_processors(threads or job.threads)
 
 
 def frozen_layers(job: Job, examples: dict[str, Examples], emit: Emit) -> FrozenLayers:

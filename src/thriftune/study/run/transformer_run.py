@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
-from thriftune.cost.measured.environment import process_peak_bytes, use_all_processors
+from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.data.large.arrays import blocks
 from thriftune.engine.hooks import DivergedError
 from thriftune.errors import first_line
@@ -26,7 +27,10 @@ from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import TEXTS_AT_ONCE, Chances, evaluate
 from thriftune.study.run.solved_head import NO_STEPS
-from thriftune.study.run.training import Trained, Trainer
+from thriftune.study.run.team.costs import shared_cost, shared_notes
+from thriftune.study.run.team.count import threads_of
+from thriftune.study.run.team.together import together
+from thriftune.study.run.training import Trained, Trainer, use_machine
 from thriftune.wording import plural, seconds
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
+    from thriftune.engine.parallel.team import Team
     from thriftune.engine.protocol import Protocol
     from thriftune.engine.resume.saver import Checkpoints
     from thriftune.engine.train import Fit
@@ -44,22 +49,16 @@ def run_transformer(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     """Trains, tests and saves; raises `RunError` where training diverges or a GPU is too small."""
     import torch
 
-    from thriftune.engine.resume.open import open_checkpoints
-
-    use_machine(job)
-    settings = {"method": job.planned.method.flat(), "head_c": job.head_c}
-    checkpoints = open_checkpoints(
-        folder.checkpoint_path, job.run_id, job.planned.protocol, settings, job.device, say_of(job, emit)
-    )
+    use_machine(job, threads_of(job))
     try:
-        return _run(job, folder, emit, checkpoints)
+        with ExitStack() as stack:
+            # Before anything has threads, which a fork would lose.
+            team = stack.enter_context(together(job))
+            return _resumable(job, folder, emit, stack, team)
     except DivergedError as error:
         raise RunError("diverged", str(error)) from error
     except torch.OutOfMemoryError as error:
         raise RunError("out_of_memory", first_line(error)) from error
-    finally:
-        if checkpoints is not None:
-            checkpoints.close()
 
 
 def say_of(job: Job, emit: Emit) -> Callable[[str], None]:
@@ -67,16 +66,26 @@ def say_of(job: Job, emit: Emit) -> Callable[[str], None]:
     return lambda text: emit(Notice(f"{job.planned.name}: {text}"))
 
 
-def use_machine(job: Job) -> None:
-    """Sets the matrix precision and, on a CPU, as many threads as there are processors for this run."""
-    from thriftune.engine.gpu.precision import use_precision
+def _resumable(job: Job, folder: RunFolder, emit: Emit, stack: ExitStack, team: Team | None) -> RunRecord:
+    from thriftune.engine.resume.open import open_checkpoints
 
-    use_precision(job.planned.protocol)
-    if job.device == "cpu":
-        use_all_processors(job.threads)
+    settings = {"method": job.planned.method.flat(), "head_c": job.head_c}
+    checkpoints = open_checkpoints(
+        folder.checkpoint_path, job.run_id, job.planned.protocol, settings, job.device, say_of(job, emit)
+    )
+    if checkpoints is not None:
+        stack.callback(checkpoints.close)
+    return _run(job, folder, emit, checkpoints, stack, team)
 
 
-def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | None) -> RunRecord:
+def _run(
+    job: Job,
+    folder: RunFolder,
+    emit: Emit,
+    checkpoints: Checkpoints | None,
+    stack: ExitStack,
+    team: Team | None,
+) -> RunRecord:
     import torch
 
     from thriftune.cost.measured.meter import CostMeter
@@ -101,10 +110,11 @@ def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | Non
     reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
+    cost = shared_cost(cost, team)
     path = _path_note(classifier, protocol)
     busy = [] if job.device == "cuda" else busy_notes(cost, torch.get_num_threads())
     resumed = [] if checkpoints is None else [*resumed_notes(checkpoints), *checkpoints.notes]
-    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *resumed]
+    notes = [*classifier.notes, *path, *fit.notes, *trainer.notes, *notes, *busy, *resumed, *shared_notes(cost)]
     record = done_record(
         job,
         scores,
@@ -116,9 +126,9 @@ def _run(job: Job, folder: RunFolder, emit: Emit, checkpoints: Checkpoints | Non
         training=replace(training_of(job, fit, checkpoints), head_c=trainer.head_c),
     )
     # All costs are known: what comes now is charged to no one, and needs the memory.
-    if checkpoints is not None:
-        checkpoints.close()
     del trainer, trained, classifier, texts, fit, meter
+    stack.close()
+    use_machine(job)
     check_promise(job, folder)
     return with_use(record, job, folder)
 

@@ -78,6 +78,8 @@ class Attention:
     window: int = -1
     """Keys farther away than this are not seen; -1: all are."""
     zero: int = 0
+    first: int = 0
+    """From which element dropout counts."""
 
     def forward(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
@@ -108,6 +110,7 @@ class Attention:
             self.scale,
             self.rate,
             self.seed,
+            self.first,
             self.first_only,
             self.window,
         )
@@ -128,6 +131,8 @@ class Pool:
     rate: float
     seed: int
     zero: int = 0
+    first: int = 0
+    """From which element dropout counts."""
 
     def forward(
         self, query: torch.Tensor, rows: torch.Tensor, bias: torch.Tensor | None = None
@@ -152,7 +157,7 @@ class Pool:
         return grads[0], grads[1] if rows_too else None, grads[-1] if bias_too else None
 
     def _rest(self) -> tuple[Any, ...]:
-        return self.starts, self.lengths, self.scale, self.rate, self.seed
+        return self.starts, self.lengths, self.scale, self.rate, self.seed, self.first
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
@@ -193,9 +198,10 @@ def product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch.
     return out
 
 
-def dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
-    """mask * x / (1 - rate), the mask being a function of the seed: its own backward."""
-    out: torch.Tensor = compiled.dropout(x, rate, seed)
+def dropout(x: torch.Tensor, rate: float, seed: int, first: int = 0) -> torch.Tensor:
+    """mask * x / (1 - rate), the mask being a function of the seed and of places counted from `first`: its own
+    backward."""
+    out: torch.Tensor = compiled.dropout(x, rate, seed, first)
     return out
 
 
@@ -207,10 +213,11 @@ def add_norm(
     eps: float,
     rate: float,
     seed: int,
+    first: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """LayerNorm of residual + dropout(x), all (rows, hidden), and what its backward needs: the sum, mean and scale."""
     out: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-    out = _called(x, "add_norm")(x, residual, weight, bias, eps, rate, seed)
+    out = _called(x, "add_norm")(x, residual, weight, bias, eps, rate, seed, first)
     return out
 
 
@@ -223,9 +230,10 @@ def add_norm_backward(
     rate: float,
     seed: int,
     trained: bool,
+    first: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
     """Gradients of x and residual, and of weight and bias where those are `trained`."""
-    grads = compiled.add_norm_backward(grad, total, mean, scale, weight, rate, seed, trained)
+    grads = compiled.add_norm_backward(grad, total, mean, scale, weight, rate, seed, first, trained)
     grad_x = grads[1] if rate > 0.0 else grads[0]
     return grad_x, grads[0], grads[-2] if trained else None, grads[-1] if trained else None
 

@@ -34,13 +34,15 @@ static inline vec vexp(vec x) {
 /* ---- dropout: one 32-bit hash of (seed, element) decides, so no mask is kept ---- */
 
 typedef struct {
-  uint32_t low, high, dropped;
+  uint32_t low, high, dropped, first;
   REAL factor;
 } Dropout;
 
-static Dropout dropout_of(uint64_t seed, double rate) {
+/* Elements are counted from `first` on: those of a part of a batch are what they would be in the whole. */
+static Dropout dropout_of(uint64_t seed, double rate, int64_t first) {
   double dropped = floor(rate * LEVELS + 0.5);
-  Dropout d = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)dropped, (REAL)(LEVELS / (LEVELS - dropped))};
+  REAL factor = (REAL)(LEVELS / (LEVELS - dropped));
+  Dropout d = {(uint32_t)seed, (uint32_t)(seed >> 32), (uint32_t)dropped, (uint32_t)first, factor};
   return d;
 }
 
@@ -60,6 +62,7 @@ static Dropout dropout_of(uint64_t seed, double rate) {
 
 /* The factor where an element stays, else 0, for LANES elements from `index` on. */
 static inline vec keep(uint32_t index, Dropout d) {
+  index += d.first;
   if (IS_FLOAT) {
     uvec x = (uvec){0, 1, 2, 3, 4, 5, 6, 7} + index;
     HASH(x, d);
@@ -76,8 +79,8 @@ static inline vec keep(uint32_t index, Dropout d) {
 }
 
 /* out = mask * x / (1 - rate); out may be x. */
-void dropout(const REAL *x, REAL *out, int64_t count, double rate, uint64_t seed, int threads) {
-  const Dropout d = dropout_of(seed, rate);
+void dropout(const REAL *x, REAL *out, int64_t count, double rate, uint64_t seed, int64_t first, int threads) {
+  const Dropout d = dropout_of(seed, rate, first);
   const int64_t whole = count / LANES;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t i = 0; i < whole; i++) store(out + i * LANES, load(x + i * LANES) * keep((uint32_t)(i * LANES), d));
@@ -89,8 +92,8 @@ void dropout(const REAL *x, REAL *out, int64_t count, double rate, uint64_t seed
 /* `sum` (rows, width) keeps residual + dropout(x), `mean` and `scale` (rows,) its moments. */
 void add_norm(const REAL *x, const REAL *residual, const REAL *weight, const REAL *bias, REAL *out, REAL *sum,
               REAL *mean, REAL *scale, int64_t rows, int64_t width, double eps, double rate, uint64_t seed,
-              int threads) {
-  const Dropout d = dropout_of(seed, rate);
+              int64_t first, int threads) {
+  const Dropout d = dropout_of(seed, rate, first);
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t row = 0; row < rows; row++) {
     const int64_t at = row * width;
@@ -118,8 +121,8 @@ void add_norm(const REAL *x, const REAL *residual, const REAL *weight, const REA
 /* Gradients of add_norm: of the residual, of x (the same tensor where rate is 0), of weight and bias (or NULL). */
 void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, const REAL *scale, const REAL *weight,
                        REAL *grad_residual, REAL *grad_x, REAL *grad_weight, REAL *grad_bias, int64_t rows,
-                       int64_t width, double rate, uint64_t seed, int threads) {
-  const Dropout d = dropout_of(seed, rate);
+                       int64_t width, double rate, uint64_t seed, int64_t first, int threads) {
+  const Dropout d = dropout_of(seed, rate, first);
   REAL *partial = grad_weight ? calloc((size_t)(2 * threads * width), sizeof(REAL)) : NULL;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int part = 0; part < threads; part++) {
@@ -258,6 +261,7 @@ typedef struct {
   int64_t window;
   double scale, rate;
   uint64_t seed;
+  int64_t first;
   int threads;
 } Attention;
 
@@ -305,7 +309,7 @@ static void probabilities(const Attention *a, const REAL *query, int64_t row, in
 /* out (rows or texts, heads * size) = dropout(softmax(scale q k' + bias)) v inside each text. */
 void attend(const Attention *a, REAL *out) {
   int64_t *offsets = element_offsets(a);
-  const Dropout d = dropout_of(a->seed, a->rate);
+  const Dropout d = dropout_of(a->seed, a->rate, a->first);
   const int64_t widest = longest(a), width = a->heads * a->size;
 #pragma omp parallel num_threads(a->threads)
   {
@@ -346,7 +350,7 @@ void attend(const Attention *a, REAL *out) {
 void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value,
                      REAL *grad_bias) {
   int64_t *offsets = element_offsets(a);
-  const Dropout d = dropout_of(a->seed, a->rate);
+  const Dropout d = dropout_of(a->seed, a->rate, a->first);
   const int64_t widest = longest(a), width = a->heads * a->size;
   const int64_t rows = a->first_only ? BLOCK : widest + BLOCK;
 #pragma omp parallel num_threads(a->threads)
@@ -435,6 +439,7 @@ typedef struct {
   int64_t texts, heads, width, distances, zero;
   double scale, rate;
   uint64_t seed;
+  int64_t first;
   int threads;
 } Pool;
 
@@ -482,7 +487,7 @@ static void pool_sums(const Pool *a, const REAL *weights, int64_t columns, int64
 /* out (heads, texts, width) = dropout(softmax(scale query rows' + bias)) rows; sums (texts, heads) of the kept weights. */
 void pool(const Pool *a, REAL *out, REAL *sums) {
   int64_t widest, *offsets = pool_offsets(a, &widest);
-  const Dropout d = dropout_of(a->seed, a->rate);
+  const Dropout d = dropout_of(a->seed, a->rate, a->first);
 #pragma omp parallel num_threads(a->threads)
   {
     REAL *turned = malloc((size_t)(widest * (a->width + a->heads)) * sizeof(REAL));
@@ -515,7 +520,7 @@ void pool(const Pool *a, REAL *out, REAL *sums) {
 void pool_backward(const Pool *a, const REAL *grad, const REAL *grad_sums, REAL *grad_query, REAL *grad_rows,
                    REAL *grad_bias) {
   int64_t widest, *offsets = pool_offsets(a, &widest);
-  const Dropout d = dropout_of(a->seed, a->rate);
+  const Dropout d = dropout_of(a->seed, a->rate, a->first);
 #pragma omp parallel num_threads(a->threads)
   {
     REAL *turned = malloc((size_t)(widest * (a->width + 2 * a->heads) + BLOCK * a->width) * sizeof(REAL));

@@ -27,6 +27,7 @@ class _Attention(Structure):
         ("scale", c_double),
         ("rate", c_double),
         ("seed", c_uint64),
+        ("first", c_int64),
         ("threads", c_int),
     )
 
@@ -38,6 +39,7 @@ class _Pool(Structure):
         ("scale", c_double),
         ("rate", c_double),
         ("seed", c_uint64),
+        ("first", c_int64),
         ("threads", c_int),
     )
 
@@ -61,6 +63,7 @@ def _attention_arguments(
     scale: float,
     rate: float,
     seed: int,
+    first: int,
     first_only: bool,
     window: int,
     bias: torch.Tensor | None,
@@ -69,7 +72,7 @@ def _attention_arguments(
     addresses = map(_address, (query, key, value, starts, lengths, bias))
     distances = 0 if bias is None else bias.stride(0)
     sizes = (len(starts), heads, key.shape[1] // heads, distances, zero)
-    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, _threads(key))
+    return _Attention(*addresses, *sizes, first_only, window, scale, rate, seed, first, _threads(key))
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -104,13 +107,14 @@ def _pool_arguments(
     scale: float,
     rate: float,
     seed: int,
+    first: int,
     bias: torch.Tensor | None,
     zero: int,
 ) -> _Pool:
     heads, texts, width = query.shape
     addresses = map(_address, (query, rows, starts, lengths, bias))
     distances = 0 if bias is None else bias.stride(0)
-    return _Pool(*addresses, texts, heads, width, distances, zero, scale, rate, seed, torch.get_num_threads())
+    return _Pool(*addresses, texts, heads, width, distances, zero, scale, rate, seed, first, torch.get_num_threads())
 
 
 def _pool(query: torch.Tensor, rows: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,10 +148,10 @@ def _gelu_backward(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def _dropout(x: torch.Tensor, rate: float, seed: int) -> torch.Tensor:
+def _dropout(x: torch.Tensor, rate: float, seed: int, first: int) -> torch.Tensor:
     out = torch.empty_like(x)
     if not x.is_meta:
-        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, torch.get_num_threads())
+        _library(x).dropout(_address(x), _address(out), x.numel(), rate, seed, first, torch.get_num_threads())
     return out
 
 
@@ -159,11 +163,12 @@ def _add_norm(
     eps: float,
     rate: float,
     seed: int,
+    first: int,
 ) -> tuple[torch.Tensor, ...]:
     made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
     if not x.is_meta:
         tensors = map(_address, (x, residual, weight, bias, *made))
-        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, _threads(x))
+        _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, first, _threads(x))
     return made
 
 
@@ -175,6 +180,7 @@ def _add_norm_backward(
     weight: torch.Tensor,
     rate: float,
     seed: int,
+    first: int,
     trained: bool,
 ) -> list[torch.Tensor]:
     made = [torch.empty_like(grad) for _ in range(2 if rate > 0.0 else 1)]
@@ -182,7 +188,9 @@ def _add_norm_backward(
     if not grad.is_meta:
         parameters = made[-2:] if trained else (None, None)
         tensors = (grad, total, mean, scale, weight, made[0], made[1] if rate > 0.0 else made[0], *parameters)
-        _library(grad).add_norm_backward(*map(_address, tensors), *grad.shape, rate, seed, torch.get_num_threads())
+        _library(grad).add_norm_backward(
+            *map(_address, tensors), *grad.shape, rate, seed, first, torch.get_num_threads()
+        )
     return made
 
 
@@ -202,9 +210,10 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch
 
 _BIAS = "Tensor? bias, int zero"
 _REST = (
-    "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, bool first_only, int window, " + _BIAS
+    "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, int first, bool first_only,"
+    " int window, " + _BIAS
 )
-_POOL = f"Tensor starts, Tensor lengths, float scale, float rate, int seed, {_BIAS}"
+_POOL = f"Tensor starts, Tensor lengths, float scale, float rate, int seed, int first, {_BIAS}"
 _OPERATORS = {
     f"attention(Tensor query, Tensor key, Tensor value, {_REST}) -> Tensor": _attention,
     f"attention_backward(Tensor query, Tensor key, Tensor value, {_REST}, Tensor grad, bool bias_too) -> Tensor[]": (
@@ -215,11 +224,11 @@ _OPERATORS = {
     " -> Tensor[]": _pool_backward,
     "gelu(Tensor x) -> Tensor": _gelu,
     "gelu_backward(Tensor grad, Tensor x) -> Tensor": _gelu_backward,
-    "dropout(Tensor x, float rate, int seed) -> Tensor": _dropout,
-    "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed)"
+    "dropout(Tensor x, float rate, int seed, int first) -> Tensor": _dropout,
+    "add_norm(Tensor x, Tensor residual, Tensor weight, Tensor bias, float eps, float rate, int seed, int first)"
     " -> (Tensor, Tensor, Tensor, Tensor)": _add_norm,
     "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
-    " bool trained) -> Tensor[]": _add_norm_backward,
+    " int first, bool trained) -> Tensor[]": _add_norm_backward,
     "product(Tensor rows, Tensor weight, bool turned, Tensor? bias) -> Tensor": _product,
 }
 _operators = torch.library.Library("thriftune", "DEF")
@@ -238,9 +247,9 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "product": (POINTER(_Product), c_void_p),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
     "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
-    "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int),
-    "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int),
-    "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int),
+    "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int64, c_int),
+    "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int64, c_int),
+    "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int64, c_int),
 }
 
 
