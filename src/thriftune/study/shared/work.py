@@ -21,13 +21,14 @@ from thriftune.study.crew.leases import LeaseCrew, Leased
 from thriftune.study.crew.places import checked, places
 from thriftune.study.crew.workers import Workers
 from thriftune.study.events import Listener, Notice, RunFinished, Stage, StudyPlanned
-from thriftune.study.execute import predicting, study_runs
+from thriftune.study.execute import study_runs
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
 from thriftune.study.folder import WORK, check_folder
 from thriftune.study.forecast.predictor import Predictor
 from thriftune.study.run.job import Job
 from thriftune.study.run.process import run_in_process, warm_up
+from thriftune.study.runs import predicting
 from thriftune.study.shared.holder import LEASE_SECONDS, LEAST_SECONDS, MOST_SECONDS
 from thriftune.study.shared.lease import Leases
 from thriftune.study.shared.notes import noting
