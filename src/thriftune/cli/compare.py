@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +12,15 @@ import typer
 from thriftune.cli.cluster_options import RETRIES, WAIT, Ray, RayRetries, RayThreads, RayWait, cluster_of
 from thriftune.cli.data_study import is_data, is_results, study_of
 from thriftune.cli.options import Only, Overrides, Track, Verbose, Without
-from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.cli.several import compare_several
+from thriftune.cli.showing import AsEvents, Quiet, Showing
 from thriftune.endings import HANGUP, exit_code, from_unread
-from thriftune.errors import InputError, printable
+from thriftune.errors import InputError
 
 if TYPE_CHECKING:
     from thriftune.study.crew.ray.settings import RaySettings
     from thriftune.study.file.config import Study
-from thriftune.paths import named, results_folder, user_path
+from thriftune.paths import results_folder, user_path
 from thriftune.remote.reading import study_there
 
 EXAMPLES = [
@@ -38,6 +37,9 @@ EXAMPLES = [
     "thriftune compare study.yaml --out s3://bucket/results --track mlflow --track tensorboard",
     "thriftune compare study.yaml --set search.trials=20 --set 'search.over.learning_rate=[1e-5, 1e-2, log]'",
 ]
+
+
+DISPLAYED = Showing()
 
 
 def compare(
@@ -81,6 +83,8 @@ def compare(
         ),
     ] = 1,
     verbose: Verbose = False,
+    quiet: Quiet = False,
+    as_json: AsEvents = False,
 ) -> None:
     """Run every model and method of a study, write the report and print what to take.
 
@@ -102,28 +106,38 @@ def compare(
         _check_columns_unused(text, label)
         compare_several(context, studies, out, cluster)
         return
-    study = studies[0] if studies else None
+    showing = Showing(verbose, quiet, as_json)
+    showing.check()
+    with showing.errors(), showing.remarks():
+        path, out = _named(studies[0] if studies else None, out, text, label)
+        study = load_study(path, overrides or ())
+    run_study(
+        study,
+        out,
+        only or (),
+        without or (),
+        showing,
+        workers=workers,
+        processes=processes,
+        ray=cluster,
+        track=track or (),
+    )
+
+
+def _named(
+    study: str | None, out: Path | None, text: Sequence[str] | None, label: str | None
+) -> tuple[Path | None, Path | None]:
+    """The study file that the argument stands for (None: the demo), and the folder for its results."""
     if study is not None and (there := study_there(study)) is not None:
         study, out = str(there.here), out or there.out
     path = None if study is None else user_path(str(Path(study)))
     if path is not None and path.is_dir() and is_results(path):
         _check_columns_unused(text, label)
-        path, out = path / "study.yaml", out or path
-    elif study is not None and is_data(study):
-        path = study_of(study, None, text or (), label)
-    else:
-        _check_columns_unused(text, label)
-    run_study(
-        load_study(path, overrides or ()),
-        out,
-        only or (),
-        without or (),
-        verbose,
-        workers,
-        processes=processes,
-        ray=cluster,
-        track=track or (),
-    )
+        return path / "study.yaml", out or path
+    if study is not None and is_data(study):
+        return study_of(study, None, text or (), label), out
+    _check_columns_unused(text, label)
+    return path, out
 
 
 def _check_columns_unused(text: Sequence[str] | None, label: str | None) -> None:
@@ -139,9 +153,9 @@ def run_study(
     out: Path | None,
     only: Sequence[str] = (),
     without: Sequence[str] = (),
-    verbose: bool = False,
-    workers: str = "1",
+    showing: Showing = DISPLAYED,
     *,
+    workers: str = "1",
     processes: int = 1,
     ray: RaySettings | None = None,
     track: Sequence[str] = (),
@@ -154,13 +168,13 @@ def run_study(
     folder = out or results_folder(study.name)
 
     from thriftune.comparison import compare_and_analyse, kept_up
-    from thriftune.progress import display, noting
+    from thriftune.progress import noting
     from thriftune.remote.output import output
     from thriftune.report.render import write_page
     from thriftune.tracking.listener import tracked
 
     try:
-        with display() as shown, output(folder, noting(shown)) as place:
+        with showing.errors(), showing.listener() as shown, output(folder, noting(shown)) as place:
             with tracked(track, study.name, place.path, kept_up(place, shown)) as listener:
                 means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": ray}
                 analysis = compare_and_analyse(study, place.path, listener, only=only, without=without, **means)
@@ -168,32 +182,18 @@ def run_study(
                 listener.report(report_path)
             pushed = place.push()
     except KeyboardInterrupt:
-        say_interrupted("Interrupted. What is done is kept, a training up to its last step: the same command resumes.")
+        showing.interrupted(exit_code())
         raise typer.Exit(exit_code()) from None
     except OSError as error:
         if not from_unread(error, sys.stderr):
             raise
         raise typer.Exit(HANGUP) from None  # nobody follows the study any more: as if its terminal had been closed
+    code = 1 if place.error is not None or any(run.status != "done" for run in analysis.results.runs) else 0
     try:
-        print_summary(analysis, report_path, verbose)
-        _print_best(place.path)
-        if pushed is not None:
-            typer.echo(printable(pushed))
+        showing.results(analysis, report_path, place.path, pushed, code)
         sys.stdout.flush()
     except OSError as error:
         if not from_unread(error, sys.stdout, sys.stderr):
             raise  # else nobody reads what is printed: the results are on disk
-    if place.error is not None or any(run.status != "done" for run in analysis.results.runs):
-        raise typer.Exit(1)
-
-
-def _print_best(folder: Path) -> None:
-    from thriftune.results.store import Store
-    from thriftune.use.models.best import Best
-
-    store = Store(folder)
-    best = Best.of(store)
-    if best is None:
-        return
-    command = f"thriftune predict {shlex.quote(named(folder))} FILE --out FILE"
-    typer.echo(f"Model: {printable(f'{named(store.best_path)} ({best.name})')}, for use: {printable(command)}")
+    if code:
+        raise typer.Exit(code)

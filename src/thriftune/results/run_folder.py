@@ -88,6 +88,7 @@ class RunFolder:
         self.dynamics_path = path / "dynamics.parquet"
         self.checkpoint_path = path / "checkpoint"
         self.fitted_path = path / "fitted.json"
+        self.log_path = path / "log.txt"
 
     @property
     def complete(self) -> bool:
@@ -112,17 +113,27 @@ class RunFolder:
             return None
 
     def clear(self, keep_checkpoint: bool = False) -> None:
-        """Deletes what an incomplete run left; a symbolic link in the folder's place goes, not what it points to."""
-        self.remove(keep_checkpoint)
+        """Deletes what an incomplete run left but its log; a symbolic link in the folder's place goes alone."""
+        if self.path.is_dir() and not self.path.is_symlink():
+            self._delete_but(self.log_path, *self._going_on(keep_checkpoint))
+        else:
+            delete(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
 
     def remove(self, keep_checkpoint: bool = False) -> None:
-        """Deletes the folder, or what is in it beside its checkpoints, where it has any."""
-        if not keep_checkpoint or not self.has_checkpoint:
+        """Deletes the folder, or what is in it beside its checkpoints and log, where it has any to keep."""
+        kept = self._going_on(keep_checkpoint)
+        if kept:
+            self._delete_but(self.log_path, *kept)
+        else:
             delete(self.path)
-            return
+
+    def _going_on(self, keep_checkpoint: bool) -> tuple[Path, ...]:
+        return (self.checkpoint_path, self.fitted_path) if keep_checkpoint and self.has_checkpoint else ()
+
+    def _delete_but(self, *kept: Path) -> None:
         for each in self.path.iterdir():
-            if each not in (self.checkpoint_path, self.fitted_path):
+            if each not in kept or each.is_symlink():
                 delete(each)
 
     def drop_checkpoint(self) -> None:
@@ -132,7 +143,8 @@ class RunFolder:
 
     def checksums(self) -> dict[str, dict[str, Any]]:
         """Bytes and SHA-256 of what the run leaves beside its record, by relative path; it is on the disk then."""
-        return checksums(self.path, without=[self.record_path.name, self.checkpoint_path.name, self.fitted_path.name])
+        without = (self.record_path, self.checkpoint_path, self.fitted_path, self.log_path)
+        return checksums(self.path, without=[path.name for path in without])
 
     def write_record(self, record: RunRecord) -> None:
         """Writes `run.json`; call it last."""

@@ -83,6 +83,25 @@ class RunProgress:
 
 
 @dataclass(frozen=True)
+class RunLooked:
+    """What a training's look at validation found; without a validation split its scores are None."""
+
+    name: str
+    epoch: float
+    """Passes over the training texts."""
+    step: int
+    train_loss: float
+    """Mean since the look before."""
+    validation_loss: float | None
+    validation_accuracy: float | None
+    validation_macro_f1: float | None
+    learning_rate: float
+    """Of the last step."""
+    tried_rate: float | None = None
+    """As in `RunProgress`."""
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A run has ended, in whatever way its record's status says."""
 
@@ -120,6 +139,15 @@ class SearchFinished:
 
 
 Event = (
-    StudyPlanned | Stage | Expected | Notice | RunStarted | RunProgress | RunFinished | SearchProgress | SearchFinished
+    StudyPlanned
+    | Stage
+    | Expected
+    | Notice
+    | RunStarted
+    | RunProgress
+    | RunLooked
+    | RunFinished
+    | SearchProgress
+    | SearchFinished
 )
 Listener = Callable[[Event], None]

@@ -15,11 +15,12 @@ from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
 from thriftune.methods.base import Resumable, TransformerMethod
-from thriftune.study.events import RunProgress
+from thriftune.study.events import RunProgress, RunLooked
 from thriftune.study.run.job import Emit, Job
 from thriftune.study.run.solved_head import SolvedHead
 
 if TYPE_CHECKING:
+    from thriftune.results.history import EpochPoint
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
     from thriftune.engine.frozen.layers import FrozenLayers
@@ -268,6 +269,22 @@ class ProgressHook(Hook):
         self._seconds += seconds
         if self._seen is not None:
             self._report(self._seen, self._seconds)
+
+    def looked(self, point: EpochPoint) -> None:
+        """Reports what was found."""
+        self._emit(
+            RunLooked(
+                name=self._planned.name,
+                epoch=point.epoch,
+                step=point.step,
+                train_loss=point.train_loss,
+                validation_loss=point.validation_loss,
+                validation_accuracy=point.validation_accuracy,
+                validation_macro_f1=point.validation_macro_f1,
+                learning_rate=point.learning_rate,
+                tried_rate=self._tried,
+            )
+        )
 
     def state(self) -> dict[str, Any]:
         """The seconds so far."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from thriftune.cost.measured.busy import with_load
 from thriftune.cost.measured.environment import environment
@@ -17,12 +18,13 @@ from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.storage.errors import unwritable
-from thriftune.study.events import Notice, RunProgress
+from thriftune.study.events import Notice, RunLooked, RunProgress
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
 from thriftune.study.run.job import Emit, Job, RunError, blank_record
 from thriftune.study.run.transformer_run import run_transformer
+from thriftune.study.run_log import run_log
 
 FITTED = "Its batches ran out of memory, so smaller ones were taken (fit_batch): {}, and a step saw the same texts."
 
@@ -39,7 +41,7 @@ def with_fitting_batch(run: Callable[[Job, Emit], RunRecord], job: Job, emit: Em
     """
     stage = ""
 
-    def heard(event: RunProgress | Notice) -> None:
+    def heard(event: RunProgress | RunLooked | Notice) -> None:
         nonlocal stage
         stage = event.stage if isinstance(event, RunProgress) else stage
         emit(event)
@@ -67,12 +69,43 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
     interrupt, which passes through, leave a checkpoint to go on from.
     """
     folder = RunFolder(job.out)
+    if not job.done:
+        folder.clear(keep_checkpoint=True)
+    with run_log(folder.log_path, _about(job)) as log:
+
+        def told(event: RunProgress | RunLooked | Notice) -> None:
+            log.told(event)
+            emit(event)
+
+        try:
+            record = _made(job, folder, told)
+        except BaseException as error:
+            log.line(f"ended by {type(error).__name__}", "error")
+            raise
+        log.ended(record)
+    return record
+
+
+def _about(job: Job) -> dict[str, Any]:
+    """The first lines of a run's log."""
+    planned = job.planned
+    return {
+        "run": planned.name,
+        "id": job.run_id,
+        "device": job.device,
+        "model": planned.model,
+        "method": planned.method.flat(),
+        "protocol": asdict(planned.protocol),
+        "seed": planned.seed,
+    }
+
+
+def _made(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     load = load_average()
     if job.done and (extended := _extended(job, folder, emit)) is not None:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
-    folder.clear(keep_checkpoint=True)
     if job.fitted is not None:
         folder.write_fitted_batch(job.fitted)
     method, run = job.planned.method, run_transformer

@@ -9,22 +9,19 @@ from pathlib import Path
 
 from tests.test_progress import record
 
-from thriftune.logs.run_log import run_log
-from thriftune.results.history import EpochPoint
-from thriftune.study.events import RunProgress
+from thriftune.study.run_log import run_log
+from thriftune.study.events import Notice, RunLooked, RunProgress
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (info|warning|error)\s+\S")
-POINT = EpochPoint(
+POINT = RunLooked(
+    name="lora",
     epoch=1,
     step=12,
     train_loss=0.5,
-    train_accuracy=0.8,
     validation_loss=0.7,
     validation_accuracy=0.75,
     validation_macro_f1=0.7,
     learning_rate=1e-3,
-    train_seconds=1.0,
-    changed=None,
 )
 
 
@@ -34,7 +31,8 @@ def test_lines_have_their_time_and_a_resumed_run_adds_to_them(tmp_path: Path) ->
         for step in range(5):
             log.progress(RunProgress("lora", "training", epoch=1, epochs=2, step=step, steps=10, loss=0.5))
         log.progress(RunProgress("lora", "training", epoch=2, epochs=2, step=6, steps=10, loss=0.25))
-        log.looked(POINT)
+        log.told(POINT)
+        log.told(Notice("the disk is full"))
     first = path.read_text().splitlines()
     assert all(map(LINE.match, first))
     assert sum("epoch 1 of 2" in line for line in first) == 1

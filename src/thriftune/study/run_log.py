@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from thriftune import wording as f
-from thriftune.results.history import EpochPoint
 from thriftune.results.record import RunRecord
-from thriftune.study.events import RunProgress
+from thriftune.study.events import Notice, RunLooked, RunProgress
 
 SECONDS_BETWEEN = 10.0
 """Between two lines of where a stage stands."""
@@ -52,9 +51,15 @@ class RunLog:
         self._stage, self._last = stage, now
         self.line(progress_text(event))
 
-    def looked(self, point: EpochPoint) -> None:
-        """A line for a look at validation."""
-        self.line(look_text(point))
+    def told(self, event: RunProgress | RunLooked | Notice) -> None:
+        """A line for what a run tells, where it is one to keep."""
+        match event:
+            case RunProgress():
+                self.progress(event)
+            case RunLooked():
+                self.line(look_text(event))
+            case Notice(text):
+                self.line(text, "warning")
 
     def ended(self, record: RunRecord) -> None:
         """The last lines of a run."""
@@ -81,7 +86,7 @@ def progress_text(event: RunProgress) -> str:
     return ", ".join(parts)
 
 
-def look_text(point: EpochPoint) -> str:
+def look_text(point: RunLooked) -> str:
     """What a look at validation found, in one line."""
     parts = [f"validation after step {point.step:,} (epoch {point.epoch:g})", f"training loss {point.train_loss:.4f}"]
     if point.validation_loss is not None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from tests.test_progress import record
 
-from thriftune.logs.lines import NAMES, SCHEMA_VERSION, JsonLines
+from thriftune.study.lines import NAMES, SCHEMA_VERSION, JsonLines
 from thriftune.results.search import CellSearch, Trial
 from thriftune.study.events import (
     Event,
     Expected,
     Notice,
     RunFinished,
+    RunLooked,
     RunProgress,
     RunStarted,
     SearchFinished,
@@ -35,6 +36,7 @@ EVENTS: list[Event] = [
     Notice("a sentence"),
     RunStarted("a", 1, 2),
     RunProgress("a", "training", loss=float("nan"), step=3),
+    RunLooked("a", 1.0, 12, 0.5, None, None, None, 1e-3),
     RunFinished("a", record("a"), False),
     RunFinished("b", record("b", "out_of_memory"), True),
     SearchProgress("a", 1, 3, "accuracy", None),
@@ -76,7 +78,7 @@ def test_what_is_no_number_is_null() -> None:
 
 
 def test_a_run_that_ended_says_how() -> None:
-    good, bad = written(EVENTS[6]), written(EVENTS[7])
+    good, bad = written(EVENTS[7]), written(EVENTS[8])
     assert (good["status"], good["reused"]) == ("done", False)
     assert good["accuracy"] == record("a").test.accuracy  # type: ignore[union-attr]
     assert (bad["status"], bad["accuracy"], bad["message"]) == ("out_of_memory", None, "ran out of memory")
