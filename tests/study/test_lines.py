@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from tests.test_progress import record
 
-from thriftune.study.lines import NAMES, SCHEMA_VERSION, JsonLines
 from thriftune.results.search import CellSearch, Trial
 from thriftune.study.events import (
     Event,
@@ -26,6 +25,7 @@ from thriftune.study.events import (
     Stage,
     StudyPlanned,
 )
+from thriftune.study.lines import NAMES, SCHEMA_VERSION, JsonLines
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
 TRIALS = [Trial(1, 0, {"rank": 4}, "complete", 0.5, None, 1.0, 3, 0.0, 2.0, 1.0)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.test_progress import record
 
-from thriftune.study.run_log import run_log
 from thriftune.study.events import Notice, RunLooked, RunProgress
+from thriftune.study.run_log import run_log
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ (info|warning|error)\s+\S")
 POINT = RunLooked(

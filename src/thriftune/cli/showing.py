@@ -44,8 +44,8 @@ class Showing:
     @contextmanager
     def listener(self) -> Iterator[Listener]:
         """What is told of the study's events."""
-        from thriftune.study.lines import JsonLines
         from thriftune.progress import display
+        from thriftune.study.lines import JsonLines
 
         if self.as_json:
             yield JsonLines(_line)

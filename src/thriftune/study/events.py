@@ -150,4 +150,6 @@ Event = (
     | SearchProgress
     | SearchFinished
 )
+RunTold = RunProgress | RunLooked | Notice
+"""What a run tells while it goes on."""
 Listener = Callable[[Event], None]

@@ -241,8 +241,7 @@ def _embeddings(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.engine.frozen.embed import as_frozen, embed
     from thriftune.results.run_folder import RunFolder
     from thriftune.study.run.embeddings_run import fit_vectors, load_encoder, save_vectors, vectors
-    from thriftune.study.run.training import frozen_layers
-    from thriftune.study.run.transformer_run import use_machine
+    from thriftune.study.run.training import frozen_layers, use_machine
 
     use_machine(job)
     method, frames = job.planned.method, job.frames(texts=False)
@@ -261,8 +260,7 @@ def _transformer(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.models.trained.save import save_classifier
     from thriftune.models.trained.usage import Reading
-    from thriftune.study.run.training import Trainer
-    from thriftune.study.run.transformer_run import use_machine
+    from thriftune.study.run.training import Trainer, use_machine
 
     use_machine(job)
     planned, examples = job.planned, job.examples(job.frames(texts=False))

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from thriftune import wording as f
 from thriftune.results.record import RunRecord
-from thriftune.study.events import Notice, RunLooked, RunProgress
+from thriftune.study.events import Notice, RunLooked, RunProgress, RunTold
 
 SECONDS_BETWEEN = 10.0
 """Between two lines of where a stage stands."""
@@ -51,7 +51,7 @@ class RunLog:
         self._stage, self._last = stage, now
         self.line(progress_text(event))
 
-    def told(self, event: RunProgress | RunLooked | Notice) -> None:
+    def told(self, event: RunTold) -> None:
         """A line for what a run tells, where it is one to keep."""
         match event:
             case RunProgress():

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from thriftune.results.record import RunRecord
 from thriftune.study.crew.places import Place
-from thriftune.study.events import Notice, RunProgress
+from thriftune.study.events import RunTold
 from thriftune.study.run.job import Emit, Job
 from thriftune.study.run.process import Abandoned
 
@@ -46,7 +46,7 @@ class Hands:
     """The runs under way; all but what the threads do belongs to the thread that leads."""
 
     make: Make
-    said: SimpleQueue[RunProgress | Notice | tuple[str, RunRecord | BaseException]] = field(default_factory=SimpleQueue)
+    said: SimpleQueue[RunTold | tuple[str, RunRecord | BaseException]] = field(default_factory=SimpleQueue)
     runs: dict[str, _Run] = field(default_factory=dict)
     """By run id."""
 
@@ -75,7 +75,7 @@ class Hands:
             each.beside = max(each.beside, sum(_share(each, other) for other in self.runs.values()))
         run.thread.start()
 
-    def hear(self, seconds: float | None = None) -> RunProgress | Notice | Made | None:
+    def hear(self, seconds: float | None = None) -> RunTold | Made | None:
         """What comes next; None where nothing does in so many seconds. Raises what a run's thread raised."""
         try:
             message = self.said.get(timeout=seconds)

@@ -24,8 +24,8 @@ from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.scores import evaluate
-from thriftune.study.run.training import frozen_layers
-from thriftune.study.run.transformer_run import use_machine, with_use
+from thriftune.study.run.training import frozen_layers, use_machine
+from thriftune.study.run.transformer_run import with_use
 
 if TYPE_CHECKING:
     from thriftune.engine.examples import Examples

@@ -41,8 +41,8 @@ def extend(job: Job, folder: RunFolder, emit: Emit) -> RunRecord | None:
     """
     from thriftune.models.trained.restore import restore
     from thriftune.study.run.scores import evaluate
-    from thriftune.study.run.training import frozen_layers, load
-    from thriftune.study.run.transformer_run import probabilities_of, use_machine
+    from thriftune.study.run.training import frozen_layers, load, use_machine
+    from thriftune.study.run.transformer_run import probabilities_of
 
     use_machine(job)
     record = folder.read_record()

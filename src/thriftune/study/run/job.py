@@ -17,7 +17,7 @@ from thriftune.results.record import RunRecord, Status
 from thriftune.results.scores import Scores
 from thriftune.results.search import Searched
 from thriftune.results.training import FittedBatch
-from thriftune.study.events import Notice, RunLooked, RunProgress
+from thriftune.study.events import RunTold
 from thriftune.study.file.plan import PlannedRun
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from thriftune.engine.examples import Examples
 
-Emit = Callable[[RunProgress | RunLooked | Notice], None]
+Emit = Callable[[RunTold], None]
 EVALUATED = ("validation", "test")
 
 

@@ -15,12 +15,11 @@ from thriftune.endings import finishing
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.hooks import Dynamics, Hook, Progress
 from thriftune.methods.base import Resumable, TransformerMethod
-from thriftune.study.events import RunProgress, RunLooked
+from thriftune.study.events import RunLooked, RunProgress
 from thriftune.study.run.job import Emit, Job
 from thriftune.study.run.solved_head import SolvedHead
 
 if TYPE_CHECKING:
-    from thriftune.results.history import EpochPoint
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.engine.examples import Examples
     from thriftune.engine.frozen.layers import FrozenLayers
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from thriftune.engine.resume.state import State
     from thriftune.engine.train import Fit
     from thriftune.models.classifier import Classifier
+    from thriftune.results.history import EpochPoint
     from thriftune.study.file.plan import PlannedRun
 
 CARRIED = ("load_seconds", "texts", "step_seconds", "process_peak_bytes", "prefix_made")

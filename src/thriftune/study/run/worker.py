@@ -18,7 +18,7 @@ from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.storage.errors import unwritable
-from thriftune.study.events import Notice, RunLooked, RunProgress
+from thriftune.study.events import Notice, RunProgress, RunTold
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
@@ -41,7 +41,7 @@ def with_fitting_batch(run: Callable[[Job, Emit], RunRecord], job: Job, emit: Em
     """
     stage = ""
 
-    def heard(event: RunProgress | RunLooked | Notice) -> None:
+    def heard(event: RunTold) -> None:
         nonlocal stage
         stage = event.stage if isinstance(event, RunProgress) else stage
         emit(event)
@@ -73,7 +73,7 @@ def attempt(job: Job, emit: Emit) -> RunRecord:
         folder.clear(keep_checkpoint=True)
     with run_log(folder.log_path, _about(job)) as log:
 
-        def told(event: RunProgress | RunLooked | Notice) -> None:
+        def told(event: RunTold) -> None:
             log.told(event)
             emit(event)
 
@@ -106,6 +106,8 @@ def _made(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         extended = replace(extended, files=folder.checksums())
         folder.write_record(extended)
         return extended
+    if job.done:
+        folder.clear()
     if job.fitted is not None:
         folder.write_fitted_batch(job.fitted)
     method, run = job.planned.method, run_transformer

@@ -52,7 +52,7 @@ class Attempt:
 
         from thriftune.engine.hooks import DivergedError, StopTraining
         from thriftune.engine.predict import score_of
-        from thriftune.study.run.transformer_run import use_machine
+        from thriftune.study.run.training import use_machine
         from thriftune.study.search.watch import TrialWatch
 
         select = self.before.select

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from thriftune.study.events import Notice, RunProgress, SearchProgress
+from thriftune.study.events import Notice, RunLooked, RunProgress, RunTold, SearchProgress
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Began:
     """By the node's clock."""
 
 
-Told = Began | Notice | RunProgress | SearchProgress
+Told = Began | RunTold | SearchProgress
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ def _subject(told: Told) -> tuple[Any, ...]:
     match told:
         case RunProgress():
             return told.stage, told.epoch, told.tried_rate
+        case RunLooked():
+            return "looked", told.step, told.tried_rate
         case SearchProgress():
             return "search", told.trial, told.epoch
         case Notice(text):
