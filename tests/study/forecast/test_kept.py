@@ -28,7 +28,7 @@ def said(study: object, out: Path) -> tuple[list[str], Results]:
 @pytest.mark.parametrize("kind", ["fp32", "bf16"])
 def test_it_is_said_first_and_is_what_it_takes(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "cache"))
-    study = small_study(tmp_path, methods=METHODS, protocol={"epochs": 1, "prefix": kind})
+    study = small_study(tmp_path, methods=METHODS, protocol={"epochs": 1, "max_tokens": 48, "prefix": kind})
     cells = estimate(study, Question(probe=False))
     notices, results = said(study, tmp_path / "out")
     folder = tmp_path / "cache" / "prefixes"
@@ -49,10 +49,10 @@ def test_it_is_said_first_and_is_what_it_takes(kind: str, tmp_path: Path, monkey
 def test_where_there_is_no_room_it_is_said_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("THRIFTUNE_CACHE_LIMIT", "12kB")
-    study = small_study(tmp_path, methods=[{"top_layers": {"layers": 1}}], protocol={"epochs": 1})
+    study = small_study(tmp_path, methods=[{"top_layers": {"layers": 1}}], protocol={"epochs": 1, "max_tokens": 48})
     notices, results = said(study, tmp_path / "out")
     (notice,) = [text for text in notices if "No room" in text]
-    assert "top 1 layer" in notice
+    assert "top_layers 1" in notice
     assert "THRIFTUNE_CACHE_LIMIT" in notice
     (run,) = results.runs
     assert any("The frozen layers ran in every step: their output takes" in note for note in run.notes)
