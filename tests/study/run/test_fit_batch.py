@@ -97,5 +97,5 @@ def test_without_it_and_where_no_batch_is_small_enough_the_run_is_out_of_memory(
 
 
 def test_it_has_no_effect_with_batches_of_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="fit_batch has no effect with batch_size 1"):
+    with pytest.raises(InputError, match="fit_batch: has no effect with batch_size 1"):
         small_study(tmp_path, protocol={"batch_size": 1, "fit_batch": True})

@@ -115,6 +115,7 @@ def _made(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         run = run_baseline if isinstance(method, Baseline) else run_embeddings
     try:
         record = with_load(run(job.executed, folder, emit), load)
+        record = replace(record, files=folder.checksums())
     except RunError as error:
         folder.clear(keep_checkpoint=error.status == "out_of_memory")
         record = blank_record(job, error.status, str(error))
@@ -128,7 +129,9 @@ def _made(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         raise
     about = {**environment(job.device, training=job.planned.method.NEEDS_MODEL), **job.checkout}
     protocol = deciding(job.planned.protocol)
-    record = replace(record, environment=about, files=folder.checksums(), protocol=protocol, fitted_batch=job.fitted)
+    record = replace(record, environment=about, protocol=protocol, fitted_batch=job.fitted)
+    if record.status != "done":
+        record = replace(record, files=folder.checksums())
     if job.fitted is not None:
         record = replace(record, notes=[*record.notes, FITTED.format(job.fitted.words)])
     folder.write_record(record)
