@@ -16,7 +16,7 @@ from tests.study.search.searched import RATES, cells, compare, ignore, made, sto
 from thriftune.errors import InputError
 from thriftune.results.search import Trial
 from thriftune.results.store import Store
-from thriftune.study import execute
+from thriftune.study import jobs
 from thriftune.study.events import Event, SearchProgress
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
@@ -39,7 +39,7 @@ def job_of(study: Study, out: Path) -> SearchJob:
     """The search for a study's first method that has one."""
     run = next(run for run in plan(study) if run.model)
     prepared = prepare(study, [run], read(study, [run], ignore), out / ".work", ignore)
-    plain = execute._job(study, prepared, run, Store(out))
+    plain = jobs.job_of(study, prepared, run, Store(out))
     return search._search_job(study, prepared, run, plain, Store(out), "session")
 
 
