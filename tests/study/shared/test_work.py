@@ -103,12 +103,12 @@ class TestAlone:
             events.append(event)
             if isinstance(event, RunFinished) and len([e for e in events if isinstance(e, RunFinished)]) == 1:
                 assert study_standing(tmp_path / "out").counts == {"done": 1, "waiting": 1}
-                found = work(baselines(tmp_path), tmp_path / "out", how=How(make=here, wait=False))
-                assert [run.name for run in found.made] == ["b1"]
                 with pytest.raises(InputError, match="another study"):
                     work(baselines(tmp_path, 3), tmp_path / "out", how=How(make=here))
                 with pytest.raises(InputError, match="is at the study"):
                     execute.compare(baselines(tmp_path), tmp_path / "out", isolate=False)
+                found = work(baselines(tmp_path), tmp_path / "out", how=How(make=here, wait=False))
+                assert [run.name for run in found.made] == ["b1"]
 
         found = work(baselines(tmp_path), tmp_path / "out", beside, How(make=here))
         assert len(found.made) == 1
