@@ -121,7 +121,7 @@ def kept_output(jobs: Sequence[Job]) -> Kept | None:
         if cut is None or run.protocol.frozen_dropout == "on" or run.protocol.padding != "none":
             continue
         room = room or cache.room()
-        needed = {}
+        needed: dict[tuple[str, ...], int] = {}
         for split, path in job.tokens.items():
             if split not in job.robustness:
                 tokens = counts.setdefault(path, Tokens.load(path, mmap=True))
