@@ -48,7 +48,7 @@ def test_it_is_said_first_and_is_what_it_takes(kind: str, tmp_path: Path, monkey
 
 def test_where_there_is_no_room_it_is_said_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THRIFTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("THRIFTUNE_CACHE_LIMIT", "12kB")
+    monkeypatch.setenv("THRIFTUNE_CACHE_LIMIT", "0.01MB")
     study = small_study(tmp_path, methods=[{"top_layers": {"layers": 1}}], protocol={"epochs": 1, "max_tokens": 48})
     notices, results = said(study, tmp_path / "out")
     (notice,) = [text for text in notices if "No room" in text]
