@@ -69,3 +69,4 @@ def test_a_log_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with run_log(tmp_path / "file" / "log.txt", {}) as log:
         log.line("nowhere")
+    assert (tmp_path / "file").read_text() == ""
