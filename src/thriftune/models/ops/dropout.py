@@ -66,7 +66,8 @@ class _Dropout(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        return apply(grad, ctx.rate, ctx.seed, *ctx.saved_tensors, ctx.first), None
+        (mask,) = ctx.saved_tensors
+        return apply(grad, ctx.rate, ctx.seed, mask, ctx.first), None
 
 
 def dropout(x: torch.Tensor, rate: float) -> torch.Tensor:
