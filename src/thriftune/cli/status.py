@@ -86,17 +86,15 @@ def _left(found: Standing) -> list[str]:
     open_ = sum(found.counts.get(state, 0) for state in ("running", "waiting", "left"))
     if not open_:
         return []
+    go_on = [] if found.processes else [f"Nothing runs. To go on: thriftune compare {found.folder}"]
     if found.seconds_left is None:
-        return [f"How long the {plural(open_, 'run')} take is not known."]
+        return [f"How long {plural(open_, 'run')} will take is not known.", *go_on]
     text = f"Expected: about {about(found.seconds_left)} of runs"
     if found.at_once > 1:
         text += f", {about(found.seconds_left / found.at_once)} with {found.at_once} at once"
     if found.unknown:
         text += f"; of {plural(found.unknown, 'run')} it is not known"
-    lines = [f"{text}."]
-    if not found.processes:
-        lines.append(f"Nothing runs. To go on: thriftune compare {found.folder}")
-    return lines
+    return [f"{text}.", *go_on]
 
 
 def _clock(seconds: float) -> str:

@@ -8,8 +8,8 @@ import platform
 import sys
 from collections.abc import Iterator
 
+from thriftune.cost.measured.free import memory_limit, system_memory
 from thriftune.doctor.finding import Finding
-from thriftune.memory import memory_limit, system_memory
 from thriftune.processors import cpu_quota, load_average, usable_processors
 from thriftune.wording import plural, size
 

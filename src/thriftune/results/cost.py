@@ -127,6 +127,6 @@ class Cost(Footprint):
     """In batches of 32 texts."""
     predict_memory_bytes: int | None = None
     """While such a batch is predicted, the weights included, as `peak_memory_bytes` counts them."""
-    runs_beside: int | None = None
-    """The most other runs of the study that were under way on the same device at once while this one was; 0 or None:
-    it had the device to itself. Seconds say less then; memory is the run's own."""
+    runs_beside: int = 0
+    """The most other runs of the study that were under way on the same device at once while this one was. Where there
+    were some, seconds say less; memory is the run's own."""

@@ -76,7 +76,7 @@ class TestWorkers:
             assert RunFolder(given.out).read_record() == record
         (alone,) = crew(Making()).records([job(tmp_path, 7)], lambda each: each, lambda event: None)
         assert alone[1].cost is not None
-        assert alone[1].cost.runs_beside is None
+        assert alone[1].cost.runs_beside == 0
 
     def test_no_more_at_once_than_memory_holds(self, tmp_path: Path) -> None:
         making, events = Making(), list[Event]()

@@ -141,9 +141,9 @@ class TestPresence:
                 pass
             with pytest.raises(InputError, match="One process of `thriftune work` is at the study"), alone_at(tmp_path):
                 pass
-        with alone_at(tmp_path), pytest.raises(InputError, match="`thriftune compare` is writing to"):
-            with at_work_in(tmp_path, 60.0):
-                pass
+        refused = pytest.raises(InputError, match="`thriftune compare` is writing to")
+        with alone_at(tmp_path), refused, at_work_in(tmp_path, 60.0):
+            pass
         assert not any(tmp_path.iterdir())
 
     def test_the_dead_are_swept(self, tmp_path: Path) -> None:

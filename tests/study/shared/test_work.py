@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from thriftune.results.store import Results, Store
 from thriftune.study import execute
 from thriftune.study.events import Event, RunFinished
 from thriftune.study.file.config import Study, study_to_yaml
+from thriftune.study.run.process import FORKS, warm_up
 from thriftune.study.run.worker import execute as execute_here
 from thriftune.study.shared.standing import study_standing
 from thriftune.study.shared.work import How, Worked, work
@@ -32,7 +34,7 @@ def here(job: Any, emit: Any, variables: Any, stop: Any) -> Any:
 
 
 def baselines(folder: Path, count: int = 2) -> Study:
-    runs = [{"name": f"b{number}", "method": {"tfidf": {"max_features": 50 + number}}} for number in range(count)]
+    runs = [{"name": f"b{number}", "method": {"tfidf": {"regularization": 1.0 + number}}} for number in range(count)]
     return small_study(folder, models=None, protocol=None, methods=None, runs=runs)
 
 
@@ -44,7 +46,8 @@ def works(folder: Path, seconds: float) -> None:
 
 def test_four_processes_two_of_them_killed(tmp_path: Path) -> None:
     study = baselines(tmp_path, 8)  # writes the data
-    context = multiprocessing.get_context("spawn")
+    warm_up()
+    context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
     processes = [context.Process(target=works, args=(tmp_path, 0.5)) for _ in range(4)]
     for process in processes:
         process.start()
@@ -100,12 +103,12 @@ class TestAlone:
             events.append(event)
             if isinstance(event, RunFinished) and len([e for e in events if isinstance(e, RunFinished)]) == 1:
                 assert study_standing(tmp_path / "out").counts == {"done": 1, "waiting": 1}
-                found = work(baselines(tmp_path), tmp_path / "out", how=How(make=here, wait=False))
-                assert [run.name for run in found.made] == ["b1"]
                 with pytest.raises(InputError, match="another study"):
                     work(baselines(tmp_path, 3), tmp_path / "out", how=How(make=here))
                 with pytest.raises(InputError, match="is at the study"):
                     execute.compare(baselines(tmp_path), tmp_path / "out", isolate=False)
+                found = work(baselines(tmp_path), tmp_path / "out", how=How(make=here, wait=False))
+                assert [run.name for run in found.made] == ["b1"]
 
         found = work(baselines(tmp_path), tmp_path / "out", beside, How(make=here))
         assert len(found.made) == 1
@@ -174,11 +177,8 @@ def test_real_trainings_go_on_where_a_killed_process_was(tmp_path: Path, monkeyp
     running: list[int | None] = []
     while len(running) < 4 and time.monotonic() < until and all(each.poll() is None for each in processes):
         time.sleep(0.1)
-        if (tmp_path / "out").exists():
-            try:
-                running = [run.pid for run in study_standing(tmp_path / "out").runs if run.state == "running"]
-            except InputError:
-                continue
+        with suppress(InputError):  # nobody is there yet
+            running = [run.pid for run in study_standing(tmp_path / "out").runs if run.state == "running"]
     for process in processes[:2]:
         process.kill()
     codes = [process.wait(240) for process in processes]

@@ -290,8 +290,7 @@ def reasons(advice: Advice) -> list[str]:
     lost = [f"{each.candidate.name} ({_score(each.candidate, about)}{each.misfit})" for each in ranked if not each.rank]
     if fitting and lost:
         sentences.append(f"{'Does' if len(lost) == 1 else 'Do'} not fit: {few(lost)}.")
-    if results is not None and (shared := shared_a_device(results.runs)) is not None:
-        sentences.append(shared)
+    sentences += [shared] if results is not None and (shared := shared_a_device(results.runs)) else []
     still = any(each.candidate.still_improving for each in ranked)
     what = "accuracy" if about is None else about.name
     for cost, chosen in (

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from thriftune.cost.measured.free import free_memory
 from thriftune.errors import InputError
-from thriftune.memory import free_memory
 from thriftune.processors import usable_processors
 from thriftune.study.run.job import Job
 

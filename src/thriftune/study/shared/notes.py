@@ -70,7 +70,6 @@ def noting(listen: Listener, out: Path, presence: Presence, jobs: Mapping[str, J
             write_text(notes_folder(out) / f"{note.run_id}.json", json_text(values_of(note)), durable=False)
 
     def tell(event: Event) -> None:
-        listen(event)
         now, me = time.time(), presence.me
         match event:
             case RunStarted(name) if name in jobs:
@@ -84,5 +83,6 @@ def noting(listen: Listener, out: Path, presence: Presence, jobs: Mapping[str, J
             case RunFinished(name) if name in notes:
                 with suppress(OSError):
                     (notes_folder(out) / f"{notes.pop(name).run_id}.json").unlink(missing_ok=True)
+        listen(event)
 
     return tell

@@ -35,6 +35,8 @@ from thriftune.study.shared.plan_file import SharedPlan, plan_path, read_plan, w
 from thriftune.study.shared.presence import Presence, at_work_in, living, named, shared_folder
 
 POLL_SECONDS = 1.0
+FINISH = "finish"
+"""Whoever has its lease writes the results for the last time."""
 Finish = Callable[[Results], None]
 """What the last process does with the results: analysis and page."""
 
@@ -123,7 +125,7 @@ def _finish(
 ) -> bool:
     """Writes the results where no other process has; waits for the one that does. Returns whether this one did."""
     while _in_force(out, shared):
-        with leases.trying("finish") as lease:
+        with leases.trying(FINISH) as lease:
             if lease is not None and _in_force(out, shared):
                 listen(Stage("writing results"))
                 results.write(last=True)
@@ -251,7 +253,10 @@ class _Results:
         if not last and self._just_written():
             return
         with FileLock(shared_folder(self.store.path) / "results.lock"):
-            done = self._leases.standing().done
+            found = self._leases.standing()
+            if not last and (FINISH in found.last or not self._leases.folder.exists()):
+                return  # another process writes the last word, with what this one made in it
+            done = found.done
             for job in self._jobs:
                 if job.run_id in done and job.run_id not in self._known:
                     self._board.put(RunFolder(job.out).read_record())
