@@ -58,6 +58,7 @@ def there(url: str = URL) -> set[str]:
     return {name for name in Objects(url).sizes() if not name.startswith(".thriftune")}
 
 
+@pytest.mark.slow
 def test_every_command_takes_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results, events = compare(tmp_path)
     assert f"Pushed to {URL}: " in said(events)
@@ -148,6 +149,7 @@ def test_an_interrupted_study_is_pushed(tmp_path: Path, monkeypatch: pytest.Monk
     assert started(events) == ["tfidf"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_altered_there_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare(tmp_path)
     name = next(name for name in there() if name.startswith("runs/tfidf") and name.endswith("test.parquet"))

@@ -101,7 +101,7 @@ def test_wandb(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for record in found[RUN.run_id]
         if record.HasField("history")
     ]
-    assert [point["train/loss"] for point in history if "train/loss" in point] == ["1.0", "0.5"]
+    assert [float(point["train/loss"]) for point in history if "train/loss" in point] == [1.0, 0.5]
     begun = next(record.run for record in found[RUN.run_id] if record.HasField("run"))
     assert (begun.project, begun.run_group, begun.display_name) == ("my-study", "my study", "lora r8")
     assert any(record.HasField("artifact") or record.HasField("request") for record in found["report-my-study"])
