@@ -41,16 +41,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where files are written (as large as the texts, several times)")
     parser.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
     parser.add_argument("--draw", type=Path, help="an SVG file of it")
+    parser.add_argument("--prepare", action="store_true", help="reading and tokenising alone, without a study")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--method", default="full", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only is not None:
-        print(json.dumps(measured(args.only, args.folder, args.format, args.method)))
+        measure = prepared if args.method == "prepare" else measured
+        print(json.dumps(measure(args.only, args.folder, args.format, args.method)))
         return
     from compare import save
 
     rows = []
-    for method in ("full", "top_layers") if args.rows else ("full",):
+    methods = ("prepare",) if args.prepare else ("full", "top_layers") if args.rows else ("full",)
+    for method in methods:
         for size in args.sizes:
             folder = Path(tempfile.mkdtemp(prefix="growth-", dir=args.folder))
             try:
@@ -62,7 +65,7 @@ def main() -> None:
             rows.append(json.loads(out.splitlines()[-1]))
             print(shown(rows[-1]), flush=True)
     settings = {key: str(value) for key, value in vars(args).items() if key not in ("only", "method")}
-    print(save("growth", settings, rows))
+    print(save("growth_prepare" if args.prepare else "growth", settings, rows))
     if args.draw:
         draw(rows, args.draw)
 
@@ -178,6 +181,57 @@ def write_texts(path: Path, count: int) -> None:
             file.write(f"{row['text']},{row['label']}\n" if kind == ".csv" else json.dumps(row) + "\n")
 
 
+def prepared(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]:
+    """One size: reading, splits, tokens and the order of an epoch, with their seconds and memory."""
+    os.environ["THRIFTUNE_CACHE"] = str(folder / "cache")
+    from thriftune.data.load import load_dataset
+    from thriftune.data.settings import DataSettings, SplitSettings
+    from thriftune.data.tokens import Tokens, encode
+    from thriftune.engine.batches import token_batches, training_batches
+    from thriftune.testing.tokenizers import KINDS
+
+    data = folder / f"texts.{kind}"
+    write_texts(data, count)
+    tokenizer = KINDS["bert"]()
+    encode(tokenizer, [["a text of some words"] * 8192], 32, token_types=True)  # what the library keeps anyway
+    watch = Watch()
+    thread = threading.Thread(target=watch.run, daemon=True)
+    thread.start()
+    watch.enter("reading data")
+    dataset = load_dataset(
+        DataSettings(source=str(data), text=("text",), label="label", split=SplitSettings(test=0.1)),
+        needs_validation=False,
+    )
+    watch.enter("tokenising")
+    tokens = encode(tokenizer, [dataset.splits["train"]["text"]], 32, token_types=True)
+    tokens.save(folder / "tokens")
+    watch.enter("batches")
+    read = Tokens.load(folder / "tokens", mmap=True)
+    batches = training_batches(len(read), 32, 0, 0), token_batches(read.lengths)
+    watch.enter("end")
+    watch.done = True
+    thread.join()
+    return row_of(count, method, watch, data) | {"tokens": len(read.ids), "batches": sum(map(len, batches))}
+
+
+def row_of(count: int, method: str, watch: Watch, data: Path) -> dict[str, Any]:
+    """What a watch saw."""
+    return {
+        "texts": count,
+        "method": method,
+        "phases": {
+            phase: {
+                "seconds": seconds,
+                "memory_bytes": watch.peaks.get(phase, [0, 0])[0],
+                "mapped_bytes": watch.peaks.get(phase, [0, 0])[1],
+            }
+            for phase, seconds in watch.seconds.items()
+            if phase != "start"
+        },
+        "file_bytes": data.stat().st_size,
+    }
+
+
 def measured(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]:
     """One size: the study's phases with their seconds and memory."""
     os.environ["THRIFTUNE_CACHE"] = str(folder / "cache")
@@ -218,22 +272,9 @@ def measured(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]
     thread.join()
     (run,) = results.runs
     assert run.status == "done", run.message
-    return {
-        "texts": count,
-        "method": method,
-        "phases": {
-            phase: {
-                "seconds": seconds,
-                "memory_bytes": watch.peaks.get(phase, [0, 0])[0],
-                "mapped_bytes": watch.peaks.get(phase, [0, 0])[1],
-            }
-            for phase, seconds in watch.seconds.items()
-            if phase != "start"
-        },
-        "train_seconds": run.cost.train_seconds,
-        "prefix_seconds": run.cost.prefix_seconds,
-        "file_bytes": data.stat().st_size,
-    }
+    assert run.cost is not None
+    spent = {"train_seconds": run.cost.train_seconds, "prefix_seconds": run.cost.prefix_seconds}
+    return row_of(count, method, watch, data) | spent
 
 
 if __name__ == "__main__":
