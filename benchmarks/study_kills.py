@@ -45,7 +45,7 @@ METHODS: list[Any] = [
     {"head_only": {"learning_rate": 0.01}},
 ]
 PROGRAM = (sys.executable, "-m", "thriftune", "compare")
-TIMED = ("run.json", "history.jsonl", "README.md")
+TIMED = ("run.json", "history.jsonl", "README.md", "log.txt")
 """Files of a run that hold seconds, or may."""
 PATIENCE = 20.0
 """Seconds within which processes are gone that were killed, or whose parent was."""

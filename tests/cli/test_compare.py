@@ -83,7 +83,7 @@ class TestCompare:
 
 def test_checkpoints_come_as_often_as_is_asked(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
-    monkeypatch.setattr("thriftune.cli.compare.run_study", lambda study, *_: found.append(study.protocol))
+    monkeypatch.setattr("thriftune.cli.compare.run_study", lambda study, *_, **__: found.append(study.protocol))
     for words, every in (([], 60.0), (["--checkpoint-every", "2min"], 120.0), (["--checkpoint-every", "off"], None)):
         assert run("compare", *words).exit_code == 0
         assert found[-1].checkpoint_seconds == every

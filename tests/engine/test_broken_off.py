@@ -87,7 +87,7 @@ def test_in_training(moment: str, error: type[BaseException], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "place", ["train.build_optimizer", "train.Step", "train.pace_of", "loop.quick_scores", "loop.save_trained"]
+    "place", ["train.build_optimizer", "train.step_of", "train.pace_of", "loop.quick_scores", "loop.save_trained"]
 )
 def test_in_what_surrounds_the_steps(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, start = classifier("bert"), classifier("bert")

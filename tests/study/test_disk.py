@@ -140,5 +140,5 @@ def test_no_room_for_a_run_is_that_run_s_failure(tmp_path: Path, monkeypatch: py
     assert (first.status, second.status) == ("done", "failed")
     assert "cannot be written: no space left on device (" in (second.message or "")
     folder = Store(tmp_path / "out").run(second.run_id).path
-    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    assert {path.name for path in folder.iterdir()} == {"run.json", "log.txt"}
     assert [run.status for run in compare(study, tmp_path / "out", isolate=False).runs] == ["done", "done"]

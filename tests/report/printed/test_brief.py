@@ -167,7 +167,7 @@ def test_what_to_do_next_is_one_command(tmp_path: Path) -> None:
     settled = brief(_board(tmp_path / "settled", DEMO, seeds=3, texts=900)).lines[-1]
     assert settled.said == f"Next: thriftune predict {tmp_path / 'settled'} new.csv --out labelled.csv"
     lost = brief(_board(tmp_path / "lost", STUDIES["baselines left"]["methods"], texts=600)).lines[-1]
-    assert lost.said == "Next: A smaller protocol.batch_size, or a method with less memory, would fit."
+    assert lost.said == "Next: protocol.fit_batch: true, a smaller protocol.batch_size, or another method would fit."
     open_ = brief(_board(tmp_path / "open", improving(DEMO), texts=900)).lines[-1]
     assert open_.name.startswith("Next (about ")
     assert open_.text.endswith("--set protocol.epochs=4 --set 'seeds=[0,1,2]'")

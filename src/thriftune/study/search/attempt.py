@@ -9,7 +9,7 @@ from thriftune.errors import InputError, first_line
 from thriftune.metrics import sign
 from thriftune.results.search import CellSearch, Trial, TrialState
 from thriftune.results.training import FittedBatch
-from thriftune.study.events import RunProgress, SearchProgress
+from thriftune.study.events import RunProgress, RunTold, SearchProgress
 from thriftune.study.file.search_space import searched_run
 from thriftune.study.run.job import RunError
 from thriftune.study.search.job import SearchJob, Tell
@@ -124,13 +124,15 @@ class Attempt:
         self.open_trial.study.set_user_attr("prefixes", paid)
         return watch.prefix_seconds if first == self.number else 0.0
 
-    def _say(self, progress: RunProgress | None) -> None:
+    def _say(self, progress: RunTold | None) -> None:
         best = self.before.best
         asked = self.job.settings.trials
         mean = self.before.seconds / len(self.before.trials) if self.before.trials else None
         left = None if mean is None else mean * (asked - self.number + 1)
         if left is not None and self.job.settings.seconds is not None:
             left = min(left, self.job.settings.seconds - self.before.seconds)
+        if not isinstance(progress, RunProgress | None):
+            return
         training = progress if progress is not None and progress.stage == "training" else None
         self.tell(
             SearchProgress(
