@@ -66,7 +66,7 @@ def test_a_file_of_data_is_proposed_without_a_word_on_standard_output(study: Pat
 
 
 def test_quiet_shows_what_to_take_alone(study: Path) -> None:
-    usual, quiet = (run("compare", "study.yaml", "--out", out, *more) for out, more in (("one", ()), ("two", ("--quiet",))))
+    usual, quiet = run("compare", "study.yaml", "--out", "one"), run("compare", "study.yaml", "--out", "two", "--quiet")
     assert usual.exit_code == quiet.exit_code == 0
     assert "tfidf: started" in usual.stderr
     assert quiet.stderr == ""
