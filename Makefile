@@ -20,10 +20,10 @@ demo: $(ENV)
 	$(BIN)/thriftune compare studies/demo.yaml --out out/demo
 
 test: $(ENV)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-all: $(ENV)
-	$(BIN)/pytest -n 2 -m 'slow or not slow'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'slow or not slow'
 
 check: $(ENV)
 	$(BIN)/ruff format --check .

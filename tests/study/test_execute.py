@@ -131,9 +131,8 @@ class TestContract:
         for run in whole.runs:
             cost = run.cost
             assert cost is not None
-            for key, value in cost.__dict__.items():
-                if key in ("processes", "all_memory_bytes", "all_process_bytes"):  # of several processes alone
-                    continue
+            several = ("processes", "all_memory_bytes", "all_process_bytes")  # null for one process
+            for key, value in ((key, value) for key, value in cost.__dict__.items() if key not in several):
                 assert value is not None or key in cost.reasons, f"{run.name}: {key} is unknown without a reason"
             assert run.environment["torch"]
             if run.model is None:
