@@ -61,6 +61,14 @@ def group(program: Any, number: int) -> None:
     os.killpg(program.pid, number)
 
 
+@pytest.fixture(autouse=True)
+def hangups_are_told() -> Iterator[None]:
+    """`nohup pytest` ignores SIGHUP, and what it starts would too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("how", "number", "kind"),
     [

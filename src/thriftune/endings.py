@@ -31,10 +31,6 @@ HANGUP = 129
 """The exit code of what a closed terminal has ended."""
 
 
-_COUNTING = threading.Lock()
-"""Threads that each wait for a run's process are patient at once."""
-
-
 class _State:
     """Of this process's interrupts; signal handlers are the process's too."""
 
@@ -52,6 +48,7 @@ class _State:
 
 
 _PATIENT = threading.Lock()
+"""Threads that each wait for a run's process are patient at once."""
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -219,6 +216,17 @@ def end_with_parent() -> None:
 def _wait_and_die(watched: list[Any]) -> None:
     connection.wait(watched)
     os._exit(1)
+
+
+def is_there(pid: int) -> bool:
+    """Whether this machine has a process of that number, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's, or no number of a process
+        return True
+    return True
 
 
 def killed_with_parent() -> None:

@@ -16,6 +16,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 
+from thriftune.endings import is_there
 from thriftune.errors import InputError
 from thriftune.remote.objects import Objects, UnreachableError
 
@@ -40,7 +41,7 @@ class Owner:
         """Whether it lives no more, as far as can be told from here."""
         if now - self.seen > DEAD:
             return True
-        return self.host == socket.gethostname() and not _alive(self.process)
+        return self.host == socket.gethostname() and not is_there(self.process)
 
 
 class RemoteLock:
@@ -106,13 +107,3 @@ class RemoteLock:
 
     def _text(self) -> bytes:
         return json.dumps(asdict(Owner(self._token, socket.gethostname(), os.getpid(), time.time()))).encode()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thriftune.results.cost import StepFootprint
@@ -10,6 +10,8 @@ from thriftune.results.plain import SCHEMA_VERSION
 
 AXES = ("tokens", "depth", "size")
 """Tokens per batch, layers with gradients, parameters of the model."""
+TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
+"""What of a prediction is about time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,11 @@ class Prediction(StepFootprint):
     train_samples: float | None = None
     """Training texts, of all learning rates that are tried, that train_seconds is predicted for; with epochs auto a
     guess. None without data, and in results of earlier versions."""
+
+    def without_times(self, why: str) -> Prediction:
+        """The same where nobody knows how long it takes, with the reason."""
+        reasons = self.reasons | dict.fromkeys(TIMES, why)
+        return replace(self, train_seconds=None, prefix_seconds=None, samples_per_second=None, reasons=reasons)
 
 
 @dataclass(frozen=True)

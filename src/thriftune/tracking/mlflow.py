@@ -50,7 +50,8 @@ class MLflow:
         self._client: Any = MlflowClient(tracking_uri=uri)
         artifacts = None if named else (study.folder / "mlflow-artifacts").absolute().as_uri()
         self._experiment = self._found_experiment(study.name, artifacts)
-        self._study = self._run_of(STUDY, study.name) or self._new(study.name, {STUDY: study.name})
+        tag = study.name.replace("'", "")  # a search takes no quote within quotes
+        self._study = self._run_of(STUDY, tag) or self._new(study.name, {STUDY: tag})
         self._open: dict[str, str] = {}
 
     def holds(self, run_id: str) -> bool:
@@ -118,8 +119,7 @@ class MLflow:
         return str(found[0].info.run_id) if found else None
 
     def _search(self, tag: str, value: str) -> list[Any]:
-        text = value.replace("'", "")
-        wanted = f"tags.`{tag}` = '{text}'"
+        wanted = f"tags.`{tag}` = '{value}'"
         found: list[Any] = list(self._client.search_runs([self._experiment], wanted, max_results=1))
         return found
 

@@ -10,6 +10,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from thriftune.endings import is_there
+
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]+)-[^.]*\.tmp")
 
 
@@ -29,7 +31,7 @@ def sweep(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if not (Path(parent) / name).is_symlink()]
         for name in files:
             found = _TEMPORARY.fullmatch(name)
-            if found is not None and found[1] == _host() and not _alive(int(found[2])):
+            if found is not None and found[1] == _host() and not is_there(int(found[2])):
                 with suppress(OSError):
                     (Path(parent) / name).unlink()
                     gone.append(Path(parent) / name)
@@ -44,13 +46,3 @@ def is_temporary(path: Path) -> bool:
 def _host() -> str:
     """Eight hexadecimal digits for this machine: process numbers say nothing of others that share a folder."""
     return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
+from thriftune.processors import BESIDE
 from thriftune.results.record import RunRecord
+from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import Listener
 from thriftune.study.run.job import Emit, Job
+from thriftune.wording import plural
 
 Execute = Callable[[Job, Emit], RunRecord]
 """Makes one run and returns its record, which lies in the run's folder by then."""
@@ -27,3 +31,18 @@ class Crew(Protocol):
         fails has a record like any other; an exception ends the study. Closing the iterator ends the runs under way.
         """
         ...
+
+
+def marked(record: RunRecord, job: Job, others: int, where: str = "device") -> RunRecord:
+    """A run's record, on disk too, with what is to be known of its cost: how many others were where it ran."""
+    if not others or record.cost is None or job.done:
+        return record
+    note = (
+        f"{BESIDE} {plural(others, 'other run')} on the same {where}: its seconds say less than those of a run alone, "
+        "its memory is its own."
+    )
+    record = replace(record, cost=replace(record.cost, runs_beside=others), notes=[*record.notes, note])
+    folder = RunFolder(job.out)
+    if folder.complete:
+        folder.write_record(record)
+    return record

@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from thriftune.processors import BESIDE, usable_processors
+from thriftune.processors import usable_processors
 from thriftune.results.record import RunRecord
-from thriftune.results.run_folder import RunFolder
-from thriftune.study.crew.base import Ready
+from thriftune.study.crew.base import Ready, marked
 from thriftune.study.crew.hands import Hands, Made, Make, hands
 from thriftune.study.crew.places import Memory, Place, need
 from thriftune.study.events import Listener, Notice, RunStarted
@@ -127,7 +126,7 @@ class Workers:
                     waiting.job = None
                     kept = supply.kept(message)
                     if kept is not None and kept.record is not None:
-                        record = marked(kept)
+                        record = marked(kept.record, kept.job, kept.beside)
                         supply.finished(kept.job)
                         yield kept.job, record
                 elif message is not None:
@@ -171,14 +170,7 @@ class Workers:
         predicted = job.predicted
         if predicted is not None and place.threads < usable_processors():
             why = f"the run has {plural(place.threads, 'thread')}; the machine's speeds are those of all processors"
-            names = ("train_seconds", "prefix_seconds", "samples_per_second")
-            predicted = replace(
-                predicted,
-                train_seconds=None,
-                prefix_seconds=None,
-                samples_per_second=None,
-                reasons=predicted.reasons | dict.fromkeys(names, why),
-            )
+            predicted = predicted.without_times(why)
         return replace(job, predicted=predicted, threads=place.threads)
 
     def _too_many(self, job: Job, running: int) -> str:
@@ -206,20 +198,3 @@ class _Waiting:
 
     job: Job | None = None
     said: bool = False
-
-
-def marked(made: Made) -> RunRecord:
-    """A run's record, which also lies in its folder, with what is to be known of its cost: who ran beside it."""
-    record = made.record
-    assert record is not None
-    if not made.beside or record.cost is None or made.job.done:
-        return record
-    note = (
-        f"{BESIDE} {plural(made.beside, 'other run')} on the same device: its seconds say less than those of a run "
-        "alone, its memory is its own."
-    )
-    record = replace(record, cost=replace(record.cost, runs_beside=made.beside), notes=[*record.notes, note])
-    folder = RunFolder(made.job.out)
-    if folder.complete:
-        folder.write_record(record)
-    return record

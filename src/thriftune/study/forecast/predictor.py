@@ -10,7 +10,7 @@ import numpy as np
 
 from thriftune.errors import InputError, first_line
 from thriftune.methods.base import TransformerMethod
-from thriftune.results.prediction import Prediction
+from thriftune.results.prediction import TIMES, Prediction
 from thriftune.study.file.plan import PlannedRun
 from thriftune.study.forecast.effort import effort
 from thriftune.study.run.job import Job
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from thriftune.cost.predicted.machine import Machine
 
 NO_RECORD = "this machine was not probed; thriftune estimate does it"
-TIMES = ("train_seconds", "prefix_seconds", "samples_per_second")
 WITHOUT_DATA = "without data the number of training texts is not known"
 
 

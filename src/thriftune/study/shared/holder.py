@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from thriftune.endings import is_there
+
 LEASE_SECONDS = 60.0
 """A process not heard of for so long counts as dead."""
 LEAST_SECONDS, MOST_SECONDS = 2.0, 86_400.0
@@ -109,12 +111,8 @@ def _holder(text: bytes) -> Holder | None:
 
 def lives(pid: int, since: str | None) -> bool:
     """Whether a process of this machine is there, and is the one that began then."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not is_there(pid):
         return False
-    except OSError:  # another user's
-        pass
     now = born(pid)
     return since is None or now is None or now == since
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from thriftune.endings import starting
 from thriftune.engine.stored.onnx import make
 from thriftune.folders import cache_folder, is_private
+from thriftune.results.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,14 +92,9 @@ def is_sound(place: Path) -> bool:
     try:
         note = json.loads((place / NOTE).read_text(encoding="utf-8"))
         named = {str(name): str(digest) for name, digest in note.items()}
-        return is_private(place) and GRAPH in named and all(_digest(place / name) == named[name] for name in named)
+        return is_private(place) and GRAPH in named and all(sha256(place / name) == named[name] for name in named)
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _make(folder: Path, place: Path, say: Callable[[str], None]) -> None:
@@ -112,7 +108,7 @@ def _make(folder: Path, place: Path, say: Callable[[str], None]) -> None:
             failed = "nothing was written"
         if failed is not None:
             raise MakeError(failed)
-        note = {path.name: _digest(path) for path in sorted(made.iterdir())}
+        note = {path.name: sha256(path) for path in sorted(made.iterdir())}
         (made / NOTE).write_text(json.dumps(note), encoding="utf-8")
         made.replace(place)
     finally:

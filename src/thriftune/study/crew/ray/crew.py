@@ -14,12 +14,11 @@ from thriftune.cost.measured.environment import environment
 from thriftune.errors import InputError
 from thriftune.processors import usable_processors
 from thriftune.results.files import DamagedError
-from thriftune.results.prediction import Prediction
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.search import Trial
 from thriftune.results.store import Store
-from thriftune.study.crew.base import Ready
+from thriftune.study.crew.base import Ready, marked
 from thriftune.study.crew.ray.connection import connected
 from thriftune.study.crew.ray.dispatch import Dispatch, Lost, Task, alive
 from thriftune.study.crew.ray.mailbox import Began, Told
@@ -27,11 +26,10 @@ from thriftune.study.crew.ray.needs import needs_of, threads_of
 from thriftune.study.crew.ray.parcel import Parcel, Seal, Shared, packed
 from thriftune.study.crew.ray.seal import check_nodes, sealed
 from thriftune.study.crew.ray.settings import LOCAL, MOST_THREADS, RaySettings
-from thriftune.study.crew.ray.sharing import Sharing, marked
+from thriftune.study.crew.ray.sharing import Sharing
 from thriftune.study.crew.ray.task import make_run, make_search
 from thriftune.study.events import Listener, Notice, RunStarted
 from thriftune.study.folder import WORK
-from thriftune.study.forecast.predictor import TIMES
 from thriftune.study.run.job import Job, blank_record
 from thriftune.study.search.parts import gather, part_of
 
@@ -102,8 +100,9 @@ class RayCrew:
                     sharing.ended(number, time.time())
                     yield jobs[number], _lost(readied[number], found)
                 else:
-                    beside = 0 if readied[number].done else sharing.ended(number, found.at)
-                    yield jobs[number], marked(found.found, beside, jobs[number])
+                    others = sharing.ended(number, found.at)
+                    beside = 0 if jobs[number].device == "cuda" else others  # it has its GPU to itself
+                    yield jobs[number], marked(found.found, readied[number], beside, "node")
         finally:
             outcomes.close()
 
@@ -139,7 +138,7 @@ class RayCrew:
         if same or job.predicted is None:
             return job
         why = "a node of the cluster makes the run; the speeds that are known are those of the machine that leads it"
-        return replace(job, predicted=without_times(job.predicted, why))
+        return replace(job, predicted=job.predicted.without_times(why))
 
     def _task(self, number: int, name: str, job: Job, search: SearchJob | None = None) -> Task:
         payload, by_value = packed(_absolute(job) if search is None else _search_absolute(search))
@@ -164,12 +163,6 @@ class RayCrew:
             return None if copy is None else replace(parcel, model=str(copy))
 
         return visible
-
-
-def without_times(predicted: Prediction, why: str) -> Prediction:
-    """A prediction whose seconds are unknown, with the reason."""
-    reasons = predicted.reasons | dict.fromkeys(TIMES, why)
-    return replace(predicted, train_seconds=None, prefix_seconds=None, samples_per_second=None, reasons=reasons)
 
 
 def _killed(record: RunRecord) -> str | None:

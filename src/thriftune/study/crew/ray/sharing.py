@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from thriftune.processors import BESIDE
-from thriftune.results.record import RunRecord
-from thriftune.results.run_folder import RunFolder
 from thriftune.study.crew.ray.mailbox import Began
-from thriftune.study.run.job import Job
-from thriftune.wording import plural
 
 OPEN = float("inf")
 
@@ -39,16 +34,3 @@ class Sharing:
         others = [span for other, span in spans.items() if other != task and span[0] < at and span[1] > start]
         moments = [max(start, begun) for begun, _ in others]
         return max((sum(begun <= moment < until for begun, until in others) for moment in moments), default=0)
-
-
-def marked(record: RunRecord, others: int, job: Job) -> RunRecord:
-    """The record with what is to be known of its cost, on disk too: who ran beside it. A run has its GPU to itself."""
-    if not others or record.cost is None or job.device == "cuda":
-        return record
-    note = (
-        f"{BESIDE} {plural(others, 'other run')} on the same node: its seconds say less than those of a run alone, its "
-        "memory is its own."
-    )
-    record = replace(record, cost=replace(record.cost, runs_beside=others), notes=[*record.notes, note])
-    RunFolder(job.out).write_record(record)
-    return record
