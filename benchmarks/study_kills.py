@@ -52,10 +52,12 @@ METHODS: list[Any] = [
 PROGRAM = (sys.executable, "-m", "thriftune", "compare")
 TIMED = ("run.json", "history.jsonl", "README.md", "log.txt")
 """Files of a run that hold seconds, or may."""
-WAITS = (0.02, 0.4)
+WAITS = (0.02, 0.3)
 """Between two kills, as shares of the time that the study takes when it is let alone."""
 GLANCE = 0.002
 """Seconds between two looks at how far a run's training got: less than its steps take."""
+STANDSTILL = 1.0
+"""A look that comes so many seconds late: the machine, or all of this, stood still, which is no training."""
 PATIENCE = 20.0
 """Seconds within which processes are gone that were killed, or whose parent was."""
 
@@ -71,6 +73,10 @@ class Outcome:
     """Of training, at each kill in one: the steps that were done and that no checkpoint has."""
     longest_step: float = 0.0
     """Seconds, of the steps that were seen one by one: what the step that a kill breaks off took at most."""
+    stood_still: int = 0
+    """Kills in training whose cost is not known: the time since the checkpoint was no training alone."""
+    last_standstill: float = 0.0
+    """When it ended, in seconds since 1970."""
     told: set[tuple[str, Reached]] = field(default_factory=set)
     """Where the trainings stood whose loss is counted: one that is killed before it goes on loses nothing more."""
     resumed: int = 0
@@ -146,7 +152,7 @@ def _attempt(
     command: list[str], out: Path, count: int, between: tuple[float, float], dice: random.Random, outcome: Outcome
 ) -> bool:
     """One start of the command, killed at random moments as long as there are kills left; whether it completed."""
-    environment = _environment()
+    environment, started = _environment(), time.time()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         if outcome.count >= count:
@@ -159,7 +165,7 @@ def _attempt(
         if kind is None:
             continue
         outcome.kills[kind] += 1
-        _count_lost(under_way, outcome)
+        _count_lost(under_way, started, outcome)
         if kind != "child":
             process.wait()
     code = process.wait()
@@ -207,15 +213,21 @@ def _left(token: str) -> list[str]:
         time.sleep(0.1)
 
 
-def _count_lost(under_way: list[Path], outcome: Outcome) -> None:
-    """Adds the training seconds that no checkpoint has, of each run that was training since the kill before."""
+def _count_lost(under_way: list[Path], started: float, outcome: Outcome) -> None:
+    """Adds the training seconds that no checkpoint has, of each run that was training since the kill before.
+
+    `started` is when the study was started last, in seconds since 1970.
+    """
     for path in under_way:
         reached = read_reached(path / "checkpoint")
         if reached is None or not reached.steps or (path.name, reached) in outcome.told:
             continue
         outcome.told.add((path.name, reached))
         info = found(path)
-        outcome.lost_seconds.append(reached.seconds - (0.0 if info is None else info.trained_seconds))
+        if outcome.last_standstill > (started if info is None else info.written):
+            outcome.stood_still += 1
+        else:
+            outcome.lost_seconds.append(reached.seconds - (0.0 if info is None else info.trained_seconds))
 
 
 @contextmanager
@@ -225,7 +237,12 @@ def _steps_watched(out: Path, outcome: Outcome) -> Iterator[None]:
 
     def watch() -> None:
         last: dict[Path, Reached] = {}
+        glanced = time.monotonic()
         while not over.wait(GLANCE):
+            before_that, glanced = glanced, time.monotonic()
+            if glanced - before_that > STANDSTILL:
+                outcome.last_standstill = time.time()
+                last.clear()
             for path in [path for path in _runs(out) if not (path / "run.json").exists()]:
                 now, before = read_reached(path / "checkpoint"), last.get(path)
                 if now is None:
@@ -295,7 +312,8 @@ def main() -> None:
         "kills": outcome.kills,
         "studies": outcome.studies,
         "went_on_from_a_checkpoint": outcome.resumed,
-        "kills_in_training": len(lost),
+        "kills_in_training": len(lost) + outcome.stood_still,
+        "of_these_at_a_standstill": outcome.stood_still,
         "lost_seconds_median": statistics.median(lost) if lost else None,
         "lost_seconds_most": lost[-1] if lost else None,
         "longest_step_seconds": outcome.longest_step,
