@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from thriftune.data.large.tables import taken
 from thriftune.data.rows import GROUP
 from thriftune.data.settings import SPLITS, SplitSettings
 from thriftune.errors import InputError
@@ -80,7 +81,7 @@ def _carve(
     notes.append(f"Made from {train.height:,} train rows: {made}; {how}, seed {split.seed}.")
     if split.stratify and groups is None:
         notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
-    return {name: train[indices] for name, indices in parts.items()}
+    return {name: taken(train, rows) for name, rows in parts.items()}
 
 
 def _group_numbers(column: pl.Series) -> Indices:
