@@ -9,6 +9,8 @@ from thriftune.amounts import parse_seconds
 from thriftune.errors import InputError
 from thriftune.settings import Settings, setting
 
+Precision = Literal["fp32", "tf32", "bf16"]
+
 MOST_TEXTS = 1_000_000
 """In one batch, and batches in one step: no training set of one machine has more to give."""
 
@@ -132,7 +134,7 @@ class Protocol(Settings):
     padding: Literal["none", "longest", "max"] = setting(
         "none", help="none: packed rows, no padding; or pad a batch to its longest text, or to max_tokens"
     )
-    precision: Literal["fp32", "tf32", "bf16"] = setting(
+    precision: Precision = setting(
         "fp32", help="fp32; tf32 matrix products (GPU); bf16 autocast with float32 weights"
     )
     frozen_dropout: Literal["off", "on"] = setting(

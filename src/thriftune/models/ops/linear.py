@@ -23,13 +23,64 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return products.affine(x, module.weight, module.bias)
     adapter = _plain_lora(module)
     if adapter is None or torch.is_autocast_enabled(x.device.type):
-        out: torch.Tensor = module(x)
+        out: torch.Tensor = module(x.float()).to(x.dtype) if _is_narrow(x) else module(x)
         return out
     lora: Any = module
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
-    result = products.affine(x, lora.base_layer.weight, lora.base_layer.bias)
-    inner = dropout(x, rate_of(lora.lora_dropout[adapter])) @ down.t()
-    return torch.addmm(result, inner, up.t(), alpha=float(lora.scaling[adapter]))
+    base, scale, rate = lora.base_layer, float(lora.scaling[adapter]), rate_of(lora.lora_dropout[adapter])
+    if _is_narrow(x):
+        entered = dropout(x, rate) if rate > 0.0 else None
+        adapted: torch.Tensor = _NarrowLora.apply(x, base.weight, base.bias, entered, down, up, scale)
+        return adapted
+    result = products.affine(x, base.weight, base.bias)
+    return torch.addmm(result, products.affine(dropout(x, rate), down, None), up.t(), alpha=scale)
+
+
+def _is_narrow(x: torch.Tensor) -> bool:
+    """Whether rows are bfloat16 beside weights of float32, outside of autocast."""
+    return x.dtype == torch.bfloat16 and not torch.is_autocast_enabled(x.device.type)
+
+
+class _NarrowLora(torch.autograd.Function):
+    """Rows of bfloat16 through a frozen Linear with LoRA's update beside it; `entered` are those that it gets, None
+    where they are x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        entered: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        same, entered = entered is None, x if entered is None else entered
+        inner = products.times(entered, down)
+        out = products.times(x, weight, bias)
+        products.add_times(out, inner, up * scale)
+        ctx.save_for_backward(weight, entered, down, up, inner)
+        ctx.scale, ctx.same = scale, same
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        weight, entered, down, up, inner = ctx.saved_tensors
+        through = products.back(grad, up * ctx.scale)
+        grad_x = products.back(grad, weight) if ctx.needs_input_grad[0] else None
+        grad_entered = products.back(through, down) if ctx.needs_input_grad[3] else None
+        if ctx.same and grad_x is not None:
+            products.add_back(grad_x, through, down)
+        return (
+            grad_x,
+            None,
+            None,
+            grad_entered,
+            products.gradient(through, entered),
+            products.gradient(grad, inner).mul_(ctx.scale),
+            None,
+        )
 
 
 def is_affine(module: nn.Module, x: torch.Tensor) -> bool:

@@ -168,12 +168,12 @@ def _sample(values: np.ndarray) -> Embeddings:
 
 
 def save_vectors(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
-    from thriftune.engine.frozen.embed import as_frozen
+    from thriftune.engine.frozen.embed import as_frozen, ran_in
     from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading
 
     protocol = as_frozen(job.planned.protocol)
-    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, ran_in(classifier, protocol))
     settings = {
         "labels": list(job.labels),
         "pooling": "first" if classifier.head.type == "linear" else "mean",

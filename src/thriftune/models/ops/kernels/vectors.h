@@ -1,4 +1,5 @@
-/* Vectors of REAL, which is float or double: what kernels.c and products.c share. */
+/* Vectors of REAL, which is float or double, and of STORED, which tensors hold: the same, or bfloat16 (NARROW), which is
+   computed with in float. What the sources share. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +19,35 @@ typedef float fvec __attribute__((vector_size(BYTES)));
 static inline vec load(const REAL *p) { return *(const vec *)p; }
 static inline void store(REAL *p, vec v) { *(vec *)p = v; }
 static inline vec all(REAL x) { return x - (vec){0}; }
+
+#ifdef NARROW
+typedef uint16_t STORED;
+typedef uint16_t halves __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
+static inline vec take(const STORED *p) { return (vec)(__builtin_convertvector(*(const halves *)p, uvec) << 16); }
+/* To the nearest, ties to even. NaN stays NaN. */
+static inline void give(STORED *p, vec v) {
+  const uvec bits = (uvec)v, rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
+  const ivec number = v == v;
+  *(halves *)p = __builtin_convertvector((rounded & (uvec)number) | (quiet & ~(uvec)number), halves);
+}
+static inline REAL take_one(const STORED *p) {
+  const uint32_t bits = (uint32_t)*p << 16;
+  REAL out;
+  __builtin_memcpy(&out, &bits, sizeof(out));
+  return out;
+}
+static inline void give_one(STORED *p, REAL x) {
+  STORED lanes[LANES];
+  give(lanes, all(x));
+  *p = lanes[0];
+}
+#else
+typedef REAL STORED;
+static inline vec take(const STORED *p) { return load(p); }
+static inline void give(STORED *p, vec v) { store(p, v); }
+static inline REAL take_one(const STORED *p) { return *p; }
+static inline void give_one(STORED *p, REAL x) { *p = x; }
+#endif
 #define IS_FLOAT (sizeof(REAL) == 4)
 #define SHUFFLE(a, b, ...) __builtin_shuffle((fvec)(a), (fvec)(b), (ivec){__VA_ARGS__})
 
