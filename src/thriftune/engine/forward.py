@@ -39,11 +39,12 @@ def switch_recomputation(classifier: Classifier, protocol: Protocol) -> None:
 
 
 def row_dtype(classifier: Classifier, protocol: Protocol) -> torch.dtype | None:
-    """bfloat16 where `precision: bf16` runs by our own path: packed, on a CPU with the unit and the kernels.
+    """bfloat16 where `precision: bf16` (or auto) runs by our own path: packed, on a CPU with the unit and the kernels.
 
     Rows between the layers are then of that dtype; weights and what is summed stay float32. None: as the weights are.
     """
-    ours = protocol.precision == "bf16" and device_kind(classifier.device) == "cpu" and packs(classifier, protocol)
+    asked = protocol.precision in ("bf16", "auto")
+    ours = asked and device_kind(classifier.device) == "cpu" and packs(classifier, protocol)
     return torch.bfloat16 if ours and kernels.has_narrow() and _float32(classifier) else None
 
 

@@ -10,6 +10,7 @@ from thriftune.errors import InputError
 from thriftune.settings import Settings, setting
 
 Precision = Literal["fp32", "tf32", "bf16"]
+"""What runs."""
 
 MOST_TEXTS = 1_000_000
 """In one batch, and batches in one step: no training set of one machine has more to give."""
@@ -134,8 +135,10 @@ class Protocol(Settings):
     padding: Literal["none", "longest", "max"] = setting(
         "none", help="none: packed rows, no padding; or pad a batch to its longest text, or to max_tokens"
     )
-    precision: Precision = setting(
-        "fp32", help="fp32; tf32 matrix products (GPU); bf16 autocast with float32 weights"
+    precision: Literal["fp32", "tf32", "bf16", "auto"] = setting(
+        "fp32",
+        help="fp32; tf32 matrix products (GPU); bf16: products and activations in bfloat16, weights in float32 (on CPUs "
+        "with a unit for it, and GPUs); auto: bf16 on such CPUs, else fp32",
     )
     frozen_dropout: Literal["off", "on"] = setting(
         "off", help="dropout in the layers below the first trained one (on: as transformers' Trainer does)"

@@ -114,7 +114,11 @@ def estimate(case: Case) -> Estimate:
     with _on(case):
         materialise(classifier)
         cut = _cut(classifier, case)
-        prefix_work = Work() if cut is None else _prefix_work(classifier, _examples(classifier, typical, None), cut, case.protocol)
+        prefix_work = (
+            Work()
+            if cut is None
+            else _prefix_work(classifier, _examples(classifier, typical, None), cut, case.protocol)
+        )
         if cut is not None:
             leave_memory(classifier, cut)
         step = _step(classifier, case, (*case.lengths, *typical), cut)
@@ -237,9 +241,7 @@ def _step(classifier: Classifier, case: Case, lengths: tuple[int, ...], cut: int
     return Step(classifier, examples, case.protocol, optimizer)
 
 
-def _examples(
-    classifier: Classifier, lengths: tuple[int, ...], cut: int | None, bf16: bool = False
-) -> Examples:
+def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None, bf16: bool = False) -> Examples:
     """Texts of these lengths, with the output of the layers below the cut where they have run."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.ones(offsets[-1], dtype=np.int32)

@@ -45,8 +45,9 @@ def as_frozen(protocol: Protocol) -> Protocol:
 
 def ran_in(classifier: Classifier, protocol: Protocol) -> Precision:
     """The precision of vectors: bf16 by our own path alone, as below every cut, and float32 where that is not there."""
-    mixed = protocol.precision == "bf16" and row_dtype(classifier, protocol) is None
-    return "fp32" if mixed else protocol.precision
+    if protocol.precision == "tf32":
+        return "tf32"
+    return "fp32" if row_dtype(classifier, protocol) is None else "bf16"
 
 
 def embed(

@@ -72,10 +72,21 @@ class FrozenLayers:
             for name, examples in everything.items():
                 progress = None if self.report is None else partial(self.report, name)
                 folder = cache.folder if name in self.splits or all_fit else None
-                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, kind_of(classifier, self.protocol, name))
+                prefix = prefix_of(
+                    classifier,
+                    examples.tokens,
+                    folder,
+                    progress,
+                    self.peak_of,
+                    kind_of(classifier, self.protocol, name),
+                )
                 trouble = trouble or prefix.trouble
                 kept = folder if prefix.mapped else None
-                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, kept, kind_of(classifier, self.protocol, name)))
+                hand_out(
+                    examples.tokens,
+                    prefix,
+                    partial(_file, classifier, examples, kept, kind_of(classifier, self.protocol, name)),
+                )
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)
@@ -87,7 +98,10 @@ class FrozenLayers:
         return out
 
     def _bytes(self, classifier: Classifier, splits: dict[str, Examples]) -> int:
-        return sum(prefix_bytes(classifier, part.tokens, kind_of(classifier, self.protocol, name)) for name, part in splits.items())
+        return sum(
+            prefix_bytes(classifier, part.tokens, kind_of(classifier, self.protocol, name))
+            for name, part in splits.items()
+        )
 
     def _room(self, classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
         """Makes room for the prefixes that are not there yet."""

@@ -14,6 +14,7 @@ from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.data.large.arrays import blocks
 from thriftune.engine.hooks import DivergedError
+from thriftune.engine.precision import ran
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_rows
@@ -107,7 +108,7 @@ def _run(
     folder.write_history([*fit.steps, *epochs])
     if len(trained.dynamics):
         folder.write_dynamics_parts(dynamics_frames(frames["train"], trained.dynamics))
-    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, ran(protocol))
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
     cost = shared_cost(cost, team)
