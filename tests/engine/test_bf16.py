@@ -1,0 +1,121 @@
+"""`precision: bf16` on a CPU: rows between layers in bfloat16, for every family that packs; what runs instead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.engine.test_packed import CASES, PACKED, made
+from tests.tiny_data import examples
+from tests.tiny_models import model_folder
+
+from thriftune.cost.predicted.estimate import Case, estimate
+from thriftune.engine.examples import NARROW
+from thriftune.engine.forward import autocast, logits_of, row_dtype
+from thriftune.engine.frozen.cache import PrefixCache
+from thriftune.engine.frozen.layers import run_prefix
+from thriftune.engine.frozen.prefix import prefix_file
+from thriftune.engine.precision import ran, settled
+from thriftune.engine.predict import predict
+from thriftune.engine.protocol import Protocol
+from thriftune.engine.step import text_losses
+from thriftune.methods import find
+from thriftune.models.ops import kernels
+from thriftune.models.ops.kernels.build import build
+
+needs_kernels = pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
+BF16 = replace(PACKED, precision="bf16")
+
+
+@pytest.fixture
+def unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor that multiplies bfloat16; elsewhere torch's products stand in."""
+    monkeypatch.setattr(kernels, "has_narrow", lambda: True)
+    monkeypatch.setattr(kernels, "multiplies_narrow", lambda: True)
+
+
+@needs_kernels
+@pytest.mark.usefixtures("unit")
+@pytest.mark.parametrize(("kind", "method"), CASES)
+def test_logits_and_gradients_are_near_those_of_float32(kind: str, method: str) -> None:
+    found = {}
+    for protocol in (PACKED, BF16):
+        classifier = made(kind, method, torch.float32)
+        data = examples(classifier, 12)
+        data = run_prefix(classifier, {"train": data}, protocol, PrefixCache(None))["train"]
+        classifier.train_mode(False)
+        indices = np.arange(6)
+        logits = logits_of(classifier, data, indices, protocol)
+        assert logits.dtype == torch.float32
+        text_losses(logits, torch.from_numpy(data.labels[indices])).sum().backward()
+        gradients = torch.cat([p.grad.flatten() for _, p in classifier.trained() if p.grad is not None])
+        assert gradients.dtype == torch.float32
+        found[protocol.precision] = logits.detach(), gradients, predict(classifier, data, protocol)
+        expected = torch.bfloat16 if protocol is BF16 else None
+        assert row_dtype(classifier, protocol) == expected
+    (logits, gradients, predicted), (near, similar, also) = found["fp32"], found["bf16"]
+    assert not torch.equal(logits, near)
+    torch.testing.assert_close(near, logits, atol=0.06, rtol=0.02)
+    np.testing.assert_allclose(also, predicted, atol=0.06, rtol=0.02)
+    assert np.abs(also - predicted).mean() < 0.015
+    assert torch.nn.functional.cosine_similarity(similar, gradients, dim=0) > 0.99
+
+
+@needs_kernels
+@pytest.mark.usefixtures("unit")
+def test_outputs_of_frozen_layers_are_half_as_large_and_files_of_their_own(tmp_path: Path) -> None:
+    classifier = made("bert", "top_layers", torch.float32)
+    data = {"train": examples(classifier, 12)}
+    whole = run_prefix(classifier, data, PACKED, PrefixCache(tmp_path))["train"].prefix
+    classifier = made("bert", "top_layers", torch.float32)
+    narrow = run_prefix(classifier, data, BF16, PrefixCache(tmp_path))["train"].prefix
+    assert whole is not None
+    assert narrow is not None
+    assert narrow.values.dtype == NARROW
+    assert narrow.values.nbytes * 2 == whole.values.nbytes
+    assert narrow.read(np.arange(2), classifier.device, torch.bfloat16).dtype == torch.bfloat16
+    tokens = data["train"].tokens
+    assert len({prefix_file(classifier, tokens, kind) for kind in ("fp32", "bf16", "narrow")}) == 3
+    again = run_prefix(made("bert", "top_layers", torch.float32), data, BF16, PrefixCache(tmp_path))["train"].prefix
+    assert again is not None
+    assert again.reused
+    assert np.array_equal(again.values, narrow.values)
+
+
+@needs_kernels
+@pytest.mark.usefixtures("unit")
+def test_estimates_know_that_activations_are_half_as_large() -> None:
+    case = Case(model_folder("bert"), find("full")(), replace(PACKED, epochs=1), lengths=(40,) * 8, classes=3)
+    whole = estimate(case).memory
+    narrow = estimate(replace(case, protocol=replace(BF16, epochs=1))).memory
+    assert narrow.activations < 0.6 * whole.activations
+    assert narrow.weights == whole.weights
+    assert narrow.optimizer == whole.optimizer
+
+
+def test_auto_is_bf16_where_it_is_multiplied_and_float32_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = Protocol(precision="auto")
+    with pytest.raises(ValueError, match="not settled"):
+        ran(auto)
+    for has in (True, False):
+        monkeypatch.setattr(kernels, "has_narrow", lambda has=has: has)
+        protocol, note = settled(auto, "cpu")
+        assert (ran(protocol), note) == ("bf16" if has else "fp32", None)
+        assert ran(settled(auto, "cuda")[0]) == "fp32"
+
+
+def test_without_the_unit_float32_runs_and_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "multiplies_narrow", lambda: False)
+    monkeypatch.setattr(kernels, "has_narrow", lambda: False)
+    protocol, note = settled(BF16, "cpu")
+    assert protocol.precision == "fp32"
+    assert note is not None
+    assert "no unit" in note
+    assert settled(BF16, "cuda") == (BF16, None)
+    assert settled(PACKED, "cpu") == (PACKED, None)
+    classifier = made("bert", "full", torch.float32)
+    assert row_dtype(classifier, BF16) is None
+    assert not autocast(classifier, BF16)._enabled, "40 times slower there"
