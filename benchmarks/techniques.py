@@ -18,7 +18,7 @@ from thriftune.engine import allocator, batches, forward, step
 from thriftune.engine.frozen import layers, words
 from thriftune.models import residence
 from thriftune.models.families import discover
-from thriftune.models.ops import activation, attention, dropout, kernels, pooling, products
+from thriftune.models.ops import activation, attention, dropout, kernels, pooling
 
 ALL = ("top_layers 2", "lora all", "full")
 COMPOSED = "lora all, no compiled kernels"

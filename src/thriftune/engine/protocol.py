@@ -137,8 +137,8 @@ class Protocol(Settings):
     )
     precision: Literal["fp32", "tf32", "bf16", "auto"] = setting(
         "fp32",
-        help="fp32; tf32 matrix products (GPU); bf16: products and activations in bfloat16, weights in float32 (on CPUs "
-        "with a unit for it, and GPUs); auto: bf16 on such CPUs, else fp32",
+        help="fp32; tf32 matrix products (GPU); bf16: products and activations in bfloat16, weights in float32 (CPUs "
+        "with a unit for it, GPUs); auto: bf16 on such CPUs, else fp32",
     )
     frozen_dropout: Literal["off", "on"] = setting(
         "off", help="dropout in the layers below the first trained one (on: as transformers' Trainer does)"

@@ -32,7 +32,7 @@ from thriftune.models.ops.products import wide_library
 from thriftune.models.pretrained.sources import weights_hash
 
 Kind = Literal["fp32", "bf16", "narrow"]
-"""How values are kept, and for `narrow` computed too: with rows of bfloat16. A model in float64 keeps its own format."""
+"""How values are kept, and for `narrow` computed too: with rows of bfloat16. A model in float64 keeps its format."""
 
 
 def prefix_of(
