@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.engine.test_packed import CASES, PACKED, made
-from tests.tiny_data import examples
+from tests.engine.test_packed import CASES, METHODS, PACKED, made
+from tests.tiny_data import LABELS, examples
 from tests.tiny_models import model_folder
 
 from thriftune.cost.predicted.estimate import Case, estimate
@@ -22,9 +22,16 @@ from thriftune.engine.precision import ran, settled
 from thriftune.engine.predict import predict
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import text_losses
+from thriftune.engine.stored.load import load_transformer
+from thriftune.engine.train import Task, fit
 from thriftune.methods import find
+from thriftune.models.classifier import Classifier
+from thriftune.models.head import HeadSettings
 from thriftune.models.ops import kernels
 from thriftune.models.ops.kernels.build import build
+from thriftune.models.pretrained.load import load_classifier
+from thriftune.models.residence import round_frozen
+from thriftune.models.trained.save import save_classifier
 
 needs_kernels = pytest.mark.skipif(build().reason is not None, reason=f"no kernels: {build().reason}")
 BF16 = replace(PACKED, precision="bf16")
@@ -92,8 +99,13 @@ def test_estimates_know_that_activations_are_half_as_large() -> None:
     whole = estimate(case).memory
     narrow = estimate(replace(case, protocol=replace(BF16, epochs=1))).memory
     assert narrow.activations < 0.6 * whole.activations
-    assert narrow.weights == whole.weights
+    assert narrow.weights == whole.weights, "nothing is frozen"
     assert narrow.optimizer == whole.optimizer
+    adapted = replace(case, method=find("lora")())
+    whole, narrow = (
+        estimate(replace(adapted, protocol=each)).memory for each in (case.protocol, replace(BF16, epochs=1))
+    )
+    assert narrow.weights < whole.weights, "frozen matrices are kept rounded"
 
 
 def test_auto_is_bf16_where_it_is_multiplied_and_float32_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +131,43 @@ def test_without_the_unit_float32_runs_and_is_said_to(monkeypatch: pytest.Monkey
     classifier = made("bert", "full", torch.float32)
     assert row_dtype(classifier, BF16) is None
     assert not autocast(classifier, BF16)._enabled, "40 times slower there"
+
+
+@needs_kernels
+@pytest.mark.usefixtures("unit")
+@pytest.mark.parametrize(("kind", "method"), [("bert", "lora"), ("deberta-v3", "lora"), ("bert", "bitfit")])
+def test_frozen_matrices_are_kept_rounded_which_changes_no_number(kind: str, method: str) -> None:
+    classifier = made(kind, method, torch.float32)
+    data = examples(classifier, 12)
+    before, size = predict(classifier, data, BF16), _bytes(classifier)
+    round_frozen(classifier)
+    assert _bytes(classifier) < size
+    assert all(p.dtype == torch.float32 for _, p in classifier.trained())
+    again = predict(classifier, data, BF16)
+    np.testing.assert_array_equal(again, before)
+
+
+def _bytes(classifier: Classifier) -> int:
+    return sum(p.numel() * p.element_size() for p in classifier.root.parameters())
+
+
+@needs_kernels
+@pytest.mark.usefixtures("unit")
+@pytest.mark.parametrize("method", ["lora", "top_layers", "full", "bitfit"])
+def test_what_is_stored_has_the_pretrained_weights_as_they_are(method: str, tmp_path: Path) -> None:
+    name, settings = METHODS[method]
+    classifier = load_classifier(model_folder("bert"), LABELS, HeadSettings(), seed=1)
+    find(name)(**settings).apply(classifier, torch.Generator().manual_seed(2))
+    pretrained = load_classifier(model_folder("bert"), LABELS, HeadSettings(), seed=1).network.state_dict()
+    protocol = replace(BF16, epochs=1)
+    data = examples(classifier, 12)
+    cut = run_prefix(classifier, {"train": data}, protocol, PrefixCache(None))["train"]
+    fit(Task(classifier, cut, None, protocol, 1e-3, 0, tmp_path / "best"))
+    predicted = predict(classifier, cut, protocol)
+    save_classifier(classifier, tmp_path / "model")
+    stored = load_transformer(tmp_path / "model", "cpu", base=model_folder("bert"))
+    found = stored.network.network.state_dict()
+    frozen = {n for n, p in classifier.network.named_parameters() if not p.requires_grad and n in found}
+    assert all(torch.equal(found[n], pretrained[n]) for n in frozen if n in pretrained)
+    assert all(t.dtype == torch.float32 for t in found.values() if t.is_floating_point())
+    np.testing.assert_allclose(predict(stored.network, data, protocol), predicted, atol=0.06)

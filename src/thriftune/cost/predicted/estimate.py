@@ -41,6 +41,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.models.packed import prefix_output
 from thriftune.models.pretrained.load import skeleton
 from thriftune.models.pretrained.tokenizer import token_types
+from thriftune.models.residence import round_frozen
 from thriftune.models.trained.save import delta_bytes, stored_bytes
 from thriftune.results.cost import Memory, StepFootprint
 
@@ -233,6 +234,8 @@ def _larger(peak: int, memory: Memory, solving: Solving, classifier: Classifier,
 
 def _step(classifier: Classifier, case: Case, lengths: tuple[int, ...], cut: int | None) -> Step:
     classifier.train_mode(case.protocol.frozen_dropout == "on")
+    if row_dtype(classifier, case.protocol) is not None:
+        round_frozen(classifier)
     if case.words is not None:
         tokens = Tokens(np.arange(case.words, dtype=np.int32), None, np.array([0, case.words]), 0)
         narrow(classifier, [Examples(tokens, np.zeros(1, dtype=np.int64))], case.protocol)

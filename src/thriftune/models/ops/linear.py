@@ -20,7 +20,7 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
     module = _switched_on(module)
     if type(module) is nn.Linear:
-        return products.affine(x, module.weight, module.bias)
+        return products.affine(x, _beside(module.weight, x), module.bias)
     adapter = _plain_lora(module)
     if adapter is None or torch.is_autocast_enabled(x.device.type):
         out: torch.Tensor = module(x.float()).to(x.dtype) if _is_narrow(x) else module(x)
@@ -32,8 +32,18 @@ def linear(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
         entered = dropout(x, rate) if rate > 0.0 else None
         adapted: torch.Tensor = _NarrowLora.apply(x, base.weight, base.bias, entered, down, up, scale)
         return adapted
-    result = products.affine(x, base.weight, base.bias)
+    result = products.affine(x, _beside(base.weight, x), base.bias)
     return torch.addmm(result, products.affine(dropout(x, rate), down, None), up.t(), alpha=scale)
+
+
+def _beside(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The weight as rows x meet it: one that is kept as bfloat16 is widened for others."""
+    return weight.to(x.dtype) if weight.dtype == torch.bfloat16 else weight
+
+
+def plain(module: nn.Module) -> bool:
+    """Whether a tuner is PEFT's ordinary LoRA, which `linear` computes itself."""
+    return _plain_lora(module) is not None
 
 
 def _is_narrow(x: torch.Tensor) -> bool:
@@ -93,16 +103,16 @@ def is_affine(module: nn.Module, x: torch.Tensor) -> bool:
     return type(module) is nn.Linear if adapter is None else rate_of(lora.lora_dropout[adapter]) == 0.0
 
 
-def affine(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The weight (out, in) and bias of a module that `is_affine`; LoRA's update is added to the weight."""
+def affine(module: nn.Module, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The weight (out, in), of a tensor's dtype, and bias of a module that `is_affine`; LoRA's update is added."""
     module = _switched_on(module)
     adapter = _plain_lora(module)
     if adapter is None:
         assert type(module) is nn.Linear
-        return module.weight, module.bias
+        return _beside(module.weight, like), module.bias
     lora: Any = module
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
-    weight = torch.addmm(lora.base_layer.weight, up, down, alpha=float(lora.scaling[adapter]))
+    weight = torch.addmm(_beside(lora.base_layer.weight, like), up, down, alpha=float(lora.scaling[adapter]))
     return weight, lora.base_layer.bias
 
 
@@ -136,5 +146,5 @@ def _plain_lora(module: nn.Module) -> str | None:
         return None
     base = lora.base_layer
     frozen = type(base) is nn.Linear and not any(p.requires_grad for p in base.parameters())
-    same = frozen and base.weight.dtype == lora.lora_A[names[0]].weight.dtype
+    same = frozen and base.weight.dtype in (lora.lora_A[names[0]].weight.dtype, torch.bfloat16)
     return names[0] if same else None

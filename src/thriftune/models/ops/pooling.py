@@ -77,7 +77,7 @@ def pooled_attention(
     dtype = query.dtype
     if dtype == torch.bfloat16:
         query, hidden = query.float(), hidden.float()
-    keys, values = affine(key), affine(value)
+    keys, values = affine(key, hidden), affine(value, hidden)
     seed = kernels.draw_seed(query, rate)
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
