@@ -85,7 +85,7 @@ def compiled_folder() -> Path:
 
 TYPES = {
     torch.float32: "-DREAL=float",
-    torch.float64: "-DREAL=double",
+    torch.float64: "-DREAL=double -DDOUBLE",
     torch.bfloat16: "-DREAL=float -DNARROW",
 }
 """What is defined for the tensors of each type."""

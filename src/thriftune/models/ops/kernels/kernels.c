@@ -31,6 +31,23 @@ static inline vec vexp(vec x) {
   return x;
 }
 
+#if BROAD
+static inline broad broad_exp(broad x) {
+  const broad low = (broad){0} - 87.3f;
+  x = (broad)(((ibroad)low & (x < low)) | ((ibroad)x & ~(x < low)));
+  const float magic = 12582912.0f;
+  broad n = x * 1.44269504088896341f + magic - magic;
+  broad r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  broad p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  return (broad)((ibroad)p + (__builtin_convertvector(n, ibroad) << 23));
+}
+#endif
+
 /* ---- dropout: one 32-bit hash of (seed, element) decides, so no mask is kept ---- */
 
 typedef struct {
@@ -170,6 +187,25 @@ void add_norm_backward(const STORED *grad, const STORED *sum, const REAL *mean, 
 static inline void product(const REAL *const rows[BLOCK], int64_t step, const REAL *b, int64_t b_stride, int64_t depth,
                            REAL *const c[BLOCK], int64_t cols, REAL factor) {
   int64_t col = 0;
+#if BROAD
+  for (; col + 4 * LANES <= cols; col += 4 * LANES) {
+    broad sum[BLOCK][2] = {{{0}}};
+    for (int64_t i = 0; i < depth; i++) {
+      broad left = broad_load(b + i * b_stride + col), right = broad_load(b + i * b_stride + col + 2 * LANES);
+#pragma GCC unroll 8
+      for (int r = 0; r < BLOCK; r++) {
+        const REAL a = rows[r][i * step];
+        sum[r][0] += a * left;
+        sum[r][1] += a * right;
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = BLOCK - 1; r >= 0; r--) {
+      broad_store(c[r] + col, sum[r][0] * factor);
+      broad_store(c[r] + col + 2 * LANES, sum[r][1] * factor);
+    }
+  }
+#endif
   for (; col + 2 * LANES <= cols; col += 2 * LANES) {
     vec sum[BLOCK][2] = {{{0}}};
     for (int64_t i = 0; i < depth; i++) {
@@ -235,7 +271,21 @@ static inline __attribute__((always_inline)) void softmax(const int count, REAL 
     for (int r = 0; r < count; r++) tops[r] = larger(tops[r], inside(load(p[r] + j), j, from[r], to[r], -INFINITY));
 #pragma GCC unroll 8
   for (int r = 0; r < count; r++) tops[r] = all(largest(tops[r]));
-  for (int64_t j = 0; j < columns; j += LANES)
+  int64_t first = 0;
+#if BROAD
+  /* What all rows see whole; their sums go lane by lane as they do below. */
+  int64_t most = 0, least = columns;
+  for (int r = 0; r < count; r++) most = from[r] > most ? from[r] : most, least = to[r] < least ? to[r] : least;
+  for (; most == 0 && first + 2 * LANES <= least; first += 2 * LANES)
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) {
+      const broad e = broad_exp(broad_load(p[r] + first) - (float)tops[r][0]);
+      broad_store(p[r] + first, e);
+      sums[r] += load(p[r] + first);
+      sums[r] += load(p[r] + first + LANES);
+    }
+#endif
+  for (int64_t j = first; j < columns; j += LANES)
 #pragma GCC unroll 8
     for (int r = 0; r < count; r++) {
       const vec e = inside(vexp(load(p[r] + j) - tops[r]), j, from[r], to[r], 0);
@@ -644,19 +694,54 @@ static inline vec gelu_gradient(vec grad, vec x) {
   return grad * (normal(x) + x * e * (REAL)(M_2_SQRTPI * M_SQRT1_2 / 2));
 }
 
+#if BROAD
+static inline broad broad_normal(broad x) {
+  const broad low = (broad){0} - 5.55f, high = (broad){0} + 5.55f;
+  x = (broad)(((ibroad)low & (x < low)) | ((ibroad)x & ~(x < low)));
+  x = (broad)(((ibroad)high & (x > high)) | ((ibroad)x & ~(x > high)));
+  const broad u = x * x;
+  broad over = u * 2.3306907129579575e-08f + 6.016478355380757e-06f;
+  over = over * u + 0.0001456314830902248f;
+  over = over * u + 0.004535499673641662f;
+  over = over * u + 0.03176979867268762f;
+  over = over * u + 0.3989424428648207f;
+  broad under = u * 1.1887235670855632e-06f + 6.52608442707024e-05f;
+  under = under * u + 0.0017547141593680102f;
+  under = under * u + 0.02741680269692378f;
+  under = under * u + 0.24630368187154372f;
+  under = under * u + 1;
+  return x * over / under + 0.5f;
+}
+#endif
+
 /* out = gelu(x). */
 void gelu(const STORED *x, STORED *out, int64_t count, int threads) {
-  const int64_t whole = count / LANES;
+  const int64_t step = BROAD ? 2 * LANES : LANES, whole = count / step * step;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < whole; i++) give(out + i * LANES, gelu_of(take(x + i * LANES)));
-  for (int64_t i = whole * LANES; i < count; i++) give_one(out + i, gelu_of(all(take_one(x + i)))[0]);
+  for (int64_t i = 0; i < whole; i += step) {
+#if BROAD
+    const broad v = broad_take(x + i);
+    broad_give(out + i, v * broad_normal(v));
+#else
+    give(out + i, gelu_of(take(x + i)));
+#endif
+  }
+  for (int64_t i = whole; i < count; i++) give_one(out + i, gelu_of(all(take_one(x + i)))[0]);
 }
 
 /* out = the gradient of gelu at x, times grad. */
 void gelu_backward(const STORED *grad, const STORED *x, STORED *out, int64_t count, int threads) {
-  const int64_t whole = count / LANES;
+  const int64_t step = BROAD ? 2 * LANES : LANES, whole = count / step * step;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < whole; i++)
-    give(out + i * LANES, gelu_gradient(take(grad + i * LANES), take(x + i * LANES)));
-  for (int64_t i = whole * LANES; i < count; i++) give_one(out + i, gelu_gradient(all(take_one(grad + i)), all(take_one(x + i)))[0]);
+  for (int64_t i = 0; i < whole; i += step) {
+#if BROAD
+    const broad v = broad_take(x + i), e = broad_exp(v * v * -0.5f);
+    const broad slope = broad_normal(v) + v * e * (float)(M_2_SQRTPI * M_SQRT1_2 / 2);
+    broad_give(out + i, broad_take(grad + i) * slope);
+#else
+    give(out + i, gelu_gradient(take(grad + i), take(x + i)));
+#endif
+  }
+  for (int64_t i = whole; i < count; i++)
+    give_one(out + i, gelu_gradient(all(take_one(grad + i)), all(take_one(x + i)))[0]);
 }

@@ -8,7 +8,6 @@
 #include "vectors.h"
 
 #if defined(__AVX512F__) && (!defined(NARROW) || defined(__AVX512BF16__))
-#include <immintrin.h>
 
 #define STRIP 12
 #define WIDTH 16
