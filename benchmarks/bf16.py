@@ -144,7 +144,7 @@ def measured(method: str, size: str, arm: str) -> dict[str, float]:
         if arm == "bf16":
             round_frozen(classifier)
         torch.manual_seed(0)
-        vocabulary, (train, *_) = words.narrow(classifier, [cut["train"]], protocol)
+        _, (train, *_) = words.narrow(classifier, [cut["train"]], protocol)
         assert train is not None
         optimizer = build_optimizer(classifier, protocol.optimizer, rate)
         step = Step(classifier, train, protocol, optimizer)

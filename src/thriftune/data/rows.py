@@ -148,10 +148,23 @@ def _drop(
             for name in texts
         ),
     ]
-    dropped = []
+    dropped, gone = [], pl.Series([False]).new_from_index(0, frame.height)
     for reason, test in tests:
-        kept = frame.filter(~test)
-        if kept.height < frame.height:
-            dropped.append(Dropped(split=split, reason=reason, count=frame.height - kept.height))
-        frame = kept
-    return frame, tuple(dropped)
+        hit = _hits(frame, test) & ~gone
+        if count := int(hit.sum()):
+            dropped.append(Dropped(split=split, reason=reason, count=count))
+            gone |= hit
+    return frame.filter(~gone) if dropped else frame, tuple(dropped)
+
+
+BLOCK = 1 << 16
+"""Rows that are judged at once: of a large table, what a test makes of every text would take as much as the texts."""
+
+
+def _hits(frame: pl.DataFrame, test: pl.Expr) -> pl.Series:
+    """(rows,) where a test holds; null counts as not."""
+    import polars as pl
+
+    starts = range(0, max(1, frame.height), BLOCK)
+    parts = [frame.slice(start, BLOCK).select(test.fill_null(False).alias("hit"))["hit"] for start in starts]
+    return pl.concat(parts)
