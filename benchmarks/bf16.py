@@ -183,19 +183,19 @@ def accuracy(folder: Path) -> list[dict[str, Any]]:
     from thriftune import compare
 
     sources: dict[str, dict[str, Any]] = {
-        "snli": {"source": "demo:snli", "text": ["premise", "hypothesis"], "label": "label", "limit": {"train": 1500}},
+        "snli": {"source": "demo:snli", "text": ["premise", "hypothesis"], "label": "label", "limit": {"train": 1000}},
         "banking77": {
             "source": {"train": str(folder / "banking77/train.csv"), "test": str(folder / "banking77/test.csv")},
             "text": ["text"],
             "label": "category",
             "split": {"validation": 0.1, "seed": 0},
-            "limit": {"train": 2000},
+            "limit": {"train": 1000},
         },
         "clinc150": {
             "source": {s: str(folder / f"clinc150/imbalanced_{s}.jsonl") for s in ("train", "validation", "test")},
             "text": ["text"],
             "label": "intent",
-            "limit": {"train": 2000},
+            "limit": {"train": 1000},
         },
     }
     rows = []
