@@ -18,9 +18,8 @@ from thriftune.engine.forward import autocast, logits_of, row_dtype
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.layers import run_prefix
 from thriftune.engine.frozen.prefix import prefix_file
-from thriftune.engine.precision import ran, settled
 from thriftune.engine.predict import predict
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import Protocol, ran, settled
 from thriftune.engine.step import text_losses
 from thriftune.engine.stored.load import load_transformer
 from thriftune.engine.train import Task, fit

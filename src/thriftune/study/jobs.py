@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from thriftune.cost.measured.checkout import checkout
 from thriftune.data.dataset import Dataset, RobustnessSet, label_counts
 from thriftune.engine import ENGINE_VERSION
-from thriftune.engine.precision import settled
+from thriftune.engine.protocol import settled
 from thriftune.errors import InputError
 from thriftune.results.profile import RobustnessProfile
 from thriftune.results.store import Store

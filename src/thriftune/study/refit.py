@@ -260,7 +260,7 @@ def _embeddings(job: Job, model: Path, emit: Emit) -> Fitted:
 
 def _transformer(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.cost.measured.meter import CostMeter
-    from thriftune.engine.precision import ran
+    from thriftune.engine.protocol import ran
     from thriftune.models.trained.save import save_classifier
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.training import Trainer, use_machine

@@ -14,7 +14,7 @@ from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.data.large.arrays import blocks
 from thriftune.engine.hooks import DivergedError
-from thriftune.engine.precision import ran
+from thriftune.engine.protocol import ran
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_rows
