@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -17,7 +18,7 @@ def bundle() -> str:
 
     A script goes into pages, so only what is this user's own, writable by nobody else and whole is taken from there.
     """
-    path = cache_folder() / "scripts" / f"vega-{vl_convert.__version__}.js"
+    path = cache_folder() / "scripts" / f"vega-{version('vl-convert-python')}.js"
     kept = _kept(path)
     if kept is not None:
         return kept
