@@ -134,7 +134,9 @@ def test_without_the_unit_float32_runs_and_is_said_to(monkeypatch: pytest.Monkey
 
 @needs_kernels
 @pytest.mark.usefixtures("unit")
-@pytest.mark.parametrize(("kind", "method"), [("bert", "lora"), ("deberta-v3", "lora"), ("bert", "bitfit")])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("bert", "lora"), ("deberta-v3", "lora"), ("bert", "bitfit"), ("albert", "lora")]
+)
 def test_frozen_matrices_are_kept_rounded_which_changes_no_number(kind: str, method: str) -> None:
     classifier = made(kind, method, torch.float32)
     data = examples(classifier, 12)

@@ -48,13 +48,11 @@ def in_memory(classifier: Classifier, modules: list[nn.Module]) -> Iterator[None
 def round_frozen(classifier: Classifier) -> None:
     """Keeps the frozen matrices above the cut as bfloat16, in half the memory, where they meet rows of bfloat16 alone.
 
-    A product rounds its weight anyway, so no number changes. The layer that runs for first tokens alone, tables of
-    relative positions and tuners other than LoRA compute in float32.
+    A product rounds its weight anyway, so no number changes. Tables of relative positions and tuners other than LoRA
+    compute in float32.
     """
-    if classifier.family.shared_layers:  # one set of weights is that layer too
-        return
-    layers, whole_ones = list(classifier.layers), set(classifier.family.position_projections)
-    for layer in layers[classifier.cut or 0 : -1 if classifier.reads == "first" else len(layers)]:
+    whole_ones = set(classifier.family.position_projections)
+    for layer in list(classifier.layers)[classifier.cut or 0 :]:
         tuned = {id(part.base_layer) for part in layer.modules() if hasattr(part, "base_layer") and not plain(part)}
         for path, part in layer.named_modules():
             frozen = type(part) is nn.Linear and id(part) not in tuned and not part.weight.requires_grad

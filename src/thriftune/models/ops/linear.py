@@ -41,6 +41,10 @@ def _beside(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return weight.to(x.dtype) if weight.dtype == torch.bfloat16 else weight
 
 
+def _rounded(weight: torch.Tensor, like: torch.Tensor, narrow: bool) -> torch.Tensor:
+    return weight.to(torch.bfloat16).to(like.dtype) if narrow and not weight.requires_grad else _beside(weight, like)
+
+
 def plain(module: nn.Module) -> bool:
     """Whether a tuner is PEFT's ordinary LoRA, which `linear` computes itself."""
     return _plain_lora(module) is not None
@@ -103,16 +107,19 @@ def is_affine(module: nn.Module, x: torch.Tensor) -> bool:
     return type(module) is nn.Linear if adapter is None else rate_of(lora.lora_dropout[adapter]) == 0.0
 
 
-def affine(module: nn.Module, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The weight (out, in), of a tensor's dtype, and bias of a module that `is_affine`; LoRA's update is added."""
+def affine(module: nn.Module, like: torch.Tensor, narrow: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The weight (out, in), of a tensor's dtype, and bias of a module that `is_affine`; LoRA's update is added.
+
+    `narrow`: a frozen weight is rounded to bfloat16, whether it is kept so or not.
+    """
     module = _switched_on(module)
     adapter = _plain_lora(module)
     if adapter is None:
         assert type(module) is nn.Linear
-        return _beside(module.weight, like), module.bias
+        return _rounded(module.weight, like, narrow), module.bias
     lora: Any = module
     down, up = lora.lora_A[adapter].weight, lora.lora_B[adapter].weight
-    weight = torch.addmm(_beside(lora.base_layer.weight, like), up, down, alpha=float(lora.scaling[adapter]))
+    weight = torch.addmm(_rounded(lora.base_layer.weight, like, narrow), up, down, alpha=float(lora.scaling[adapter]))
     return weight, lora.base_layer.bias
 
 

@@ -75,9 +75,10 @@ def pooled_attention(
     Rows of bfloat16 are attended to in float32.
     """
     dtype = query.dtype
-    if dtype == torch.bfloat16:
+    narrow = dtype == torch.bfloat16
+    if narrow:
         query, hidden = query.float(), hidden.float()
-    keys, values = affine(key, hidden), affine(value, hidden)
+    keys, values = affine(key, hidden, narrow), affine(value, hidden, narrow)
     seed = kernels.draw_seed(query, rate)
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
