@@ -9,6 +9,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,13 +22,14 @@ RESULTS = HERE / "results"
 NOT_RESULTS = ":(exclude,top)benchmarks/results"
 
 
-def run(request: dict[str, Any]) -> dict[str, float]:
-    """One job in a fresh process; raises `CalledProcessError` with its output where it fails."""
+def run(request: dict[str, Any], variables: Mapping[str, str] | None = None) -> dict[str, float]:
+    """One job in a fresh process, with further environment variables; raises `CalledProcessError` where it fails."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(HERE / "arms.py"), json.dumps(request)],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, **(variables or {})},
     )
     if done.returncode:
         print(done.stderr, file=sys.stderr)

@@ -1,13 +1,16 @@
 """What a study's time and memory do as its texts become more: reading, tokenising, training, prediction, page.
 
     python benchmarks/growth.py
-    python benchmarks/growth.py --sizes 1000 100000 1000000 --rows
+    python benchmarks/growth.py --sizes 1000 100000 570000 --rows --draw docs/assets/growth.svg
+    python benchmarks/growth.py --kept --draw docs/assets/growth.svg     # of what was measured before
 
 For each size a file of short texts is written and a study of one tiny model compared on it, in a process of its own;
 nine tenths of the texts are trained on for one epoch, a tenth is tested, and the page is made. Every phase has its
-seconds, and the peak of the memory that the system cannot take back (RssAnon of the study's process and of its run's,
-read from /proc several times a second): pages of mapped files can be taken back and are counted apart. With `--rows`
-a run that keeps the output of frozen layers is measured too.
+seconds, those of the processors (of all processes together, on one thread: on a busy machine they say more), and the
+peak of the memory that the system cannot take back (RssAnon of the largest of the study's processes, read from /proc
+several times a second): pages of mapped files can be taken back and are counted apart. With `--rows` a run that keeps
+the output of frozen layers is measured too. `starting` is the process that makes the run: it imports torch and the rest
+anew, since each size is a process of its own, and has nothing to do with the texts.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SIZES = [1_000, 10_000, 100_000, 300_000, 1_000_000]
-DRAWN = ("reading data", "tokenising", "training", "evaluating", "page")
+SIZES = [1_000, 10_000, 100_000, 300_000, 570_000]
+DRAWN = ("reading data", "tokenising", "profiling data", "prefix", "training", "evaluating", "analysis", "page")
 WORDS = 5000
 TEXT_WORDS = 9
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -41,16 +44,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where files are written (as large as the texts, several times)")
     parser.add_argument("--format", choices=("jsonl", "csv", "parquet"), default="jsonl")
     parser.add_argument("--draw", type=Path, help="an SVG file of it")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, draw benchmarks/results/growth.json")
     parser.add_argument("--prepare", action="store_true", help="reading and tokenising alone, without a study")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--method", default="full", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with more, processors wait for each other too
     if args.only is not None:
         measure = prepared if args.method == "prepare" else measured
         print(json.dumps(measure(args.only, args.folder, args.format, args.method)))
         return
-    from compare import save
+    from compare import RESULTS, save
 
+    if args.kept:
+        draw(json.loads((RESULTS / "growth.json").read_text())["rows"], args.draw)
+        return
     rows = []
     methods = ("prepare",) if args.prepare else ("full", "top_layers") if args.rows else ("full",)
     for method in methods:
@@ -65,13 +73,14 @@ def main() -> None:
             rows.append(json.loads(out.splitlines()[-1]))
             print(shown(rows[-1]), flush=True)
     settings = {key: str(value) for key, value in vars(args).items() if key not in ("only", "method")}
+    settings["threads"] = os.environ["OMP_NUM_THREADS"]
     print(save("growth_prepare" if args.prepare else "growth", settings, rows))
     if args.draw:
         draw(rows, args.draw)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Seconds per 1,000 texts and memory of every phase against the number of texts, as one SVG file."""
+    """Processor seconds per 1,000 texts and memory of every phase against the number of texts, as one SVG file."""
     import altair
     import polars as pl
     import vl_convert
@@ -80,17 +89,17 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         {
             "texts": row["texts"],
             "phase": phase,
-            "seconds per 1,000 texts": max(1e-4, found["seconds"] / row["texts"] * 1000),
+            "processor seconds per 1,000 texts": max(1e-3, found["cpu_seconds"] / row["texts"] * 1000),
             "memory in MB": found["memory_bytes"] / 1e6,
         }
         for row in rows
-        if row["method"] == "full"
+        if row["method"] == ("top_layers" if any(each["method"] == "top_layers" for each in rows) else "full")
         for phase, found in row["phases"].items()
         if phase in DRAWN
     ]
     texts = altair.X("texts:Q", scale=altair.Scale(type="log"), axis=altair.Axis(format="s"))
     base = altair.Chart(pl.DataFrame(points)).mark_line(point=True).encode(x=texts, color="phase:N")
-    seconds = base.encode(y=altair.Y("seconds per 1,000 texts:Q", scale=altair.Scale(type="log")))
+    seconds = base.encode(y=altair.Y("processor seconds per 1,000 texts:Q", scale=altair.Scale(type="log")))
     memory = base.encode(y=altair.Y("memory in MB:Q", scale=altair.Scale(zero=True)))
     charts = (seconds.properties(width=320, height=240) | memory.properties(width=320, height=240)).to_json()
     path.write_text(vl_convert.vegalite_to_svg(charts), encoding="utf-8")
@@ -100,9 +109,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def shown(row: dict[str, Any]) -> str:
     """A line of the table."""
     phases = ", ".join(
-        f"{name} {found['seconds']:.1f} s {found['memory_bytes'] / 1e6:.0f} MB" for name, found in row["phases"].items()
+        f"{name} {found['seconds']:.1f} s ({found['cpu_seconds']:.1f}) {found['memory_bytes'] / 1e6:.0f} MB"
+        for name, found in row["phases"].items()
     )
     return f"{row['method']} {row['texts']:,}: {phases}"
+
+
+def _used() -> float:
+    return processor_seconds()
 
 
 @dataclass
@@ -113,14 +127,17 @@ class Watch:
     peaks: dict[str, list[int]] = field(default_factory=dict)
     """Bytes by phase: anonymous, mapped."""
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     done: bool = False
     since: float = field(default_factory=time.perf_counter)
+    cpu_since: float = field(default_factory=_used)
 
     def enter(self, phase: str) -> None:
         """The phase before is over."""
-        now = time.perf_counter()
+        now, used = time.perf_counter(), processor_seconds()
         self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self.since
-        self.phase, self.since = phase, now
+        self.cpu_seconds[self.phase] = self.cpu_seconds.get(self.phase, 0.0) + used - self.cpu_since
+        self.phase, self.since, self.cpu_since = phase, now, used
 
     def run(self) -> None:
         """Reads until it is done."""
@@ -141,6 +158,20 @@ def memory_of(pid: int) -> tuple[int, int]:
         return 0, 0
     values = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("RssAnon", "RssFile"))}
     return int(values.get("RssAnon", 0)) * 1024, int(values.get("RssFile", 0)) * 1024
+
+
+def processor_seconds() -> float:
+    """Of this process, those below it and those below it that have ended."""
+    import psutil
+
+    total = 0.0
+    for pid in (os.getpid(), *children_of(os.getpid())):
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def children_of(pid: int) -> list[int]:
@@ -222,6 +253,7 @@ def row_of(count: int, method: str, watch: Watch, data: Path) -> dict[str, Any]:
         "phases": {
             phase: {
                 "seconds": seconds,
+                "cpu_seconds": watch.cpu_seconds[phase],
                 "memory_bytes": watch.peaks.get(phase, [0, 0])[0],
                 "mapped_bytes": watch.peaks.get(phase, [0, 0])[1],
             }
@@ -235,8 +267,10 @@ def row_of(count: int, method: str, watch: Watch, data: Path) -> dict[str, Any]:
 def measured(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]:
     """One size: the study's phases with their seconds and memory."""
     os.environ["THRIFTUNE_CACHE"] = str(folder / "cache")
-    from thriftune.report.render import write_report
-    from thriftune.study.events import RunProgress, Stage
+    from thriftune.comparison import analyse
+    from thriftune.models.ops.kernels.build import build
+    from thriftune.report.render import write_page
+    from thriftune.study.events import RunFinished, RunProgress, RunStarted, Stage
     from thriftune.study.execute import compare
     from thriftune.study.file.config import study_from_dict
     from thriftune.testing import models
@@ -244,6 +278,7 @@ def measured(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]
     data = folder / f"texts.{kind}"
     write_texts(data, count)
     models.save_model(models.config("bert"), folder / "model", "bert", 0)
+    build()  # the cache is empty: what is compiled once on a machine belongs to no phase
     study = study_from_dict(
         {
             "name": "growth",
@@ -261,12 +296,16 @@ def measured(count: int, folder: Path, kind: str, method: str) -> dict[str, Any]
             watch.enter(event.text)
         elif isinstance(event, RunProgress) and event.stage != watch.phase:
             watch.enter(event.stage)
+        elif isinstance(event, RunStarted | RunFinished):
+            watch.enter("starting" if isinstance(event, RunStarted) else "ending")
 
     thread = threading.Thread(target=watch.run, daemon=True)
     thread.start()
     results = compare(study, folder / "out", listen)
+    watch.enter("analysis")
+    analysis = analyse(results)
     watch.enter("page")
-    write_report(folder / "out")
+    write_page(analysis)
     watch.enter("end")
     watch.done = True
     thread.join()

@@ -18,7 +18,7 @@ from thriftune.engine import allocator, batches, forward, step
 from thriftune.engine.frozen import layers, words
 from thriftune.models import residence
 from thriftune.models.families import discover
-from thriftune.models.ops import activation, attention, dropout, kernels, pooling, products
+from thriftune.models.ops import activation, attention, dropout, kernels, pooling
 
 ALL = ("top_layers 2", "lora all", "full")
 COMPOSED = "lora all, no compiled kernels"
@@ -105,7 +105,7 @@ TECHNIQUES: dict[str, Technique] = {
     "no keys and values in the last layer": Technique(lambda: {pooling.can_pool: lambda *_: False}, ALL),
     "compiled GELU": Technique(lambda: {activation.has_kernel: lambda function, x: False}, ALL),
     "compiled kernels": Technique(lambda: {kernels.usable: lambda *tensors: False}, ALL),
-    "oneDNN for what is only predicted": Technique(lambda: {products.wide_library: lambda: False}, ("top_layers 2",)),
+    "products with vectors of 64 bytes": Technique(lambda: {kernels.has_wide: lambda dtype: False}, ALL),
     "compiled products": Technique(lambda: {kernels.multiplies: lambda rows, weight, turned: False}, ALL),
     "freed memory kept for the next step": Technique(lambda: {allocator.keep_freed_memory: lambda: None}, ALL),
     "the words that occur alone": Technique(

@@ -31,7 +31,12 @@ def compare_and_analyse(
 
     See `thriftune.study.execute.compare` for the arguments and what is raised.
     """
-    from thriftune.study.execute import compare as run_study
+    from thriftune.study.start import importing, start_early
+
+    if isolate and ray is None:
+        start_early(study, out, only, without)
+    with importing():
+        from thriftune.study.execute import compare as run_study
 
     means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": ray}
     results = run_study(study, out, listener, isolate, only=only, without=without, **means)
@@ -40,10 +45,13 @@ def compare_and_analyse(
 
 def analyse(results: Results, listener: Callable[[Event], None] | None = None) -> Analysis:
     """What every panel says of results, which `results.json` then holds; the model of the run to take is kept apart."""
-    from thriftune.analysis.analyse import analysed
-    from thriftune.export.card import card
-    from thriftune.study.events import Notice
-    from thriftune.use.models.best import keep
+    from thriftune.study.start import importing
+
+    with importing():
+        from thriftune.analysis.analyse import analysed
+        from thriftune.export.card import card
+        from thriftune.study.events import Notice
+        from thriftune.use.models.best import keep
 
     analysis = analysed(results)
     reason = keep(results, card).reason

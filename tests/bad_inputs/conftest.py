@@ -23,7 +23,8 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("this input was accepted")
 
     monkeypatch.setattr("thriftune.study.execute.run_in_process", accepted)
-    monkeypatch.setattr("thriftune.study.execute.warm_up", lambda: None)
+    for place in ("execute", "start"):
+        monkeypatch.setattr(f"thriftune.study.{place}.warm_up", lambda: None)
 
 
 @pytest.fixture

@@ -69,6 +69,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def executed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Replaces the study's execution, the report and the summary by what a test gives."""
 
+    import thriftune.report.beside  # noqa: F401 - it needs the real page, which is replaced below
+
     def replace(outcome: Any) -> None:
         def compare(study: Any, out: Path, listener: Callable[[Any], None], **options: Any) -> Any:
             listener(StudyPlanned(["full"], []))

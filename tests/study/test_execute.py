@@ -24,7 +24,7 @@ from thriftune.report.render import write_report
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Results, Store
 from thriftune.study import execute
-from thriftune.study.events import Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
+from thriftune.study.events import TRAINED, Event, RunFinished, RunProgress, RunStarted, Stage, StudyPlanned
 from thriftune.study.file.config import Study, load_study
 from thriftune.study.run import process, transformer_run
 
@@ -560,8 +560,9 @@ class TestProcesses:
         assert [run.status for run in results.runs] == ["done", "done"]
         assert {event.stage for event in events if isinstance(event, RunProgress)} >= {
             "loading",
+            "probing",
             "training",
-            "evaluating",
+            *TRAINED,
         }
         here = {run.run_id: run for run in whole.runs}
         for run in results.runs:

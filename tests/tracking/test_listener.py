@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.study.small_study import small_study
 import thriftune
 from thriftune.errors import InputError
 from thriftune.results.history import EpochPoint, StepPoint
-from thriftune.study.events import Event, Notice, RunProgress, RunStarted, StudyPlanned
+from thriftune.study.events import Event, Notice, RunLooked, RunProgress, RunStarted, StudyPlanned
 from thriftune.tracking import base, listener
 from thriftune.tracking.values import Logged, Point, curves, live
 
@@ -170,3 +171,13 @@ def test_names_are_checked_before_anything(tmp_path: Path, monkeypatch: pytest.M
         base.check(["trackio"])
     monkeypatch.undo()
     assert base.check(["tensorboard", "tensorboard"]) == ["tensorboard"]
+
+
+def test_what_validation_finds_is_a_live_curve_too() -> None:
+    looked = RunLooked("full", 1.5, 9, 0.7, 0.6, 0.8, None, 1e-3)
+    assert live(looked) == Point(
+        9, {"live/train_loss": 0.7, "live/validation_loss": 0.6, "live/validation_accuracy": 0.8}
+    )
+    tried = live(replace(looked, tried_rate=0.01))
+    assert tried is not None
+    assert {name.split("/")[1] for name in tried.values} == {"rate_0.01"}

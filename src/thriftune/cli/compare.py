@@ -170,7 +170,7 @@ def run_study(
     from thriftune.comparison import compare_and_analyse, kept_up
     from thriftune.progress import noting
     from thriftune.remote.output import output
-    from thriftune.report.render import write_page
+    from thriftune.study.start import importing
     from thriftune.tracking.listener import tracked
 
     try:
@@ -178,6 +178,8 @@ def run_study(
             with tracked(track, study.name, place.path, kept_up(place, shown)) as listener:
                 means: dict[str, Any] = {"workers": workers, "processes": processes, "ray": ray}
                 analysis = compare_and_analyse(study, place.path, listener, only=only, without=without, **means)
+                with importing():
+                    from thriftune.report.render import write_page
                 report_path = write_page(analysis)
                 listener.report(report_path)
             pushed = place.push()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thriftune.cli.options import Overrides, Verbose
+from thriftune.cli.options import Only, Overrides, Track, Verbose, Without
 from thriftune.cli.output import print_summary, say_interrupted
 from thriftune.endings import HANGUP, exit_code, from_unread
 from thriftune.errors import InputError
@@ -22,6 +22,7 @@ EXAMPLES = [
     "thriftune work study.yaml --out results",
     "thriftune work results",
     "thriftune work results --workers auto --exit-when-idle",
+    "thriftune work study.yaml --out results --only 'lora*' --track mlflow",
 ]
 
 
@@ -40,19 +41,24 @@ def work(
     lease: Annotated[
         float, typer.Option(metavar="SECONDS", help="Not heard of for so long, this process counts as dead.")
     ] = 60.0,
+    only: Only = None,
+    without: Without = None,
+    track: Track = None,
     overrides: Overrides = None,
     verbose: Verbose = False,
 ) -> None:
     """Make runs of a study together with other processes, on this machine or on others that see the same folder.
 
     The first prepares the study. Each run is made by one; runs of a process that died are taken over from their last
-    checkpoint. The last process writes the report. No server is needed: see docs/scale.md.
+    checkpoint. The last process writes the report. With --only and --without this one leaves runs to others, which may
+    have other devices. No server is needed: see docs/scale.md.
     """
     from thriftune.cli.data_study import is_results
     from thriftune.progress import display
     from thriftune.study.file.config import load_study
     from thriftune.study.shared.work import How
     from thriftune.study.shared.work import work as work_on
+    from thriftune.tracking.listener import tracked
 
     for given in (study, out):
         if given is not None and (url := url_of(given)) is not None:
@@ -65,10 +71,12 @@ def work(
         path, out = path / "study.yaml", out or path
     loaded = load_study(path, overrides or ())
     folder = out or results_folder(loaded.name)
-    how = How(workers, not exit_when_idle, lease)
+    how = How(workers, tuple(only or ()), tuple(without or ()), not exit_when_idle, lease)
     try:
-        with display() as listener:
+        with display() as shown, tracked(track or (), loaded.name, folder, shown) as listener:
             found = work_on(loaded, folder, listener, how, _finish)
+            if found.last:
+                listener.report(found.results.store.report_path)
     except KeyboardInterrupt:
         say_interrupted("Interrupted. What is done is kept, a training up to its last step; others take it over.")
         raise typer.Exit(exit_code()) from None
@@ -80,6 +88,9 @@ def work(
     typer.echo(f"Made here: {made or 'nothing'}.", err=True)
     if found.left:
         typer.echo(f"Others are making {found.left} more; the last one writes the report.", err=True)
+        raise typer.Exit(1 if any(run.status != "done" for run in found.made) else 0)
+    if found.elsewhere:
+        typer.echo(f"Left to processes that may make them: {found.elsewhere} of the study's runs.", err=True)
         raise typer.Exit(1 if any(run.status != "done" for run in found.made) else 0)
     if found.last:
         from thriftune.analysis.analyse import analysed

@@ -45,17 +45,16 @@ def _slower(why: str, remedy: str) -> Finding:
 
 def _active(state: str) -> Finding:
     """Which of them this processor uses."""
-    from thriftune.models.ops.kernels import instructions
-    from thriftune.models.ops.products import wide_library
+    from thriftune.models.ops.kernels import instructions, made_by_amd, multiplies_narrow
 
     vectors = instructions()
     products = (
-        "products of matrices too (AVX2)"
-        if vectors == "AVX2"
+        f"products of matrices too ({vectors})"
+        if vectors == "AVX2" or (vectors == "AVX512" and made_by_amd())
         else f"products of matrices by torch's library, which is the faster one with {vectors}"
     )
-    predicted = "; prediction by oneDNN" if wide_library() else ""
-    return Finding(SUBJECT, f"{state}; attention, LayerNorm, GELU and dropout, {products}{predicted}")
+    narrow = "; precision: bf16 has a unit here" if multiplies_narrow() else "; no unit for precision: bf16"
+    return Finding(SUBJECT, f"{state}; attention, LayerNorm, GELU and dropout, {products}{narrow}")
 
 
 def _trial(compiler: str) -> str | None:

@@ -31,10 +31,10 @@ class Prefix:
     trouble: str | None = None
     """Why they are not a file although they should be."""
 
-    def read(self, indices: np.ndarray, device: torch.device) -> torch.Tensor:
-        """The rows of some texts, one text after another: (rows, hidden); bf16 values are widened to float32."""
+    def read(self, indices: np.ndarray, device: torch.device, narrow: torch.dtype = torch.float32) -> torch.Tensor:
+        """The rows of some texts, one text after another: (rows, hidden); bf16 values become `narrow`."""
         rows = tensor_of(gather(self.values, self.offsets, indices)).to(device)
-        return rows.float() if rows.dtype == torch.bfloat16 else rows
+        return rows.to(narrow) if rows.dtype == torch.bfloat16 else rows
 
 
 @dataclass(frozen=True)

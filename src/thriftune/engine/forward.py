@@ -12,6 +12,8 @@ from thriftune.engine.examples import Examples
 from thriftune.engine.protocol import Protocol
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
+from thriftune.models.device import device_kind
+from thriftune.models.ops import kernels
 from thriftune.models.ops.rows import Rows
 from thriftune.models.packed import can_pack, packed_logits
 
@@ -36,9 +38,29 @@ def switch_recomputation(classifier: Classifier, protocol: Protocol) -> None:
     classifier.encoder.gradient_checkpointing_enable({"use_reentrant": False})
 
 
+def row_dtype(classifier: Classifier, protocol: Protocol) -> torch.dtype | None:
+    """bfloat16 where `precision: bf16` (or auto) runs by our own path: packed, on a CPU with the unit and the kernels.
+
+    Rows between the layers are then of that dtype; weights and what is summed stay float32. None: as the weights are.
+    """
+    asked = protocol.precision in ("bf16", "auto")
+    ours = asked and device_kind(classifier.device) == "cpu" and packs(classifier, protocol)
+    return torch.bfloat16 if ours and kernels.has_narrow() and _float32(classifier) else None
+
+
+def _float32(classifier: Classifier) -> bool:
+    return next(classifier.root.parameters()).dtype == torch.float32
+
+
 def autocast(classifier: Classifier, protocol: Protocol) -> torch.autocast:
-    """The precision context of a forward pass: bf16 autocast, or none."""
-    return torch.autocast(classifier.device.type, dtype=torch.bfloat16, enabled=protocol.precision == "bf16")
+    """The precision context of a forward pass for `precision: bf16` elsewhere: autocast.
+
+    None on a CPU without the unit, where bfloat16 would be many times slower: what runs there is float32.
+    """
+    mixed = protocol.precision == "bf16" and row_dtype(classifier, protocol) is None
+    if device_kind(classifier.device) == "cpu":
+        mixed = mixed and kernels.multiplies_narrow()
+    return torch.autocast(classifier.device.type, dtype=torch.bfloat16, enabled=mixed)
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,8 @@ def batch_of(
     back[order] = np.arange(len(order))
     rows = packed_batch(examples.tokens, longest_first, classifier.device)
     prefix = examples.prefix
-    hidden = None if prefix is None else prefix.read(longest_first, classifier.device)
+    dtype = row_dtype(classifier, protocol) or torch.float32
+    hidden = None if prefix is None else prefix.read(longest_first, classifier.device, dtype)
     return Packed(rows, hidden, torch.from_numpy(back).to(classifier.device))
 
 
@@ -84,4 +107,4 @@ def logits_of_rows(
     bottom = 0 if examples.prefix is None else examples.prefix.layer
     recompute = protocol.recompute == "layers" and torch.is_grad_enabled()
     with autocast(classifier, protocol):
-        return packed_logits(classifier, rows, bottom, hidden, recompute)
+        return packed_logits(classifier, rows, bottom, hidden, recompute, row_dtype(classifier, protocol))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from thriftune.amounts import parse_seconds
 from thriftune.errors import InputError
 from thriftune.settings import Settings, setting
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""What runs."""
 
 MOST_TEXTS = 1_000_000
 """In one batch, and batches in one step: no training set of one machine has more to give."""
@@ -132,8 +135,10 @@ class Protocol(Settings):
     padding: Literal["none", "longest", "max"] = setting(
         "none", help="none: packed rows, no padding; or pad a batch to its longest text, or to max_tokens"
     )
-    precision: Literal["fp32", "tf32", "bf16"] = setting(
-        "fp32", help="fp32; tf32 matrix products (GPU); bf16 autocast with float32 weights"
+    precision: Literal["fp32", "tf32", "bf16", "auto"] = setting(
+        "fp32",
+        help="fp32; tf32 matrix products (GPU); bf16: products and activations in bfloat16, weights in float32 (CPUs "
+        "with a unit for it, GPUs); auto: bf16 on such CPUs, else fp32",
     )
     frozen_dropout: Literal["off", "on"] = setting(
         "off", help="dropout in the layers below the first trained one (on: as transformers' Trainer does)"
@@ -229,3 +234,31 @@ WITHOUT_EFFECT = ("checkpoint_every", "fit_batch")
 def deciding(protocol: Protocol) -> dict[str, Any]:
     """The settings on which results depend, as plain values."""
     return {key: value for key, value in asdict(protocol).items() if key not in WITHOUT_EFFECT}
+
+
+def ran(protocol: Protocol) -> Precision:
+    """The precision of a protocol that is `settled`."""
+    if protocol.precision == "auto":
+        raise ValueError("auto is not settled")
+    return protocol.precision
+
+
+def settled(protocol: Protocol, device: str) -> tuple[Protocol, str | None]:
+    """The protocol with the precision that runs on a device, cpu or cuda, and what is to be said of it.
+
+    `auto` is bf16 on processors that multiply it and have the kernels, else fp32: docs/how-it-is-fast.md has what that
+    changes. A processor without the unit would run bf16 many times slower than fp32, which it then runs.
+    """
+    from thriftune.models.ops import kernels
+
+    if protocol.precision not in ("auto", "bf16") or (protocol.precision == "bf16" and device != "cpu"):
+        return protocol, None
+    if protocol.precision == "auto":
+        fits = device == "cpu" and kernels.has_narrow()
+        return replace(protocol, precision="bf16" if fits else "fp32"), None
+    if kernels.multiplies_narrow():
+        return protocol, None
+    return replace(protocol, precision="fp32"), (
+        "protocol.precision is bf16, for which this processor has no unit (AVX512-BF16 or AMX): fp32 runs instead, "
+        "which is many times faster here."
+    )

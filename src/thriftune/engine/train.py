@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from thriftune.engine.allocator import keep_freed_memory
+from thriftune.engine.forward import row_dtype
 from thriftune.engine.frozen.words import used_words
 from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.hooks import Hook
@@ -16,6 +17,7 @@ from thriftune.engine.pace import Ended, pace_of
 from thriftune.engine.parallel.step import fitted, step_of
 from thriftune.engine.predict import QuickScores
 from thriftune.engine.step import build_optimizer
+from thriftune.models.residence import round_frozen
 from thriftune.results.history import EpochPoint, StepPoint
 
 __all__ = ["Fit", "Task", "fit"]
@@ -54,6 +56,8 @@ def fit(task: Task, hooks: Sequence[Hook] = ()) -> Fit:
     keep_freed_memory()
     use_precision(task.protocol)
     torch.manual_seed(task.seed)
+    if row_dtype(task.classifier, task.protocol) is not None:
+        round_frozen(task.classifier)
     with used_words(task, hooks) as (narrowed, watching):
         found = _fit(narrowed, watching)
     fitted()

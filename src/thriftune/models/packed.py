@@ -21,6 +21,7 @@ def packed_logits(
     bottom: int = 0,
     hidden: torch.Tensor | None = None,
     recompute: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Logits (texts, classes); the last layer runs for the first tokens alone where the head reads only them.
 
@@ -30,7 +31,7 @@ def packed_logits(
     """
     count = len(classifier.layers)
     if hidden is None or bottom < count:
-        hidden = prefix_output(classifier, rows, count, bottom, hidden, recompute)
+        hidden = prefix_output(classifier, rows, count, bottom, hidden, recompute, dtype)
     return classifier.family.read_head(classifier.network, classifier.head, hidden)
 
 
@@ -41,19 +42,22 @@ def prefix_output(
     bottom: int = 0,
     hidden: torch.Tensor | None = None,
     recompute: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Output of the layers from `bottom` to below `top`: (rows, hidden), or what the head reads of each text
     (texts, hidden) where only the head follows. Without `hidden`, the input of the layer `bottom`, it starts with the
-    embeddings.
+    embeddings. Rows between the layers are of `dtype` (None: as the weights are); what the head reads is not.
     """
     family, count, first = classifier.family, len(classifier.layers), classifier.reads == "first"
     if hidden is None:
         hidden = family.embed(classifier.encoder, rows)
+    if dtype is not None:
+        hidden = hidden.to(dtype)
     context = family.context(classifier.encoder, rows) if bottom < top else None
     for index in range(bottom, top):
         inputs = (classifier.encoder, index, hidden, rows, context, first and index == count - 1)
         hidden = checkpoint(family.layer, *inputs, use_reentrant=False) if recompute else family.layer(*inputs)
     if top < count:
         return hidden
-    hidden = family.finish(classifier.encoder, hidden)
+    hidden = family.finish(classifier.encoder, hidden if dtype is None else hidden.float())
     return hidden if first else mean_rows(hidden, rows)

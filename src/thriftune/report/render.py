@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import vl_convert
 from markupsafe import Markup
 
 from thriftune import wording as f
@@ -18,6 +17,7 @@ from thriftune.analysis.analyse import Analysis, analysed
 from thriftune.analysis.display.panel import Chart, Column, Table
 from thriftune.paths import check_folder
 from thriftune.report import explorer
+from thriftune.report.bundle import bundle
 from thriftune.report.first import first
 from thriftune.report.painter import NotDrawnError, Painter
 from thriftune.report.printed.table import cell
@@ -124,7 +124,7 @@ def page(analysis: Analysis) -> str:
     charts = {chart.name: chart.spec for section in sections for chart in section.panel.charts}
     themes = {name: {"config": t.config(), "params": t.params()} for name, t in (("light", LIGHT), ("dark", DARK))}
     found = explorer.build(results)
-    scripts = [vl_convert.javascript_bundle(), _own("charts.js")]  # type: ignore[call-arg]
+    scripts = [bundle(), _own("charts.js")]
     if found:
         scripts += [_own("vendor/dataTables.min.js"), _own("texts.js"), _own("explorer.js")]
     return environment.get_template("page.html.jinja").render(

@@ -100,7 +100,7 @@ class ThriftuneClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
         max_tokens: int | None = None,
-        precision: Literal["fp32", "tf32", "bf16"] | None = None,
+        precision: Literal["fp32", "tf32", "bf16", "auto"] | None = None,
         device: Literal["auto", "cpu", "cuda"] | None = None,
         select: Literal["loss", "accuracy", "macro_f1"] | None = None,
         protocol: Mapping[str, Any] | None = None,

@@ -28,7 +28,7 @@ from thriftune.results.run_folder import RunFolder
 from thriftune.study.events import Listener, RunFinished, RunStarted
 from thriftune.study.file.config import Study, study_from_dict
 from thriftune.study.file.plan import PlannedRun, needs_validation, plan
-from thriftune.study.jobs import device_type
+from thriftune.study.jobs import device_type, with_precision
 from thriftune.study.preparation.prepare import prepare
 from thriftune.study.preparation.steps import check_steps
 from thriftune.study.run.baseline_run import run_baseline
@@ -124,6 +124,8 @@ def train(study: Study, texts: Texts, validation: float, seed: int, folder: Path
     )
     with TemporaryDirectory(prefix="thriftune-fit-") as work, _guest():
         prepared = prepare(study, [planned], dataset, Path(work), listener)
+        device = device_type(planned)
+        planned, note = with_precision(planned, device)
         job = Job(
             planned=planned,
             run_id="fit",
@@ -132,9 +134,10 @@ def train(study: Study, texts: Texts, validation: float, seed: int, folder: Path
             splits={split: prepared.split_path(split) for split in frames},
             tokens={} if planned.model is None else {s: prepared.tokens_path(study, planned, s) for s in frames},
             model=None if planned.model is None else prepared.models[planned.model],
-            device=device_type(planned),
+            device=device,
             out=folder,
             robustness={},
+            notes=() if note is None else (note,),
         )
         listener(RunStarted(planned.name, 1, 1))
         try:

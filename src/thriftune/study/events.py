@@ -61,12 +61,16 @@ class RunStarted:
     total: int
 
 
+TRAINED = ("evaluating", "storing", "checking", "measuring")
+"""The stages after training, in their order."""
+
+
 @dataclass(frozen=True)
 class RunProgress:
     """Where a run stands; what is not known (yet) is None."""
 
     name: str
-    stage: Literal["loading", "prefix", "training", "evaluating"]
+    stage: Literal["loading", "prefix", "probing", "training", "evaluating", "storing", "checking", "measuring"]
     epoch: int | None = None
     """1-based."""
     epochs: int | None = None

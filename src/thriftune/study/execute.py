@@ -17,7 +17,7 @@ from thriftune.results.store import Results, Store
 from thriftune.study.crew.choose import crew_of
 from thriftune.study.crew.ray.crew import RayCrew, ray_crew
 from thriftune.study.crew.ray.settings import RaySettings
-from thriftune.study.events import Listener
+from thriftune.study.events import Listener, Notice
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.file.selection import belongs, select
@@ -136,6 +136,8 @@ def study_runs(
         for run in runs
     ]
     check_distinct(jobs)
+    for note in dict.fromkeys(note for job in jobs for note in job.notes):
+        listen(Notice(note))
     return StudyRuns(study, prepared, jobs, store, kept, [run.name for run in planned], cluster)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from thriftune.cost.measured.checkout import checkout
 from thriftune.data.dataset import Dataset, RobustnessSet, label_counts
 from thriftune.engine import ENGINE_VERSION
+from thriftune.engine.protocol import settled
 from thriftune.errors import InputError
 from thriftune.results.profile import RobustnessProfile
 from thriftune.results.store import Store
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 def job_of(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus: bool | None = None) -> Job:
     """What a run's process needs to know; `gpus`: see `device_type`."""
     device = device_type(run, gpus)
+    run, note = with_precision(run, device)
     weights = prepared.hashes.get(run.model) if run.model is not None else None
     key = run_id(run, study, prepared.dataset.fingerprint, weights, ENGINE_VERSION, device)
     splits = prepared.dataset.frames
@@ -38,8 +41,17 @@ def job_of(study: Study, prepared: Prepared, run: PlannedRun, store: Store, gpus
         pair=study.data.pair,
         margin=study.margin,
         checkout=checkout(),
+        notes=() if note is None else (note,),
         robustness={name: each.fingerprint for name, each in prepared.dataset.robustness.items()},
     )
+
+
+def with_precision(run: PlannedRun, device: str) -> tuple[PlannedRun, str | None]:
+    """The run in the precision that it gets on a device, and what is to be said of that."""
+    if not run.method.NEEDS_MODEL:
+        return run, None
+    protocol, note = settled(run.protocol, device)
+    return replace(run, protocol=protocol), note
 
 
 def device_type(run: PlannedRun, gpus: bool | None = None) -> str:

@@ -25,7 +25,7 @@ from thriftune.study.events import Listener, RunProgress, RunStarted, StudyPlann
 from thriftune.study.file.config import Study, load_study, study_from_dict, study_to_dict
 from thriftune.study.file.plan import PlannedRun, plan
 from thriftune.study.folder import WORK, alone_in
-from thriftune.study.jobs import device_type
+from thriftune.study.jobs import device_type, with_precision
 from thriftune.study.preparation.prepare import prepare, read, text_columns
 from thriftune.study.run.job import Emit, Job, RunError, label_ids
 
@@ -72,6 +72,8 @@ def refit(
             prepared = prepare(fixed, [planned], merged, store.path / WORK, listen)
             delete(new)
             (new / "model").mkdir(parents=True)
+            device = device_type(planned)
+            planned, _ = with_precision(planned, device)
             job = Job(
                 planned=planned,
                 run_id=record.run_id,
@@ -80,7 +82,7 @@ def refit(
                 splits={"train": prepared.split_path("train")},
                 tokens={} if planned.model is None else {"train": prepared.tokens_path(fixed, planned, "train")},
                 model=None if planned.model is None else prepared.models.get(planned.model),
-                device=device_type(planned),
+                device=device,
                 out=new,
                 pair=fixed.data.pair,
                 robustness={},
@@ -258,6 +260,7 @@ def _embeddings(job: Job, model: Path, emit: Emit) -> Fitted:
 
 def _transformer(job: Job, model: Path, emit: Emit) -> Fitted:
     from thriftune.cost.measured.meter import CostMeter
+    from thriftune.engine.protocol import ran
     from thriftune.models.trained.save import save_classifier
     from thriftune.models.trained.usage import Reading
     from thriftune.study.run.training import Trainer, use_machine
@@ -269,7 +272,7 @@ def _transformer(job: Job, model: Path, emit: Emit) -> Fitted:
     meter = CostMeter(examples["train"].tokens.lengths, planned.seed)
     trainer = Trainer(job, examples, meter, emit)
     trained = trainer.train(method.learning_rates[0])
-    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, ran(protocol))
     stored = save_classifier(trained.classifier, job.out / "model", reading)
     solved = trained.learning_rate is None
     last = trained.fit.epochs[-1]

@@ -13,7 +13,16 @@ from thriftune.errors import first_line
 from thriftune.paths import named
 from thriftune.results.record import RunRecord
 from thriftune.results.store import Store
-from thriftune.study.events import Event, Listener, Notice, RunFinished, RunProgress, RunStarted, StudyPlanned
+from thriftune.study.events import (
+    Event,
+    Listener,
+    Notice,
+    RunFinished,
+    RunLooked,
+    RunProgress,
+    RunStarted,
+    StudyPlanned,
+)
 from thriftune.tracking.base import TrackedStudy, Tracker, check, tracker
 from thriftune.tracking.values import Point, live, logged
 
@@ -50,6 +59,8 @@ class Tracking:
                 self._tell(_begun(self._ids[name], name))
             case RunProgress(name) if name in self._ids:
                 self._follow(name, live(event))
+            case RunLooked(name) if name in self._ids:
+                self._point(name, live(event))
             case RunFinished(_, record, reused):
                 self._tell(_finished(record, self._store, reused))
         self._say()
@@ -69,6 +80,10 @@ class Tracking:
         now = time.monotonic()
         if point is not None and now - self._last.get(name, 0.0) >= LIVE_EVERY:
             self._last[name] = now
+            self._point(name, point)
+
+    def _point(self, name: str, point: Point | None) -> None:
+        if point is not None:
             run_id, at = self._ids[name], point
             self._tell(lambda to: to.progress(run_id, at.step, at.values), droppable=True)
 

@@ -12,7 +12,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import SHORT, ascii_name
 from thriftune.results.scores import Scores
 from thriftune.results.store import Store
-from thriftune.study.events import RunProgress
+from thriftune.study.events import RunLooked, RunProgress
 
 Setting = str | int | float | bool
 
@@ -108,14 +108,19 @@ def curves(steps: list[StepPoint], epochs: list[EpochPoint]) -> list[Point]:
     return [Point(step, values) for step, values in sorted(found.items())]
 
 
-def live(at: RunProgress) -> Point | None:
-    """What a run under way says of itself; None where that is nothing new.
+def live(at: RunProgress | RunLooked) -> Point | None:
+    """What a run under way says of itself, or finds on validation; None where that is nothing new.
 
     Of rates that are tried each has curves of its own, as each counts its steps from 0.
     """
+    place = "live" if at.tried_rate is None else f"live/rate_{at.tried_rate:g}"
+    values: dict[str, float | None]
+    if isinstance(at, RunLooked):
+        scores = ("validation_loss", "validation_accuracy", "validation_macro_f1")
+        values = {"train_loss": at.train_loss, **{name: getattr(at, name) for name in scores}}
+        return Point(at.step, {f"{place}/{name}": float(value) for name, value in values.items() if value is not None})
     if at.stage != "training" or at.step is None or at.loss is None:
         return None
-    place = "live" if at.tried_rate is None else f"live/rate_{at.tried_rate:g}"
     values = {"loss": at.loss, "samples_per_second": at.samples_per_second, "memory_bytes": at.memory_bytes}
     return Point(at.step, {f"{place}/{name}": float(value) for name, value in values.items() if value is not None})
 

@@ -141,6 +141,20 @@ def test_reach_and_own_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == phases.ROUNDS[1]
 
 
+@pytest.mark.parametrize(("steps", "rounds"), [(None, 6), (1000, 6), (20, 4), (1, 2)])
+def test_a_short_training_is_probed_for_a_twentieth_of_its_steps(
+    steps: int | None, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which a round takes half a second, and a step two."""
+    found: list[str] = []
+    monkeypatch.setattr(phases, "ROUNDS", (2, 9))
+    monkeypatch.setattr(phases.time, "perf_counter", lambda: 0.5 * len(found))
+    monkeypatch.setattr(phases, "_passes", lambda *_: found.append("x") or {"head": 0.6, "reach": 0.2})
+    monkeypatch.setattr(phases, "_phases", lambda *_: {"data": 0.1, "forward": 1.0, "backward": 0.9, "optimizer": 0.1})
+    probe_seconds(step_of("bert", "lora"), [np.arange(8)], steps)
+    assert len(found) == rounds
+
+
 def test_a_method_that_changes_the_input_has_no_passes_without_it() -> None:
     protocol = Protocol(batch_size=8, max_tokens=32, padding="longest")
     step = step_of("bert", "peft", protocol, type="PROMPT_TUNING", num_virtual_tokens=4)

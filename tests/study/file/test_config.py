@@ -122,7 +122,7 @@ margin: 101
             'protocol.epoch: unknown key; did you mean "epochs"?',
             'protocol.batch_size: "8" is given; allowed: a whole number',
             "protocol.epochs: true is given; allowed: a whole number",
-            'protocol.precision: "fp23" is given; allowed: fp32, tf32 or bf16',
+            'protocol.precision: "fp23" is given; allowed: fp32, tf32, bf16 or auto',
             "protocol.optimizer.weight_decay: -1.0 is given, it must be at least 0",
             'heads: unknown key; did you mean "head"?',
             'methods.0: method "ful" is not known; did you mean "full"?',

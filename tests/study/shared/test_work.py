@@ -20,7 +20,7 @@ from tests.study.small_study import ALL_METHODS, small_study
 from thriftune.errors import InputError
 from thriftune.results.store import Results, Store
 from thriftune.study import execute
-from thriftune.study.events import Event, RunFinished
+from thriftune.study.events import Event, RunFinished, StudyPlanned
 from thriftune.study.file.config import Study, study_to_yaml
 from thriftune.study.run.process import FORKS, warm_up
 from thriftune.study.run.worker import execute as execute_here
@@ -74,6 +74,21 @@ class TestAlone:
     def work(self, tmp_path: Path, events: list[Event] | None = None, **how: Any) -> Worked:
         heard = [] if events is None else events
         return work(baselines(tmp_path), tmp_path / "out", heard.append, How(make=here, **how))
+
+    def test_runs_may_be_left_to_other_processes(self, tmp_path: Path) -> None:
+        heard: list[Event] = []
+        found = self.work(tmp_path, heard, only=("b0",))
+        assert [run.name for run in found.made] == ["b0"]
+        assert (found.left, found.elsewhere, found.last) == (0, 1, False)
+        planned = next(event for event in heard if isinstance(event, StudyPlanned))
+        assert planned.names == ["b0"]
+        assert set(planned.run_ids) == {"b0"}, "trackers are told of them by these"
+        found = self.work(tmp_path, without=("b0",))
+        assert [run.name for run in found.made] == ["b1"]
+        assert found.last
+        assert sorted(run.name for run in found.results.runs) == ["b0", "b1"]
+        with pytest.raises(InputError, match="matches no run"):
+            self.work(tmp_path, only=("b7",))
 
     def test_it_leaves_what_compare_leaves(self, tmp_path: Path) -> None:
         found = self.work(tmp_path)

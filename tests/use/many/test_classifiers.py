@@ -193,4 +193,4 @@ def test_equal_tokenizers_are_one_and_limits_stay_apart(tmp_path: Path) -> None:
     assert readers[0]._plain is readers[1]._plain
     assert readers[2]._plain is not readers[0]._plain
     together.remove("a")
-    np.testing.assert_allclose(together.predict_proba([("b", text)])[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(together.predict_proba([("b", text)])[0], found[1], atol=1e-5)

@@ -11,6 +11,7 @@ from thriftune.cost.measured.memory import probe
 from thriftune.cost.measured.phases import probe_seconds
 from thriftune.engine.batches import typical_batch, widest_batch
 from thriftune.engine.hooks import Hook
+from thriftune.engine.schedule import expected_steps
 from thriftune.engine.step import Step
 from thriftune.processors import ProcessorTime
 from thriftune.results.cost import Memory, PassSeconds, StepSeconds
@@ -62,7 +63,8 @@ class CostMeter(Hook):
             self._probed = found
         if self.step_seconds is None:
             typical = step.own(typical_batch(self._lengths, step.protocol, self._seed))
-            self.step_seconds, self.pass_seconds = probe_seconds(step, [typical] * step.protocol.accumulate)
+            steps = expected_steps(step.protocol, len(self._lengths))
+            self.step_seconds, self.pass_seconds = probe_seconds(step, [typical] * step.protocol.accumulate, steps)
         if self._device.type == "cpu":
             self.peak_memory_bytes = self._probed[0]
         else:

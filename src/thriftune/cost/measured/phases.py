@@ -24,10 +24,17 @@ ROUNDS = (2, 9)
 """The fewest and the most times that each thing is timed."""
 ENOUGH_SECONDS = 3.0
 """After so long no further round starts, once there are the fewest."""
+SHARE, LITTLE_SECONDS = 0.05, 0.3
+"""Nor after so much of the steps that training will take, so that a short one is not probed for as long as it takes;
+but so many seconds are always had."""
 
 
-def probe_seconds(step: Step, batches: list[np.ndarray]) -> tuple[StepSeconds, PassSeconds | None]:
+def probe_seconds(
+    step: Step, batches: list[np.ndarray], steps: int | None = None
+) -> tuple[StepSeconds, PassSeconds | None]:
     """The seconds that a step on `batches` takes, by phase and by how far gradients go: the least of some rounds.
+
+    `steps`: how many training will take, for as many rounds as that is worth.
 
     The least is what the work takes where nothing else disturbs it. The rounds interleave what is compared; a step on
     one text warms up. Weights, optimiser state and random numbers are restored. The passes are None where the method
@@ -35,11 +42,15 @@ def probe_seconds(step: Step, batches: list[np.ndarray]) -> tuple[StepSeconds, P
     """
     depth = _depth(step.classifier)
     rounds: list[dict[str, float]] = []
+    enough = ENOUGH_SECONDS
     with untouched(step):
         _phases(step, [batches[0][:1]])
         started = time.perf_counter()
-        while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() - started < ENOUGH_SECONDS):
+        while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() - started < enough):
             found = _phases(step, batches)
+            if steps is not None:
+                one = found["forward"] + found["backward"] + found["optimizer"]
+                enough = min(ENOUGH_SECONDS, max(LITTLE_SECONDS, SHARE * steps * one))
             if depth:
                 found |= _passes(step, batches, depth)
             rounds.append(found)

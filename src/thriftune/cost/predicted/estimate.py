@@ -25,10 +25,11 @@ from thriftune.cost.predicted.solving import Solving
 from thriftune.cost.predicted.work import CountWork, Work
 from thriftune.data.tokens import Tokens
 from thriftune.engine.batches import packed_batch
-from thriftune.engine.examples import Examples, Prefix
+from thriftune.engine.examples import NARROW, Examples, Prefix
+from thriftune.engine.forward import row_dtype
 from thriftune.engine.frozen.cache import cache_limit
 from thriftune.engine.frozen.layers import has_constant_prefix
-from thriftune.engine.frozen.prefix import prefix_bytes
+from thriftune.engine.frozen.prefix import kind_of, prefix_bytes
 from thriftune.engine.frozen.words import narrow
 from thriftune.engine.protocol import Protocol
 from thriftune.engine.step import Step, build_optimizer
@@ -40,6 +41,7 @@ from thriftune.models.head import HeadSettings
 from thriftune.models.packed import prefix_output
 from thriftune.models.pretrained.load import skeleton
 from thriftune.models.pretrained.tokenizer import token_types
+from thriftune.models.residence import round_frozen
 from thriftune.models.trained.save import delta_bytes, stored_bytes
 from thriftune.results.cost import Memory, StepFootprint
 
@@ -113,7 +115,11 @@ def estimate(case: Case) -> Estimate:
     with _on(case):
         materialise(classifier)
         cut = _cut(classifier, case)
-        prefix_work = Work() if cut is None else _prefix_work(classifier, _examples(classifier, typical, None), cut)
+        prefix_work = (
+            Work()
+            if cut is None
+            else _prefix_work(classifier, _examples(classifier, typical, None), cut, case.protocol)
+        )
         if cut is not None:
             leave_memory(classifier, cut)
         step = _step(classifier, case, (*case.lengths, *typical), cut)
@@ -207,7 +213,7 @@ def _cut(classifier: Classifier, case: Case) -> int | None:
         return None
     count = sum(case.lengths) if case.tokens is None else case.tokens
     tokens = Tokens(np.broadcast_to(np.int32(0), count), None, np.zeros(1, dtype=np.int64), 0)
-    needed = prefix_bytes(classifier, tokens, case.protocol.prefix)
+    needed = prefix_bytes(classifier, tokens, kind_of(classifier, case.protocol, "train"))
     return classifier.cut if needed <= cache_limit() else None
 
 
@@ -228,14 +234,17 @@ def _larger(peak: int, memory: Memory, solving: Solving, classifier: Classifier,
 
 def _step(classifier: Classifier, case: Case, lengths: tuple[int, ...], cut: int | None) -> Step:
     classifier.train_mode(case.protocol.frozen_dropout == "on")
+    if row_dtype(classifier, case.protocol) is not None:
+        round_frozen(classifier)
     if case.words is not None:
         tokens = Tokens(np.arange(case.words, dtype=np.int32), None, np.array([0, case.words]), 0)
         narrow(classifier, [Examples(tokens, np.zeros(1, dtype=np.int64))], case.protocol)
     optimizer = build_optimizer(classifier, case.protocol.optimizer, 0.0)
-    return Step(classifier, _examples(classifier, lengths, cut), case.protocol, optimizer)
+    examples = _examples(classifier, lengths, cut, row_dtype(classifier, case.protocol) is not None)
+    return Step(classifier, examples, case.protocol, optimizer)
 
 
-def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None) -> Examples:
+def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None, bf16: bool = False) -> Examples:
     """Texts of these lengths, with the output of the layers below the cut where they have run."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     ids = np.ones(offsets[-1], dtype=np.int32)
@@ -245,15 +254,17 @@ def _examples(classifier: Classifier, lengths: tuple[int, ...], cut: int | None)
         return examples
     per_text = cut == len(classifier.layers)
     rows = len(lengths) if per_text else len(ids)
-    values = np.zeros((rows, classifier.config.hidden_size), dtype=np.float32)
+    dtype = NARROW if bf16 and not per_text else np.dtype("float32")
+    values = np.zeros((rows, classifier.config.hidden_size), dtype=dtype)
     prefix = Prefix(cut, values, None if per_text else offsets, 0.0, reused=False, mapped=True, peak_memory_bytes=None)
     return replace(examples, prefix=prefix)
 
 
-def _prefix_work(classifier: Classifier, examples: Examples, cut: int) -> Work:
+def _prefix_work(classifier: Classifier, examples: Examples, cut: int, protocol: Protocol) -> Work:
     classifier.eval_mode()
     order = np.argsort(-examples.tokens.lengths, kind="stable")
     counter = CountWork()
     with torch.no_grad(), counter:
-        prefix_output(classifier, packed_batch(examples.tokens, order, classifier.device), cut)
+        rows = packed_batch(examples.tokens, order, classifier.device)
+        prefix_output(classifier, rows, cut, dtype=row_dtype(classifier, protocol))
     return counter.work

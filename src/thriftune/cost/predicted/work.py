@@ -105,6 +105,11 @@ def _product_flops(rows: Any, weight: Any, turned: bool, *bias: Any) -> int:
     return int(2 * rows.numel() * weight.shape[0 if turned else 1])
 
 
+def _wide_flops(left: Any, right: Any, left_turned: bool, right_turned: bool) -> int:
+    """Of a product of two sides, each of which may be turned."""
+    return int(2 * left.numel() * right.shape[0 if right_turned else 1])
+
+
 def _attention_flops(query: Any, key: Any, value: Any, starts: Any, lengths: Any, *rest: Any) -> int:
     """Of one product of queries and keys inside each text, over all heads; `rest` as the operator has it."""
     first_only = rest[4]
@@ -119,6 +124,8 @@ def _pool_flops(query: Any, rows: Any, *rest: Any) -> int:
 
 KERNEL_FLOPS: dict[str, Callable[..., int]] = {
     "thriftune::product": _product_flops,
+    "thriftune::wide": lambda *args: _wide_flops(*args[:2], *args[3:5]),
+    "thriftune::wide_add": lambda out, *args: _wide_flops(*args),
     "thriftune::attention": lambda *args: 2 * _attention_flops(*args),
     "thriftune::attention_backward": lambda *args: 5 * _attention_flops(*args),
     "thriftune::pool": lambda *args: 2 * _pool_flops(*args),

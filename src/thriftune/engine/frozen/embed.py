@@ -10,12 +10,12 @@ import torch
 
 from thriftune.engine.batches import padded_batch
 from thriftune.engine.examples import Examples
-from thriftune.engine.forward import packs
+from thriftune.engine.forward import packs, row_dtype
 from thriftune.engine.frozen.cache import PrefixCache
 from thriftune.engine.frozen.layers import FrozenLayers, Report
-from thriftune.engine.frozen.prefix import prefix_of
+from thriftune.engine.frozen.prefix import kind_of, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
-from thriftune.engine.protocol import Protocol
+from thriftune.engine.protocol import Precision, Protocol
 from thriftune.errors import InputError
 from thriftune.models.classifier import Classifier
 from thriftune.models.head import mean_of
@@ -39,10 +39,15 @@ class Embedded:
 
 
 def as_frozen(protocol: Protocol) -> Protocol:
-    """The protocol of an encoder that is not trained: no dropout anywhere, float32 as below every cut, vectors
-    that are not rounded."""
-    precision = "fp32" if protocol.precision == "bf16" else protocol.precision
-    return replace(protocol, frozen_dropout="off", precision=precision, prefix="fp32")
+    """The protocol of an encoder that is not trained: no dropout anywhere, vectors that are not rounded."""
+    return replace(protocol, frozen_dropout="off", prefix="fp32")
+
+
+def ran_in(classifier: Classifier, protocol: Protocol) -> Precision:
+    """The precision of vectors: bf16 by our own path alone, as below every cut, and float32 where that is not there."""
+    if protocol.precision == "tf32":
+        return "tf32"
+    return "fp32" if row_dtype(classifier, protocol) is None else "bf16"
 
 
 def embed(
@@ -70,7 +75,8 @@ def embed(
 def _embedded(classifier: Classifier, examples: Examples, frozen: FrozenLayers, name: str) -> Embedded:
     prefix = examples.prefix
     if prefix is None and packs(classifier, frozen.protocol) and len(classifier.layers):  # no room in the cache for it
-        prefix = prefix_of(classifier, examples.tokens, None, None, frozen.peak_of)
+        kind = kind_of(classifier, frozen.protocol, name)
+        prefix = prefix_of(classifier, examples.tokens, None, None, frozen.peak_of, kind)
     if prefix is None:
         return _padded(classifier, examples, frozen, name)
     return Embedded(np.asarray(prefix.values), prefix.seconds, prefix.peak_memory_bytes, prefix.reused)

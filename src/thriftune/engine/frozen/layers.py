@@ -14,7 +14,7 @@ from pathlib import Path
 from thriftune.engine.examples import Examples
 from thriftune.engine.forward import packs
 from thriftune.engine.frozen.cache import PrefixCache
-from thriftune.engine.frozen.prefix import Kind, prefix_bytes, prefix_file, prefix_of
+from thriftune.engine.frozen.prefix import Kind, kind_of, prefix_bytes, prefix_file, prefix_of
 from thriftune.engine.frozen.stages import PeakOf
 from thriftune.engine.parallel.passes import hand_out, settled
 from thriftune.engine.protocol import Protocol
@@ -72,10 +72,21 @@ class FrozenLayers:
             for name, examples in everything.items():
                 progress = None if self.report is None else partial(self.report, name)
                 folder = cache.folder if name in self.splits or all_fit else None
-                prefix = prefix_of(classifier, examples.tokens, folder, progress, self.peak_of, self._kind(name))
+                prefix = prefix_of(
+                    classifier,
+                    examples.tokens,
+                    folder,
+                    progress,
+                    self.peak_of,
+                    kind_of(classifier, self.protocol, name),
+                )
                 trouble = trouble or prefix.trouble
                 kept = folder if prefix.mapped else None
-                hand_out(examples.tokens, prefix, partial(_file, classifier, examples, kept, self.protocol.prefix))
+                hand_out(
+                    examples.tokens,
+                    prefix,
+                    partial(_file, classifier, examples, kept, kind_of(classifier, self.protocol, name)),
+                )
                 out[name] = replace(examples, prefix=prefix)
         except BaseException:
             read_back(classifier)
@@ -87,17 +98,16 @@ class FrozenLayers:
         return out
 
     def _bytes(self, classifier: Classifier, splits: dict[str, Examples]) -> int:
-        return sum(prefix_bytes(classifier, part.tokens, self._kind(name)) for name, part in splits.items())
-
-    def _kind(self, name: str) -> Kind:
-        """How a split's values are kept: train's alone are rounded, for the stored model predicts from whole ones."""
-        return self.protocol.prefix if name == "train" else "fp32"
+        return sum(
+            prefix_bytes(classifier, part.tokens, kind_of(classifier, self.protocol, name))
+            for name, part in splits.items()
+        )
 
     def _room(self, classifier: Classifier, splits: dict[str, Examples], cache: PrefixCache) -> bool:
         """Makes room for the prefixes that are not there yet."""
         sizes = {
-            prefix_file(classifier, part.tokens, self._kind(name)): prefix_bytes(
-                classifier, part.tokens, self._kind(name)
+            prefix_file(classifier, part.tokens, kind_of(classifier, self.protocol, name)): prefix_bytes(
+                classifier, part.tokens, kind_of(classifier, self.protocol, name)
             )
             for name, part in splits.items()
         }

@@ -15,7 +15,7 @@ from thriftune.data.tokens import Tokens
 from thriftune.endings import asked_to_end, finishing
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import packed_batch, token_batches
-from thriftune.engine.examples import NARROW, gather, narrow_values
+from thriftune.engine.examples import NARROW, gather, narrow_values, tensor_of
 from thriftune.engine.frozen.partial import Partial, Position
 from thriftune.engine.frozen.stages import PeakOf, Report, Stage, Start, stages_after, stages_of
 from thriftune.engine.parallel.passes import outputs
@@ -38,17 +38,19 @@ def run_stages(
     peak_of: PeakOf | None,
     start: Start | None = None,
     partial: Partial | None = None,
+    rows: torch.dtype | None = None,
 ) -> tuple[float, int | None]:
     """Writes the output of the `cut` lowest layers into `out` and returns its seconds and the peak memory in bytes.
 
     `out` is (tokens, hidden), or (texts, hidden) where only first tokens are read above, in bf16 where `NARROW`. The
     batches depend on the lengths alone. The peak counts no weights above the cut, and is that of all the layers even
     where the lower ones ran before (`start`); the seconds are those of the rest. With `partial` the pass goes on where
-    an earlier one ended, its seconds included, and an interrupt leaves what the next one needs.
+    an earlier one ended, its seconds included, and an interrupt leaves what the next one needs. `rows` is the dtype
+    between the layers, as `prefix_output` has it.
     """
     keep_freed_memory()
     classifier.eval_mode()
-    run = _Pass(classifier, tokens, cut, out, report, peak_of, start, partial)
+    run = _Pass(classifier, tokens, cut, out, report, peak_of, start, partial, rows)
     with finishing() if partial is not None else nullcontext(), torch.inference_mode():
         return run.run()
 
@@ -66,9 +68,10 @@ class _Pass:
         peak_of: PeakOf | None,
         start: Start | None,
         partial: Partial | None,
+        rows: torch.dtype | None,
     ) -> None:
         self.classifier, self.tokens, self.out = classifier, tokens, out
-        self.report, self.peak_of, self.start, self.partial = report, peak_of, start, partial
+        self.report, self.peak_of, self.start, self.partial, self.rows = report, peak_of, start, partial, rows
         self.batches = token_batches(tokens.lengths)
         self.total = int(tokens.offsets[-1])
         self.per_text = len(out) != self.total
@@ -151,7 +154,7 @@ class _Pass:
             if self.partial is not None and asked_to_end():
                 raise KeyboardInterrupt
             _, hidden = next(self._made)
-            values = narrow_values(hidden) if target.dtype == NARROW else hidden.cpu().numpy()
+            values = narrow_values(hidden) if target.dtype == NARROW else _whole(hidden).cpu().numpy()
             if safe:
                 done.append(values)
             else:
@@ -189,15 +192,19 @@ class _Pass:
     def _hidden(self, stage: Stage, indices: np.ndarray, source: np.ndarray | None) -> torch.Tensor:
         rows = packed_batch(self.tokens, indices, self.classifier.device)
         if stage.bottom is None:
-            return prefix_output(self.classifier, rows, stage.top)
+            return prefix_output(self.classifier, rows, stage.top, dtype=self.rows)
         assert source is not None
-        hidden = torch.from_numpy(gather(source, self.tokens.offsets, indices)).to(self.classifier.device)
-        return prefix_output(self.classifier, rows, stage.top, stage.bottom, hidden)
+        hidden = tensor_of(gather(source, self.tokens.offsets, indices)).to(self.classifier.device)
+        return prefix_output(self.classifier, rows, stage.top, stage.bottom, hidden, dtype=self.rows)
 
     def _probe(self, stage: Stage, batch: np.ndarray, source: np.ndarray | None, peak_of: PeakOf) -> int:
         """Peak bytes of a stage on a batch."""
         weights = [t for module in stage.modules for t in (*module.parameters(), *module.buffers()) if not t.is_meta]
         return peak_of(weights, lambda: self._hidden(stage, batch, source))
+
+
+def _whole(hidden: torch.Tensor) -> torch.Tensor:
+    return hidden.float() if hidden.dtype == torch.bfloat16 else hidden
 
 
 def _write(out: np.ndarray, rows: np.ndarray, indices: np.ndarray, offsets: np.ndarray | None) -> None:

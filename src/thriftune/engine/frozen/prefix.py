@@ -19,18 +19,20 @@ from thriftune.data.tokens import Tokens
 from thriftune.engine import ENGINE_VERSION
 from thriftune.engine.batches import ROWS_PER_BATCH
 from thriftune.engine.examples import NARROW, Prefix
+from thriftune.engine.forward import row_dtype
 from thriftune.engine.frozen.partial import Partial, alone
 from thriftune.engine.frozen.passes import run_stages
 from thriftune.engine.frozen.stages import PeakOf, Report, Start
 from thriftune.engine.frozen.stored import BLOCK, checksum, stored_prefix, write_note
+from thriftune.engine.protocol import Protocol
 from thriftune.models.classifier import Classifier
 from thriftune.models.ops.kernels import instructions
 from thriftune.models.ops.kernels.build import build
 from thriftune.models.ops.products import wide_library
 from thriftune.models.pretrained.sources import weights_hash
 
-Kind = Literal["fp32", "bf16"]
-"""How values are kept; a model in float64 keeps its own format."""
+Kind = Literal["fp32", "bf16", "narrow"]
+"""How values are kept, and for `narrow` computed too: with rows of bfloat16. A model in float64 keeps its format."""
 
 
 def prefix_of(
@@ -53,6 +55,7 @@ def prefix_of(
         raise ValueError("nothing below the first trained layer is worth computing once")
     offsets = None if _per_text(classifier) else np.asarray(tokens.offsets)
     shape, dtype = _shape(classifier, tokens), _dtype(classifier, kind)
+    rows = torch.bfloat16 if kind == "narrow" else None
 
     def prefix(values: np.ndarray, note: dict[str, Any], reused: bool, mapped: bool) -> Prefix:
         peak = note["peak_memory_bytes"]
@@ -61,14 +64,14 @@ def prefix_of(
 
     def in_memory(trouble: str | None = None) -> Prefix:
         values = np.empty(shape, dtype=dtype)
-        seconds, peak = run_stages(classifier, tokens, cut, values, report, peak_of)
+        seconds, peak = run_stages(classifier, tokens, cut, values, report, peak_of, rows=rows)
         made = prefix(values, {"seconds": seconds, "peak_memory_bytes": peak}, reused=False, mapped=False)
         return replace(made, trouble=trouble)
 
     def computed(partial: Partial) -> Prefix:
-        start, before = _shallower(classifier, tokens, path.parent, with_peak=peak_of is not None)
+        start, before = _shallower(classifier, tokens, path.parent, kind, with_peak=peak_of is not None)
         target = partial.array(partial.values, dtype, shape)
-        seconds, peak = run_stages(classifier, tokens, cut, target, report, peak_of, start, partial)
+        seconds, peak = run_stages(classifier, tokens, cut, target, report, peak_of, start, partial, rows)
         if isinstance(target, np.memmap):
             target.flush()
         del target
@@ -112,22 +115,32 @@ def prefix_of(
         return in_memory(f"{folder} cannot be used ({error.strerror or error})")
 
 
+def kind_of(classifier: Classifier, protocol: Protocol, split: str) -> Kind:
+    """How a split's values are kept: train's alone are rounded, for the stored model predicts from whole ones."""
+    if row_dtype(classifier, protocol) is not None:
+        return "narrow"
+    return protocol.prefix if split == "train" else "fp32"
+
+
 def prefix_bytes(classifier: Classifier, tokens: Tokens, kind: Kind = "fp32") -> int:
     """How large a prefix would be."""
     rows, hidden = _shape(classifier, tokens)
     return rows * hidden * _dtype(classifier, kind).itemsize
 
 
-def _shallower(classifier: Classifier, tokens: Tokens, folder: Path, with_peak: bool) -> tuple[Start | None, float]:
+def _shallower(
+    classifier: Classifier, tokens: Tokens, folder: Path, kind: Kind, with_peak: bool
+) -> tuple[Start | None, float]:
     """The output of the most layers below the cut that the folder holds, and the seconds that it took.
 
-    Only values that were not rounded: what is computed from them is what is computed from the texts.
+    Only values that were not rounded afterwards: what is computed from them is what is computed from the texts.
     """
-    dtype = _dtype(classifier, "fp32")
+    kind = kind if kind == "narrow" else "fp32"
+    dtype = NARROW if kind == "narrow" else _dtype(classifier, kind)
     shape = (len(tokens.ids), int(classifier.config.hidden_size))
     key = _token_key(tokens)
     for layer in range((classifier.cut or 0) - 1, 0, -1):
-        found = stored_prefix(folder / _file_of(classifier, key, layer, None, dtype), shape, dtype, with_peak)
+        found = stored_prefix(folder / _file_of(classifier, key, layer, None, dtype, kind), shape, dtype, with_peak)
         if found is not None:
             values, note = found
             return Start(layer, values, note["peak_memory_bytes"]), note["seconds"]
@@ -137,7 +150,7 @@ def _shallower(classifier: Classifier, tokens: Tokens, folder: Path, with_peak: 
 def prefix_file(classifier: Classifier, tokens: Tokens, kind: Kind = "fp32") -> str:
     """The name of a prefix's file: a hash over everything that its values depend on."""
     key, dtype = _token_key(tokens), _dtype(classifier, kind)
-    return _file_of(classifier, key, classifier.cut, _read_above(classifier), dtype)
+    return _file_of(classifier, key, classifier.cut, _read_above(classifier), dtype, kind)
 
 
 def _token_key(tokens: Tokens) -> str:
@@ -150,13 +163,16 @@ def _token_key(tokens: Tokens) -> str:
     return digest.hexdigest()
 
 
-def _file_of(classifier: Classifier, tokens: str, layer: int | None, read: str | None, dtype: np.dtype[Any]) -> str:
+def _file_of(
+    classifier: Classifier, tokens: str, layer: int | None, read: str | None, dtype: np.dtype[Any], kind: Kind
+) -> str:
     parts = [
         tokens,
         weights_hash(classifier.path),
         layer,
         read,
         "bfloat16" if dtype == NARROW else str(dtype),
+        kind == "narrow",
         torch.__version__,
         ENGINE_VERSION,
         build().key,
@@ -188,7 +204,9 @@ def _shape(classifier: Classifier, tokens: Tokens) -> tuple[int, int]:
 def _dtype(classifier: Classifier, kind: Kind) -> np.dtype[Any]:
     if next(classifier.head_modules[-1].parameters()).dtype == torch.float64:
         return np.dtype("float64")
-    return NARROW if kind == "bf16" else np.dtype("float32")
+    if kind == "narrow" and _per_text(classifier):
+        return np.dtype("float32")  # what the head reads
+    return np.dtype("float32") if kind == "fp32" else NARROW
 
 
 def _bytes_above(classifier: Classifier, cut: int) -> int:

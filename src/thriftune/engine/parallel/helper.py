@@ -15,6 +15,7 @@ import torch
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import packed_batch, token_batches, widest_batch
 from thriftune.engine.examples import Examples
+from thriftune.engine.forward import row_dtype
 from thriftune.engine.frozen.words import used_words
 from thriftune.engine.gpu.precision import use_precision
 from thriftune.engine.parallel import commands
@@ -133,7 +134,8 @@ class Helper:
                     self.team.receive(below, 0)
                     hidden = below.to(classifier.device)
                 bottom = 0 if told.bottom is None else told.bottom
-                send_rows(self.team, prefix_output(classifier, rows, told.top, bottom, hidden))
+                dtype_between = row_dtype(classifier, self.loaded.protocol)
+                send_rows(self.team, prefix_output(classifier, rows, told.top, bottom, hidden, dtype=dtype_between))
 
     def _begin(self, told: commands.Fit) -> None:
         """As `engine.train.fit` begins."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from thriftune.data.tokens import Tokens
-from thriftune.engine.examples import Prefix, gather
+from thriftune.engine.examples import Prefix, gather, tensor_of
 from thriftune.engine.parallel.commands import Frozen, Predict, Prefixed, Stage
 from thriftune.engine.parallel.team import Team, present
 from thriftune.models.classifier import Classifier
@@ -107,7 +107,7 @@ def outputs(
         turn = batches[start : start + team.size]
         if source is not None:
             for rank, indices in enumerate(turn[1:], start=1):
-                team.send(torch.from_numpy(gather(source, tokens.offsets, indices)), rank)
+                team.send(_sent(tensor_of(gather(source, tokens.offsets, indices))), rank)
         yield turn[0], run(turn[0])
         for rank, indices in enumerate(turn[1:], start=1):
             yield indices, _received(team, rank)
@@ -124,9 +124,14 @@ def _received(team: Team, rank: int) -> torch.Tensor:
 
 def send_rows(team: Team, hidden: torch.Tensor) -> None:
     """To the first process, which asks for it by `outputs`."""
-    rows = hidden.detach().cpu().contiguous()
+    rows = _sent(hidden.detach().cpu()).contiguous()
     team.send(torch.tensor([*rows.shape, int(rows.dtype == torch.float64)]), 0)
     team.send(rows, 0)
+
+
+def _sent(rows: torch.Tensor) -> torch.Tensor:
+    """As rows go from process to process: bfloat16 as float32, which holds its numbers."""
+    return rows.float() if rows.dtype == torch.bfloat16 else rows
 
 
 def hand_out(tokens: Tokens, prefix: Prefix, file: Callable[[], Path | None]) -> None:

@@ -182,12 +182,12 @@ def _convolve(convolution: Any, hidden: torch.Tensor, out: torch.Tensor, rows: R
     convolved = []
     for group in rows.groups:
         own = slice(group.first_row, group.first_row + group.rows)
-        padded = pad(hidden[own], group).transpose(1, 2)
+        padded = pad(hidden[own], group).transpose(1, 2).to(convolution.conv.weight.dtype)
         convolved.append(unpad(convolution.conv(padded).transpose(1, 2), group))
     mixed = dropout(torch.cat(convolved), rate_of(convolution.dropout))
     activation: nn.Module = ACT2FN[convolution.conv_act]
     normed: torch.Tensor = convolution.LayerNorm(out + activation(mixed))
-    return normed
+    return normed.to(out.dtype)
 
 
 FAMILY = DebertaV2Family(

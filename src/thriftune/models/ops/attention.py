@@ -141,9 +141,11 @@ def packed_attention(
     farther away than this are not seen.
     """
     table, zero = (bias.table, bias.width - 1) if isinstance(bias, RelativeBias) else (None, 0)
-    tensors = (query, key, value) if table is None else (query, key, value, table)
-    same = bias is None or table is not None
-    if same and kernels.usable(*tensors) and key.shape[1] // heads % kernels.lanes(key) == 0:
+    if query.dtype == torch.bfloat16 and table is not None:
+        known = kernels.usable(query, key, value) and table.dtype == torch.float32
+    else:
+        known = kernels.usable(query, key, value, *([] if table is None else [table]))
+    if (bias is None or table is not None) and known and key.shape[1] // heads % kernels.lanes(key) == 0:
         seed = kernels.draw_seed(query, rate)
         seen = -1 if window is None else window
         whole = share.present() if rate > 0.0 else None
@@ -172,16 +174,24 @@ def padded_attention(
 ) -> torch.Tensor:
     """The same by torch's operations: queries, keys and values are padded, group by group."""
     parts = []
+    on_cpu = query.dtype == torch.bfloat16 and device_kind(query.device) != "cuda" and not _mixed(query)
     for group in rows.groups:
         own = slice(group.first_row, group.first_row + group.rows)
         texts = slice(group.first_text, group.first_text + group.texts)
         q = query[texts].unsqueeze(1) if first_only else pad(query[own], group)
         q, k, v = (_heads(part, heads) for part in (q, pad(key[own], group), pad(value[own], group)))
+        if on_cpu:
+            # What rows of bfloat16 are attended with is float32, as in the kernel.
+            q, k, v = q.float(), k.float(), v.float()
         mask = group.mask if window is None else _near(group, window, first_only, query.device)
         added = None if bias is None else bias(q, k, group)
-        attended = attend(q, k, v, added, mask, scale, rate).transpose(1, 2).flatten(2)
+        attended = attend(q, k, v, added, mask, scale, rate).to(value.dtype).transpose(1, 2).flatten(2)
         parts.append(attended.squeeze(1) if first_only else unpad(attended, group))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _mixed(x: torch.Tensor) -> bool:
+    return torch.is_autocast_enabled(x.device.type)
 
 
 def _heads(padded: torch.Tensor, heads: int) -> torch.Tensor:

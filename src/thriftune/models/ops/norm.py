@@ -57,4 +57,11 @@ def add_norm(norm: Any, x: torch.Tensor, residual: torch.Tensor, rate: float) ->
 def _has_kernel(norm: Any, x: torch.Tensor, residual: torch.Tensor) -> bool:
     """Whether a module is torch's LayerNorm, with weight and bias, over a width that the kernel takes."""
     plain = type(norm) is nn.LayerNorm and norm.normalized_shape == x.shape[1:] and norm.bias is not None
-    return plain and kernels.usable(x, residual, norm.weight) and x.shape[1] % kernels.lanes(x) == 0
+    wanted = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+    return (
+        plain
+        and norm.weight.dtype == wanted
+        and kernels.usable(x, residual)
+        and x.shape[1] % kernels.lanes(x) == 0
+        and norm.weight.device == x.device
+    )

@@ -48,7 +48,8 @@ class _Pool(torch.autograd.Function):
 
 def can_pool(key: nn.Module, value: nn.Module, hidden: torch.Tensor, bias: Bias | None) -> bool:
     """Whether the projections are plain matrices here and the compiled kernel takes the rows and the bias."""
-    if bias is not None and not (isinstance(bias, RelativeBias) and bias.table.dtype == hidden.dtype):
+    wanted = torch.float32 if hidden.dtype == torch.bfloat16 else hidden.dtype
+    if bias is not None and not (isinstance(bias, RelativeBias) and bias.table.dtype == wanted):
         return False
     return (
         kernels.usable(hidden)
@@ -69,8 +70,15 @@ def pooled_attention(
     rate: float,
     bias: RelativeBias | None = None,
 ) -> torch.Tensor:
-    """Attention of one query per text, (texts, heads * size), to its rows of (rows, hidden): (texts, heads * size)."""
-    keys, values = affine(key), affine(value)
+    """Attention of one query per text, (texts, heads * size), to its rows of (rows, hidden): (texts, heads * size).
+
+    Rows of bfloat16 are attended to in float32.
+    """
+    dtype = query.dtype
+    narrow = dtype == torch.bfloat16
+    if narrow:
+        query, hidden = query.float(), hidden.float()
+    keys, values = affine(key, hidden, narrow), affine(value, hidden, narrow)
     seed = kernels.draw_seed(query, rate)
     by_head = query.unflatten(1, (heads, -1)).transpose(0, 1)
     across = torch.bmm(by_head, keys[0].unflatten(0, (heads, -1)))
@@ -82,4 +90,4 @@ def pooled_attention(
     out = torch.bmm(pooled, values[0].unflatten(0, (heads, -1)).transpose(1, 2)).transpose(0, 1).flatten(1)
     if values[1] is not None:
         out = out + (sums.unsqueeze(2) * values[1].unflatten(0, (heads, -1))).flatten(1)
-    return out
+    return out.to(dtype)

@@ -54,7 +54,8 @@ class Saved:
                 batch = self.tokenizer.pad(
                     {name: [values[row] for row in rows] for name, values in inputs.items()}, return_tensors="pt"
                 ).to(device)
-            autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.usage.precision == "bf16")
+            mixed = self.usage.precision == "bf16" and device.type == "cuda"
+            autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed)
             with torch.inference_mode(), autocast:
                 logits = self._logits(batch)
             out[rows] = logits.float().softmax(dim=-1).cpu().numpy()

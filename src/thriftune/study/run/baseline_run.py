@@ -50,6 +50,7 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     scores, evaluate_seconds = evaluate(
         job, folder, emit, frames, job.evaluated, lambda split: fitted.predict(data[split].texts)
     )
+    emit(RunProgress(job.planned.name, "storing"))
     folder.model_path.mkdir(parents=True, exist_ok=True)
     stored = fitted.save(folder.model_path)
     BaselineModel(method.NAME, tuple(job.labels), job.text_columns).write(folder.model_path)
@@ -91,5 +92,6 @@ def run_baseline(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         fit_memory_bytes=alive,
         fit_process_bytes=rose,
     )
+    emit(RunProgress(job.planned.name, "measuring"))
     in_use = measure(fitted.predict, sampled(data["test"].texts))
     return done_record(job, scores, with_predicting(cost, in_use), [*fitted.notes, *busy_notes(cost, 1)])

@@ -25,7 +25,7 @@ from thriftune.study.events import RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.scores import evaluate
 from thriftune.study.run.training import frozen_layers, use_machine
-from thriftune.study.run.transformer_run import with_use
+from thriftune.study.run.transformer_run import in_use
 
 if TYPE_CHECKING:
     from thriftune.engine.examples import Examples
@@ -54,7 +54,6 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
 
     from thriftune.engine.frozen.embed import as_frozen, embed
     from thriftune.models.pretrained.folder import weight_files
-    from thriftune.study.run.promise import check_promise
 
     planned, method, frames = job.planned, job.planned.method, job.frames(texts=False)
     assert isinstance(method, Method)
@@ -81,6 +80,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
         job, folder, emit, frames, job.evaluated, lambda split: fitted.probabilities(values[split])
     )
     evaluate_seconds += sum(part.seconds for split, part in embedded.items() if split in EVALUATED)
+    emit(RunProgress(planned.name, "storing"))
     folder.write_embeddings(_sample(values["test"]))
     stored = save_vectors(job, method, classifier, fitted, folder)
     cost = Cost(
@@ -115,8 +115,7 @@ def _run(job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
     notes = [*classifier.notes, *notes, *fitted.notes, *busy_notes(cost, torch.get_num_threads())]
     # All costs are known: what comes now is charged to no one.
     del classifier, examples
-    check_promise(job, folder)
-    return with_use(done_record(job, scores, cost, notes), job, folder)
+    return in_use(done_record(job, scores, cost, notes), job, folder, emit)
 
 
 def vectors(values: np.ndarray, normalize: bool) -> np.ndarray:
@@ -168,12 +167,12 @@ def _sample(values: np.ndarray) -> Embeddings:
 
 
 def save_vectors(job: Job, method: Method, classifier: Classifier, fitted: Regression, folder: RunFolder) -> int:
-    from thriftune.engine.frozen.embed import as_frozen
+    from thriftune.engine.frozen.embed import as_frozen, ran_in
     from thriftune.models.trained.save import save_frozen
     from thriftune.models.trained.usage import Reading
 
     protocol = as_frozen(job.planned.protocol)
-    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, ran_in(classifier, protocol))
     settings = {
         "labels": list(job.labels),
         "pooling": "first" if classifier.head.type == "linear" else "mean",

@@ -67,6 +67,8 @@ class Job:
     """Processors that it may use, where it shares them with other runs; None: all that its process may."""
     processes: int = 1
     """That train it together, each on a share of every batch."""
+    notes: tuple[str, ...] = ()
+    """What its record is to say from the start."""
     done: bool = False
     """Whether the run is done but for robustness sets that it has not been scored on."""
 
@@ -156,7 +158,7 @@ def blank_record(job: Job, status: Status, message: str | None) -> RunRecord:
         predicted=job.predicted,
         baseline=planned.method.BASELINE,
         searched=job.searched,
-        notes=[] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"],
+        notes=[*job.notes, *([] if job.unpredicted is None else [f"Cost was not predicted: {job.unpredicted}"])],
         fitted_batch=job.fitted,
     )
 

@@ -148,6 +148,7 @@ class Trainer:
         before = self._begin(checkpoints)
         dynamics, spent = Dynamics(), before + (0.0 if prefix is None else prefix.seconds)
         progress = ProgressHook(planned, self._meter, self._emit, self.texts, spent, rate if tried else None)
+        self._emit(RunProgress(planned.name, "probing", tried_rate=rate if tried else None))
         try:
             with nullcontext() if checkpoints is None else finishing():
                 found = fit(task, [self._meter, progress, dynamics])

@@ -14,6 +14,7 @@ from thriftune.cost.measured.busy import NOT_COUNTED, busy_notes
 from thriftune.cost.measured.environment import process_peak_bytes
 from thriftune.data.large.arrays import blocks
 from thriftune.engine.hooks import DivergedError
+from thriftune.engine.protocol import ran
 from thriftune.errors import first_line
 from thriftune.results.cost import Cost
 from thriftune.results.files import read_rows
@@ -22,7 +23,7 @@ from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import Embeddings, RunFolder
 from thriftune.results.scores import Scores
 from thriftune.results.training import Training, state_of
-from thriftune.study.events import Notice
+from thriftune.study.events import Notice, RunProgress
 from thriftune.study.run.job import EVALUATED, Emit, Job, RunError, done_record
 from thriftune.study.run.rate_search import train
 from thriftune.study.run.scores import TEXTS_AT_ONCE, Chances, evaluate
@@ -91,7 +92,6 @@ def _run(
     from thriftune.cost.measured.meter import CostMeter
     from thriftune.models.trained.save import delta_bytes, save_classifier
     from thriftune.models.trained.usage import Reading
-    from thriftune.study.run.promise import check_promise
 
     planned, protocol, frames = job.planned, job.planned.protocol, job.frames(texts=False)
     texts = job.examples(frames)
@@ -103,11 +103,12 @@ def _run(
     evaluate_seconds += meter.evaluate_seconds + sum(
         part.prefix.seconds for split, part in texts.items() if part.prefix is not None and split in EVALUATED
     )
+    emit(RunProgress(planned.name, "storing"))
     epochs, notes = finite_epochs(fit.epochs)
     folder.write_history([*fit.steps, *epochs])
     if len(trained.dynamics):
         folder.write_dynamics_parts(dynamics_frames(frames["train"], trained.dynamics))
-    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, protocol.precision)
+    reading = Reading(job.text_columns, protocol.max_tokens, job.pair, ran(protocol))
     stored = save_classifier(classifier, folder.model_path, reading)
     cost = _cost(job, trained, trainer, meter, evaluate_seconds, stored, delta_bytes(classifier))
     cost = shared_cost(cost, team)
@@ -129,15 +130,21 @@ def _run(
     del trainer, trained, classifier, texts, fit, meter
     stack.close()
     use_machine(job)
-    check_promise(job, folder)
-    return with_use(record, job, folder)
+    return in_use(record, job, folder, emit)
 
 
-def with_use(record: RunRecord, job: Job, folder: RunFolder) -> RunRecord:
-    """The record with what its stored model costs in use, on texts of the test split."""
+def in_use(record: RunRecord, job: Job, folder: RunFolder, emit: Emit) -> RunRecord:
+    """The record with what its stored model costs in use, on texts of the test split, once it keeps its promise.
+
+    Raises `RunError` where it does not (`check_promise`).
+    """
     from thriftune.cost.measured.predicting import measure_stored, sampled_rows, with_predicting
     from thriftune.data.tokens import Tokens
+    from thriftune.study.run.promise import check_promise
 
+    emit(RunProgress(job.planned.name, "checking"))
+    check_promise(job, folder)
+    emit(RunProgress(job.planned.name, "measuring"))
     assert record.cost is not None
     count = len(Tokens.load(job.tokens["test"], mmap=True))
     test = read_rows(job.splits["test"], sampled_rows(count), job.text_columns)

@@ -18,7 +18,7 @@ from thriftune.results.files import write_text
 from thriftune.results.record import RunRecord
 from thriftune.results.run_folder import RunFolder
 from thriftune.results.storage.errors import unwritable
-from thriftune.study.events import Notice, RunProgress, RunTold
+from thriftune.study.events import TRAINED, Notice, RunProgress, RunTold
 from thriftune.study.run.baseline_run import run_baseline
 from thriftune.study.run.embeddings_run import run_embeddings
 from thriftune.study.run.extend import extend, without_scores
@@ -54,7 +54,7 @@ def with_fitting_batch(run: Callable[[Job, Emit], RunRecord], job: Job, emit: Em
     while True:
         record = run(job, heard)
         smaller = job.batch.smaller()
-        if record.status != "out_of_memory" or stage == "evaluating" or smaller is None:
+        if record.status != "out_of_memory" or stage in TRAINED or smaller is None:
             return record
         emit(Notice(f"{job.planned.name} ran out of memory with {job.batch.words}; again as {smaller.words}."))
         folder.clear()

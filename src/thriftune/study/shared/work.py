@@ -24,6 +24,7 @@ from thriftune.study.events import Listener, Notice, RunFinished, Stage, StudyPl
 from thriftune.study.execute import study_runs
 from thriftune.study.file.config import Study
 from thriftune.study.file.plan import plan
+from thriftune.study.file.selection import select
 from thriftune.study.folder import WORK, check_folder
 from thriftune.study.forecast.predictor import Predictor
 from thriftune.study.run.job import Job
@@ -53,6 +54,8 @@ class Worked:
     results: Results
     last: bool = False
     """Whether it was the one that finished the study."""
+    elsewhere: int = 0
+    """Runs that it was not to make, and that are not made yet."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class How:
     """How a process works."""
 
     workers: int | str = 1
+    only: tuple[str, ...] = ()
+    """Runs that this process makes alone, see `select`; the others stay for other processes."""
+    without: tuple[str, ...] = ()
     wait: bool = True
     """Whether to stay while others make the last runs, and to take those of processes that die."""
     lease_seconds: float = LEASE_SECONDS
@@ -82,10 +88,11 @@ def work(
             f"--lease takes {LEAST_SECONDS:g} to {MOST_SECONDS:,.0f} seconds; {how.lease_seconds:g} is given."
         )
     count = checked(how.workers)
+    wanted = {run.name for run in select(plan(study), how.only, how.without)}
     with interruptible(), _folder(out), at_work_in(out, how.lease_seconds) as presence:
         try:
             shared = _planned(study, out, presence, listen)
-            return _work(shared, out, presence, listen, how, Workers(how.make, places(count)), finish)
+            return _work(shared, out, presence, listen, how, Workers(how.make, places(count)), finish, wanted)
         finally:
             _leave(out, presence)
 
@@ -98,25 +105,31 @@ def _work(
     how: How,
     workers: Workers,
     finish: Finish | None,
+    wanted: set[str],
 ) -> Worked:
-    jobs = shared.jobs(out)
+    all_jobs = shared.jobs(out)
+    jobs = [job for job in all_jobs if job.planned.name in wanted]
     leases = Leases(_session(out, shared), presence)
-    left = {job.planned.name for job in jobs}
-    listen(StudyPlanned(shared.names, [name for name in shared.names if name not in left]))
+    left = {job.planned.name for job in all_jobs}
+    done = [name for name in shared.names if name not in left]
+    ids = {job.planned.name: job.run_id for job in jobs}
+    listen(StudyPlanned([name for name in shared.names if name in wanted or name in done], done, run_ids=ids))
     listen = noting(listen, out, presence, {job.planned.name: job for job in jobs})
     if any(job.planned.method.NEEDS_MODEL for job in jobs):
         warm_up()
     store = Store(out)
     leased = Leased(leases, jobs, workers.gpus, how.wait, lambda text: listen(Notice(text)), how.look_seconds)
-    results = _Results(store, shared, jobs, leases)
+    results = _Results(store, shared, all_jobs, leases)
     ready = predicting(Predictor(), {job.run_id for job in jobs if job.done})
     made: list[RunRecord] = []
     for job, record in LeaseCrew(workers, leased).records(jobs, ready, listen):
         made.append(record)
         listen(RunFinished(job.planned.name, record, reused=False))
         results.write()
-    if leased.left():
-        return Worked(made, leased.left(), store.load())
+    finished = leases.standing().done if leases.folder.exists() else {job.run_id for job in all_jobs}
+    elsewhere = sum(job.run_id not in finished and job.planned.name not in wanted for job in all_jobs)
+    if leased.left() or elsewhere:
+        return Worked(made, leased.left(), store.load(), elsewhere=elsewhere)
     last = _finish(shared, out, leases, results, listen, finish)
     return Worked(made, 0, store.load(), last)
 

@@ -12,7 +12,7 @@ import torch
 from thriftune.data.tokens import Tokens
 from thriftune.engine.allocator import keep_freed_memory
 from thriftune.engine.batches import ROWS_PER_BATCH, packed_batch
-from thriftune.engine.forward import autocast
+from thriftune.engine.forward import autocast, row_dtype
 from thriftune.engine.stored.transformer import SHORT
 from thriftune.models.ops.mean import mean_rows
 from thriftune.models.ops.rows import Rows
@@ -74,6 +74,8 @@ class _Pass:
         rows = packed_batch(self.tokens, indices, network.device)
         if hidden is None:
             hidden = network.family.embed(network.encoder, rows)
+            dtype = row_dtype(network, node.lead.model.protocol)
+            hidden = hidden if dtype is None else hidden.to(dtype)
         if node.layers:
             hidden = self._layers(node, indices, rows, hidden)
         if not node.children:
@@ -114,6 +116,7 @@ class _Pass:
     def _heads(self, node: Node, indices: np.ndarray, rows: Rows, hidden: torch.Tensor) -> None:
         """Reads each member's own head."""
         network = node.lead.network
+        hidden = hidden.float() if hidden.dtype == torch.bfloat16 else hidden
         hidden = network.family.finish(network.encoder, hidden)
         read = hidden if network.reads == "first" else mean_rows(hidden, rows)
         for place, part in self._parts(indices):

@@ -90,6 +90,8 @@ class Adapted(nn.Module):
             if mixed:
                 added = nn.functional.linear(nn.functional.linear(x[part], update.down), update.up)
                 out[part] += added.to(out.dtype) * update.scale
+            elif out.dtype == torch.bfloat16:
+                products.add_times(out[part], products.times(x[part], update.down), update.up * update.scale)
             else:
                 out[part].addmm_(x[part] @ update.down.t(), update.up.t(), alpha=update.scale)
         return out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from thriftune.models.ops.kernels.build import TYPES, build
 
 
 def usable(*tensors: torch.Tensor) -> bool:
-    """Whether the kernels take these tensors: on a CPU, all float32 or all float64, outside of autocast."""
+    """Whether the kernels take these tensors: on a CPU, all of one dtype that they know, outside of autocast."""
     dtype = tensors[0].dtype
     for tensor in tensors:
         if tensor.dtype != dtype:
@@ -48,8 +49,8 @@ MOST_LANES = 8
 
 
 def lanes(x: torch.Tensor) -> int:
-    """Elements that one vector holds; widths must be multiples of it."""
-    return 32 // x.element_size()
+    """Elements that one vector holds, bfloat16 as float32; widths must be multiples of it."""
+    return 32 // max(4, x.element_size())
 
 
 def draw_seed(x: torch.Tensor, rate: float) -> int:
@@ -184,6 +185,100 @@ def multiplies(rows: torch.Tensor, weight: torch.Tensor, turned: bool) -> bool:
         and instructions() == "AVX2"
         and usable(rows, weight)
     )
+
+
+def widens(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Whether `wide` takes these and is faster than torch's: (rows, depth) and either side of a product with it."""
+    same = left.dtype == right.dtype or (left.dtype == torch.bfloat16 and right.dtype == torch.float32)
+    return (
+        same
+        and left.dtype in WIDE
+        and has_wide(left.dtype)
+        and left.stride(1) == right.stride(1) == 1
+        and min(left.shape) > 0
+        and min(right.shape) > 0
+        and usable(left)
+        and (left.dtype == torch.float32 or _in_pairs(left, right))
+    )
+
+
+def _in_pairs(*sides: torch.Tensor) -> bool:
+    """Whether rows of bfloat16 are whole pairs of numbers."""
+    return all(not (side.shape[1] % 2 or side.stride(0) % 2) for side in sides if side.dtype == torch.bfloat16)
+
+
+WIDE = (torch.float32, torch.bfloat16)
+
+
+@cache
+def has_wide(dtype: torch.dtype) -> bool:
+    """Whether products with vectors of 64 bytes are there and the fastest: float32 on AMD's processors.
+
+    Intel's have torch's library at its full width, and those with matrix tiles (AMX) a faster unit for bfloat16.
+    """
+    if build().reason is not None or not hasattr(build().libraries[dtype], "wide_product"):
+        return False
+    return made_by_amd() if dtype == torch.float32 else "amx_bf16" not in flags()
+
+
+@cache
+def multiplies_narrow() -> bool:
+    """Whether this processor has a unit for bfloat16: AVX512-BF16 or AMX."""
+    return not flags().isdisjoint(("avx512_bf16", "amx_bf16"))
+
+
+@cache
+def has_narrow() -> bool:
+    """Whether rows of bfloat16 are worth it: the unit is there, and the kernels."""
+    return multiplies_narrow() and build().reason is None
+
+
+def wide(
+    left: torch.Tensor,
+    right: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    left_turned: bool = False,
+    right_turned: bool = False,
+    narrow: bool = False,
+) -> torch.Tensor:
+    """left (rows, depth) times right (depth, columns), plus bias (columns,) of float32, in bfloat16 if `narrow`.
+
+    `left_turned`: left is (depth, rows); `right_turned`: right is (columns, depth). Both are of one dtype, or left is
+    bfloat16 and right is rounded to it.
+    """
+    out: torch.Tensor = _called(left, "wide")(left, right, bias, left_turned, right_turned, narrow)
+    return out
+
+
+def wide_add(
+    out: torch.Tensor,
+    left: torch.Tensor,
+    right: torch.Tensor,
+    left_turned: bool = False,
+    right_turned: bool = False,
+) -> None:
+    """Adds the product of `wide` to what `out` (rows, columns) holds."""
+    compiled.wide_add(out, left, right, left_turned, right_turned)
+
+
+@cache
+def made_by_amd() -> bool:
+    """Whether the processor says that it is AMD's."""
+    return "AuthenticAMD" in _cpuinfo()
+
+
+@cache
+def flags() -> frozenset[str]:
+    """What the processor can do, in Linux's words."""
+    lines = [line for line in _cpuinfo().splitlines() if line.startswith("flags")]
+    return frozenset(lines[0].partition(":")[2].split()) if lines else frozenset()
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 @cache

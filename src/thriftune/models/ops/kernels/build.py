@@ -18,7 +18,7 @@ import torch
 
 from thriftune.folders import cache_folder, is_private
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "products.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.c", "products.c", "wide.c"))
 HEADER = Path(__file__).with_name("vectors.h")
 OPTIMISE = ("-O3", "-march=native", "-falign-loops=64", "-fno-math-errno", "-ffp-contract=fast", "-fopenmp")
 """Loops begin a cache line: the products' innermost one is slower where it lies across one more."""
@@ -39,7 +39,7 @@ class Build:
 
 @cache
 def build() -> Build:
-    """The kernels for float32 and float64, compiled on first use into the cache folder.
+    """The kernels for float32, float64 and bfloat16, compiled on first use into the cache folder.
 
     Without Linux, a GCC and torch's own OpenMP library there are none; the engine then composes torch's operations.
     THRIFTUNE_KERNELS=off switches them off.
@@ -83,7 +83,12 @@ def compiled_folder() -> Path:
     return cache_folder() / "compiled"
 
 
-TYPES = {torch.float32: "float", torch.float64: "double"}
+TYPES = {
+    torch.float32: "-DREAL=float",
+    torch.float64: "-DREAL=double -DDOUBLE",
+    torch.bfloat16: "-DREAL=float -DNARROW",
+}
+"""What is defined for the tensors of each type."""
 
 
 def _compilers() -> tuple[str, ...]:
@@ -123,7 +128,7 @@ def _compile(compiler: str, openmp: Path, real: str, path: Path) -> None:
         parts, whole, note = [], Path(folder) / "kernels.so", Path(folder) / "checksum"
         for source in SOURCES:
             parts.append(str(Path(folder) / f"{source.stem}.o"))
-            _run(compiler, *FLAGS, f"-DREAL={real}", "-c", str(source), "-o", parts[-1])
+            _run(compiler, *FLAGS, *real.split(), "-c", str(source), "-o", parts[-1])
         _run(compiler, "-shared", *parts, str(openmp), "-lm", "-o", str(whole))
         note.write_text(_checksum(whole), encoding="ascii")
         for made, target in ((whole, path), (note, _note(path))):

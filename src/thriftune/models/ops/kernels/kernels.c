@@ -1,6 +1,6 @@
 /* What a training step on a CPU does besides matrix products, each in one pass over packed rows.
 
-   Compiled once for REAL = float and once for REAL = double. Rows are contiguous unless a stride is given. Every
+   Compiled once for REAL = float, once for REAL = double, and once for tensors in bfloat16. Rows are contiguous unless a stride is given. Every
    function returns the same bits for the same input, seed and number of threads.
 */
 #include "vectors.h"
@@ -30,6 +30,23 @@ static inline vec vexp(vec x) {
   for (int64_t i = 0; i < LANES; i++) x[i] = exp(x[i]);
   return x;
 }
+
+#if BROAD
+static inline broad broad_exp(broad x) {
+  const broad low = (broad){0} - 87.3f;
+  x = (broad)(((ibroad)low & (x < low)) | ((ibroad)x & ~(x < low)));
+  const float magic = 12582912.0f;
+  broad n = x * 1.44269504088896341f + magic - magic;
+  broad r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  broad p = r * (1.0f / 5040) + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  return (broad)((ibroad)p + (__builtin_convertvector(n, ibroad) << 23));
+}
+#endif
 
 /* ---- dropout: one 32-bit hash of (seed, element) decides, so no mask is kept ---- */
 
@@ -79,18 +96,18 @@ static inline vec keep(uint32_t index, Dropout d) {
 }
 
 /* out = mask * x / (1 - rate); out may be x. */
-void dropout(const REAL *x, REAL *out, int64_t count, double rate, uint64_t seed, int64_t first, int threads) {
+void dropout(const STORED *x, STORED *out, int64_t count, double rate, uint64_t seed, int64_t first, int threads) {
   const Dropout d = dropout_of(seed, rate, first);
   const int64_t whole = count / LANES;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < whole; i++) store(out + i * LANES, load(x + i * LANES) * keep((uint32_t)(i * LANES), d));
-  for (int64_t i = whole * LANES; i < count; i++) out[i] = x[i] * keep((uint32_t)i, d)[0];
+  for (int64_t i = 0; i < whole; i++) give(out + i * LANES, take(x + i * LANES) * keep((uint32_t)(i * LANES), d));
+  for (int64_t i = whole * LANES; i < count; i++) give_one(out + i, take_one(x + i) * keep((uint32_t)i, d)[0]);
 }
 
 /* ---- LayerNorm of residual + dropout(x); width is a multiple of LANES ---- */
 
 /* `sum` (rows, width) keeps residual + dropout(x), `mean` and `scale` (rows,) its moments. */
-void add_norm(const REAL *x, const REAL *residual, const REAL *weight, const REAL *bias, REAL *out, REAL *sum,
+void add_norm(const STORED *x, const STORED *residual, const REAL *weight, const REAL *bias, STORED *out, STORED *sum,
               REAL *mean, REAL *scale, int64_t rows, int64_t width, double eps, double rate, uint64_t seed,
               int64_t first, int threads) {
   const Dropout d = dropout_of(seed, rate, first);
@@ -99,28 +116,27 @@ void add_norm(const REAL *x, const REAL *residual, const REAL *weight, const REA
     const int64_t at = row * width;
     vec sums = {0}, squares = {0};
     for (int64_t i = 0; i < width; i += LANES) {
-      vec v = load(x + at + i);
+      vec v = take(x + at + i);
       if (rate > 0) v *= keep((uint32_t)(at + i), d);
-      v += load(residual + at + i);
-      store(sum + at + i, v);
-      sums += v;
+      give(sum + at + i, v + take(residual + at + i));
+      sums += take(sum + at + i);
     }
     const REAL middle = total(sums) / width;
     for (int64_t i = 0; i < width; i += LANES) {
-      const vec v = load(sum + at + i) - middle;
+      const vec v = take(sum + at + i) - middle;
       squares += v * v;
     }
     const REAL factor = 1 / (REAL)sqrt(total(squares) / width + eps);
     mean[row] = middle;
     scale[row] = factor;
     for (int64_t i = 0; i < width; i += LANES)
-      store(out + at + i, (load(sum + at + i) - middle) * factor * load(weight + i) + load(bias + i));
+      give(out + at + i, (take(sum + at + i) - middle) * factor * load(weight + i) + load(bias + i));
   }
 }
 
 /* Gradients of add_norm: of the residual, of x (the same tensor where rate is 0), of weight and bias (or NULL). */
-void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, const REAL *scale, const REAL *weight,
-                       REAL *grad_residual, REAL *grad_x, REAL *grad_weight, REAL *grad_bias, int64_t rows,
+void add_norm_backward(const STORED *grad, const STORED *sum, const REAL *mean, const REAL *scale, const REAL *weight,
+                       STORED *grad_residual, STORED *grad_x, REAL *grad_weight, REAL *grad_bias, int64_t rows,
                        int64_t width, double rate, uint64_t seed, int64_t first, int threads) {
   const Dropout d = dropout_of(seed, rate, first);
   REAL *partial = grad_weight ? calloc((size_t)(2 * threads * width), sizeof(REAL)) : NULL;
@@ -132,7 +148,7 @@ void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, cons
       const REAL middle = mean[row], factor = scale[row];
       vec plain = {0}, weighted = {0};
       for (int64_t i = 0; i < width; i += LANES) {
-        const vec g = load(grad + at + i), normed = (load(sum + at + i) - middle) * factor;
+        const vec g = take(grad + at + i), normed = (take(sum + at + i) - middle) * factor;
         const vec scaled = g * load(weight + i);
         plain += scaled;
         weighted += scaled * normed;
@@ -143,10 +159,10 @@ void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, cons
       }
       const REAL mean_plain = total(plain) / width, mean_weighted = total(weighted) / width;
       for (int64_t i = 0; i < width; i += LANES) {
-        const vec normed = (load(sum + at + i) - middle) * factor;
-        const vec g = (load(grad + at + i) * load(weight + i) - mean_plain - normed * mean_weighted) * factor;
-        store(grad_residual + at + i, g);
-        if (rate > 0) store(grad_x + at + i, g * keep((uint32_t)(at + i), d));
+        const vec normed = (take(sum + at + i) - middle) * factor;
+        const vec g = (take(grad + at + i) * load(weight + i) - mean_plain - normed * mean_weighted) * factor;
+        give(grad_residual + at + i, g);
+        if (rate > 0) give(grad_x + at + i, g * keep((uint32_t)(at + i), d));
       }
     }
   }
@@ -171,6 +187,25 @@ void add_norm_backward(const REAL *grad, const REAL *sum, const REAL *mean, cons
 static inline void product(const REAL *const rows[BLOCK], int64_t step, const REAL *b, int64_t b_stride, int64_t depth,
                            REAL *const c[BLOCK], int64_t cols, REAL factor) {
   int64_t col = 0;
+#if BROAD
+  for (; col + 4 * LANES <= cols; col += 4 * LANES) {
+    broad sum[BLOCK][2] = {{{0}}};
+    for (int64_t i = 0; i < depth; i++) {
+      broad left = broad_load(b + i * b_stride + col), right = broad_load(b + i * b_stride + col + 2 * LANES);
+#pragma GCC unroll 8
+      for (int r = 0; r < BLOCK; r++) {
+        const REAL a = rows[r][i * step];
+        sum[r][0] += a * left;
+        sum[r][1] += a * right;
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = BLOCK - 1; r >= 0; r--) {
+      broad_store(c[r] + col, sum[r][0] * factor);
+      broad_store(c[r] + col + 2 * LANES, sum[r][1] * factor);
+    }
+  }
+#endif
   for (; col + 2 * LANES <= cols; col += 2 * LANES) {
     vec sum[BLOCK][2] = {{{0}}};
     for (int64_t i = 0; i < depth; i++) {
@@ -236,7 +271,21 @@ static inline __attribute__((always_inline)) void softmax(const int count, REAL 
     for (int r = 0; r < count; r++) tops[r] = larger(tops[r], inside(load(p[r] + j), j, from[r], to[r], -INFINITY));
 #pragma GCC unroll 8
   for (int r = 0; r < count; r++) tops[r] = all(largest(tops[r]));
-  for (int64_t j = 0; j < columns; j += LANES)
+  int64_t first = 0;
+#if BROAD
+  /* What all rows see whole; their sums go lane by lane as they do below. */
+  int64_t most = 0, least = columns;
+  for (int r = 0; r < count; r++) most = from[r] > most ? from[r] : most, least = to[r] < least ? to[r] : least;
+  for (; most == 0 && first + 2 * LANES <= least; first += 2 * LANES)
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) {
+      const broad e = broad_exp(broad_load(p[r] + first) - (float)tops[r][0]);
+      broad_store(p[r] + first, e);
+      sums[r] += load(p[r] + first);
+      sums[r] += load(p[r] + first + LANES);
+    }
+#endif
+  for (int64_t j = first; j < columns; j += LANES)
 #pragma GCC unroll 8
     for (int r = 0; r < count; r++) {
       const vec e = inside(vexp(load(p[r] + j) - tops[r]), j, from[r], to[r], 0);
@@ -253,7 +302,7 @@ static inline __attribute__((always_inline)) void softmax(const int count, REAL 
 /* `bias` (heads, distances), or NULL, is added to the scores: what belongs to the distance key - query of d lies at
    `zero` + d. It goes on for 2 * LANES beyond the longest text's. */
 typedef struct {
-  const REAL *query, *key, *value;
+  const STORED *query, *key, *value;
   const int64_t *starts, *lengths;
   const REAL *bias;
   int64_t texts, heads, size, distances, zero;
@@ -282,6 +331,29 @@ static int64_t longest(const Attention *a) {
   return round_up(most, 2 * LANES);
 }
 
+/* (count, size) rows of one head, `width` apart, as REAL and STRIDE apart: where they lie, or copied into `room`. */
+#ifdef NARROW
+#define STRIDE(a) ((a)->size)
+#define ROOMS(count) ((count) * a->size)
+static const REAL *plain(const STORED *rows, int64_t width, int64_t count, int64_t size, REAL *room) {
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t j = 0; j < size; j += LANES) store(room + i * size + j, take(rows + i * width + j));
+  return room;
+}
+/* Where such rows are to be computed, and what brings them to where they belong. */
+static REAL *target(STORED *rows, REAL *room) { return room; }
+static void deliver(const REAL *room, int64_t count, int64_t size, STORED *rows, int64_t width) {
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t j = 0; j < size; j += LANES) give(rows + i * width + j, load(room + i * size + j));
+}
+#else
+#define STRIDE(a) ((a)->heads * (a)->size)
+#define ROOMS(count) 0
+static const REAL *plain(const STORED *rows, int64_t width, int64_t count, int64_t size, REAL *room) { return rows; }
+static REAL *target(STORED *rows, REAL *room) { return rows; }
+static void deliver(const REAL *room, int64_t count, int64_t size, STORED *rows, int64_t width) {}
+#endif
+
 /* p (columns,) + bias. */
 static inline void add_bias(REAL *p, const REAL *bias, int64_t columns) {
   for (int64_t j = 0; j < columns; j += LANES) store(p + j, load(p + j) + load(bias + j));
@@ -291,7 +363,7 @@ static inline void add_bias(REAL *p, const REAL *bias, int64_t columns) {
 static void probabilities(const Attention *a, const REAL *query, int64_t row, int64_t queries, const REAL *keys,
                           int64_t head, int64_t length, int64_t columns, REAL *const p[BLOCK]) {
   const REAL *q[BLOCK];
-  for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * a->heads * a->size;
+  for (int r = 0; r < BLOCK; r++) q[r] = query + (row + r < queries ? row + r : queries - 1) * STRIDE(a);
   product(q, 1, keys, columns, a->size, p, columns, (REAL)a->scale);
   int64_t from[BLOCK], to[BLOCK];
   for (int r = 0; r < BLOCK; r++) {
@@ -307,24 +379,26 @@ static void probabilities(const Attention *a, const REAL *query, int64_t row, in
 }
 
 /* out (rows or texts, heads * size) = dropout(softmax(scale q k' + bias)) v inside each text. */
-void attend(const Attention *a, REAL *out) {
+void attend(const Attention *a, STORED *out) {
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate, a->first);
-  const int64_t widest = longest(a), width = a->heads * a->size;
+  const int64_t widest = longest(a), width = a->heads * a->size, stride = STRIDE(a);
 #pragma omp parallel num_threads(a->threads)
   {
-    REAL *keys = malloc((size_t)(widest * (a->size + BLOCK)) * sizeof(REAL));
-    REAL *block = keys + widest * a->size;
+    REAL *keys = malloc((size_t)(widest * (a->size + BLOCK + ROOMS(3))) * sizeof(REAL));
+    REAL *block = keys + widest * a->size, *room = block + widest * BLOCK;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t item = 0; item < a->texts * a->heads; item++) {
       const int64_t text = item / a->heads, head = item % a->heads;
       const int64_t length = a->lengths[text], columns = round_up(length, 2 * LANES);
       const int64_t queries = a->first_only ? 1 : length;
       const int64_t own = a->starts[text] * width + head * a->size;
-      const REAL *query = a->query + (a->first_only ? text : a->starts[text]) * width + head * a->size;
-      REAL *to = out + (a->first_only ? text : a->starts[text]) * width + head * a->size;
+      const int64_t asked = (a->first_only ? text : a->starts[text]) * width + head * a->size;
+      REAL *to = target(out + asked, room);
       uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
-      transpose(a->key + own, width, length, a->size, keys, columns);
+      transpose(plain(a->key + own, width, length, a->size, room), stride, length, a->size, keys, columns);
+      const REAL *query = plain(a->query + asked, width, queries, a->size, room + ROOMS(1) * widest);
+      const REAL *value = plain(a->value + own, width, length, a->size, room + ROOMS(2) * widest);
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
@@ -332,13 +406,14 @@ void attend(const Attention *a, REAL *out) {
         REAL *c[BLOCK];
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
-          c[r] = to + place * width;
+          c[r] = to + place * stride;
           if (a->rate > 0)
             for (int64_t j = 0; j < columns; j += LANES)
               store(p[r] + j, load(p[r] + j) * keep(element + (uint32_t)(place * columns + j), d));
         }
-        product((const REAL *const *)p, 1, a->value + own, width, length, c, a->size, 1);
+        product((const REAL *const *)p, 1, value, stride, length, c, a->size, 1);
       }
+      deliver(to, queries, a->size, out + asked, width);
     }
     free(keys);
   }
@@ -347,17 +422,17 @@ void attend(const Attention *a, REAL *out) {
 
 /* Gradients of attend, laid out as queries, keys and values are. The probabilities are computed again. `grad_bias`
    (texts, heads, distances), zeros or NULL, gets each text's part. */
-void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REAL *grad_key, REAL *grad_value,
+void attend_backward(const Attention *a, const STORED *grad, STORED *grad_query, STORED *grad_key, STORED *grad_value,
                      REAL *grad_bias) {
   int64_t *offsets = element_offsets(a);
   const Dropout d = dropout_of(a->seed, a->rate, a->first);
-  const int64_t widest = longest(a), width = a->heads * a->size;
+  const int64_t widest = longest(a), width = a->heads * a->size, stride = STRIDE(a);
   const int64_t rows = a->first_only ? BLOCK : widest + BLOCK;
 #pragma omp parallel num_threads(a->threads)
   {
-    REAL *keys = malloc((size_t)(widest * (2 * a->size + 2 * rows + BLOCK)) * sizeof(REAL));
+    REAL *keys = malloc((size_t)(widest * (2 * a->size + 2 * rows + BLOCK + ROOMS(4))) * sizeof(REAL));
     REAL *values = keys + widest * a->size, *block = values + widest * a->size;
-    REAL *kept = block + BLOCK * widest, *scores = kept + rows * widest;
+    REAL *kept = block + BLOCK * widest, *scores = kept + rows * widest, *room = scores + rows * widest;
 #pragma omp for schedule(dynamic, 4)
     for (int64_t item = 0; item < a->texts * a->heads; item++) {
       const int64_t text = item / a->heads, head = item % a->heads;
@@ -365,19 +440,21 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
       const int64_t queries = a->first_only ? 1 : length;
       const int64_t first = a->starts[text] * width + head * a->size;
       const int64_t first_query = (a->first_only ? text : a->starts[text]) * width + head * a->size;
-      const REAL *query = a->query + first_query;
-      const REAL *above = grad + (a->first_only ? text : a->starts[text]) * width + head * a->size;
+      const REAL *query = plain(a->query + first_query, width, queries, a->size, room);
+      const REAL *above = plain(grad + first_query, width, queries, a->size, room + ROOMS(1) * widest);
+      const REAL *key = plain(a->key + first, width, length, a->size, room + ROOMS(2) * widest);
+      REAL *spare = room + ROOMS(3) * widest;
       const uint32_t element = (uint32_t)(offsets[text] + head * queries * columns);
       REAL *c[BLOCK];
       const REAL *from[BLOCK];
-      transpose(a->key + first, width, length, a->size, keys, columns);
-      transpose(a->value + first, width, length, a->size, values, columns);
+      transpose(key, stride, length, a->size, keys, columns);
+      transpose(plain(a->value + first, width, length, a->size, spare), stride, length, a->size, values, columns);
       for (int64_t row = 0; row < queries; row += BLOCK) {
         REAL *p[BLOCK];
         for (int r = 0; r < BLOCK; r++) p[r] = block + r * columns;
         probabilities(a, query, row, queries, keys, head, length, columns, p);
         for (int r = 0; r < BLOCK; r++) {
-          from[r] = above + (row + r < queries ? row + r : queries - 1) * width;
+          from[r] = above + (row + r < queries ? row + r : queries - 1) * stride;
           c[r] = scores + (row + r) * columns;
         }
         product(from, 1, values, columns, a->size, c, columns, 1);
@@ -402,28 +479,36 @@ void attend_backward(const Attention *a, const REAL *grad, REAL *grad_query, REA
             store(c[r] + j, (load(c[r] + j) - load(p[r] + j) * sum) * scale);
         }
       }
+      REAL *to = target(grad_query + first_query, spare);
       for (int64_t row = 0; row < queries; row += BLOCK) {
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < queries ? row + r : queries - 1;
           from[r] = scores + place * columns;
-          c[r] = grad_query + first_query + place * width;
+          c[r] = to + place * stride;
         }
-        product(from, 1, a->key + first, width, length, c, a->size, 1);
+        product(from, 1, key, stride, length, c, a->size, 1);
       }
+      deliver(to, queries, a->size, grad_query + first_query, width);
+      to = target(grad_key + first, spare);
       for (int64_t row = 0; row < length; row += BLOCK) {
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = scores + place;
-          c[r] = grad_key + first + place * width;
+          c[r] = to + place * stride;
         }
-        product(from, columns, query, width, queries, c, a->size, 1);
+        product(from, columns, query, stride, queries, c, a->size, 1);
+      }
+      deliver(to, length, a->size, grad_key + first, width);
+      to = target(grad_value + first, spare);
+      for (int64_t row = 0; row < length; row += BLOCK) {
         for (int r = 0; r < BLOCK; r++) {
           const int64_t place = row + r < length ? row + r : length - 1;
           from[r] = kept + place;
-          c[r] = grad_value + first + place * width;
+          c[r] = to + place * stride;
         }
-        product(from, columns, above, width, queries, c, a->size, 1);
+        product(from, columns, above, stride, queries, c, a->size, 1);
       }
+      deliver(to, length, a->size, grad_value + first, width);
     }
     free(keys);
   }
@@ -609,19 +694,54 @@ static inline vec gelu_gradient(vec grad, vec x) {
   return grad * (normal(x) + x * e * (REAL)(M_2_SQRTPI * M_SQRT1_2 / 2));
 }
 
+#if BROAD
+static inline broad broad_normal(broad x) {
+  const broad low = (broad){0} - 5.55f, high = (broad){0} + 5.55f;
+  x = (broad)(((ibroad)low & (x < low)) | ((ibroad)x & ~(x < low)));
+  x = (broad)(((ibroad)high & (x > high)) | ((ibroad)x & ~(x > high)));
+  const broad u = x * x;
+  broad over = u * 2.3306907129579575e-08f + 6.016478355380757e-06f;
+  over = over * u + 0.0001456314830902248f;
+  over = over * u + 0.004535499673641662f;
+  over = over * u + 0.03176979867268762f;
+  over = over * u + 0.3989424428648207f;
+  broad under = u * 1.1887235670855632e-06f + 6.52608442707024e-05f;
+  under = under * u + 0.0017547141593680102f;
+  under = under * u + 0.02741680269692378f;
+  under = under * u + 0.24630368187154372f;
+  under = under * u + 1;
+  return x * over / under + 0.5f;
+}
+#endif
+
 /* out = gelu(x). */
-void gelu(const REAL *x, REAL *out, int64_t count, int threads) {
-  const int64_t whole = count / LANES;
+void gelu(const STORED *x, STORED *out, int64_t count, int threads) {
+  const int64_t step = BROAD ? 2 * LANES : LANES, whole = count / step * step;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < whole; i++) store(out + i * LANES, gelu_of(load(x + i * LANES)));
-  for (int64_t i = whole * LANES; i < count; i++) out[i] = gelu_of(all(x[i]))[0];
+  for (int64_t i = 0; i < whole; i += step) {
+#if BROAD
+    const broad v = broad_take(x + i);
+    broad_give(out + i, v * broad_normal(v));
+#else
+    give(out + i, gelu_of(take(x + i)));
+#endif
+  }
+  for (int64_t i = whole; i < count; i++) give_one(out + i, gelu_of(all(take_one(x + i)))[0]);
 }
 
 /* out = the gradient of gelu at x, times grad. */
-void gelu_backward(const REAL *grad, const REAL *x, REAL *out, int64_t count, int threads) {
-  const int64_t whole = count / LANES;
+void gelu_backward(const STORED *grad, const STORED *x, STORED *out, int64_t count, int threads) {
+  const int64_t step = BROAD ? 2 * LANES : LANES, whole = count / step * step;
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t i = 0; i < whole; i++)
-    store(out + i * LANES, gelu_gradient(load(grad + i * LANES), load(x + i * LANES)));
-  for (int64_t i = whole * LANES; i < count; i++) out[i] = gelu_gradient(all(grad[i]), all(x[i]))[0];
+  for (int64_t i = 0; i < whole; i += step) {
+#if BROAD
+    const broad v = broad_take(x + i), e = broad_exp(v * v * -0.5f);
+    const broad slope = broad_normal(v) + v * e * (float)(M_2_SQRTPI * M_SQRT1_2 / 2);
+    broad_give(out + i, broad_take(grad + i) * slope);
+#else
+    give(out + i, gelu_gradient(take(grad + i), take(x + i)));
+#endif
+  }
+  for (int64_t i = whole; i < count; i++)
+    give_one(out + i, gelu_gradient(all(take_one(grad + i)), all(take_one(x + i)))[0]);
 }

@@ -53,6 +53,16 @@ class _Product(Structure):
     )
 
 
+class _Wide(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("left", "right", "bias")),
+        *((name, c_int64) for name in ("rows", "columns", "depth", "left_stride", "right_stride")),
+        *((name, c_int) for name in ("left_turned", "right_turned", "right_whole", "narrow", "add")),
+        ("spare", c_void_p),
+        ("threads", c_int),
+    )
+
+
 def _attention_arguments(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -165,7 +175,7 @@ def _add_norm(
     seed: int,
     first: int,
 ) -> tuple[torch.Tensor, ...]:
-    made = (torch.empty_like(x), torch.empty_like(x), x.new_empty(len(x)), x.new_empty(len(x)))
+    made = (torch.empty_like(x), torch.empty_like(x), weight.new_empty(len(x)), weight.new_empty(len(x)))
     if not x.is_meta:
         tensors = map(_address, (x, residual, weight, bias, *made))
         _library(x).add_norm(*tensors, *x.shape, eps, rate, seed, first, _threads(x))
@@ -208,6 +218,53 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch
     return out
 
 
+def _wide(
+    left: torch.Tensor,
+    right: torch.Tensor,
+    bias: torch.Tensor | None,
+    left_turned: bool,
+    right_turned: bool,
+    narrow: bool,
+) -> torch.Tensor:
+    rows = left.shape[1] if left_turned else left.shape[0]
+    columns = right.shape[0] if right_turned else right.shape[1]
+    out = left.new_empty(rows, columns, dtype=torch.bfloat16 if narrow else torch.float32)
+    _wide_into(out, left, right, bias, left_turned, right_turned, add=False)
+    return out
+
+
+def _wide_add(
+    out: torch.Tensor, left: torch.Tensor, right: torch.Tensor, left_turned: bool, right_turned: bool
+) -> None:
+    _wide_into(out, left, right, None, left_turned, right_turned, add=True)
+
+
+def _wide_into(
+    out: torch.Tensor,
+    left: torch.Tensor,
+    right: torch.Tensor,
+    bias: torch.Tensor | None,
+    left_turned: bool,
+    right_turned: bool,
+    add: bool,
+) -> None:
+    depth, other = left.shape[0 if left_turned else 1], right.shape[1 if right_turned else 0]
+    if depth != other or (bias is not None and (bias.shape != out.shape[1:] or bias.dtype != torch.float32)):
+        given = ", ".join(str(tuple(tensor.shape)) for tensor in (left, right, bias) if tensor is not None)
+        raise ValueError(f"{given} do not fit, in size or in dtype")
+    paired = left_turned and left.dtype == torch.bfloat16
+    spare = left.new_empty(depth + depth % 2, left.shape[1]) if paired else None
+    if left.is_meta:
+        return
+    arguments = _Wide(
+        *map(_address, (left, right, bias)),
+        *(*out.shape, depth, left.stride(0), right.stride(0)),
+        *(left_turned, right_turned, left.dtype != right.dtype, out.dtype == torch.bfloat16, add),
+        *(_address(spare), torch.get_num_threads()),
+    )
+    _library(left).wide_product(byref(arguments), out.data_ptr())
+
+
 _BIAS = "Tensor? bias, int zero"
 _REST = (
     "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, int first, bool first_only,"
@@ -230,6 +287,8 @@ _OPERATORS = {
     "add_norm_backward(Tensor grad, Tensor total, Tensor mean, Tensor scale, Tensor weight, float rate, int seed,"
     " int first, bool trained) -> Tensor[]": _add_norm_backward,
     "product(Tensor rows, Tensor weight, bool turned, Tensor? bias) -> Tensor": _product,
+    "wide(Tensor left, Tensor right, Tensor? bias, bool left_turned, bool right_turned, bool narrow) -> Tensor": _wide,
+    "wide_add(Tensor(a!) out, Tensor left, Tensor right, bool left_turned, bool right_turned) -> ()": _wide_add,
 }
 _operators = torch.library.Library("thriftune", "DEF")
 for _schema, _function in _OPERATORS.items():
@@ -245,6 +304,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "pool": (POINTER(_Pool), c_void_p, c_void_p),
     "pool_backward": (POINTER(_Pool), *[c_void_p] * 5),
     "product": (POINTER(_Product), c_void_p),
+    "wide_product": (POINTER(_Wide), c_void_p),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
     "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int64, c_int),
@@ -261,7 +321,9 @@ def _library(x: torch.Tensor) -> ctypes.CDLL:
 def _typed_library(dtype: torch.dtype) -> ctypes.CDLL:
     library = build().libraries[dtype]
     for name, types in SIGNATURES.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:  # wide products, on processors without their vectors
+            continue
         function.argtypes, function.restype = types, None
     return library
 

@@ -1,7 +1,11 @@
-/* Vectors of REAL, which is float or double: what kernels.c and products.c share. */
+/* Vectors of REAL, which is float or double, and of STORED, which tensors hold: the same, or bfloat16 (NARROW), which is
+   computed with in float. What the sources share. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #ifndef REAL
 #define REAL float
@@ -18,6 +22,39 @@ typedef float fvec __attribute__((vector_size(BYTES)));
 static inline vec load(const REAL *p) { return *(const vec *)p; }
 static inline void store(REAL *p, vec v) { *(vec *)p = v; }
 static inline vec all(REAL x) { return x - (vec){0}; }
+
+#ifdef NARROW
+typedef uint16_t STORED;
+typedef uint16_t halves __attribute__((vector_size(BYTES / 2), aligned(2), may_alias));
+static inline vec take(const STORED *p) { return (vec)(__builtin_convertvector(*(const halves *)p, uvec) << 16); }
+/* To the nearest, ties to even. NaN stays NaN. */
+static inline void give(STORED *p, vec v) {
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+  *(halves *)p = (halves)_mm256_cvtneps_pbh((__m256)v);
+#else
+  const uvec bits = (uvec)v, rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
+  const ivec number = v == v;
+  *(halves *)p = __builtin_convertvector((rounded & (uvec)number) | (quiet & ~(uvec)number), halves);
+#endif
+}
+static inline REAL take_one(const STORED *p) {
+  const uint32_t bits = (uint32_t)*p << 16;
+  REAL out;
+  __builtin_memcpy(&out, &bits, sizeof(out));
+  return out;
+}
+static inline void give_one(STORED *p, REAL x) {
+  STORED lanes[LANES];
+  give(lanes, all(x));
+  *p = lanes[0];
+}
+#else
+typedef REAL STORED;
+static inline vec take(const STORED *p) { return load(p); }
+static inline void give(STORED *p, vec v) { store(p, v); }
+static inline REAL take_one(const STORED *p) { return *p; }
+static inline void give_one(STORED *p, REAL x) { *p = x; }
+#endif
 #define IS_FLOAT (sizeof(REAL) == 4)
 #define SHUFFLE(a, b, ...) __builtin_shuffle((fvec)(a), (fvec)(b), (ivec){__VA_ARGS__})
 
@@ -48,6 +85,35 @@ static inline REAL largest(vec v) {
   for (int64_t i = 1; i < LANES; i++) top = v[i] > top ? v[i] : top;
   return top;
 }
+/* Vectors of twice the width, where the processor has them: lane by lane the same bits. */
+#if defined(__AVX512F__) && !defined(DOUBLE)
+#define BROAD 1
+typedef float broad __attribute__((vector_size(2 * BYTES), aligned(4), may_alias));
+typedef int32_t ibroad __attribute__((vector_size(2 * BYTES)));
+static inline broad broad_load(const float *p) { return *(const broad *)p; }
+static inline void broad_store(float *p, broad v) { *(broad *)p = v; }
+#ifdef NARROW
+typedef uint16_t sixteen __attribute__((vector_size(BYTES), aligned(2), may_alias));
+typedef uint32_t ubroad __attribute__((vector_size(2 * BYTES)));
+static inline broad broad_take(const STORED *p) {
+  return (broad)(__builtin_convertvector(*(const sixteen *)p, ubroad) << 16);
+}
+static inline void broad_give(STORED *p, broad v) {
+#ifdef __AVX512BF16__
+  *(sixteen *)p = (sixteen)_mm512_cvtneps_pbh((__m512)v);
+#else
+  give(p, ((vec *)&v)[0]);
+  give(p + LANES, ((vec *)&v)[1]);
+#endif
+}
+#else
+static inline broad broad_take(const STORED *p) { return broad_load(p); }
+static inline void broad_give(STORED *p, broad v) { broad_store(p, v); }
+#endif
+#else
+#define BROAD 0
+#endif
+
 static inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 /* Keeps a value in a register, where the compiler would load it again for each use. */
