@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thriftune.data.labels import label_names, padded_names, without_gold
-from thriftune.data.large.tables import column_by_parts, filtered, slices
+from thriftune.data.large.tables import column_by_parts, filtered, numbered, slices
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.profile import Dropped
@@ -80,7 +80,7 @@ def usable_rows(table: SourceTable, split: str, names: Names, resolved: dict[str
     source = table.frame
     declared = table.label_names.get(resolved[names.label])
     labels = column_by_parts(source[resolved[names.label]], lambda part: label_names(part, declared))
-    rows = source[ROW] if ROW in source.columns else pl.int_range(source.height, eager=True)
+    rows = source[ROW] if ROW in source.columns else numbered(source.height)
     columns = [rows.cast(pl.Int64).alias("example")]
     columns += [
         _text(source[resolved[name]], table.where).alias(out)

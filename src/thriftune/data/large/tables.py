@@ -131,8 +131,17 @@ def by_parts(frame: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) 
 
     Where the disk has no room for it, of the whole table in memory.
     """
-    if frame.estimated_size() <= arrays.LARGE_BYTES:
-        return work(frame)
+    return work(frame) if frame.estimated_size() <= arrays.LARGE_BYTES else _parted(frame, work)
+
+
+def column_by_parts(column: pl.Series, work: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """The same of one column: of any with many rows, since it often becomes much smaller."""
+    if len(column) <= ROWS:
+        return work(column)
+    return _parted(column.to_frame(), lambda part: work(part.to_series()).to_frame()).to_series()
+
+
+def _parted(frame: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
     parts = Parts()
     try:
         for rows in slices(frame.height):
@@ -150,9 +159,21 @@ def by_parts(frame: pl.DataFrame, work: Callable[[pl.DataFrame], pl.DataFrame]) 
     return work(frame) if made is None else made
 
 
-def column_by_parts(column: pl.Series, work: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """The same of one column."""
-    return by_parts(column.to_frame(), lambda part: work(part.to_series()).to_frame()).to_series()
+def numbered(rows: int) -> pl.Series:
+    """Row numbers from 0, (rows,) Int64."""
+    import polars as pl
+
+    if rows <= ROWS:
+        return pl.int_range(rows, eager=True)
+    parts = Parts()
+    try:
+        for some in slices(rows):
+            parts.add(pl.DataFrame([pl.int_range(some.start, some.stop, eager=True).alias("row")]))
+        made = parts.finished()
+    finally:
+        parts.drop()
+    assert made is not None
+    return made.to_series()
 
 
 def filtered(frame: pl.DataFrame, kept: pl.Series) -> pl.DataFrame:
