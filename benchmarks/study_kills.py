@@ -52,7 +52,7 @@ METHODS: list[Any] = [
 PROGRAM = (sys.executable, "-m", "thriftune", "compare")
 TIMED = ("run.json", "history.jsonl", "README.md", "log.txt")
 """Files of a run that hold seconds, or may."""
-WAITS = (0.02, 0.3)
+WAITS = (0.02, 0.6)
 """Between two kills, as shares of the time that the study takes when it is let alone."""
 GLANCE = 0.002
 """Seconds between two looks at how far a run's training got: less than its steps take."""
