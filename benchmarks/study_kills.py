@@ -54,6 +54,8 @@ TIMED = ("run.json", "history.jsonl", "README.md", "log.txt")
 """Files of a run that hold seconds, or may."""
 WAITS = (0.02, 0.6)
 """Between two kills, as shares of the time that the study takes when it is let alone."""
+MOST_WAIT = 25.0
+"""Seconds between two kills, however long the study takes."""
 GLANCE = 0.002
 """Seconds between two looks at how far a run's training got: less than its steps take."""
 STANDSTILL = 1.0
@@ -110,7 +112,7 @@ def kill_studies(
     command = [*program, str(study), "--out"]
     subprocess.run([*command, str(whole)], check=True, env=_environment(), capture_output=True)
     took, dice, outcome = time.monotonic() - started, random.Random(seed), Outcome()
-    between = (waits[0] * took, waits[1] * took)
+    between = (waits[0] * took, min(waits[1] * took, MOST_WAIT))
     say(f"Uninterrupted: {took:.1f} s.")
     while outcome.count < count:
         out = folder / "killed"
