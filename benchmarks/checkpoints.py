@@ -8,6 +8,8 @@ starts it, or in the study's (`isolate=False`); with checkpoints every minute, o
 than the one without is what it costs, which a busy machine blurs. So the shares within one run are given too, which it
 blurs less: seconds that training was held up by writes (`checkpoint_seconds` of the record), and seconds from the start
 of a run to the first thing that its process says, beyond those of a run without a process.
+
+It is its study's only run, so it waits for the process that runs are forked from, which later runs find ready.
 """
 
 from __future__ import annotations
