@@ -3,8 +3,9 @@
     python benchmarks/study_kills.py 100
 
 It must always be completed, with the predictions, models and scores of a study that was let alone, bit for bit, and
-nothing may be left: no file, no process. Says how much training a kill cost at most, which must be no more than the
-time between two checkpoints and a step. A study that is complete before there were enough kills is begun anew.
+nothing may be left: no file, no process. Says how much training a kill cost, which must be no more than the time
+between two checkpoints and a step. A study that is complete before there were enough kills is begun anew. What happened
+goes into benchmarks/results/study_kills.json.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from compare import save
 
+from thriftune.amounts import parse_seconds
 from thriftune.engine.resume import found
-from thriftune.engine.resume.reached import read_reached
+from thriftune.engine.resume.reached import Reached, read_reached
 from thriftune.testing.models import tiny_model
 from thriftune.testing.texts import LABELS, pairs
 
@@ -47,6 +52,14 @@ METHODS: list[Any] = [
 PROGRAM = (sys.executable, "-m", "thriftune", "compare")
 TIMED = ("run.json", "history.jsonl", "README.md", "log.txt")
 """Files of a run that hold seconds, or may."""
+WAITS = (0.02, 0.6)
+"""Between two kills, as shares of the time that the study takes when it is let alone."""
+MOST_WAIT = 25.0
+"""Seconds between two kills, however long the study takes."""
+GLANCE = 0.002
+"""Seconds between two looks at how far a run's training got: less than its steps take."""
+STANDSTILL = 1.0
+"""A look that comes so many seconds late: the machine, or all of this, stood still, which is no training."""
 PATIENCE = 20.0
 """Seconds within which processes are gone that were killed, or whose parent was."""
 
@@ -59,7 +72,15 @@ class Outcome:
     studies: int = 0
     """That were completed after kills, and compared."""
     lost_seconds: list[float] = field(default_factory=list)
-    """Of training, at each kill in one."""
+    """Of training, at each kill in one: the steps that were done and that no checkpoint has."""
+    longest_step: float = 0.0
+    """Seconds, of the steps that were seen one by one: what the step that a kill breaks off took at most."""
+    stood_still: int = 0
+    """Kills in training whose cost is not known: the time since the checkpoint was no training alone."""
+    last_standstill: float = 0.0
+    """When it ended, in seconds since 1970."""
+    told: set[tuple[str, Reached]] = field(default_factory=set)
+    """Where the trainings stood whose loss is counted: one that is killed before it goes on loses nothing more."""
     resumed: int = 0
     """How often runs went on from a checkpoint, by their records."""
     wrong: list[str] = field(default_factory=list)
@@ -79,10 +100,11 @@ def kill_studies(
     say: Callable[[str], None] = print,
     program: Sequence[str] = PROGRAM,
     methods: Sequence[Any] = METHODS,
+    waits: tuple[float, float] = WAITS,
 ) -> Outcome:
     """Kills studies in a folder until there were so many kills and the last of them is complete.
 
-    `program` takes the arguments of `thriftune compare`.
+    `program` takes the arguments of `thriftune compare`; `waits` is as `WAITS`.
     """
     study = write_study(folder, every, epochs, methods)
     started = time.monotonic()
@@ -90,11 +112,13 @@ def kill_studies(
     command = [*program, str(study), "--out"]
     subprocess.run([*command, str(whole)], check=True, env=_environment(), capture_output=True)
     took, dice, outcome = time.monotonic() - started, random.Random(seed), Outcome()
+    between = (waits[0] * took, min(waits[1] * took, MOST_WAIT))
     say(f"Uninterrupted: {took:.1f} s.")
     while outcome.count < count:
         out = folder / "killed"
-        while not _attempt([*command, str(out)], out, count, took, dice, outcome):
-            pass
+        with _steps_watched(out, outcome):
+            while not _attempt([*command, str(out)], out, count, between, dice, outcome):
+                pass
         outcome.studies += 1
         outcome.wrong += differences(whole, out)
         outcome.resumed += sum(_record(path)["training"]["resumed"] for path in _runs(out) if _record(path)["training"])
@@ -126,21 +150,24 @@ def write_study(folder: Path, every: str, epochs: int, methods: Sequence[Any]) -
     return path
 
 
-def _attempt(command: list[str], out: Path, count: int, took: float, dice: random.Random, outcome: Outcome) -> bool:
+def _attempt(
+    command: list[str], out: Path, count: int, between: tuple[float, float], dice: random.Random, outcome: Outcome
+) -> bool:
     """One start of the command, killed at random moments as long as there are kills left; whether it completed."""
-    environment = _environment()
+    environment, started = _environment(), time.time()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         if outcome.count >= count:
             break
         with suppress(subprocess.TimeoutExpired):
-            process.wait(dice.uniform(0.1, 0.7) * took)
+            process.wait(dice.uniform(*between))
             break
-        kind = _kill(process, dice.choice(("parent", "child", "both")), environment[TOKEN])
+        under_way = [path for path in _runs(out) if not (path / "run.json").exists()]
+        kind = _kill(process, dice.choice(("parent", "child", "both")))
         if kind is None:
             continue
         outcome.kills[kind] += 1
-        outcome.lost_seconds += _lost(out)
+        _count_lost(under_way, started, outcome)
         if kind != "child":
             process.wait()
     code = process.wait()
@@ -151,7 +178,7 @@ def _attempt(command: list[str], out: Path, count: int, took: float, dice: rando
     return code == 0
 
 
-def _kill(process: subprocess.Popen[bytes], kind: str, token: str) -> str | None:
+def _kill(process: subprocess.Popen[bytes], kind: str) -> str | None:
     """Kills the study's process, that of its run, or both; what was killed, which is the parent where no run is."""
     runs = list(_run_processes(process.pid)) if kind != "parent" else []
     if not runs:
@@ -188,15 +215,51 @@ def _left(token: str) -> list[str]:
         time.sleep(0.1)
 
 
-def _lost(out: Path) -> list[float]:
-    """Training seconds of the run that was under way which no checkpoint has; nothing where none was training."""
-    lost = []
-    for path in _runs(out):
+def _count_lost(under_way: list[Path], started: float, outcome: Outcome) -> None:
+    """Adds the training seconds that no checkpoint has, of each run that was training since the kill before.
+
+    `started` is when the study was started last, in seconds since 1970.
+    """
+    for path in under_way:
         reached = read_reached(path / "checkpoint")
-        if reached is not None and not (path / "run.json").exists():
-            info = found(path)
-            lost.append(reached.seconds - (0.0 if info is None else info.trained_seconds))
-    return lost
+        if reached is None or not reached.steps or (path.name, reached) in outcome.told:
+            continue
+        outcome.told.add((path.name, reached))
+        info = found(path)
+        if outcome.last_standstill > (started if info is None else info.written):
+            outcome.stood_still += 1
+        else:
+            outcome.lost_seconds.append(reached.seconds - (0.0 if info is None else info.trained_seconds))
+
+
+@contextmanager
+def _steps_watched(out: Path, outcome: Outcome) -> Iterator[None]:
+    """Finds the longest step of the runs of a folder, in a thread, from what they note after each."""
+    over = threading.Event()
+
+    def watch() -> None:
+        last: dict[Path, Reached] = {}
+        glanced = time.monotonic()
+        while not over.wait(GLANCE):
+            before_that, glanced = glanced, time.monotonic()
+            if glanced - before_that > STANDSTILL:
+                outcome.last_standstill = time.time()
+                last.clear()
+            for path in [path for path in _runs(out) if not (path / "run.json").exists()]:
+                now, before = read_reached(path / "checkpoint"), last.get(path)
+                if now is None:
+                    continue
+                if before is not None and now.steps == before.steps + 1:
+                    outcome.longest_step = max(outcome.longest_step, now.seconds - before.seconds)
+                last[path] = now
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def differences(whole: Path, out: Path) -> list[str]:
@@ -246,14 +309,30 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="thriftune-study-kills-") as name:
         outcome = kill_studies(args.count, Path(name), args.every, args.epochs, args.seed)
+    lost, bound = sorted(outcome.lost_seconds), parse_seconds(args.every) + outcome.longest_step
+    row = {
+        "kills": outcome.kills,
+        "studies": outcome.studies,
+        "went_on_from_a_checkpoint": outcome.resumed,
+        "kills_in_training": len(lost) + outcome.stood_still,
+        "of_these_at_a_standstill": outcome.stood_still,
+        "lost_seconds_median": statistics.median(lost) if lost else None,
+        "lost_seconds_most": lost[-1] if lost else None,
+        "longest_step_seconds": outcome.longest_step,
+        "bound_seconds": bound,
+        "lost_seconds": [round(each, 3) for each in lost],
+        "wrong": outcome.wrong,
+    }
+    print(save("study_kills", vars(args), [row]))
     kinds = ", ".join(f"{kind} {number}" for kind, number in outcome.kills.items())
-    most = f"{max(outcome.lost_seconds):.2f} s" if outcome.lost_seconds else "nothing"
+    cost = f"{statistics.median(lost):.2f} s (median), {lost[-1]:.2f} s (most)" if lost else "nothing"
     print(
         f"{outcome.count} kills ({kinds}) over {outcome.studies} studies; runs went on from a checkpoint "
-        f"{outcome.resumed} times; a kill cost {most} of training at most (checkpoints every {args.every}); "
+        f"{outcome.resumed} times; {len(lost)} kills in training cost {cost} of it, where {bound:.2f} s are allowed "
+        f"(checkpoints every {args.every}, the longest step {outcome.longest_step:.2f} s); "
         f"wrong: {'; '.join(outcome.wrong) or 'nothing'}."
     )
-    sys.exit(bool(outcome.wrong))
+    sys.exit(bool(outcome.wrong) or bool(lost and lost[-1] > bound))
 
 
 if __name__ == "__main__":

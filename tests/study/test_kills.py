@@ -20,7 +20,9 @@ METHODS = ["majority", *study_kills.METHODS[:1], *study_kills.METHODS[2:]]
 def test_five_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{':'.join(['', *sys.path[1:]])}")
     program = (sys.executable, "-m", "tests.study.killed")
-    outcome = study_kills.kill_studies(5, tmp_path, "0.1s", epochs=2, seed=SEED, program=program, methods=METHODS)
+    outcome = study_kills.kill_studies(
+        5, tmp_path, "0.1s", epochs=2, seed=SEED, program=program, methods=METHODS, waits=(0.1, 0.7)
+    )
     assert not outcome.wrong
     assert outcome.count == 5
     assert outcome.studies >= 1

@@ -11,7 +11,7 @@ import numpy as np
 from thriftune.data.columns import column_problems, resolve, spellings, wanted_columns
 from thriftune.data.dataset import Dataset
 from thriftune.data.labels import canonical_names, order_labels
-from thriftune.data.large.tables import on_disk
+from thriftune.data.large.tables import column_by_parts, on_disk, slices, taken
 from thriftune.data.relabel import relabel
 from thriftune.data.rows import Names, UsableRows, usable_rows
 from thriftune.data.settings import SPLITS, DataSettings, SplitSettings
@@ -148,9 +148,12 @@ def _with_label_ids(
     if "-1" in labels:
         notes.append('The label "-1" is kept as a class. If it marks missing labels, remove these rows.')
     ids = {name: labels.index(renamed.get(name, name)) for name in found}
+
+    def numbered(names: pl.Series) -> pl.Series:
+        return names.replace_strict(ids, return_dtype=pl.Int32)
+
     return labels, {
-        split: part.frame.with_columns(pl.col("label").replace_strict(ids, return_dtype=pl.Int32))
-        for split, part in rows.items()
+        split: part.frame.with_columns(column_by_parts(part.frame["label"], numbered)) for split, part in rows.items()
     }
 
 
@@ -162,7 +165,7 @@ def _limit(frames: dict[str, pl.DataFrame], limit: dict[str, int], notes: list[s
     for split, count in limit.items():
         rows = frames[split].height
         if count < rows:
-            limited[split] = frames[split][draw(rows, count, LIMIT_SEED)]
+            limited[split] = taken(frames[split], draw(rows, count, LIMIT_SEED))
             notes.append(f"{split}: {count:,} of {rows:,} rows, drawn at random (seed {LIMIT_SEED}).")
     return limited
 
@@ -188,11 +191,13 @@ def fingerprint(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], text_c
     for split, frame in frames.items():
         digest.update(f"{split} {frame.height}".encode())
         for name in ("example", "label"):
-            digest.update(np.ascontiguousarray(frame[name].to_numpy(), dtype="<i8").tobytes())
+            for rows in slices(frame.height):
+                digest.update(np.ascontiguousarray(frame[name][rows].to_numpy(), dtype="<i8").tobytes())
         for name in text_columns:
             # The lengths keep "ab", "c" apart from "a", "bc".
-            lengths = frame[name].str.len_bytes().to_numpy()
-            digest.update(np.ascontiguousarray(lengths, dtype="<i8").tobytes())
+            for rows in slices(frame.height):
+                lengths = frame[name][rows].str.len_bytes().to_numpy()
+                digest.update(np.ascontiguousarray(lengths, dtype="<i8").tobytes())
             for text in frame[name]:
                 digest.update(text.encode())
     return digest.hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from thriftune.data.labels import canonical_names
+from thriftune.data.large.tables import column_by_parts, filtered
 from thriftune.data.rows import UsableRows
 from thriftune.errors import InputError, did_you_mean
 from thriftune.results.profile import Dropped
@@ -69,10 +70,11 @@ def applied(part: UsableRows, split: str, new: Mapping[str, str | None]) -> Usab
     """The rows with the new names that `new_names` gave, without those of labels that are left out."""
     import polars as pl
 
-    frame = part.frame.with_columns(pl.col("label").replace_strict(dict(new), return_dtype=pl.String))
-    gone = part.frame.filter(frame["label"].is_null())
-    if not gone.height:
+    before = part.frame["label"]
+    after = column_by_parts(before, lambda some: some.replace_strict(dict(new), return_dtype=pl.String))
+    frame, gone = part.frame.with_columns(after), before.filter(after.is_null())
+    if not len(gone):
         return replace(part, frame=frame)
-    names = ", ".join(f'"{name}"' for name in gone["label"].unique().sort().to_list())
-    dropped = Dropped(split, f"label {names} (data.labels)", gone.height)
-    return replace(part, frame=frame.drop_nulls("label"), dropped=(*part.dropped, dropped))
+    names = ", ".join(f'"{name}"' for name in gone.unique().sort().to_list())
+    dropped = Dropped(split, f"label {names} (data.labels)", len(gone))
+    return replace(part, frame=filtered(frame, after.is_not_null()), dropped=(*part.dropped, dropped))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from thriftune.data.labels import label_names, padded_names, without_gold
+from thriftune.data.large.tables import column_by_parts, filtered, numbered, slices
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.profile import Dropped
@@ -78,8 +79,8 @@ def usable_rows(table: SourceTable, split: str, names: Names, resolved: dict[str
 
     source = table.frame
     declared = table.label_names.get(resolved[names.label])
-    labels = label_names(source[resolved[names.label]], declared)
-    rows = source[ROW] if ROW in source.columns else pl.Series(range(source.height))
+    labels = column_by_parts(source[resolved[names.label]], lambda part: label_names(part, declared))
+    rows = source[ROW] if ROW in source.columns else numbered(source.height)
     columns = [rows.cast(pl.Int64).alias("example")]
     columns += [
         _text(source[resolved[name]], table.where).alias(out)
@@ -114,8 +115,10 @@ def _text(column: pl.Series, where: str, role: str = "text") -> pl.Series:
         )
     if column.dtype.is_float():
         column = column.fill_nan(None)  # pandas writes missing texts so
+    if column.dtype == pl.String:
+        return column
     try:
-        return column.cast(pl.String)
+        return column_by_parts(column, lambda part: part.cast(pl.String))
     except pl.exceptions.PolarsError as error:
         raise InputError(
             f'{where}: the {role} column "{column.name}" holds {column.dtype} values, which are not text. '
@@ -140,31 +143,18 @@ def _drop(
     import polars as pl
 
     shown = " or ".join(sorted(no_gold))
-    tests = [
-        ("no label", pl.col("label").is_null()),
-        (f"no gold label ({shown})", pl.col("label").is_in(sorted(no_gold))),
-        *(
-            (f'blank "{name}"', pl.selectors.by_name(name).as_expr().fill_null("").str.strip_chars() == "")
-            for name in texts
-        ),
-    ]
-    dropped, gone = [], pl.Series([False]).new_from_index(0, frame.height)
-    for reason, test in tests:
-        hit = _hits(frame, test) & ~gone
-        if count := int(hit.sum()):
-            dropped.append(Dropped(split=split, reason=reason, count=count))
-            gone |= hit
-    return frame.filter(~gone) if dropped else frame, tuple(dropped)
-
-
-BLOCK = 1 << 16
-"""Rows that are judged at once: of a large table, what a test makes of every text would take as much as the texts."""
-
-
-def _hits(frame: pl.DataFrame, test: pl.Expr) -> pl.Series:
-    """(rows,) where a test holds; null counts as not."""
-    import polars as pl
-
-    starts = range(0, max(1, frame.height), BLOCK)
-    parts = [frame.slice(start, BLOCK).select(test.fill_null(False).alias("hit"))["hit"] for start in starts]
-    return pl.concat(parts)
+    reasons = ["no label", f"no gold label ({shown})", *(f'blank "{name}"' for name in texts)]
+    counts, kept = [0] * len(reasons), []
+    for rows in slices(frame.height):
+        labels = frame["label"][rows]
+        left = pl.repeat(True, len(labels), eager=True)
+        tests = [labels.is_null(), labels.is_in(sorted(no_gold)).fill_null(False)]
+        tests += [frame[name][rows].fill_null("").str.strip_chars() == "" for name in texts]
+        for place, test in enumerate(tests):
+            counts[place] += int((left & test).sum())
+            left &= ~test
+        kept.append(left)
+    dropped = tuple(
+        Dropped(split=split, reason=reason, count=count) for reason, count in zip(reasons, counts, strict=True) if count
+    )
+    return filtered(frame, pl.concat(kept)) if dropped else frame, dropped

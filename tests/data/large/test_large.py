@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,82 @@ def test_json_of_mixed_values_is_read_as_before(tmp_path: Path, request: pytest.
     expected = read_file(path).frame
     request.getfixturevalue("small")
     assert read_file(path).frame.equals(expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*range(20), None, 3],
+        [None] * 9 + [1.5, 2.0, None] * 6,
+        [True, None, False] * 8,
+        [*range(20), 2**63],
+        [*range(20), 0.5],
+        [*(True for _ in range(20)), 1],
+        [*("a" for _ in range(20)), True],
+    ],
+)
+def test_json_of_numbers_is_read_as_before(values: list[object], tmp_path: Path, small: None) -> None:
+    from thriftune.data.readers.formats import read_file
+
+    def read() -> pl.DataFrame | str:
+        try:
+            return read_file(path).frame
+        except InputError as error:
+            return str(error)
+
+    path = tmp_path / "numbers.jsonl"
+    data = [{"text": f"t{i}", "label": "ab"[i % 2], "extra": value} for i, value in enumerate(values)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in data), encoding="utf-8")
+    found = read()
+    with pytest.MonkeyPatch.context() as whole:
+        whole.setattr("thriftune.data.readers.json_columns.ROWS", 1000)
+        expected = read()
+    assert type(found) is type(expected)
+    assert found.equals(expected) if isinstance(expected, pl.DataFrame) else found == expected
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"limit": {"train": 40, "test": 9}},
+        {"labels": {"a": "d", "b": None}},
+        {"deduplicate": True},
+        {"keep": ("number", "group")},
+        {"split": SplitSettings(column="part")},
+        {"split": SplitSettings(test=0.2, validation=0.1, stratify=False)},
+    ],
+)
+def test_rows_that_go_are_the_same_part_by_part(
+    further: dict[str, object], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    data: list[dict[str, object]] = [
+        {**row, "number": i, "part": ("train", "train", "dev", "test", "?")[i * 7 % 5]}
+        for i, row in enumerate(rows(200))
+    ]
+    for i in range(0, 200, 9):
+        data[i]["text"] = (" ", None, "\t")[i % 3]
+    for i in range(4, 200, 13):
+        data[i]["label"] = (None, "")[i % 2]
+    path = tmp_path / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in data), encoding="utf-8")
+    asked = replace(settings(path), **further)  # type: ignore[arg-type]
+    expected = load_dataset(asked)
+    request.getfixturevalue("small")
+    found = load_dataset(asked)
+    assert (found.fingerprint, found.dropped, found.notes) == (expected.fingerprint, expected.dropped, expected.notes)
+    assert {each.reason for each in found.dropped} >= {'blank "text"', "no label"}
+    for split, frame in expected.splits.items():
+        assert found.splits[split].equals(frame)
+        assert found.splits[split].n_chunks() > 1, "it is made part by part"
+
+
+def test_names_of_columns_may_hold_any_character(small: None, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(
+        "".join(json.dumps({"a\0b": f"t{i}", "a": "xy"[i % 2]}) + "\n" for i in range(30)), encoding="utf-8"
+    )
+    asked = DataSettings(source=str(path), text=("a\0b",), label="a", split=SplitSettings(test=0.2, validation=0.1))
+    assert load_dataset(asked).splits["train"].columns == ["example", "a\0b", "label"]
 
 
 def test_tokens_that_spill_are_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> None:

@@ -25,14 +25,16 @@ class _UnreadableError(ValueError):
 
 
 class JsonColumn:
-    """The values of one column, which come row by row; many texts go to a file as they come."""
+    """The values of one column, which come row by row; many of one type go to a file as they come."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._parts = Parts()
         self._done = 0
         self._tail: list[Any] = []
-        self._texts = True
+        self._kind: type | None = None
+        """Of the values that went away; None until some did."""
+        self._alike = True
 
     def put(self, row: int, value: Any) -> None:
         """The value of a row (from 1); rows before it that had none are missing values."""
@@ -40,13 +42,13 @@ class JsonColumn:
         if gap > 0:
             self._tail.extend([None] * gap)
         self._tail.append(value)
-        if len(self._tail) >= ROWS and self._texts:
+        if len(self._tail) >= ROWS and self._alike:
             self._put_away()
 
     def values(self, rows: int) -> list[Any] | pl.Series:
-        """All values: a list, or a column of texts and missing values alone."""
+        """All values: a list, or a column of values of one type and missing ones alone."""
         self._tail.extend([None] * (rows - self._done - len(self._tail)))
-        if self._done and self._texts:
+        if self._done and self._alike:
             self._put_away()
         frame = self._parts.finished()
         self._parts.drop()
@@ -57,14 +59,18 @@ class JsonColumn:
     def _put_away(self) -> None:
         import polars as pl
 
-        self._texts = all(value is None or type(value) is str for value in self._tail)
-        if not self._texts:
+        kinds = {type(value) for value in self._tail} - {type(None)}
+        kind = self._kind or (kinds.pop() if len(kinds) == 1 else str)
+        types: dict[type, type[pl.DataType]] = {str: pl.String, int: pl.Int64, bool: pl.Boolean, float: pl.Float64}
+        self._alike = kind in types and not kinds - {kind}
+        if not self._alike:
             return  # what type it has is found from all values
         try:
-            self._parts.add(pl.DataFrame({self._name: pl.Series(self._tail, dtype=pl.String)}))
-        except UnicodeEncodeError:
-            self._texts = False
+            self._parts.add(pl.DataFrame({self._name: pl.Series(self._tail, dtype=types[kind])}))
+        except (UnicodeEncodeError, OverflowError, TypeError):
+            self._alike = False
             return
+        self._kind = kind
         self._done += len(self._tail)
         self._tail = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from thriftune.data.columns import column_problems
+from thriftune.data.large.tables import filtered, slices
 from thriftune.data.rows import ROW
 from thriftune.data.settings import SPLITS
 from thriftune.data.splits.names import split_of
@@ -42,8 +43,13 @@ def split_by_column(
             "validation (dev, val, valid) and test."
         )
     frame = table.frame.with_row_index(ROW)
-    role = pl.Series([roles.get(_plain(value)) for value in table.frame[column].to_list()], dtype=pl.String)
-    made = {split: frame.filter(role == split) for split in SPLITS}
+    role = pl.concat(
+        [
+            pl.Series([roles.get(_plain(value)) for value in frame[column][rows].to_list()], dtype=pl.Enum(SPLITS))
+            for rows in slices(frame.height)
+        ]
+    )
+    made = {split: filtered(frame, (role == split).fill_null(False)) for split in SPLITS}
     found = {split: replace(table, frame=part) for split, part in made.items() if part.height}
     spelled = [f"{split} ({part.height:,} rows)" for split, part in made.items() if part.height]
     notes.append(f'The column "{column}" gives the splits: {", ".join(spelled)}.')
@@ -59,10 +65,11 @@ def split_by_column(
 def split_values(table: SourceTable, column: str) -> dict[str, int]:
     """Rows by value of a column, as text without blanks around; blank values are left out."""
     counts: dict[str, int] = {}
-    for value in table.frame[column].to_list():
-        text = _plain(value)
-        if text:
-            counts[text] = counts.get(text, 0) + 1
+    for rows in slices(table.frame.height):
+        for value in table.frame[column][rows].to_list():
+            text = _plain(value)
+            if text:
+                counts[text] = counts.get(text, 0) + 1
     return counts
 
 

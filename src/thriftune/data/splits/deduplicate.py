@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thriftune.data.columns import keyed
+from thriftune.data.large.tables import filtered, taken
 from thriftune.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def deduplicate(frames: dict[str, pl.DataFrame], columns: tuple[str, ...], notes
             if other in frames:
                 asked, known = keyed(frame, columns), keyed(frames[other], columns)
                 kept = asked.with_row_index("row").join(known, on=known.columns, how="anti", maintain_order="left")
-                frame = frame[kept["row"].to_numpy()]
+                frame = taken(frame, kept["row"].to_numpy())
         return frame
 
     apart = without(frames["train"], "test", "validation")
-    single = apart.filter(keyed(apart, columns).select(pl.struct(pl.all()).is_first_distinct()).to_series())
+    single = filtered(apart, keyed(apart, columns).select(pl.struct(pl.all()).is_first_distinct()).to_series())
     made = frames | {"train": single}
     if "validation" in frames:
         made["validation"] = without(frames["validation"], "test")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from thriftune.data.large.tables import taken
 from thriftune.data.rows import GROUP
 from thriftune.data.settings import SPLITS, SplitSettings
 from thriftune.errors import InputError
@@ -80,7 +81,7 @@ def _carve(
     notes.append(f"Made from {train.height:,} train rows: {made}; {how}, seed {split.seed}.")
     if split.stratify and groups is None:
         notes += _too_few_to_share(train["label"].to_numpy(), labels, parts)
-    return {name: train[indices] for name, indices in parts.items()}
+    return {name: taken(train, rows) for name, rows in parts.items()}
 
 
 def _group_numbers(column: pl.Series) -> Indices:
@@ -130,7 +131,9 @@ def split_rows(
         raise InputError(f"{len(labels)} rows are too few to make {_listed(shares)} from. Give more data.")
     if stratify:
         return _by_class(shares, targets, labels, rng)
-    return _cut(rng.permutation(len(labels)), targets)
+    owner = np.zeros(len(labels), dtype=np.int8)
+    _hand_out(owner, rng.permutation(_numbers(len(labels))), targets)
+    return _owned(owner, shares)
 
 
 def draw(rows: int, count: int, seed: int) -> Indices:
@@ -140,13 +143,21 @@ def draw(rows: int, count: int, seed: int) -> Indices:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
 
-def _cut(order: Indices, sizes: dict[str, int]) -> dict[str, Indices]:
-    parts: dict[str, Indices] = {}
+def _numbers(rows: int) -> npt.NDArray[np.integer]:
+    """Row numbers from 0, in half the memory where they are not too many for it."""
+    return np.arange(rows, dtype=np.int32 if rows < 2**31 else np.int64)
+
+
+def _hand_out(owner: npt.NDArray[np.int8], order: npt.NDArray[np.integer], sizes: dict[str, int]) -> None:
+    """Gives the first rows of an order to each split in turn; what is left stays with train, which is 0."""
     start = 0
-    for name, size in sizes.items():
-        parts[name] = np.sort(order[start : start + size])
+    for number, size in enumerate(sizes.values(), start=1):
+        owner[order[start : start + size]] = number
         start += size
-    return {"train": np.sort(order[start:]), **parts}
+
+
+def _owned(owner: npt.NDArray[np.int8], shares: dict[str, float]) -> dict[str, Indices]:
+    return {name: np.flatnonzero(owner == number) for number, name in enumerate(("train", *shares))}
 
 
 def _by_class(
@@ -168,11 +179,10 @@ def _by_class(
             f"{(sizes < parts).sum():,} of {len(sizes):,} classes have fewer. Give another label column, or more rows "
             "of these classes, or set data.split.stratify to false."
         )
-    pieces = [
-        _cut(rng.permutation(np.flatnonzero(labels == c)), {name: int(counts[name][i]) for name in shares})
-        for i, c in enumerate(classes)
-    ]
-    return {name: np.sort(np.concatenate([piece[name] for piece in pieces])) for name in ("train", *shares)}
+    owner, numbers = np.zeros(len(labels), dtype=np.int8), _numbers(len(labels))
+    for i, c in enumerate(classes):
+        _hand_out(owner, rng.permutation(numbers[labels == c]), {name: int(counts[name][i]) for name in shares})
+    return _owned(owner, shares)
 
 
 def _allocate(total: int, quotas: npt.NDArray[np.float64], least: Indices, most: Indices) -> Indices:
