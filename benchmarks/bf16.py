@@ -180,7 +180,10 @@ def _use_base(folder: Path) -> None:
 
 def accuracy(folder: Path) -> list[dict[str, Any]]:
     """Test accuracy of both precisions over three seeds, per data set and method."""
+    import yaml
+
     from thriftune import compare
+    from thriftune.results.store import Store
 
     sources: dict[str, dict[str, Any]] = {
         "snli": {"source": "demo:snli", "text": ["premise", "hypothesis"], "label": "label", "limit": {"train": 1000}},
@@ -216,8 +219,11 @@ def accuracy(folder: Path) -> list[dict[str, Any]]:
                     "seeds": list(SEEDS),
                     "protocol": {"epochs": 6, "batch_size": 16, "max_tokens": 64, "precision": precision},
                 }
-                results = compare(study, out=Path(out) / "study")
-                for run in results.runs:
+                path = Path(out) / "study.yaml"
+                path.write_text(yaml.safe_dump(study), encoding="utf-8")
+                compare(path, Path(out) / "results")
+                for run in Store(Path(out) / "results").load().runs:
+                    assert run.test is not None, run.message
                     found.setdefault(run.cell, {}).setdefault(precision, []).append(run.test.accuracy)
         for method, scores in found.items():
             means = {each: 100 * float(np.mean(values)) for each, values in scores.items()}

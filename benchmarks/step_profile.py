@@ -30,6 +30,9 @@ from thriftune.engine.step import Step, build_optimizer
 KINDS = {
     "matrix products": (
         "thriftune::product",
+        "thriftune::wide",
+        "thriftune::wide of bfloat16",
+        "thriftune::wide_add of bfloat16",
         "aten::mm",
         "aten::addmm",
         "aten::bmm",

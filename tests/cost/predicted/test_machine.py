@@ -8,7 +8,7 @@ import pytest
 
 from thriftune.cost.predicted import probe
 from thriftune.cost.predicted.machine import Machine, Timed, fit
-from thriftune.cost.predicted.work import Work
+from thriftune.cost.predicted.work import NARROW, Work
 
 TRUE = Machine(
     call={"aten::mm": 1e-5, "aten::bmm": 2e-5, "aten::add": 5e-6, "aten::div": 4e-6},
@@ -77,3 +77,20 @@ def test_a_machine_is_probed_kept_and_read_again(tmp_path: Path, monkeypatch: py
 def test_a_share_of_every_price() -> None:
     machine = Machine({"aten::mm": 2.0}, {"aten::mm": 4.0}, 6.0, 8.0, 10.0, 12.0)
     assert machine.scaled(0.5) == Machine({"aten::mm": 1.0}, {"aten::mm": 2.0}, 3.0, 4.0, 5.0, 6.0)
+
+
+def test_products_of_bfloat16_take_half_as_long_and_attention_as_long() -> None:
+    machine = Machine(
+        call={"thriftune::wide": 1e-6},
+        unit={"thriftune::wide": 2e-9, "thriftune::attention": 3e-9},
+        other_call=1e-3,
+        other_flop=1e-3,
+        other_byte=0.0,
+        step=0.0,
+    )
+    whole = Work({"thriftune::wide": 1000, "thriftune::attention": 100}, {}, {"thriftune::wide": 2})
+    narrow = Work(
+        {f"thriftune::wide{NARROW}": 1000, f"thriftune::attention{NARROW}": 100}, {}, {f"thriftune::wide{NARROW}": 2}
+    )
+    assert machine.seconds(whole, 0) == pytest.approx(2e-6 + 2e-6 + 3e-7)
+    assert machine.seconds(narrow, 0) == pytest.approx(2e-6 + 1e-6 + 3e-7)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from thriftune.cost.predicted.work import Work
+from thriftune.cost.predicted.work import NARROW, Work
 
 FEWEST_FLOPS, FEWEST_BYTES = 10**6, 10**5
 """Of an operator in a call: where no step has more, its time is the call's."""
+NARROW_SHARE = 0.5
+"""Of the seconds of a product in float32, one in bfloat16: as vectors are filled."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,15 @@ class Machine:
 
     def seconds(self, work: Work, steps: int = 1) -> float:
         """Predicted seconds of some steps together, or (`steps` 0) of a pass that is no step."""
-        calls = sum(count * self.call.get(name, self.other_call) for name, count in work.calls.items())
-        products = sum(flops * self.unit.get(name, self.other_flop) for name, flops in work.products.items())
+        calls = sum(count * self.call.get(_timed(name), self.other_call) for name, count in work.calls.items())
+        products = sum(flops * self._flop(name) for name, flops in work.products.items())
         moved = sum(size * self.unit.get(name, self.other_byte) for name, size in work.moved.items())
         return calls + products + moved + self.step * steps
+
+    def _flop(self, name: str) -> float:
+        """Seconds per FLOP: a vector holds twice as many numbers of bfloat16, which attention widens first."""
+        share = NARROW_SHARE if name.startswith("thriftune::wide") and name.endswith(NARROW) else 1.0
+        return share * self.unit.get(_timed(name), self.other_flop)
 
     def scaled(self, share: float) -> Machine:
         """With every price times a share: what a machine would take that gives its whole time."""
@@ -69,6 +76,11 @@ class Machine:
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
         return found if sound else None
+
+
+def _timed(name: str) -> str:
+    """The operator that is timed for one of that name: steps are timed in float32."""
+    return name.removesuffix(NARROW)
 
 
 @dataclass

@@ -27,6 +27,8 @@ FREE = {
 """Operators that touch no data."""
 GATHERS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 """Operators that read no more of their source than they give back."""
+NARROW = " of bfloat16"
+"""Ends the name of a kernel's product where it has numbers of bfloat16."""
 OPTIMISERS = {aten._fused_adamw_}
 """Operators that write what they read and return nothing."""
 
@@ -71,10 +73,15 @@ class CountWork(TorchDispatchMode):
     def add(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Adds the work of an operation that has run."""
         name, packet = operator_name(func), func.overloadpacket
-        self._calls[name] += 1
         if name in KERNEL_FLOPS:
-            self._products[name] += KERNEL_FLOPS[name](*args)
-        elif packet in flop_registry or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
+            flops = KERNEL_FLOPS[name](*args)
+            if any(isinstance(arg, torch.Tensor) and arg.dtype == torch.bfloat16 for arg in args):
+                name += NARROW
+            self._calls[name] += 1
+            self._products[name] += flops
+            return
+        self._calls[name] += 1
+        if packet in flop_registry or packet in (CPU_ATTENTION, CPU_ATTENTION_BACKWARD):
             self._products[name] += _flops(packet, args, kwargs, out)
         elif packet in GATHERS:
             self._moved[name] += 2 * _bytes(out)
