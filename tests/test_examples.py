@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def test_is_valid_and_compiles(path: Path) -> None:
     for cell in code:
         lines = [line for line in cell.source.splitlines() if not line.startswith("%")]
         assert ast.parse("\n".join(lines)).body
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_what_it_imports_is_there(path: Path) -> None:
+    code = [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+    trees = [ast.parse("\n".join(line for line in source.splitlines() if not line.startswith("%"))) for source in code]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    own = [
+        (node.module, name.name) for node in nodes if str(node.module).startswith("thriftune") for name in node.names
+    ]
+    assert own
+    for module, name in own:
+        assert hasattr(importlib.import_module(str(module)), name), f"{module} has no {name}"
 
 
 @pytest.mark.slow
