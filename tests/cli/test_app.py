@@ -126,7 +126,7 @@ def finished(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return folder
 
     monkeypatch.setattr("thriftune.study.refit.refit", again)
-    worked = SimpleNamespace(made=[], left=0, last=False, results=SimpleNamespace(runs=[]))
+    worked = SimpleNamespace(made=[], left=0, elsewhere=0, last=False, results=SimpleNamespace(runs=[]))
     monkeypatch.setattr("thriftune.study.shared.work.work", lambda *given: worked)
 
 
