@@ -21,11 +21,11 @@ def start_early(study: Study, out: Path, only: Sequence[str] = (), without: Sequ
     To be called before torch is imported here: both then import it at once. A study that goes on may have nothing left
     to run, so it is looked at first.
     """
-    if Store(out).results_path.exists():
-        return
     try:
+        if Store(out).results_path.exists():
+            return
         runs = select(plan(study), only, without)
-    except InputError:  # is said where it belongs
+    except (InputError, OSError):  # is said where it belongs
         return
     if any(run.method.NEEDS_MODEL for run in runs):
         warm_up()
