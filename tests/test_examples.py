@@ -42,8 +42,7 @@ def test_what_it_imports_is_there(path: Path) -> None:
     own = [
         (node.module, name.name) for node in nodes if str(node.module).startswith("thriftune") for name in node.names
     ]
-    assert own
-    for module, name in own:
+    for module, name in own:  # none where `import thriftune` is all
         assert hasattr(importlib.import_module(str(module)), name), f"{module} has no {name}"
 
 
