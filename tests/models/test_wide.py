@@ -101,6 +101,19 @@ def test_a_rows_result_does_not_depend_on_its_neighbours(dtype: torch.dtype) -> 
         assert torch.equal(kernels.wide(rows[part], weight, right_turned=True), whole[part])
 
 
+@needs_kernels
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, NARROW])
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(1, 70), width=st.integers(1, 200), beyond=st.integers(0, 5))
+def test_column_sums_are_those_of_float64(dtype: torch.dtype, rows: int, width: int, beyond: int) -> None:
+    x = numbers(rows, width + beyond, dtype=dtype)[:, :width]
+    sums = kernels.column_sums(x)
+    assert sums.dtype == (torch.float32 if dtype == NARROW else dtype)
+    torch.testing.assert_close(sums.double(), x.double().sum(0), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(products.column_sums(x).double(), x.double().sum(0), rtol=1e-5, atol=1e-4)
+    assert kernels.column_sums(x.to("meta")).shape == (width,)
+
+
 @pytest.mark.skipif(not made(torch.float32), reason="this processor has no such vectors")
 def test_what_does_not_fit_is_refused_and_work_is_counted() -> None:
     rows, weight = numbers(8, 24), numbers(32, 24)

@@ -293,6 +293,12 @@ def product(rows: torch.Tensor, weight: torch.Tensor, turned: bool, bias: torch.
     return out
 
 
+def column_sums(x: torch.Tensor) -> torch.Tensor:
+    """The sums of (rows, width) over the rows, (width,); float32 of bfloat16."""
+    out: torch.Tensor = compiled.column_sums(x)
+    return out
+
+
 def dropout(x: torch.Tensor, rate: float, seed: int, first: int = 0) -> torch.Tensor:
     """mask * x / (1 - rate), the mask being a function of the seed and of places counted from `first`: its own
     backward."""

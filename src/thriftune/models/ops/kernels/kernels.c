@@ -745,3 +745,22 @@ void gelu_backward(const STORED *grad, const STORED *x, STORED *out, int64_t cou
   for (int64_t i = whole; i < count; i++)
     give_one(out + i, gelu_gradient(all(take_one(grad + i)), all(take_one(x + i)))[0]);
 }
+
+/* ---- sums over rows ---- */
+
+/* out (width,) = the sums of `rows` rows, `stride` apart, in the order of the rows whatever the threads. */
+void column_sums(const STORED *x, REAL *out, int64_t rows, int64_t width, int64_t stride, int threads) {
+  const int64_t strip = 8 * LANES, strips = width / strip;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t s = 0; s < strips; s++) {
+    vec sums[8] = {{0}};
+    for (int64_t row = 0; row < rows; row++)
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; i++) sums[i] += take(x + row * stride + s * strip + i * LANES);
+    for (int i = 0; i < 8; i++) store(out + s * strip + i * LANES, sums[i]);
+  }
+  for (int64_t column = strips * strip; column < width; column++) {
+    out[column] = 0;
+    for (int64_t row = 0; row < rows; row++) out[column] += take_one(x + row * stride + column);
+  }
+}

@@ -265,6 +265,13 @@ def _wide_into(
     _library(left).wide_product(byref(arguments), out.data_ptr())
 
 
+def _column_sums(x: torch.Tensor) -> torch.Tensor:
+    out = x.new_empty(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+    if not x.is_meta:
+        _library(x).column_sums(_address(x), _address(out), *x.shape, x.stride(0), _threads(x))
+    return out
+
+
 _BIAS = "Tensor? bias, int zero"
 _REST = (
     "Tensor starts, Tensor lengths, int heads, float scale, float rate, int seed, int first, bool first_only,"
@@ -288,6 +295,7 @@ _OPERATORS = {
     " int first, bool trained) -> Tensor[]": _add_norm_backward,
     "product(Tensor rows, Tensor weight, bool turned, Tensor? bias) -> Tensor": _product,
     "wide(Tensor left, Tensor right, Tensor? bias, bool left_turned, bool right_turned, bool narrow) -> Tensor": _wide,
+    "column_sums(Tensor x) -> Tensor": _column_sums,
     "wide_add(Tensor(a!) out, Tensor left, Tensor right, bool left_turned, bool right_turned) -> ()": _wide_add,
 }
 _operators = torch.library.Library("thriftune", "DEF")
@@ -307,6 +315,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {
     "wide_product": (POINTER(_Wide), c_void_p),
     "gelu": (c_void_p, c_void_p, c_int64, c_int),
     "gelu_backward": (c_void_p, c_void_p, c_void_p, c_int64, c_int),
+    "column_sums": (c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int),
     "dropout": (c_void_p, c_void_p, c_int64, c_double, c_uint64, c_int64, c_int),
     "add_norm": (*[c_void_p] * 8, c_int64, c_int64, c_double, c_double, c_uint64, c_int64, c_int),
     "add_norm_backward": (*[c_void_p] * 9, c_int64, c_int64, c_double, c_uint64, c_int64, c_int),
