@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from shapes import MINILM, folder_of
 
 from thriftune.cost.measured.memory import LiveBytes, probe
 from thriftune.data.load import load_dataset
@@ -35,7 +36,6 @@ from thriftune.methods import find
 from thriftune.methods.base import TransformerMethod
 from thriftune.models.classifier import Classifier
 from thriftune.models.pretrained.load import load_classifier
-from thriftune.models.pretrained.sources import resolve_model
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "top_layers 2": ("top_layers", {"layers": 2}),
@@ -67,6 +67,10 @@ class Job:
     learning_rate: float | None = None
     """None takes the method's own."""
     recompute: str = "none"
+    model: str = MINILM
+    """One of `shapes.MODELS`, or a model's name or folder."""
+    tokens: int | None = None
+    """Of every text: pairs are joined until they have so many. None takes the pairs as they are."""
 
     @property
     def protocol(self) -> Protocol:
@@ -75,22 +79,28 @@ class Job:
 
 
 def texts_of(job: Job, splits: tuple[str, ...] = ("train", "validation")) -> tuple[list[list[str]], np.ndarray]:
-    """SNLI pairs that the demo bundles, as many as asked for; the splits joined are SNLI's whole validation set."""
+    """SNLI pairs that the demo bundles, as many as asked for; the splits joined are SNLI's whole validation set.
+
+    Longer texts are made of many pairs' premises, and of their hypotheses.
+    """
     data = load_dataset(DataSettings(source="demo:snli", text=("premise", "hypothesis")))
     import polars as pl
 
     frame = pl.concat([data.splits[split] for split in splits])
     chosen = np.random.default_rng(0).permutation(frame.height)[: job.texts]
     frame = frame[chosen]
-    return [frame["premise"].to_list(), frame["hypothesis"].to_list()], frame["label"].to_numpy().astype(np.int64)
+    sides = [frame["premise"].to_list(), frame["hypothesis"].to_list()]
+    if job.tokens is not None:
+        sides = [[" ".join((side * 2)[i : i + job.tokens // 8]) for i in range(len(side))] for side in sides]
+    return sides, frame["label"].to_numpy().astype(np.int64)
 
 
 def classifier_of(job: Job) -> tuple[Classifier, float]:
-    """MiniLM with the method applied, and its learning rate."""
+    """The model with the method applied, and its learning rate."""
     name, settings = METHODS[job.method]
     method = find(name)(**settings)
     assert isinstance(method, TransformerMethod)
-    classifier = load_classifier(resolve_model("demo:minilm"), LABELS, name="demo:minilm", seed=job.seed)
+    classifier = load_classifier(folder_of(job.model), LABELS, name=job.model, seed=job.seed)
     method.apply(classifier, torch.Generator().manual_seed(job.seed))
     if not job.dropout:
         for module in classifier.network.modules():
@@ -100,8 +110,8 @@ def classifier_of(job: Job) -> tuple[Classifier, float]:
 
 
 def tokens_of(classifier: Classifier, texts: list[list[str]]) -> Tokens:
-    """The texts as MiniLM sees them."""
-    return encode(classifier.tokenizer, texts, 256, token_types=True)
+    """The texts as the model sees them, at most 256 tokens."""
+    return encode(classifier.tokenizer, texts, 256, token_types=classifier.family.uses_token_types(classifier.config))
 
 
 def ours(job: Job, cache: Path | None = None) -> dict[str, float]:
@@ -123,7 +133,7 @@ def dataset_rows(tokens: Tokens, labels: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             "input_ids": tokens.ids[a:b].tolist(),
-            "token_type_ids": tokens.types[a:b].tolist() if tokens.types is not None else [],
+            **({} if tokens.types is None else {"token_type_ids": tokens.types[a:b].tolist()}),
             "attention_mask": [1] * int(b - a),
             "labels": int(label),
         }

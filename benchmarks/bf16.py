@@ -1,11 +1,13 @@
 """`precision: bf16` on a CPU against float32 and against Trainer + PEFT: speed, memory and accuracy.
 
-    python benchmarks/bf16.py                     # speed and memory, MiniLM, SNLI pairs
-    python benchmarks/bf16.py --base              # the same at base size: BERT's shape with random weights
-    python benchmarks/bf16.py --accuracy          # three seeds on SNLI, BANKING77 and CLINC150, both precisions
+    python benchmarks/bf16.py                                   # speed and memory, MiniLM, SNLI pairs
+    python benchmarks/bf16.py --model bert-base distilbert-base # base shapes with random weights
+    python benchmarks/bf16.py --model bert-base --tokens 256    # texts of 256 tokens, batches of 8
+    python benchmarks/bf16.py --accuracy                        # three seeds on SNLI, BANKING77, CLINC150
 
 Arms take turns in one run, each in a fresh process; ratios are medians over the rounds. On a processor without a unit
-for bfloat16 the speed rows say so and nothing is measured. Data sets are looked for in --folder.
+for bfloat16 the speed rows say so and nothing is measured. Data sets are looked for in --folder, and --accuracy takes
+a --model too: a name or folder of pretrained weights.
 """
 
 from __future__ import annotations
@@ -17,23 +19,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shapes import MINILM, MODELS
 
 HERE = Path(__file__).parent
 METHODS = ("lora all", "full", "top_layers 2")
 ARMS = ("fp32", "bf16", "peer")
-STEPS = {"minilm": 24, "base": 6}
-WARM = {"minilm": 4, "base": 1}
+LONG_BATCH = 8
+"""Texts of a step where they are long."""
 SEEDS = (0, 1, 2)
 
 
 def main() -> None:
     """Measures, prints and merges rows into benchmarks/results/bf16.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--base", action="store_true")
+    parser.add_argument("--model", nargs="+", default=[MINILM])
+    parser.add_argument("--tokens", type=int, help="of every text; SNLI pairs as they are unless given")
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
     parser.add_argument("--repeats", type=int, default=3)
@@ -50,25 +55,37 @@ def main() -> None:
     if not kernels.multiplies_narrow():
         print("This processor has no unit for bfloat16: nothing is measured.")
         return
-    size = "base" if args.base else "minilm"
-    settings = {"repeats": args.repeats, "steps": STEPS[size]}
-    if args.accuracy:
-        for row in accuracy(args.folder):
+    for model in args.model:
+        if args.accuracy:
+            for row in accuracy(args.folder, model):
+                print(row, flush=True)
+                merge("bf16", {"seeds": SEEDS}, [row], ("what", "size", "data", "method"))
+            continue
+        for method in args.methods:
+            job = {"method": method, "model": model, "texts": 0, "epochs": 1}
+            if args.tokens is not None:
+                job |= {"tokens": args.tokens, "batch_size": LONG_BATCH}
+            row = speeds(job, args.repeats)
             print(row, flush=True)
-            merge("bf16", {"seeds": SEEDS}, [row], ("what", "data", "method"))
-        return
-    for method in args.methods:
-        row = speeds(method, size, args.repeats)
-        print(row, flush=True)
-        merge("bf16", settings, [row], ("what", "size", "method"))
+            merge("bf16", {"repeats": args.repeats}, [row], ("what", "size", "method"))
 
 
-def speeds(method: str, size: str, repeats: int) -> dict[str, Any]:
-    """A method's seconds a step, of its frozen layers and of prediction, and its memory, in the three arms."""
+def size_of(model: str, tokens: int | None = None) -> str:
+    """How rows name a model and the texts' length."""
+    return (model if model in MODELS else Path(model).name) + ("" if tokens is None else f", {tokens} tokens")
+
+
+def steps_of(model: str) -> tuple[int, int]:
+    """Steps that are timed, and how many of them come first and do not count."""
+    return (24, 4) if model == MINILM else (6, 1)
+
+
+def speeds(job: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """A job's seconds a step, of its frozen layers and of prediction, and its memory, in the three arms."""
     runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in ARMS}
     for _ in range(repeats):
         for arm, found in runs.items():
-            request = json.dumps({"method": method, "size": size, "arm": arm})
+            request = json.dumps({"job": job, "arm": arm})
             done = subprocess.run(
                 [sys.executable, "-W", "ignore", __file__, "--only", request],
                 capture_output=True,
@@ -85,8 +102,8 @@ def speeds(method: str, size: str, repeats: int) -> dict[str, Any]:
 
     return {
         "what": "speed",
-        "size": size,
-        "method": method,
+        "size": size_of(job["model"], job.get("tokens")),
+        "method": job["method"],
         "seconds": {
             arm: {key: statistics.median(r[key] for r in found) for key in found[0]} for arm, found in runs.items()
         },
@@ -99,7 +116,7 @@ def speeds(method: str, size: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def measured(method: str, size: str, arm: str) -> dict[str, float]:
+def measured(job: dict[str, Any], arm: str) -> dict[str, float]:
     """One arm in this process: medians of seconds a step, and the rest where it is there."""
     import torch
     from arms import Job, classifier_of, dataset_rows, texts_of, tokens_of, trainer_of
@@ -117,11 +134,11 @@ def measured(method: str, size: str, arm: str) -> dict[str, float]:
     from thriftune.engine.step import Step, build_optimizer
     from thriftune.models.residence import round_frozen
 
-    job = Job(arm="ours" if arm != "peer" else "peer", method=method, texts=32 * STEPS[size], epochs=1)
+    steps, warm = steps_of(job["model"])
+    job = Job(arm="ours" if arm != "peer" else "peer", **job)
+    job = replace(job, texts=job.batch_size * steps)
     texts, labels = texts_of(job)
     with tempfile.TemporaryDirectory() as folder:
-        if size == "base":
-            _use_base(Path(folder) / "base")
         classifier, rate = classifier_of(job)
         tokens = tokens_of(classifier, texts)
         if arm == "peer":
@@ -134,8 +151,8 @@ def measured(method: str, size: str, arm: str) -> dict[str, float]:
             trainer = trainer_of(job, classifier, rate, dataset_rows(tokens, labels), folder)
             trainer.add_callback(Clock())
             trainer.train()
-            return {"step": float(np.median(np.diff(seconds)[WARM[size] :]))}
-        protocol = Protocol(epochs=1, precision=arm)  # type: ignore[arg-type]
+            return {"step": float(np.median(np.diff(seconds)[warm:]))}
+        protocol = Protocol(epochs=1, batch_size=job.batch_size, precision=arm)  # type: ignore[arg-type]
         keep_freed_memory()
         started = time.perf_counter()
         cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, protocol, PrefixCache(Path(folder) / "c"))
@@ -149,11 +166,11 @@ def measured(method: str, size: str, arm: str) -> dict[str, float]:
         optimizer = build_optimizer(classifier, protocol.optimizer, rate)
         step = Step(classifier, train, protocol, optimizer)
         times = []
-        for batch in training_batches(len(labels), 32, 0, 0):
+        for batch in training_batches(len(labels), job.batch_size, 0, 0):
             started = time.perf_counter()
             step([batch], rate)
             times.append(time.perf_counter() - started)
-        out["step"] = float(np.median(times[WARM[size] :]))
+        out["step"] = float(np.median(times[warm:]))
         out["memory_bytes"] = probe(step, [widest_batch(train.tokens.lengths, protocol, 0)])[0]
         classifier.eval_mode()
         predict(classifier, train, protocol)
@@ -163,23 +180,8 @@ def measured(method: str, size: str, arm: str) -> dict[str, float]:
     return out
 
 
-def _use_base(folder: Path) -> None:
-    """Has the arms load a model of BERT base's shape, with random weights and MiniLM's tokenizer."""
-    import arms
-    import torch
-    from transformers import BertConfig, BertModel
-
-    from thriftune.models.pretrained.sources import resolve_model
-    from thriftune.models.pretrained.tokenizer import load_tokenizer
-
-    torch.manual_seed(0)
-    BertModel(BertConfig()).save_pretrained(folder)
-    load_tokenizer(resolve_model("demo:minilm")).save_pretrained(folder)
-    arms.resolve_model = lambda name: folder
-
-
-def accuracy(folder: Path) -> list[dict[str, Any]]:
-    """Test accuracy of both precisions over three seeds, per data set and method."""
+def accuracy(folder: Path, model: str) -> list[dict[str, Any]]:
+    """Test accuracy of a model in both precisions over three seeds, per data set and method."""
     import yaml
 
     from thriftune import compare
@@ -209,7 +211,7 @@ def accuracy(folder: Path) -> list[dict[str, Any]]:
                 study = {
                     "name": f"{name}-{precision}",
                     "data": data,
-                    "models": ["demo:minilm"],
+                    "models": [model],
                     "head": {"type": "mean"},
                     "methods": [
                         {"top_layers": {"layers": 2, "learning_rate": 5e-4}},
@@ -231,6 +233,7 @@ def accuracy(folder: Path) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "what": "accuracy",
+                    "size": size_of(model),
                     "data": name,
                     "method": method,
                     **{each: [round(100 * value, 2) for value in values] for each, values in scores.items()},

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py --texts 9842 --repeats 3        # the whole, hours on two cores
     python benchmarks/speed.py --texts 640 --repeats 3         # the same ratios from a sample
+    python benchmarks/speed.py --texts 96 --model bert-base --methods full "lora all" "top_layers 2"
     python benchmarks/speed.py --no-dropout                    # the second table: dropout 0 in both arms
 
 Every text is trained on `--epochs` times; our prefix pass is included. Both arms see the same texts and batch size,
@@ -18,6 +19,7 @@ import statistics
 from typing import Any
 
 from compare import medians, merge, run, table
+from shapes import MINILM, MODELS
 
 STUDY = "8 top_layers runs (4 learning rates x 2 seeds) as one study"
 PREDICTION = "prediction of the test set"
@@ -30,10 +32,12 @@ BARS = {
     STUDY: 5.5,
     PREDICTION: 2.0,
 }
+BASE_BARS = {"top_layers 2": 4.0, "lora all": 2.2, "full": 1.7}
 AGREEMENT = 1e-3
 COLUMNS = {
     "method": "",
     "peer": "",
+    "model": "",
     "texts": "",
     "ours_per_second": ".1f",
     "peer_per_second": ".1f",
@@ -49,6 +53,9 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=9842)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default=MINILM, help=f"{', '.join(MODELS)}, or a name or folder")
+    parser.add_argument("--tokens", type=int, help="of every text; SNLI pairs as they are unless given")
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--no-dropout", action="store_true", help="switch dropout off in both arms")
     parser.add_argument("--name", default="speed", help="name of the results file")
     args = parser.parse_args()
@@ -57,7 +64,7 @@ def main() -> None:
         found = _measured(method, args)
         rows += found
         print(table(rows, {**COLUMNS, "speed": ".2f", "bar": ""}), flush=True)
-        print(merge(args.name, vars(args), found, ("method", "peer", "table", "texts")), flush=True)
+        print(merge(args.name, vars(args), found, ("method", "peer", "table", "texts", "model", "tokens")), flush=True)
 
 
 def _measured(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -65,6 +72,7 @@ def _measured(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     measure = {STUDY: "study", PREDICTION: "prediction"}.get(name, "speed")
     method = {STUDY: "top_layers 2", PREDICTION: "full"}.get(name, name)
     request = {"method": method, "texts": args.texts, "epochs": args.epochs, "dropout": not args.no_dropout}
+    request |= {"model": args.model, "tokens": args.tokens, "batch_size": args.batch_size}
     difference = run({"arm": "ours", "measure": "agreement", **request})["difference"]
     agrees = difference <= AGREEMENT
     runs: dict[str, list[dict[str, float]]] = {arm: [] for arm in ("ours", *args.peers)}
@@ -82,8 +90,12 @@ def _row(
         "peer": arm,
         "table": "dropout 0" if args.no_dropout else "as shipped",
         "texts": args.texts,
+        "model": args.model,
+        "tokens": args.tokens,
         "loss_difference": difference,
-        "bar": BARS[name] if arm == "peer" and not args.no_dropout else None,
+        "bar": (BARS if args.model == MINILM else BASE_BARS).get(name)
+        if arm == "peer" and not args.no_dropout
+        else None,
         "ours_seconds": [found["seconds"] for found in runs["ours"]],
         "peer_seconds": [found["seconds"] for found in runs[arm]],
     }
