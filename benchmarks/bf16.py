@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ ARMS = ("fp32", "bf16", "peer")
 LONG_BATCH = 8
 """Texts of a step where they are long."""
 SEEDS = (0, 1, 2)
+DATA = ("snli", "banking77", "clinc150")
+TRAINED: dict[str, dict[str, Any]] = {
+    "top_layers 2": {"top_layers": {"layers": 2, "learning_rate": 5e-4}},
+    "lora all": {"lora": {"learning_rate": 5e-3}},
+    "full": {"full": {"learning_rate": 3e-4}},
+}
+"""The methods of --accuracy."""
 
 
 def main() -> None:
@@ -42,6 +50,7 @@ def main() -> None:
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="METHOD")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA, help="of --accuracy")
     parser.add_argument("--folder", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -57,7 +66,7 @@ def main() -> None:
         return
     for model in args.model:
         if args.accuracy:
-            for row in accuracy(args.folder, model):
+            for row in accuracy(args.folder, model, args.data, args.methods):
                 print(row, flush=True)
                 merge("bf16", {"seeds": SEEDS}, [row], ("what", "size", "data", "method"))
             continue
@@ -180,7 +189,7 @@ def measured(job: dict[str, Any], arm: str) -> dict[str, float]:
     return out
 
 
-def accuracy(folder: Path, model: str) -> list[dict[str, Any]]:
+def accuracy(folder: Path, model: str, names: list[str], methods: list[str]) -> Iterator[dict[str, Any]]:
     """Test accuracy of a model in both precisions over three seeds, per data set and method."""
     import yaml
 
@@ -203,8 +212,8 @@ def accuracy(folder: Path, model: str) -> list[dict[str, Any]]:
             "limit": {"train": 1000},
         },
     }
-    rows = []
-    for name, data in sources.items():
+    for name in names:
+        data = sources[name]
         found: dict[str, dict[str, list[float]]] = {}
         for precision in ("fp32", "bf16"):
             with tempfile.TemporaryDirectory() as out:
@@ -213,11 +222,7 @@ def accuracy(folder: Path, model: str) -> list[dict[str, Any]]:
                     "data": data,
                     "models": [model],
                     "head": {"type": "mean"},
-                    "methods": [
-                        {"top_layers": {"layers": 2, "learning_rate": 5e-4}},
-                        {"lora": {"learning_rate": 5e-3}},
-                        {"full": {"learning_rate": 3e-4}},
-                    ],
+                    "methods": [TRAINED[method] for method in methods],
                     "seeds": list(SEEDS),
                     "protocol": {"epochs": 6, "batch_size": 16, "max_tokens": 64, "precision": precision},
                 }
@@ -230,18 +235,15 @@ def accuracy(folder: Path, model: str) -> list[dict[str, Any]]:
         for method, scores in found.items():
             means = {each: 100 * float(np.mean(values)) for each, values in scores.items()}
             spread = 100 * max(float(np.std(values, ddof=1)) for values in scores.values())
-            rows.append(
-                {
-                    "what": "accuracy",
-                    "size": size_of(model),
-                    "data": name,
-                    "method": method,
-                    **{each: [round(100 * value, 2) for value in values] for each, values in scores.items()},
-                    "difference": round(means["bf16"] - means["fp32"], 2),
-                    "spread": round(spread, 2),
-                }
-            )
-    return rows
+            yield {
+                "what": "accuracy",
+                "size": size_of(model),
+                "data": name,
+                "method": method,
+                **{each: [round(100 * value, 2) for value in values] for each, values in scores.items()},
+                "difference": round(means["bf16"] - means["fp32"], 2),
+                "spread": round(spread, 2),
+            }
 
 
 if __name__ == "__main__":
