@@ -163,9 +163,13 @@ def measured(job: dict[str, Any], arm: str) -> dict[str, float]:
             return {"step": float(np.median(np.diff(seconds)[warm:]))}
         protocol = Protocol(epochs=1, batch_size=job.batch_size, precision=arm)  # type: ignore[arg-type]
         keep_freed_memory()
-        started = time.perf_counter()
-        cut = run_prefix(classifier, {"train": Examples(tokens, labels)}, protocol, PrefixCache(Path(folder) / "c"))
-        out = {"prefix": time.perf_counter() - started} if cut["train"].prefix is not None else {}
+        for cache in ("first", "second"):  # the first pass of a process hashes weights and is given memory page by page
+            classifier, rate = classifier_of(job)
+            whole = {"train": Examples(tokens, labels)}
+            started = time.perf_counter()
+            cut = run_prefix(classifier, whole, protocol, PrefixCache(Path(folder) / cache))
+            passed = time.perf_counter() - started
+        out = {"prefix": passed} if cut["train"].prefix is not None else {}
         classifier.train_mode(False)
         if arm == "bf16":
             round_frozen(classifier)

@@ -154,7 +154,7 @@ def gradient(grad: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def column_sums(grad: torch.Tensor) -> torch.Tensor:
     """The gradient of a bias: the sums of (rows, out) over the rows, float32 of bfloat16.
 
-    torch would turn all rows of bfloat16 into float32 first: a sixth of a step of full fine-tuning.
+    torch would turn all rows of bfloat16 into float32 first.
     """
     if not _narrow(grad):
         return grad.sum(0)
