@@ -74,6 +74,25 @@ def test_limits_draw_rows_in_order_and_say_so(reviews: dict[str, str]) -> None:
     assert load(reviews, limit={"train": 20}).splits["train"]["example"].to_list() == drawn
 
 
+def test_a_limit_leaves_every_class_of_train_a_row(write: Write) -> None:
+    common = rows(300, label=lambda i: str(i % 2))
+    rare = rows(8, label=lambda i: f"rare {i}")
+    source = {name: str(write(f"{name}.jsonl", [*common, *rare])) for name in ("train", "validation", "test")}
+    data = load(source, limit={"train": 20})
+    drawn = data.splits["train"]
+    assert drawn.height == 20
+    assert drawn["label"].n_unique() == 10
+    assert drawn["example"].to_list() == sorted(set(drawn["example"].to_list()))
+    with pytest.raises(InputError, match=r"at least to 10 \(train has"):
+        load(source, limit={"train": 9})
+
+
+def test_many_classes_are_not_all_named(write: Write) -> None:
+    source = {"train": rows(40, label=str), "validation": rows(40, label=str), "test": rows(80, label=str)}
+    with pytest.raises(InputError, match=r"and 34 more, which train lacks.*and 34 more"):
+        load({name: str(write(f"{name}.jsonl", content)) for name, content in source.items()})
+
+
 def test_the_fingerprint_is_of_the_used_rows(reviews: dict[str, str]) -> None:
     first = load(reviews).fingerprint
     assert len(first) == 64

@@ -19,10 +19,11 @@ from thriftune.data.sources import read_source, source_name
 from thriftune.data.splits.by_column import split_by_column
 from thriftune.data.splits.deduplicate import deduplicate
 from thriftune.data.splits.groups import find_groups
-from thriftune.data.splits.make import draw, make_splits
+from thriftune.data.splits.make import draw, draw_every_class, make_splits
 from thriftune.data.table import SourceTable
 from thriftune.errors import InputError
 from thriftune.results.profile import Dropped
+from thriftune.wording import first_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,7 +71,7 @@ def from_tables(
         frames = deduplicate(frames, names.text_out, notes)
         _check_seen(frames, labels, " after data.deduplicate")
     frames = _limit(frames, settings.limit, notes)
-    _check_seen(frames, labels, " after data.limit; raise data.limit.train")
+    _check_seen(frames, labels, f" after data.limit; raise data.limit.train, at least to {len(labels)}")
     group = find_groups(settings.grouping, names, frames, notes)
     frames = {split: on_disk(frame) for split, frame in frames.items()}
     return Dataset(
@@ -165,7 +166,11 @@ def _limit(frames: dict[str, pl.DataFrame], limit: dict[str, int], notes: list[s
     for split, count in limit.items():
         rows = frames[split].height
         if count < rows:
-            limited[split] = taken(frames[split], draw(rows, count, LIMIT_SEED))
+            if split == "train":
+                chosen = draw_every_class(frames[split]["label"].to_numpy(), count, LIMIT_SEED)
+            else:
+                chosen = draw(rows, count, LIMIT_SEED)
+            limited[split] = taken(frames[split], chosen)
             notes.append(f"{split}: {count:,} of {rows:,} rows, drawn at random (seed {LIMIT_SEED}).")
     return limited
 
@@ -177,8 +182,7 @@ def _check_seen(frames: dict[str, pl.DataFrame], labels: tuple[str, ...], why: s
     for split in [split for split in ("validation", "test") if split in frames]:
         unseen = sorted(set(frames[split]["label"].unique().to_list()) - seen)
         if unseen:
-            shown = ", ".join(f'"{labels[i]}"' for i in unseen)
-            known = ", ".join(f'"{labels[i]}"' for i in sorted(seen))
+            shown, known = (first_of([f'"{labels[i]}"' for i in found]) for found in (unseen, sorted(seen)))
             problems.append(f"{split} has the label {shown}, which train lacks{why} (train has {known}).")
     _raise(problems)
     if len(seen) < 2:

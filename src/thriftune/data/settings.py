@@ -63,7 +63,10 @@ class DataSettings(Settings):
         False,
         help="leave out of train what test or validation holds and repeated texts, out of validation what test holds",
     )
-    limit: dict[str, int] = setting(factory=dict, help="at most so many rows per split, drawn at random: {train: 3000}")
+    limit: dict[str, int] = setting(
+        factory=dict,
+        help="at most so many rows per split, drawn at random, in train of every class one at least: {train: 3000}",
+    )
 
     @property
     def grouping(self) -> str | None:

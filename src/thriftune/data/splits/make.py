@@ -143,6 +143,29 @@ def draw(rows: int, count: int, seed: int) -> Indices:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:count])
 
 
+def draw_every_class(labels: npt.NDArray[np.integer], count: int, seed: int) -> Indices:
+    """`draw` of rows with these labels (rows,); of a class that it would miss, a row in place of a commoner one's.
+
+    Without room for all classes, or where none is missed, it is `draw` itself.
+    """
+    drawn = draw(len(labels), count, seed)
+    classes, first = np.unique(labels, return_index=True)
+    missed = np.setdiff1d(classes, labels[drawn])
+    if not len(missed) or len(classes) > count:
+        return drawn
+    order = np.random.default_rng(seed).permutation(count)
+    kept = set(drawn.tolist())
+    left = dict(zip(*np.unique(labels[drawn], return_counts=True), strict=True))
+    added = first[np.isin(classes, missed)].tolist()
+    for row in drawn[order].tolist():
+        if len(kept) + len(added) == count:
+            break
+        if left[labels[row]] > 1:
+            left[labels[row]] -= 1
+            kept.remove(row)
+    return np.array(sorted([*kept, *added]), dtype=np.int64)
+
+
 def _numbers(rows: int) -> npt.NDArray[np.integer]:
     """Row numbers from 0, in half the memory where they are not too many for it."""
     return np.arange(rows, dtype=np.int32 if rows < 2**31 else np.int64)
