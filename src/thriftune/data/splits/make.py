@@ -149,21 +149,21 @@ def draw_every_class(labels: npt.NDArray[np.integer], count: int, seed: int) -> 
     Without room for all classes, or where none is missed, it is `draw` itself.
     """
     drawn = draw(len(labels), count, seed)
-    classes, first = np.unique(labels, return_index=True)
-    missed = np.setdiff1d(classes, labels[drawn])
-    if not len(missed) or len(classes) > count:
+    there = np.bincount(labels)
+    left = np.bincount(labels[drawn], minlength=len(there))
+    missed = np.flatnonzero((there > 0) & (left == 0))
+    if not len(missed) or np.count_nonzero(there) > count:
         return drawn
-    order = np.random.default_rng(seed).permutation(count)
-    kept = set(drawn.tolist())
-    left = dict(zip(*np.unique(labels[drawn], return_counts=True), strict=True))
-    added = first[np.isin(classes, missed)].tolist()
-    for row in drawn[order].tolist():
-        if len(kept) + len(added) == count:
+    random = np.random.default_rng(seed)
+    added = [random.choice(np.flatnonzero(labels == label)) for label in missed]
+    spared: list[int] = []
+    for place in random.permutation(count):
+        if len(spared) == len(added):
             break
-        if left[labels[row]] > 1:
-            left[labels[row]] -= 1
-            kept.remove(row)
-    return np.array(sorted([*kept, *added]), dtype=np.int64)
+        if left[labels[drawn[place]]] > 1:
+            left[labels[drawn[place]]] -= 1
+            spared.append(place)
+    return np.sort(np.concatenate([np.delete(drawn, spared), np.array(added, dtype=np.int64)]))
 
 
 def _numbers(rows: int) -> npt.NDArray[np.integer]:
