@@ -49,6 +49,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return compare(study, folder / "out")
 
 
+def test_rows_that_cannot_be_used_are_said_before_the_first_run(tmp_path: Path) -> None:
+    with write_pairs(tmp_path / "pairs.csv").open("a", encoding="utf-8") as file:
+        file.write("1,a,b,\n1,a,b,\n1, ,b,neutral\n")
+    events: list[Event] = []
+    compare(small_study(tmp_path, methods=["majority"], models=None, protocol=None), tmp_path / "out", events.append)
+    (planned,) = (event for event in events if isinstance(event, StudyPlanned))
+    assert planned.warnings[0].startswith("3 rows of the source could not be used (no label: 2 and blank")
+
+
 class TestContract:
     def test_every_run_is_done(self, whole: Results) -> None:
         assert [(run.name, run.status) for run in whole.runs] == [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from thriftune import wording as f
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +151,16 @@ class DataProfile:
     warnings: list[DataWarning] = field(default_factory=list)
     groups: Groups | None = None
     """None where single texts count."""
+
+    def unusable(self) -> str | None:
+        """How many rows of the source could not be used, and why; None where all could."""
+        by_reason: Counter[str] = Counter()
+        for each in self.dropped:
+            by_reason[each.reason] += each.count
+        if not by_reason:
+            return None
+        why = f.listing([f"{reason}: {f.count(count)}" for reason, count in by_reason.most_common()])
+        return f"{f.plural(by_reason.total(), 'row')} of the source could not be used ({why})."
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,12 @@ class StudyRuns:
         records |= {job.run_id: self._refuse(job) for job in self.jobs if job.run_id in refused}
         board = self._board(records)
         board.write()
+        profile = self.prepared.profile
         listen(
             StudyPlanned(
                 [job.planned.name for job in self.jobs],
                 [job.planned.name for job in self.jobs if job.run_id in whole],
-                [warning.text for warning in self.prepared.profile.warnings],
+                ([dropped] if (dropped := profile.unusable()) else []) + [warning.text for warning in profile.warnings],
                 {job.planned.name: job.run_id for job in self.jobs},
             )
         )

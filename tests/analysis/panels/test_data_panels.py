@@ -12,7 +12,6 @@ from scipy.stats import spearmanr
 from tests.report.synthetic import VARIANTS, Variant, write
 
 from thriftune.analysis.display.panel import NotApplicable, Panel
-from thriftune.analysis.findings.profile import unusable
 from thriftune.analysis.findings.runs import comparable
 from thriftune.analysis.panels import PanelModule
 from thriftune.analysis.panels.answers import summary
@@ -37,7 +36,7 @@ def _applies(module: PanelModule, results: Results) -> Panel:
 def test_rows_that_could_not_be_used_are_mentioned(studies: dict[str, Results]) -> None:
     assert summary._notes(studies["calm"])[0] == "12 rows of the source could not be used (label is empty: 12)."
     profile = studies["calm"].study.profile
-    assert unusable(replace(profile, dropped=[])) is None
+    assert replace(profile, dropped=[]).unusable() is None
 
 
 class TestLabelErrors:

@@ -9,7 +9,6 @@ from thriftune.analysis.display.panel import Column, Panel, Table, metric
 from thriftune.analysis.findings.deciding import macro_f1_interval, no_macro_f1_interval
 from thriftune.analysis.findings.groups import interval
 from thriftune.analysis.findings.groups import sentence as counting
-from thriftune.analysis.findings.profile import unusable
 from thriftune.analysis.findings.runs import (
     by_model,
     cells,
@@ -71,7 +70,7 @@ def _row(results: Results, run: RunRecord) -> dict[str, Any]:
 
 def _notes(results: Results) -> list[str]:
     """What the comparison does not say."""
-    found = [dropped] if (dropped := unusable(results.study.profile)) else []
+    found = [dropped] if (dropped := results.study.profile.unusable()) else []
     found += [counted] if (counted := counting(results)) else []
     per_cell = [len(cell.runs) for cell in cells(results.done) if not is_baseline(cell.runs[0])]
     if per_cell and max(per_cell) == 1:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from thriftune import wording as f
 from thriftune.analysis.display import categories, chart, planes
 from thriftune.analysis.display.panel import Chart, Column, NotApplicable, Panel, Table, numbered, of_kind
-from thriftune.analysis.findings.profile import PANEL, unusable
 from thriftune.results.profile import DataProfile, Lengths, SharedText
 from thriftune.results.store import Results
 
-TITLE = PANEL
+TITLE = "Dataset"
 QUESTION = "What were the models trained and tested on?"
 
 LABELS_DRAWN = 40
@@ -52,7 +51,7 @@ def _sentences(profile: DataProfile) -> list[str]:
         )
     out += [_truncated(t.model, t.max_tokens, t.truncated_share) for t in profile.tokens]
     out += [sentence for shared in profile.shared if (sentence := _leak(shared))]
-    if dropped := unusable(profile):
+    if dropped := profile.unusable():
         out.append(dropped)
     return out
 
